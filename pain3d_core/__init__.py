@@ -1,0 +1,29 @@
+"""pain3d: labelled synthetic pain faces, from a parametric head to pictures, heatmaps and data sets.
+
+The names of the quickstart; everything else has its own module (`pain3d.facs`, `pain3d.head`, `pain3d.render`,
+`pain3d.scene`, `pain3d.kernels`, `pain3d.pipeline`).
+"""
+
+from pain3d.camera import Camera
+from pain3d.facs import ActionUnits, pspi
+from pain3d.head import Head, Identity
+from pain3d.light import Light
+from pain3d.mesh import Mesh
+from pain3d.render import View, au_heatmap, colourise, joint_heatmap, render
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActionUnits",
+    "Camera",
+    "Head",
+    "Identity",
+    "Light",
+    "Mesh",
+    "View",
+    "au_heatmap",
+    "colourise",
+    "joint_heatmap",
+    "pspi",
+    "render",
+]

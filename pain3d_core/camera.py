@@ -1,0 +1,120 @@
+"""Cameras: where they stand and how they project. Right-handed, +Y up, the camera looks along its own −Z."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Degrees = float | Sequence[float] | Tensor
+CONVENTION = "world_to_view @ point; +X right, +Y up, camera looks along -Z; pixel centres at +0.5, row 0 on top"
+MIN_DISTANCE = 0.05  # metres: nearer, the camera is inside the head
+
+
+@dataclass(frozen=True)
+class Camera:
+    """N pinhole cameras of one image size.
+
+    Attributes:
+        world_to_view: [N, 4, 4] rigid transforms, metres.
+        fov_degrees: [N] vertical field of view.
+        size: (height, width) in pixels.
+    """
+
+    world_to_view: Tensor
+    fov_degrees: Tensor
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return int(self.world_to_view.shape[0])
+
+    @classmethod
+    def orbit(
+        cls,
+        yaw_degrees: Degrees = 0.0,
+        pitch_degrees: Degrees = 0.0,
+        roll_degrees: Degrees = 0.0,
+        distance: Degrees = 0.8,
+        fov_degrees: Degrees = 25.0,
+        target: tuple[float, float, float] | Tensor = (0.0, -0.01, 0.02),
+        size: int | tuple[int, int] = 512,
+    ) -> Camera:
+        """Cameras on a sphere around `target`, all looking at it. Every argument is a number or N of them.
+
+        Args:
+            yaw_degrees: Turn around the head; positive sees the subject's left cheek.
+            pitch_degrees: Positive looks down from above; −90 to 90, exclusive.
+            roll_degrees: Turn of the camera about its axis; positive tilts the head clockwise in the picture.
+            distance: Metres from the target, at least 0.05.
+            fov_degrees: Vertical field of view, 1 to 150.
+            target: Point to look at, [3] or [N, 3], metres.
+            size: Pixels, one number for a square or (height, width).
+
+        Raises:
+            ValueError: A value is out of range or not finite, or the numbers of values differ.
+        """
+        height, width = (size, size) if isinstance(size, int) else size
+        named = {"yaw_degrees": yaw_degrees, "pitch_degrees": pitch_degrees, "roll_degrees": roll_degrees,
+                 "distance": distance, "fov_degrees": fov_degrees}  # fmt: skip
+        values = {name: torch.as_tensor(v, dtype=torch.float64).reshape(-1) for name, v in named.items()}
+        centre = torch.as_tensor(target, dtype=torch.float64).reshape(-1, 3)
+        count = max([len(v) for v in values.values()] + [len(centre)])
+        limits = {"pitch_degrees": (-89.9, 89.9), "distance": (MIN_DISTANCE, 1e3), "fov_degrees": (1.0, 150.0)}
+        for name, value in values.items():
+            if len(value) not in (1, count):
+                raise ValueError(f"{name} must have 1 or {count} values, got {len(value)}")
+            low, high = limits.get(name, (-1e6, 1e6))
+            if not bool(((value >= low) & (value <= high)).all()):  # false for NaN too
+                raise ValueError(f"{name} must be in {low:g}..{high:g}, got {value.tolist()}")
+        if not 1 <= height <= 16384 or not 1 <= width <= 16384:
+            raise ValueError(f"size must be in 1..16384 pixels, got {(height, width)}")
+        yaw, pitch, roll = (torch.deg2rad(values[n].expand(count)) for n in list(named)[:3])
+        away = torch.stack([yaw.sin() * pitch.cos(), pitch.sin(), yaw.cos() * pitch.cos()], 1)  # target → camera
+        right = torch.stack([yaw.cos(), 0 * yaw, -yaw.sin()], 1)
+        up = torch.linalg.cross(away, right)
+        tilted_right = roll.cos()[:, None] * right - roll.sin()[:, None] * up
+        tilted_up = roll.sin()[:, None] * right + roll.cos()[:, None] * up
+        rotation = torch.stack([tilted_right, tilted_up, away], 1)
+        position = centre + values["distance"][:, None] * away
+        transform = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
+        transform[:, :3, :3] = rotation
+        transform[:, :3, 3] = -(rotation @ position[..., None])[..., 0]
+        return cls(transform.float(), values["fov_degrees"].expand(count).float(), (height, width))
+
+    @property
+    def position(self) -> Tensor:
+        """Camera centres [N, 3] in the world, metres."""
+        rotation = self.world_to_view[:, :3, :3]
+        return -(rotation.transpose(1, 2) @ self.world_to_view[:, :3, 3:])[..., 0]
+
+    @property
+    def intrinsics(self) -> Tensor:
+        """K [N, 3, 3] in pixels, for view-space points with y flipped down and z forward (OpenCV)."""
+        height, width = self.size
+        focal = 0.5 * height / torch.tan(torch.deg2rad(self.fov_degrees) / 2)
+        k = torch.zeros(len(self), 3, 3)
+        k[:, 0, 0] = k[:, 1, 1] = focal
+        k[:, 0, 2], k[:, 1, 2], k[:, 2, 2] = width / 2, height / 2, 1
+        return k
+
+    @property
+    def world_to_clip(self) -> Tensor:
+        """[N, 4, 4]: x and y in [−w, w] on the screen (y up), w the distance along the view axis in metres."""
+        height, width = self.size
+        scale = 1 / torch.tan(torch.deg2rad(self.fov_degrees) / 2)
+        projection = torch.zeros(len(self), 4, 4)
+        projection[:, 0, 0] = scale * height / width
+        projection[:, 1, 1] = scale
+        projection[:, 2, 2] = projection[:, 3, 2] = -1
+        return projection @ self.world_to_view
+
+    def project(self, points: Tensor) -> Tensor:
+        """Pixel positions [N, P, 2] (x right, y down) of world points [N, P, 3] or [1, P, 3]. Gradients: to points."""
+        height, width = self.size
+        transform = self.world_to_clip
+        clip = points @ transform[:, :3, :3].transpose(1, 2) + transform[:, None, :3, 3]
+        x = (clip[..., 0] / clip[..., 2] * 0.5 + 0.5) * width
+        y = (0.5 - clip[..., 1] / clip[..., 2] * 0.5) * height
+        return torch.stack([x, y], -1)

@@ -1,0 +1,133 @@
+"""Who a head is: age, sex, ancestry mixture, build, and bounded coefficients of the local shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pain3d.random import keyed_generator
+
+MIN_AGE, MAX_AGE = 18.0, 95.0  # adults only
+YOUNG_AGE, OLD_AGE = 25.0, 90.0  # years at which the young and the old shapes hold; between them they mix linearly
+ANCESTRIES = ("african", "asian", "caucasian")
+SEXES = ("female", "male")
+MAX_COEFFICIENT = 2.2  # standard deviations of one local shape
+MAX_MAHALANOBIS = 1.0  # of the whole vector, in units of the square root of its length (the typical value is 1)
+SIDE_CORRELATION = 0.97  # of a left shape with its right twin: faces are nearly symmetric
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One person's parameters; words are generator axes, not claims about people.
+
+    Attributes:
+        age: Years, 18–95.
+        sex: 0 (female shapes) to 1 (male shapes).
+        ancestry: Mixture of the african, asian and caucasian shapes; sums to 1.
+        muscle: 0–1, the average is 0.5.
+        weight: 0–1, the average is 0.5.
+        local: Coefficients of the head's local shapes in standard deviations; empty means all 0.
+    """
+
+    age: float = 35.0
+    sex: float = 0.5
+    ancestry: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
+    muscle: float = 0.5
+    weight: float = 0.5
+    local: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not MIN_AGE <= self.age <= MAX_AGE:
+            raise ValueError(f"age must be in {MIN_AGE:g}..{MAX_AGE:g} years (adults only), got {self.age}")
+        for name in ("sex", "muscle", "weight"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in 0..1, got {getattr(self, name)}")
+        if len(self.ancestry) != 3 or min(self.ancestry) < 0 or abs(sum(self.ancestry) - 1) > 1e-3:
+            raise ValueError(f"ancestry must be three shares that sum to 1, got {self.ancestry}")
+        if not np.isfinite(self.local).all():
+            raise ValueError("local has a coefficient that is not finite")
+
+    def coefficients(self, names: Sequence[str], macro_count: int, sigma: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Coefficients [S] of a head's identity shapes: the product weights of the macro shapes, then the local ones.
+
+        Args:
+            names: The head's identity shapes; the first `macro_count` are ``african-female-young`` (ancestry, sex, age)
+                or ``female-young-minmuscle-averageweight`` (sex, age, muscle, weight).
+            macro_count: How many of them are macro shapes.
+            sigma: [L] weight of one standard deviation of each local shape.
+        """
+        old = float(np.clip((self.age - YOUNG_AGE) / (OLD_AGE - YOUNG_AGE), 0, 1))
+        share = {
+            "female": 1 - self.sex, "male": self.sex, "young": 1 - old, "old": old,
+            **dict(zip(ANCESTRIES, self.ancestry, strict=True)),
+            **_three_way("muscle", self.muscle), **_three_way("weight", self.weight),
+        }  # fmt: skip
+        macro = [float(np.prod([share[word] for word in name.split("-")])) for name in names[:macro_count]]
+        local = np.zeros(len(sigma))
+        if self.local:
+            if len(self.local) != len(sigma):
+                raise ValueError(f"local must have {len(sigma)} coefficients for this head, got {len(self.local)}")
+            local = np.array(self.local) * sigma
+        return np.concatenate([macro, local]).astype(np.float32)
+
+
+def _three_way(word: str, value: float) -> dict[str, float]:
+    return {f"min{word}": max(0, 1 - 2 * value), f"average{word}": 1 - abs(2 * value - 1), f"max{word}": max(0, 2 * value - 1)}
+
+
+def sample_local(generator: np.random.Generator, names: Sequence[str]) -> tuple[float, ...]:
+    """Draw local coefficients [L] in standard deviations: left and right nearly alike, each and all together bounded.
+
+    Each coefficient is bounded by `MAX_COEFFICIENT`; the vector is shrunk until its Mahalanobis length (with the
+    left–right correlation taken out) is at most `MAX_MAHALANOBIS` · √L, so that no draw piles up extremes.
+    """
+    draws = np.array([_normal(generator) for _ in names])
+    length = float(np.sqrt((draws**2).mean()))
+    draws *= min(1.0, MAX_MAHALANOBIS / length)
+    place = {name: index for index, name in enumerate(names)}
+    mixed = draws.copy()
+    for name, index in place.items():
+        twin = place.get("l-" + name[2:]) if name.startswith("r-") else None
+        if twin is not None:
+            mixed[index] = SIDE_CORRELATION * draws[twin] + np.sqrt(1 - SIDE_CORRELATION**2) * draws[index]
+    return tuple(float(c) for c in np.round(np.clip(mixed, -MAX_COEFFICIENT, MAX_COEFFICIENT), 3))
+
+
+def _normal(generator: np.random.Generator) -> float:
+    """Standard normal from two uniforms (Box–Muller): the same on every version of numpy."""
+    first, second = generator.random(2)
+    return float(np.sqrt(-2 * np.log1p(-first)) * np.cos(2 * np.pi * second))
+
+
+def sample_identity(
+    seed: int,
+    identity_id: int,
+    local_names: Sequence[str],
+    *,
+    age: tuple[float, float] = (MIN_AGE, MAX_AGE),
+    sex: str | None = None,
+    ancestry: str | None = None,
+) -> Identity:
+    """Draw one person by key; `age` is a range of years, `sex` and `ancestry` name an axis or None for any mixture."""
+    generator = keyed_generator(seed, "identity", identity_id)
+    years = age[0] + (age[1] - age[0]) * generator.random()
+    u = generator.random(8)
+    male = {"female": 0.15 * u[0], "male": 1 - 0.15 * u[0], None: u[0]}[sex]
+    mixture = -np.log1p(-u[1:4])  # a uniform draw from the simplex
+    mixture /= mixture.sum()
+    if ancestry is not None:
+        main = np.array([float(name == ancestry) for name in ANCESTRIES])
+        mixture = 0.8 * main + 0.2 * mixture  # 80 % of the named axis at least
+    weights = [round(float(m), 4) for m in mixture]
+    weights[2] = round(1 - weights[0] - weights[1], 4)
+    return Identity(
+        age=round(float(years), 2),
+        sex=round(float(male), 4),
+        ancestry=(weights[0], weights[1], weights[2]),
+        muscle=round(float(0.3 + 0.4 * u[4]), 3),
+        weight=round(float(np.clip(0.5 + 0.45 * (u[5] + u[6] - 1), 0, 1)), 3),
+        local=sample_local(generator, local_names),
+    )

@@ -1,0 +1,211 @@
+"""Knows what a data set looks like on disk: its subsets, and the name, type, unit and meaning of every column.
+
+The writer, ``verify`` and training all read these tables, and meet nowhere else. pyarrow is imported only inside the
+functions that need it, so that ``import pain3d`` stays light.
+
+A column's *kind* is one of ``string bool int32 int64 float32 float64 image``, or a kind in brackets for a list:
+``[[float32]]`` is a list of points. An ``image`` is the struct of Hugging Face's ``Image`` feature, ``{bytes, path}``,
+with the encoded file in ``bytes``; pandas, polars and duckdb see exactly that struct.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pain3d.facs.action_units import AU_COLUMNS, AU_NUMBERS, FACS_NAMES
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FORMAT_VERSION: Final = 1  # raised when a reader of an older data set would be wrong about a column
+SUBSETS: Final = ("frames", "pairs", "expressions", "identities")
+SPLITS: Final = ("train", "validation", "test")
+LICENCE: Final = "CC0-1.0"  # the head, its shapes and the procedural skin are CC0, so are the pictures made of them
+HEATMAP_UNIT_MM: Final = 0.1  # one grey level; 255 levels reach 25.5 mm, a jaw drop (AU27 at 5) moves the chin less
+ROW_GROUP_ROWS: Final = 128  # at most: one row group of images is then some 10 MB, what a reader holds at once
+
+
+class Column(NamedTuple):
+    """One column of a subset."""
+
+    name: str
+    kind: str
+    meaning: str
+    unit: str = ""
+
+
+def _au_columns() -> tuple[Column, ...]:
+    both: list[Column] = []
+    sides: list[Column] = []
+    for number, name in zip(AU_NUMBERS, AU_COLUMNS, strict=True):
+        unit = "0/1" if number == 43 else "FACS intensity 0-5"
+        words = FACS_NAMES[number]
+        both.append(Column(name, "float32", f"{words}, the larger side", unit))
+        sides.append(Column(f"{name}_L", "float32", f"{words}, the person's left", unit))
+        sides.append(Column(f"{name}_R", "float32", f"{words}, the person's right", unit))
+    score = Column("PSPI", "float32", "AU04 + max(AU06, AU07) + max(AU09, AU10) + AU43", "0-16")
+    return (*both, score, *sides)
+
+
+def sample_id(identity_id: int, expression_id: int, view_id: int | None = None) -> str:
+    """Name a row: ``id000003_e02_v1``; without a view the name of an expression, ``id000003_e02``.
+
+    Expression 0 is the neutral one. Names of larger numbers grow longer and stay unique.
+    """
+    name = f"id{identity_id:06d}_e{expression_id:02d}"
+    return name if view_id is None else f"{name}_v{view_id}"
+
+
+_IDENTITY_KEY = (
+    Column("identity_id", "int32", "number of the identity, from 0; an identity lies in one split only"),
+    Column("split", "string", "train, validation or test"),
+)
+_FRAME_KEY = (
+    Column("sample_id", "string", "unique name of the row"),
+    *_IDENTITY_KEY,
+    Column("expression_id", "int32", "0 is the neutral expression, 1 ... are pain expressions"),
+)
+_VIEW = Column("view_id", "int32", "number of the view, from 0; the same camera for every expression of an identity")
+_IMAGE = Column("image", "image", "the picture, JPEG, RGB, 4:2:0")
+_HEATMAP = Column(
+    "heatmap", "image", "how far each visible point moved from neutral; 8-bit grey PNG", "heatmap_unit_mm"
+)
+_HEATMAP_UNIT = Column(
+    "heatmap_unit_mm", "float32", "millimetres of one grey level of heatmap; 255 is 25.5 mm or more", "mm"
+)
+_NEUTRAL = Column("neutral", "bool", "true for expression 0, whose action units are all 0")
+_DEMOGRAPHICS = (
+    Column("age_group", "string", "generator axis, not a claim about a person"),
+    Column("age", "float32", "generator axis", "years"),
+    Column("sex", "string", "generator axis: female or male"),
+    Column("ancestry", "string", "generator axis: african, asian or caucasian"),
+    Column("skin_ita_degrees", "float32", "individual typology angle, measured on the painted albedo", "degrees"),
+)
+_CAMERA = (
+    Column("camera_K", "[[float32]]", "3 x 3 intrinsics; pixel centres at +0.5", "px"),
+    Column("camera_R", "[[float32]]", "3 x 3 rotation, world to view"),
+    Column("camera_t", "[float32]", "translation, world to view", "m"),
+    Column("camera_fov_degrees", "float32", "vertical field of view", "degrees"),
+    Column("camera_convention", "string", "axes of camera_K, camera_R and camera_t, in words"),
+    Column("yaw_degrees", "float32", "of the head as the camera sees it; positive: turned to its own left", "degrees"),
+    Column("pitch_degrees", "float32", "of the head as the camera sees it; positive: looks down", "degrees"),
+    Column("roll_degrees", "float32", "of the head as the camera sees it; positive: tips to its own right", "degrees"),
+    Column("gaze_yaw_degrees", "float32", "of the eyes in the head; positive: to its own left", "degrees"),
+    Column("gaze_pitch_degrees", "float32", "of the eyes in the head; positive: down", "degrees"),
+)
+_SURROUNDINGS = (
+    Column("light", "string", "light preset"),
+    Column("light_azimuth_degrees", "float32", "turn of the preset", "degrees"),
+    Column("light_elevation_degrees", "float32", "turn of the preset", "degrees"),
+    Column("light_intensity", "float32", "factor on the whole light"),
+    Column("light_key_share", "float32", "factor on the key lamp"),
+    Column("background", "string", "kind of background"),
+)
+_GEOMETRY = (
+    Column("landmarks_2d", "[[float32]]", "landmarks in the image, x right, y down", "px"),
+    Column("landmarks_3d", "[[float32]]", "the same landmarks in the world", "m"),
+    Column("bbox", "[float32]", "x0 y0 x1 y1 around the facial landmarks; may reach outside the image", "px"),
+    Column("coverage", "float32", "share of the pixels that the head covers", "0-1"),
+)
+_PROVENANCE = (
+    Column("seed", "int64", "seed of the run; with identity_id it keys the skin, with view_id the background too"),
+    Column("config_hash", "string", "SHA-256 of the configuration that made the row"),
+    Column("pain3d_version", "string", "version of pain3d"),
+    Column("code_version", "string", "SHA-256 over the sources that made the row, 12 digits"),
+    Column("licence", "string", "licence of the row"),
+    Column("synthetic", "bool", "always true: no person was photographed"),
+)
+_SCENE = Column("scene", "string", "everything the picture is made of, JSON: pain3d.Scene.from_json(scene)")
+
+COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
+    "frames": (
+        *_FRAME_KEY,
+        _VIEW,
+        _IMAGE,
+        _HEATMAP,
+        _HEATMAP_UNIT,
+        *_au_columns(),
+        _NEUTRAL,
+        *_DEMOGRAPHICS,
+        *_CAMERA,
+        *_SURROUNDINGS,
+        *_GEOMETRY,
+        *_PROVENANCE,
+        _SCENE,
+    ),
+    "pairs": (
+        *_FRAME_KEY,
+        _VIEW,
+        _IMAGE,
+        Column("neutral_image", "image", "the neutral expression of this identity in the same view"),
+        _HEATMAP,
+        _HEATMAP_UNIT,
+        *_au_columns(),
+        *_DEMOGRAPHICS,
+        *_PROVENANCE,
+    ),
+    "expressions": (
+        *_FRAME_KEY,
+        Column("frontal_heatmap", "image", "the displacement seen from the front, hot ramp times shading; JPEG"),
+        *_au_columns(),
+        _NEUTRAL,
+        *_DEMOGRAPHICS,
+        *_PROVENANCE,
+    ),
+    "identities": (
+        *_IDENTITY_KEY,
+        Column("image", "image", "the neutral expression, in the view nearest the front; JPEG"),
+        *_DEMOGRAPHICS,
+        Column("sex_share", "float32", "0 female shapes to 1 male shapes"),
+        Column("ancestry_shares", "[float32]", "mixture of the african, asian and caucasian shapes; sums to 1"),
+        Column("muscle", "float32", "0.5 is average", "0-1"),
+        Column("weight", "float32", "0.5 is average", "0-1"),
+        Column("local_shapes", "[float32]", "coefficients of the head's local shapes", "standard deviations"),
+        Column("neutral_vertices", "[[float32]]", "the neutral head in its rest pose", "m"),
+        *_PROVENANCE,
+        Column("scene", "string", "scene of the image, JSON"),
+    ),
+}
+"""The columns of every subset, in their order on disk."""
+
+
+def columns_of_kind(subset: str, kind: str) -> tuple[str, ...]:
+    """Names of a subset's columns of one kind."""
+    return tuple(column.name for column in COLUMNS[subset] if column.kind == kind)
+
+
+def arrow_schema(subset: str) -> pyarrow.Schema:
+    """The Arrow schema of a subset, with the Hugging Face features in its metadata.
+
+    Args:
+        subset: One of ``SUBSETS``.
+
+    Returns:
+        A schema whose metadata key ``huggingface`` makes ``datasets`` decode the images without a loading script.
+    """
+    import pyarrow as pa
+
+    metadata = {"huggingface": json.dumps({"info": {"features": features(subset)}})}
+    return pa.schema([(column.name, _arrow_type(column.kind)) for column in COLUMNS[subset]], metadata)
+
+
+def features(subset: str) -> dict[str, Any]:
+    """The Hugging Face features of a subset as JSON; ``Sequence`` is the word both old and new ``datasets`` read."""
+    return {column.name: _feature(column.kind) for column in COLUMNS[subset]}
+
+
+def _arrow_type(kind: str) -> Any:
+    import pyarrow as pa
+
+    if kind.startswith("["):
+        return pa.list_(_arrow_type(kind[1:-1]))
+    if kind == "image":
+        return pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    return {"string": pa.string(), "bool": pa.bool_()}.get(kind) or getattr(pa, kind)()
+
+
+def _feature(kind: str) -> dict[str, Any]:
+    if kind.startswith("["):
+        return {"feature": _feature(kind[1:-1]), "_type": "Sequence"}
+    return {"_type": "Image"} if kind == "image" else {"dtype": kind, "_type": "Value"}

@@ -1,0 +1,6 @@
+"""From meshes to pictures and heatmaps."""
+
+from pain3d.render.heatmap import PAIN_CHANNELS, au_heatmap, colourise, joint_heatmap
+from pain3d.render.render import View, render
+
+__all__ = ["PAIN_CHANNELS", "View", "au_heatmap", "colourise", "joint_heatmap", "render"]

@@ -1,0 +1,262 @@
+"""Renders scenes: all pictures, heatmaps and measurements of one identity in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pain3d.background import paint_background
+from pain3d.camera import CONVENTION, Camera
+from pain3d.colour import typology_angle
+from pain3d.head.model import Head
+from pain3d.kernels.sample_texture import Mipmaps, build_mipmaps
+from pain3d.light import Light
+from pain3d.mesh import Mesh
+from pain3d.random import keyed_generator
+from pain3d.render.heatmap import MILLIMETRES, colourise, shading
+from pain3d.render.render import render
+from pain3d.scene import CameraSetting, Scene
+from pain3d.skin import paint, surface_maps
+
+TEXTURE_SIZE = 1024  # texels a side: 0.4 mm on the cheek, finer than a pixel at 512²
+FRONTAL = CameraSetting()  # of the frontal heatmap
+SKIN_LANDMARKS = ("ibug_1", "ibug_15", "ibug_27", "ibug_3", "ibug_13")  # of the tone: cheeks, nose bridge, jaw
+FACE_LANDMARKS = 68  # the first of a head's landmarks, of which the bounding box is taken
+
+Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The pictures of B scenes of one identity, in their order; E expressions in order of first appearance.
+
+    Attributes:
+        image: [B, H, W, 3] uint8 sRGB.
+        alpha: [B, H, W] uint8 antialiased coverage of the head.
+        heatmap: [B, H, W] float32, |expression − neutral| in mm of the point each pixel sees; 0 on background.
+        frontal_heatmap: [E, H, W, 3] uint8, the colourised map of each expression from the front, without its pose.
+        landmarks_2d: [B, N, 2] pixels, x right and y down.
+        landmarks_3d: [B, N, 3] metres, world.
+        bbox: [B, 4] x0, y0, x1, y1 in pixels around the 68 facial landmarks; may reach outside the picture.
+        coverage: [B] share of pixels that the head covers.
+        skin_ita: Individual typology angle in degrees, measured on the painted albedo of cheeks, nose and jaw.
+        neutral_vertices: [V, 3] metres, no pose.
+        camera: The B cameras.
+        timings: Seconds per stage.
+    """
+
+    image: Bytes
+    alpha: Bytes
+    heatmap: Floats
+    frontal_heatmap: Bytes
+    landmarks_2d: Floats
+    landmarks_3d: Floats
+    bbox: Floats
+    coverage: Floats
+    skin_ita: float
+    neutral_vertices: Floats
+    camera: Camera
+    timings: dict[str, float]
+
+    def camera_rows(self) -> list[dict[str, Any]]:
+        """Per picture: K, R and t of `world_to_view`, the field of view and the convention they follow."""
+        intrinsics = self.camera.intrinsics.tolist()
+        rows = []
+        for index, transform in enumerate(self.camera.world_to_view.tolist()):
+            rows.append(
+                {
+                    "camera_K": intrinsics[index],
+                    "camera_R": [row[:3] for row in transform[:3]],
+                    "camera_t": [row[3] for row in transform[:3]],
+                    "camera_fov_degrees": float(self.camera.fov_degrees[index]),
+                    "camera_convention": CONVENTION,
+                }
+            )
+        return rows
+
+
+def render_scenes(scenes: Sequence[Scene], head: Head | None = None) -> Frames:
+    """Render scenes that share identity, skin and size: one texture, one mesh per expression, one picture per scene.
+
+    The bytes depend on the scenes alone: not on the machine's threads, nor on what else is rendered.
+
+    Raises:
+        ValueError: No scene, or scenes of several identities, skins or sizes.
+    """
+    check_scenes(scenes)
+    head = head or Head.default()
+    clock = _Clock()
+    first = scenes[0]
+    maps = surface_maps(head.topology, TEXTURE_SIZE)
+    texture = build_mipmaps(paint(maps, first.skin)[None])
+    clock.lap("paint")
+
+    expressions = {scene.expression_id: scene for scene in reversed(scenes)}
+    order = list(dict.fromkeys(scene.expression_id for scene in scenes))
+    moments = [expressions[number] for number in order]
+    identity = head.identity_vector(first.identity)
+    faces = [moment.au for moment in moments]
+    # The neutral face goes through the same call as the expressions, so that equal faces give equal bits.
+    still = head(identity, [type(first.au)(), *faces])
+    heat = (still.vertices[1:] - still.vertices[:1]).norm(dim=2) * MILLIMETRES
+    posed = pose_head(head, identity, moments)
+    clock.lap("deform")
+
+    camera = cameras(scenes)
+    mesh_index = torch.tensor([order.index(scene.expression_id) for scene in scenes])
+    view = render(
+        Mesh(posed.vertices[mesh_index], posed.joints[mesh_index], head.topology),
+        camera,
+        light=lights(scenes),
+        texture=texture,
+        background=backgrounds(scenes),
+        attributes=heat[mesh_index, :, None],
+        outputs=("image", "alpha", "attributes"),
+    )
+    assert view.image is not None and view.alpha is not None and view.attributes is not None
+    clock.lap("render")
+    frontal = _frontal_heatmaps(still, heat, first.size)
+    clock.lap("heatmap")
+
+    landmarks = posed.vertices[mesh_index][:, head.landmarks]
+    pixels = camera.project(landmarks)
+    face = pixels[:, :FACE_LANDMARKS]
+    alpha = view.alpha.numpy()
+    frames = Frames(
+        image=view.image.numpy(),
+        alpha=alpha,
+        heatmap=view.attributes[..., 0].numpy(),
+        frontal_heatmap=frontal,
+        landmarks_2d=pixels.numpy(),
+        landmarks_3d=landmarks.numpy(),
+        bbox=torch.cat([face.amin(1), face.amax(1)], 1).numpy(),
+        coverage=(alpha >= 128).mean((1, 2), dtype=np.float64).astype(np.float32),
+        skin_ita=_skin_tone(head, texture),
+        neutral_vertices=still.vertices[0].numpy(),
+        camera=camera,
+        timings=clock.laps,
+    )
+    clock.lap("measure")
+    return frames
+
+
+def check_scenes(scenes: Sequence[Scene]) -> None:
+    """Raise ValueError unless the scenes can be rendered together."""
+    if not scenes:
+        raise ValueError("scenes must not be empty")
+    for name in ("identity", "skin", "size"):
+        if any(getattr(scene, name) != getattr(scenes[0], name) for scene in scenes):
+            raise ValueError(f"scenes must share one {name}")
+
+
+def pose_head(head: Head, identity: Tensor, moments: Sequence[Scene]) -> Mesh:
+    """One posed mesh per expression: its action units, the turn of the neck and the gaze."""
+
+    def turn(pitch: str, yaw: str, roll: str | None) -> Tensor:
+        rows = [
+            [getattr(m.pose, pitch), getattr(m.pose, yaw), getattr(m.pose, roll) if roll else 0.0] for m in moments
+        ]
+        return torch.deg2rad(torch.tensor(rows, dtype=torch.float32))
+
+    gaze = turn("gaze_pitch", "gaze_yaw", None)
+    return head(
+        identity,
+        [moment.au for moment in moments],
+        neck_pose=turn("neck_pitch", "neck_yaw", "neck_roll"),
+        leye_pose=gaze,
+        reye_pose=gaze,
+    )
+
+
+def cameras(scenes: Sequence[Scene]) -> Camera:
+    """The camera of each scene."""
+    settings = [scene.camera for scene in scenes]
+    return Camera.orbit(
+        yaw_degrees=[s.yaw for s in settings],
+        pitch_degrees=[s.pitch for s in settings],
+        roll_degrees=[s.roll for s in settings],
+        distance=[s.distance for s in settings],
+        fov_degrees=[s.fov for s in settings],
+        target=torch.tensor([s.target for s in settings], dtype=torch.float64),
+        size=scenes[0].size,
+    )
+
+
+def lights(scenes: Sequence[Scene]) -> Light:
+    """The light of each scene."""
+    made = [
+        Light.preset(
+            scene.light.name,
+            azimuth_degrees=scene.light.azimuth,
+            elevation_degrees=scene.light.elevation,
+            intensity=scene.light.intensity,
+            key_share=scene.light.key_share,
+        )
+        for scene in scenes
+    ]
+    return Light(*(torch.cat([getattr(light, name) for light in made]) for name in Light.__dataclass_fields__))
+
+
+def backgrounds(scenes: Sequence[Scene]) -> Tensor:
+    """The background of each scene, [B, 128, 128, 3]; scenes of one identity and view share it."""
+    painted: dict[tuple[int, int, int, str], Floats] = {}
+    for scene in scenes:
+        key = (scene.seed, scene.identity_id, scene.view_id, scene.background)
+        if key not in painted:
+            painted[key] = paint_background(scene.background, keyed_generator(scene.seed, "background", *key[1:3]))
+    keys = [(s.seed, s.identity_id, s.view_id, s.background) for s in scenes]
+    return torch.from_numpy(np.stack([painted[key] for key in keys]))
+
+
+def _frontal_heatmaps(still: Mesh, heat: Tensor, size: int) -> Bytes:
+    """Colourised displacement of each expression [E, H, W, 3] from the front, without pose."""
+    expressions = Mesh(still.vertices[1:], still.joints[1:], still.topology)
+    lit = shading(expressions.vertices, still.topology.faces)
+    view = render(
+        expressions,
+        Camera.orbit(target=FRONTAL.target, distance=FRONTAL.distance, fov_degrees=[FRONTAL.fov] * len(heat), size=size),
+        attributes=torch.stack([heat, lit], 2),
+        outputs=("attributes",),
+    )
+    assert view.attributes is not None
+    seen = view.attributes.numpy()
+    return colourise(seen[..., 0], seen[..., 1])
+
+
+def _skin_tone(head: Head, texture: Mipmaps) -> float:
+    """ITA° of the mean painted albedo around `SKIN_LANDMARKS`."""
+    corner_of = {int(v): int(u) for v, u in zip(head.topology.faces.flatten(), head.topology.uv_faces.flatten(), strict=True)}
+    vertices = [int(head.landmarks[head.landmark_names.index(name)]) for name in SKIN_LANDMARKS]
+    uv = head.topology.uvs[[corner_of[vertex] for vertex in vertices]].numpy()
+    base = texture.texels[0, : texture.height * texture.width, :3].numpy().reshape(texture.height, texture.width, 3)
+    reach = max(1, texture.width // 64)
+    tones = []
+    for u, v in uv:
+        column, row = int(u * texture.width), int((1 - v) * texture.height)
+        patch = base[max(0, row - reach) : row + reach, max(0, column - reach) : column + reach]
+        tones.append(patch.reshape(-1, 3).mean(0, dtype=np.float64))
+    return float(typology_angle(np.median(tones, axis=0)))
+
+
+class _Clock:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = perf_counter()
+        self.laps[stage] = self.laps.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+

@@ -1,0 +1,117 @@
+"""Heatmaps: how far an action unit moves the skin that a pixel sees, in millimetres, and the picture of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pain3d.camera import Camera
+from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, parse_name
+from pain3d.facs.pspi import PAIN_AUS
+from pain3d.head.identity import Identity
+from pain3d.head.model import Head
+from pain3d.kernels.deform import vertex_normals
+from pain3d.kernels.interpolate import interpolate
+from pain3d.kernels.rasterize import rasterize
+
+MILLIMETRES = 1000.0
+PAIN_CHANNELS = tuple(f"AU{number:02d}_{side}" for number in PAIN_AUS for side in SIDES)
+COLOUR_LIMIT_MM = 10.0  # white: the largest displacement of a single PSPI unit but eye closure
+SHADING_DIRECTION = (0.0, 0.35, 0.94)  # of the light in the colourised map: from the camera, a little above
+SHADING_AMBIENT = 0.25
+
+
+def displacement(head: Head, identity: Identity | Tensor | None, au: Sequence[ActionUnits]) -> Tensor:
+    """How far each expression moves each vertex against the same person's neutral face, [E, V] in millimetres.
+
+    The head's pose plays no part; the jaw's opening does. Exactly 0 where nothing moves.
+    """
+    # Neutral is evaluated in the same batch as the expressions, so that equal inputs give equal bits.
+    vertices = head(identity, [ActionUnits(), *au]).vertices
+    return (vertices[1:] - vertices[:1]).norm(dim=2) * MILLIMETRES
+
+
+def unit_displacement(
+    head: Head, identity: Identity | Tensor | None, au: ActionUnits, channels: Sequence[str] = PAIN_CHANNELS
+) -> Tensor:
+    """Displacement that each action unit of `au` causes alone, per side, [A, V] in millimetres.
+
+    Args:
+        head: The head.
+        identity: Whose face; None is the template.
+        au: The expression.
+        channels: Names such as ``AU04_L``; a name without a side asks for both sides at once.
+    """
+    alone = []
+    for channel in channels:
+        number, sides = parse_name(channel)
+        values = au.values[AU_NUMBERS.index(number)]
+        alone.append(ActionUnits(**{f"AU{number}_{SIDES[side]}": values[side] for side in sides}))
+    return displacement(head, identity, alone)
+
+
+def au_heatmap(
+    head: Head,
+    au: ActionUnits,
+    cameras: Camera,
+    *,
+    identity: Identity | Tensor | None = None,
+    channels: Sequence[str] = PAIN_CHANNELS,
+) -> Tensor:
+    """Per pixel, how far each action unit moves the surface point that the pixel sees.
+
+    Args:
+        head: The head.
+        au: The expression that is rendered; each channel shows what its own unit contributes alone.
+        cameras: N cameras.
+        identity: Whose face; None is the template.
+        channels: A names, by default the six PSPI units, left and right: ``AU04_L``, ``AU04_R``, …
+
+    Returns:
+        [N, H, W, A] float32 in millimetres; 0 on background, on a neutral face everywhere.
+
+    Gradients: none (labels).
+    """
+    mesh = head(identity, au)
+    heat = unit_displacement(head, identity, au, channels).T[None].contiguous()
+    return _seen(heat, mesh.vertices, head.topology.faces, cameras)
+
+
+def joint_heatmap(head: Head, au: ActionUnits, cameras: Camera, *, identity: Identity | Tensor | None = None) -> Tensor:
+    """|expression − neutral| of the point that each pixel sees, all action units together, [N, H, W] in millimetres."""
+    heat = displacement(head, identity, [au])[..., None].contiguous()
+    return _seen(heat, head(identity, au).vertices, head.topology.faces, cameras)[..., 0]
+
+
+def _seen(attributes: Tensor, vertices: Tensor, faces: Tensor, cameras: Camera) -> Tensor:
+    transform = cameras.world_to_clip
+    clip = vertices @ transform[:, :3, :3].transpose(1, 2) + transform[:, None, :3, 3]
+    clip = torch.cat([clip, clip[..., 2:]], 2)  # z plays no part; w is the distance along the view axis
+    fragments = rasterize(clip.contiguous(), faces, cameras.size)
+    return interpolate(attributes, faces, fragments.face_ids, fragments.barycentrics)
+
+
+def shading(vertices: Tensor, faces: Tensor) -> Tensor:
+    """Soft frontal light per vertex, [B, V] in 0–1, for the colourised map."""
+    towards = vertices.new_tensor(SHADING_DIRECTION)
+    facing = (vertex_normals(vertices, faces) @ towards).clamp(0, 1)
+    return SHADING_AMBIENT + (1 - SHADING_AMBIENT) * facing
+
+
+def colourise(
+    heat_mm: npt.NDArray[np.floating], light: npt.NDArray[np.floating] | float = 1.0, limit_mm: float = COLOUR_LIMIT_MM
+) -> npt.NDArray[np.uint8]:
+    """The "hot" ramp (black, red, yellow, white) times shading, [..., H, W] to [..., H, W, 3] uint8; 0 mm is black.
+
+    The scale is the same for every picture (white at `limit_mm`), where 3DPain normalises each by itself: so the
+    brightness of a map says how strong the expression is.
+    """
+    value = np.clip(np.asarray(heat_mm, np.float32) / np.float32(limit_mm), 0, 1)
+    # matplotlib's "hot": red rises to 0.365, green to 0.746, blue to 1.
+    ramp = [value / np.float32(0.365), (value - np.float32(0.365)) / np.float32(0.381), (value - np.float32(0.746)) / np.float32(0.254)]
+    colour = np.clip(np.stack(ramp, -1), 0, 1) * np.asarray(light, np.float32)[..., None]
+    return (colour * np.float32(255) + np.float32(0.5)).astype(np.uint8)

@@ -1,0 +1,120 @@
+"""`pain3d.render`: meshes, cameras and light in; pictures out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pain3d.camera import Camera
+from pain3d.kernels.render import render as render_op
+from pain3d.kernels.sample_texture import Mipmaps
+from pain3d.light import Light
+from pain3d.mesh import Mesh, Topology
+
+CLAY = (0.42, 0.38, 0.35, 0.6, 0.6)  # albedo, specular scale, roughness of a head that nobody painted
+GREY_BACKGROUND = (0.10, 0.11, 0.12)  # linear
+OUTPUTS = ("image", "alpha", "face_ids", "depth", "attributes")
+
+
+@dataclass(frozen=True)
+class View:
+    """N pictures; what was not asked for is None.
+
+    Attributes:
+        image: [N, H, W, 3] uint8 sRGB, antialiased.
+        alpha: [N, H, W] uint8 antialiased coverage of the head.
+        face_ids: [N, H, W] int32, −1 on background.
+        depth: [N, H, W] metres along the view axis, inf on background.
+        attributes: [N, H, W, A] what the vertices carried, 0 on background.
+        part_ids: [N, H, W] int32 index into `Topology.part_names`, −1 on background (with face_ids).
+    """
+
+    image: Tensor | None
+    alpha: Tensor | None
+    face_ids: Tensor | None
+    depth: Tensor | None
+    attributes: Tensor | None
+    part_ids: Tensor | None
+
+
+def render(
+    mesh: Mesh,
+    cameras: Camera,
+    *,
+    light: str | Light = "studio",
+    texture: Tensor | Mipmaps | None = None,
+    background: Tensor | None = None,
+    attributes: Tensor | None = None,
+    outputs: Sequence[str] = ("image", "alpha"),
+    backend: str | None = None,
+) -> View:
+    """Render N pictures of N meshes, or of one mesh from N cameras.
+
+    Args:
+        mesh: 1 or N meshes.
+        cameras: N cameras.
+        light: A preset (``studio``, ``indoor``, ``outdoor``) or 1 or N lights.
+        texture: [1 or N, Ht, Wt, 5] linear albedo, specular scale and roughness (`pain3d.paint`), or its mipmaps;
+            None is clay.
+        background: [1 or N, Hb, Wb, 3] linear, stretched over the picture; None is dark grey.
+        attributes: [1 or N, V, A] numbers on the vertices, to be seen per pixel (with ``"attributes"`` in `outputs`).
+        outputs: Any of image, alpha, face_ids, depth, attributes; what is not asked for costs nothing.
+        backend: ``reference``, ``cpu``, or None for the default.
+
+    Returns:
+        View.
+
+    Gradients: none (bytes); compose the rooms of `pain3d.kernels` for a differentiable picture.
+
+    Raises:
+        ValueError: Numbers of meshes, lights or textures that do not fit, an unknown light or output.
+    """
+    count = len(cameras)
+    topology = mesh.topology
+    lights = Light.preset(light) if isinstance(light, str) else light
+    if texture is None:
+        texture = mesh.vertices.new_tensor(CLAY).expand(1, 1, 1, 5)
+    if background is None:
+        background = mesh.vertices.new_tensor(GREY_BACKGROUND).expand(1, 1, 1, 3)
+    textures = texture.texels if isinstance(texture, Mipmaps) else texture
+    groups = {"meshes": len(mesh), "lights": len(lights), "textures": len(textures), "backgrounds": len(background)}
+    for name, length in groups.items():
+        if length not in (1, count):
+            raise ValueError(f"there must be 1 or {count} {name} for {count} cameras, got {length}")
+    rendered = render_op(
+        mesh.vertices,
+        topology.faces,
+        topology.adjacent_faces,
+        topology.uvs,
+        topology.uv_faces,
+        texture,
+        topology.occlusion[None],
+        cameras.world_to_clip,
+        cameras.position,
+        lights.sh.expand(count, -1, -1),
+        lights.key_direction.expand(count, -1),
+        lights.key_colour.expand(count, -1),
+        background.expand(count, -1, -1, -1),
+        cameras.size,
+        mesh_index=_index(len(mesh), count),
+        texture_index=_index(len(textures), count),
+        attributes=None if attributes is None else attributes.expand(len(mesh), -1, -1),
+        exposure=lights.exposure.expand(count),
+        outputs=outputs,
+        backend=backend,
+    )
+    parts = None if rendered.face_ids is None else part_ids(rendered.face_ids, topology)
+    return View(rendered.image, rendered.alpha, rendered.face_ids, rendered.depth, rendered.attributes, parts)
+
+
+def part_ids(face_ids: Tensor, topology: Topology) -> Tensor:
+    """Part of each pixel's face, of the shape of `face_ids`; −1 on background."""
+    parts = topology.face_parts[face_ids.clamp(min=0).long()]
+    return torch.where(face_ids >= 0, parts, torch.full_like(parts, -1))
+
+
+def _index(length: int, count: int) -> Tensor:
+    return torch.zeros(count, dtype=torch.int64) if length == 1 else torch.arange(count)

@@ -1,0 +1,133 @@
+"""The head model: neutral, shapes, pose, gradients, symmetry, bad input."""
+
+import numpy as np
+import pytest
+import torch
+
+from pain3d.facs import ActionUnits
+from pain3d.head import Head
+from pain3d.head.model import axis_angle_to_matrix
+
+HEAD = Head.default()
+
+
+def test_sizes_parts_and_landmarks() -> None:
+    assert HEAD.template.shape == (5217, 3)
+    assert len(HEAD.local_names) >= 100
+    assert set(HEAD.topology.part_names) >= {"skin", "mouth", "neck", "left_eye", "right_eye", "tongue", "lashes"}
+    assert len(HEAD.landmarks) == 74 and HEAD.landmark_names[-1] == "left_pupil"
+    uvs = HEAD.topology.uvs
+    assert uvs.min() >= 0 and uvs.max() <= 1
+    points = HEAD.template[HEAD.landmarks]
+    chin, tip, right_pupil, left_pupil = points[8], points[30], points[72], points[73]
+    assert chin[1] < tip[1] < left_pupil[1] and left_pupil[0] > 0 > right_pupil[0]
+    assert points[36, 0] < points[39, 0] < points[42, 0] < points[45, 0]  # eye corners from the subject's right
+    assert points[0, 0] < -0.05 and points[16, 0] > 0.05
+    # 62 to 110 mm wide, 50 to 76 mm between the pupils: adults (Dodgson 2004 for the pupils).
+    assert 0.050 < left_pupil[0] - right_pupil[0] < 0.076
+
+
+def test_neutral_template_is_returned_as_it_is() -> None:
+    mesh = HEAD()
+    # A seam vertex 7e-6 m too far out of the eyeball is the only one that the lid limits move.
+    assert (mesh.vertices[0] - HEAD.template).norm(dim=1).max() < 1e-5
+
+
+def test_lips_meet_for_everybody() -> None:
+    people = [HEAD.sample_identity(3, k) for k in range(20)]
+    points = HEAD(people).vertices[:, HEAD.landmarks]
+    gap = (points[:, 62, 1] - points[:, 66, 1]) * 1000
+    assert gap.max() < 0.1, gap  # millimetres; lips press into each other by 0.8
+
+
+def test_mirror_map_and_symmetry() -> None:
+    mirror = HEAD.mirror
+    assert torch.equal(mirror[mirror], torch.arange(len(mirror)))
+    flip = torch.tensor([-1.0, 1.0, 1.0])
+    assert (HEAD.template[mirror] * flip - HEAD.template).abs().max() < 1e-5
+    left = HEAD(None, ActionUnits(AU4_L=5, AU6_L=3, AU10_L=4, AU43_L=1)).vertices[0]
+    right = HEAD(None, ActionUnits(AU4_R=5, AU6_R=3, AU10_R=4, AU43_R=1)).vertices[0]
+    # The source's left and right targets are rounded apart: 0.1 mm steps.
+    assert (left[mirror] * flip - right).norm(dim=1).max() < 8e-4
+
+
+def test_every_action_unit_moves_millimetres_at_its_place() -> None:
+    from pain3d.facs import AU_NUMBERS
+
+    neutral = HEAD().vertices[0]
+    for number in AU_NUMBERS:
+        moved = HEAD(None, ActionUnits(**{f"AU{number}": 1 if number == 43 else 5})).vertices[0] - neutral
+        reach = 1000 * moved.norm(dim=1).max()
+        assert 2 < reach < 45, (number, reach)
+
+
+def test_jaw_turns_its_joint_and_arrives_where_the_shape_says() -> None:
+    half, full = (HEAD(None, ActionUnits(AU27=a)).vertices[0] for a in (3, 5))
+    chin = HEAD.landmarks[8]
+    neutral = HEAD.template[chin]
+    drop = 1000 * (neutral - full[chin])
+    assert 20 < drop[1] < 45 and drop[2] > 3  # down and, on the joint's arc, back
+    # Half way the chin is on the arc, off the straight line between its ends.
+    straight = neutral + 0.56 * (full[chin] - neutral)
+    assert 1000 * (half[chin] - straight).norm() > 0.3
+
+
+def test_pose_turns_the_head_but_not_the_shoulders() -> None:
+    turned = HEAD(neck_pose=torch.tensor([[0.0, 0.3, 0.0]])).vertices[0]
+    shoulder = HEAD.template[:, 1].argmin()
+    assert (turned[shoulder] - HEAD.template[shoulder]).norm() < 1e-6
+    tip = HEAD.landmarks[30]
+    assert turned[tip, 0] - HEAD.template[tip, 0] > 0.02  # positive yaw looks to the subject's left
+    looked = HEAD(leye_pose=torch.tensor([[0.0, 0.2, 0.0]])).vertices[0]
+    changed = torch.nonzero((looked - HEAD().vertices[0]).norm(dim=1) > 1e-6).flatten()
+    assert set(HEAD.topology.vertex_parts[changed].tolist()) == {HEAD.topology.part_names.index("left_eye")}
+
+
+def test_a_row_does_not_depend_on_the_batch() -> None:
+    person = HEAD.identity_vector(HEAD.sample_identity(0, 1))
+    faces = [ActionUnits(AU4=k % 6, AU6=(2 * k) % 6, AU43=k % 2) for k in range(7)]
+    together = HEAD(person, faces).vertices
+    for index, face in enumerate(faces):
+        assert torch.equal(HEAD(person, face).vertices[0], together[index])
+
+
+def test_gradients_reach_every_argument() -> None:
+    torch.manual_seed(0)
+    inputs = {
+        "identity": HEAD.identity_vector(HEAD.sample_identity(0)) + 0.01,
+        "au": torch.full((1, 24, 2), 0.5),
+        "expression": torch.rand(1, len(HEAD.unit_names)) * 0.1,
+        **{name: torch.rand(1, 3) * 0.1 for name in ("neck_pose", "jaw_pose", "leye_pose", "reye_pose", "transl")},
+    }
+    for tensor in inputs.values():
+        tensor.requires_grad_()
+    HEAD(**inputs).vertices.square().sum().backward()
+    for name, tensor in inputs.items():
+        assert tensor.grad is not None and tensor.grad.isfinite().all() and tensor.grad.abs().max() > 0, name
+
+
+def test_rotations_are_rotations() -> None:
+    angles = torch.tensor([[0.0, 0.0, 0.0], [1e-6, 0, 0], [0.3, -0.2, 0.5]], dtype=torch.float64, requires_grad=True)
+    matrices = axis_angle_to_matrix(angles)
+    identity = torch.eye(3, dtype=torch.float64)
+    assert (matrices @ matrices.transpose(1, 2) - identity).abs().max() < 1e-12
+    assert torch.autograd.gradcheck(axis_angle_to_matrix, (angles[2:].detach().requires_grad_(),))
+    y = axis_angle_to_matrix(torch.tensor([0.0, np.pi / 2, 0.0], dtype=torch.float64)) @ torch.tensor(
+        [0.0, 0.0, 1.0], dtype=torch.float64
+    )
+    assert torch.allclose(y, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"identity": torch.zeros(1, 7)}, r"identity must be \[B, 201\], got \[1, 7\]"),
+        ({"au": torch.zeros(1, 24)}, r"au must be \[B, 24, 2\], got \[1, 24\]"),
+        ({"expression": torch.zeros(1, 3)}, r"expression must be \[B, 67\], got \[1, 3\]"),
+        ({"neck_pose": torch.zeros(1, 4)}, r"neck_pose must be \[B, 3\], got \[1, 4\]"),
+        ({"neck_pose": torch.zeros(2, 3), "transl": torch.zeros(3, 3)}, r"neck_pose must have 1 or 3 rows, got 2"),
+    ],
+)
+def test_wrong_shapes_name_the_argument(arguments: dict[str, torch.Tensor], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        HEAD(**arguments)  # type: ignore[arg-type]
