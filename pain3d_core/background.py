@@ -47,10 +47,10 @@ def paint_background(name: str, generator: np.random.Generator) -> Floats:
             radius = 0.02 + 0.05 * u[2]
             disc = np.clip((radius - np.hypot(x - u[0], y - u[1])) / 0.012, 0, 1)
             picture = picture + (disc * 0.35 * u[3])[..., None] * (np.array([1.0, 0.85, 0.65]) * (0.4 + 0.6 * u[4]))
-    return np.clip(picture, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(picture, 0, 1), np.float32)
 
 
 def _muted_colour(generator: np.random.Generator) -> npt.NDArray[np.float64]:
     """A linear colour of low saturation and any brightness."""
     brightness, *tint = generator.random(4)
-    return (0.03 + 0.45 * brightness**1.5) * (0.75 + 0.5 * np.array(tint))
+    return np.asarray((0.03 + 0.45 * brightness**1.5) * (0.75 + 0.5 * np.array(tint)))

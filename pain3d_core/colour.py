@@ -37,4 +37,4 @@ def typology_angle(linear: Floats) -> Floats:
     Above 55° very light, 41–55 light, 28–41 intermediate, 10–28 tan, −30–10 brown, below −30 dark.
     """
     lab = linear_to_lab(linear)
-    return np.degrees(np.arctan2(lab[..., 0] - 50, np.maximum(lab[..., 2], 1e-6)))
+    return np.asarray(np.degrees(np.arctan2(lab[..., 0] - 50, np.maximum(lab[..., 2], 1e-6))))

@@ -106,4 +106,4 @@ def direction(azimuth_degrees: float, elevation_degrees: float) -> Floats:
 def sh_basis(unit: Floats) -> Floats:
     """Real spherical harmonics [9] of a unit vector [3]."""
     x, y, z = unit
-    return SH_FACTORS * np.array([1, y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y])
+    return np.asarray(SH_FACTORS * np.array([1, y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]))

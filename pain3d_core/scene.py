@@ -44,7 +44,7 @@ CELLS = tuple(DemographicCell(*cell) for cell in product(AGE_GROUPS, SEXES, ANCE
 
 
 def demographic_grid(identities: int, seed: int) -> tuple[DemographicCell, ...]:
-    """The cell of each identity: all 24 cells in every 24 identities, in a keyed order; balanced to within one for any N.
+    """The cell of each identity: all 24 cells in every 24 identities, in a keyed order; balanced to within one.
 
     Raises:
         ValueError: `identities` is not positive.
@@ -72,7 +72,7 @@ class CameraSetting:
 
 @dataclass(frozen=True)
 class Pose:
-    """Turns of the head against the torso and of the eyes in the head, degrees: yaw to the subject's left, pitch down."""
+    """Turns of the head against the torso and of the eyes in it, degrees: yaw to the subject's left, pitch down."""
 
     neck_yaw: float = 0.0
     neck_pitch: float = 0.0
@@ -118,7 +118,12 @@ class Scene:
         fields = {name: getattr(self, name) for name in ("seed", "identity_id", "expression_id", "view_id", "size")}
         person = asdict(self.identity)
         person["local"] = [round(c * 1000) for c in self.identity.local]  # thousandths: exact, they are rounded so
-        fields |= {"identity": person, "skin": asdict(self.skin), "au": self.au.nonzero(), "background": self.background}
+        fields |= {
+            "identity": person,
+            "skin": asdict(self.skin),
+            "au": self.au.nonzero(),
+            "background": self.background,
+        }
         fields |= {name: asdict(getattr(self, name)) for name in ("pose", "camera", "light")}
         return json.dumps(fields, separators=(",", ":"))
 
@@ -199,7 +204,12 @@ def sample_scenes(
 
 
 def sample_expression(
-    seed: int, identity_id: int, expression_id: int, law: str = "uniform", co_occurring: bool = True, asymmetry: float = 0.0
+    seed: int,
+    identity_id: int,
+    expression_id: int,
+    law: str = "uniform",
+    co_occurring: bool = True,
+    asymmetry: float = 0.0,
 ) -> ActionUnits:
     """Action units of one expression by key; see `sample_scenes`."""
     generator = keyed_generator(seed, "expression", identity_id, expression_id)
@@ -210,7 +220,7 @@ def sample_expression(
         for number, (chance, strength) in zip(CO_OCCURRING_AUS, u, strict=True):
             if chance < CO_OCCURRENCE:
                 intensities[number] = float(1 + np.floor(strength * MAX_INTENSITY))
-    named = {}
+    named: dict[str, float] = {}
     for number, value in intensities.items():
         weaker_side, loss = generator.random(2)
         share = 1.0 if number in (26, 27, 43) else 1 - asymmetry * loss

@@ -69,12 +69,12 @@ CURVE_WEIGHTS = (0.0, 0.15, 0.32, 0.56, 0.80, 1.0)
 
 def intensity_to_weight(intensity: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Weight 0–1 of the full displacement for a FACS intensity 0–5 (A–E), piecewise linear through `CURVE_WEIGHTS`."""
-    return np.interp(np.asarray(intensity, float), CURVE_INTENSITIES, CURVE_WEIGHTS)
+    return np.asarray(np.interp(np.asarray(intensity, float), CURVE_INTENSITIES, CURVE_WEIGHTS))
 
 
 def weight_to_intensity(weight: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Inverse of `intensity_to_weight`."""
-    return np.interp(np.asarray(weight, float), CURVE_WEIGHTS, CURVE_INTENSITIES)
+    return np.asarray(np.interp(np.asarray(weight, float), CURVE_WEIGHTS, CURVE_INTENSITIES))
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class ActionUnits:
 
     def nonzero(self) -> dict[str, float]:
         """The intensities that are not 0 by name: ``AU4`` where both sides agree, else ``AU4_L`` and ``AU4_R``."""
-        named = {}
+        named: dict[str, float] = {}
         for number, (left, right) in zip(AU_NUMBERS, self.values, strict=True):
             if left == right:
                 named |= {f"AU{number}": left} if left else {}
@@ -162,7 +162,8 @@ class ActionUnits:
         """
         values: dict[str, float] = {}
         for name, coefficient in coefficients.items():
-            stem, suffixes = name, ("_L", "_R")
+            stem = name
+            suffixes: tuple[str, ...] = ("_L", "_R")
             for ending, suffix in (("Left", "_L"), ("Right", "_R")):
                 if name.endswith(ending) and name.removesuffix(ending) in AU_OF_ARKIT:
                     stem, suffixes = name.removesuffix(ending), (suffix,)
@@ -176,11 +177,14 @@ class ActionUnits:
         return cls(**values)
 
     def to_openface(self) -> dict[str, float]:
-        """OpenFace-style columns: ``AU04_r`` (intensity 0–5) and ``AU04_c`` (present, 0 or 1); AU45 (blink) for AU43."""
+        """OpenFace-style columns: ``AU04_r`` (intensity 0–5) and ``AU04_c`` (0 or 1); AU45 (blink) for AU43."""
         row: dict[str, float] = {}
         for number in AU_NUMBERS:
             name = "AU45" if number == 43 else f"AU{number:02d}"
-            row |= {f"{name}_r": self[number] * (MAX_INTENSITY if number == 43 else 1), f"{name}_c": float(self[number] > 0)}
+            row |= {
+                f"{name}_r": self[number] * (MAX_INTENSITY if number == 43 else 1),
+                f"{name}_c": float(self[number] > 0),
+            }
         return row
 
     @classmethod
@@ -207,7 +211,9 @@ def parse_name(name: str) -> tuple[int, tuple[int, ...]]:
     stem, _, side = name.partition("_")
     digits = stem.removeprefix("AU")
     if not stem.startswith("AU") or not digits.isdigit() or int(digits) not in MOVES or side not in ("", *SIDES):
-        raise ValueError(f"unknown action unit {name!r}; known: {', '.join(f'AU{n}' for n in AU_NUMBERS)}, with _L or _R")
+        raise ValueError(
+            f"unknown action unit {name!r}; known: {', '.join(f'AU{n}' for n in AU_NUMBERS)}, with _L or _R"
+        )
     return int(digits), (0, 1) if not side else (SIDES.index(side),)
 
 

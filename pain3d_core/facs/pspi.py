@@ -20,7 +20,7 @@ MAX_PSPI = 3 * MAX_INTENSITY + 1  # 5 + 5 + 5 + 1: eye closure is yes or no
 Law = Literal["uniform", "independent", "clinical"]
 LAWS: tuple[str, ...] = get_args(Law)
 
-# The clinical law: 83 % of frames at 0, as in the UNBC-McMaster archive (about 17 % of its 48,398 frames show pain), and
+# The clinical law: 83 % of frames at 0, as in the UNBC-McMaster archive (some 17 % of its 48,398 frames show pain), and
 # above that each score CLINICAL_DECAY times as likely as the one before it. The decay is our choice: the archive's
 # tail is long and thin, and with 0.62 one frame in 1,500 still reaches 10 or more.
 CLINICAL_ZERO = 0.83
@@ -37,9 +37,7 @@ def pspi_probabilities(law: str) -> npt.NDArray[np.float64]:
     raise ValueError(f"law must be one of {', '.join(LAWS)}, got {law!r}")
 
 
-def pspi(
-    au4: float, au6: float, au7: float, au9: float, au10: float, au43: float
-) -> float:
+def pspi(au4: float, au6: float, au7: float, au9: float, au10: float, au43: float) -> float:
     """PSPI of one face from FACS intensities (0–5, AU43 0 or 1). Raises ValueError out of range."""
     values = (au4, au6, au7, au9, au10, au43)
     for number, value in zip(PAIN_AUS, values, strict=True):
@@ -72,7 +70,7 @@ def solutions(score: int) -> npt.NDArray[np.int8]:
     if score != int(score) or not 0 <= score <= MAX_PSPI:
         raise ValueError(f"PSPI must be a whole number in 0..{MAX_PSPI}, got {score}")
     rows, scores = _all_solutions()
-    return rows[scores == int(score)]
+    return np.asarray(rows[scores == int(score)])
 
 
 def sample_pain_units(generator: np.random.Generator, law: str = "uniform", count: int = 1) -> npt.NDArray[np.int8]:
@@ -87,7 +85,7 @@ def sample_pain_units(generator: np.random.Generator, law: str = "uniform", coun
     """
     if law == "independent":
         top = np.array([MAX_INTENSITY] * 5 + [1]) + 1
-        return np.floor(generator.random((count, 6)) * top).astype(np.int8)
+        return np.asarray(np.floor(generator.random((count, 6)) * top), np.int8)
     cumulative = np.cumsum(pspi_probabilities(law))
     scores = np.minimum(np.searchsorted(cumulative, generator.random(count), side="right"), MAX_PSPI)
     rows = []

@@ -81,7 +81,7 @@ def write_head(path: Path, meta: Mapping[str, Any], fields: Arrays, shapes: npt.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, array in packed.items():
             content = io.BytesIO()
-            np.lib.format.write_array(content, np.require(array, requirements="C"), allow_pickle=False)
+            np.save(content, np.require(array, requirements="C"), allow_pickle=False)
             entry = zipfile.ZipInfo(name + ".npy", (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, content.getvalue())
@@ -145,7 +145,9 @@ def _check(path: Path, meta: Mapping[str, Any], arrays: Arrays) -> None:
         if not fits:
             known = ", ".join(f"{k}={v}" for k, v in bound.items())
             shape = list(array.shape)
-            raise HeadFileError(f"{path}: {name} must be [{letters}] of kind {kind}, got {shape} {array.dtype} ({known})")
+            raise HeadFileError(
+                f"{path}: {name} must be [{letters}] of kind {kind}, got {shape} {array.dtype} ({known})"
+            )
         if kind == "f" and not np.isfinite(array).all():
             raise HeadFileError(f"{path}: {name} has a number that is not finite")
     limits = {

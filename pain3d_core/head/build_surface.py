@@ -21,7 +21,19 @@ SQUINT_REACH = 0.19  # dm from the lid's edge: how far the lid tightener (AU7) i
 LID_FALLOFF = 0.05  # dm: how fast "belongs to the lid" fades outside ring 4
 COLUMN_MIN_BLINK = 0.035  # dm: columns whose upper lid travels less are the corners, which stay
 LIP_FALLOFF = 0.055  # dm
-EYE_LATITUDES = (9, 18, 28, 45, 67, 90, 113, 135, 152, 162, 171)  # degrees from the pupil; symmetric, so the mean is the centre
+EYE_LATITUDES = (
+    9,
+    18,
+    28,
+    45,
+    67,
+    90,
+    113,
+    135,
+    152,
+    162,
+    171,
+)  # degrees from the pupil; symmetric, so the mean is the centre
 EYE_SEGMENTS = 20
 LIP_OVERLAP = 0.008  # dm that closed lips press into each other, so that no tooth shines through
 
@@ -135,7 +147,7 @@ class Lids:
         """1 on the lid (rings 0 to 4), fading to 0 outside it (a Gaussian of that width in dm), [V]."""
         lid = np.concatenate(self._rings[side][:5])
         distance = np.sqrt(((self._vertices[:, None, :] - self._vertices[lid][None]) ** 2).sum(-1).min(1))
-        return np.exp(-((distance / falloff) ** 2))
+        return np.asarray(np.exp(-((distance / falloff) ** 2)))
 
     def _columns(self, base: Array, blink: Array, side: str) -> tuple[Indices, Indices]:
         """Upper margin vertices (ring 1) that travel in a blink, by x, and the lower margin ring by x."""
@@ -245,9 +257,7 @@ def landmarks(
     """The 68 points of the iBUG order, then four eye corners by name and two pupils. Indices into the kept vertices."""
     skin = np.unique(faces[face_parts == parts.index("skin")])
     normals = np.zeros_like(template)
-    cross = np.cross(
-        template[faces[:, 1]] - template[faces[:, 0]], template[faces[:, 2]] - template[faces[:, 0]]
-    )
+    cross = np.cross(template[faces[:, 1]] - template[faces[:, 0]], template[faces[:, 2]] - template[faces[:, 0]])
     for corner in range(3):
         np.add.at(normals, faces[:, corner], cross)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12

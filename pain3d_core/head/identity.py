@@ -50,7 +50,9 @@ class Identity:
         if not np.isfinite(self.local).all():
             raise ValueError("local has a coefficient that is not finite")
 
-    def coefficients(self, names: Sequence[str], macro_count: int, sigma: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    def coefficients(
+        self, names: Sequence[str], macro_count: int, sigma: npt.NDArray[np.floating]
+    ) -> npt.NDArray[np.float32]:
         """Coefficients [S] of a head's identity shapes: the product weights of the macro shapes, then the local ones.
 
         Args:
@@ -75,7 +77,11 @@ class Identity:
 
 
 def _three_way(word: str, value: float) -> dict[str, float]:
-    return {f"min{word}": max(0, 1 - 2 * value), f"average{word}": 1 - abs(2 * value - 1), f"max{word}": max(0, 2 * value - 1)}
+    return {
+        f"min{word}": max(0, 1 - 2 * value),
+        f"average{word}": 1 - abs(2 * value - 1),
+        f"max{word}": max(0, 2 * value - 1),
+    }
 
 
 def sample_local(generator: np.random.Generator, names: Sequence[str]) -> tuple[float, ...]:

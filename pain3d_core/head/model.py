@@ -19,7 +19,7 @@ from pain3d.kernels.deform import deform
 from pain3d.mesh import Mesh, Topology
 
 SKIN_INFLUENCES = 3  # joints per vertex that are kept: torso, neck and jaw meet at the throat
-# Skin around the eye may not sink into the eyeball, nor the lids' seam, which lies inside it, come out. Distances are in
+# Skin around the eye may not sink into the eyeball, nor the lids' seam, which lies inside it, come out. Distances are
 # eyeball radii from its centre: each vertex within LID_REACH in the template keeps its distance up to LID_CLEARANCE and
 # LID_LAYERS of what it has beyond that, so that skin which AU6 and AU7 push together bulges in its order.
 LID_REACH = 2.4
@@ -69,7 +69,9 @@ class Head:
         vertex_parts = torch.from_numpy(arrays["vertex_parts"].astype(np.int32))
         self._eyes = [torch.nonzero(vertex_parts == parts.index(p)).flatten() for p in ("left_eye", "right_eye")]
         skin = torch.nonzero(vertex_parts == parts.index("skin")).flatten()
-        self._lids = [self._lid_limits(eye, rings[0], skin) for eye, rings in zip(self._eyes, self.lid_rings, strict=True)]
+        self._lids = [
+            self._lid_limits(eye, rings[0], skin) for eye, rings in zip(self._eyes, self.lid_rings, strict=True)
+        ]
         self.topology = Topology(
             faces=faces,
             adjacent_faces=face_adjacency(faces),

@@ -30,7 +30,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class BaseMesh:
-    """The whole hm08 body, in decimetres: vertices [19158, 3], uvs [21334, 2], quads per group [Q, 4, 2] (vertex, uv)."""
+    """The hm08 body in decimetres: vertices [19158, 3], uvs [21334, 2], quads [Q, 4, 2] (vertex, uv) by group."""
 
     vertices: Array
     uvs: Array
@@ -78,7 +78,7 @@ class Mpfb2Source:
         return BaseMesh(np.array(vertices), np.array(uvs), {name: np.array(quads) for name, quads in groups.items()})
 
     def target(self, path: str, vertex_count: int) -> Array:
-        """Displacements [V, 3] in decimetres of one target (`index dx dy dz` lines); `path` is inside the target tree."""
+        """Displacements [V, 3] in decimetres of one target (`index dx dy dz` lines); `path` is in the target tree."""
         full = path if path.startswith(FACE_UNITS) else TARGETS + path
         displacement = np.zeros((vertex_count, 3))
         for line in self._text(full + ".target").splitlines():

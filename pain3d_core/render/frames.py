@@ -161,9 +161,7 @@ def pose_head(head: Head, identity: Tensor, moments: Sequence[Scene]) -> Mesh:
     """One posed mesh per expression: its action units, the turn of the neck and the gaze."""
 
     def turn(pitch: str, yaw: str, roll: str | None) -> Tensor:
-        rows = [
-            [getattr(m.pose, pitch), getattr(m.pose, yaw), getattr(m.pose, roll) if roll else 0.0] for m in moments
-        ]
+        rows = [[getattr(m.pose, pitch), getattr(m.pose, yaw), getattr(m.pose, roll) if roll else 0.0] for m in moments]
         return torch.deg2rad(torch.tensor(rows, dtype=torch.float32))
 
     gaze = turn("gaze_pitch", "gaze_yaw", None)
@@ -222,7 +220,9 @@ def _frontal_heatmaps(still: Mesh, heat: Tensor, size: int) -> Bytes:
     lit = shading(expressions.vertices, still.topology.faces)
     view = render(
         expressions,
-        Camera.orbit(target=FRONTAL.target, distance=FRONTAL.distance, fov_degrees=[FRONTAL.fov] * len(heat), size=size),
+        Camera.orbit(
+            target=FRONTAL.target, distance=FRONTAL.distance, fov_degrees=[FRONTAL.fov] * len(heat), size=size
+        ),
         attributes=torch.stack([heat, lit], 2),
         outputs=("attributes",),
     )
@@ -233,7 +233,9 @@ def _frontal_heatmaps(still: Mesh, heat: Tensor, size: int) -> Bytes:
 
 def _skin_tone(head: Head, texture: Mipmaps) -> float:
     """ITA° of the mean painted albedo around `SKIN_LANDMARKS`."""
-    corner_of = {int(v): int(u) for v, u in zip(head.topology.faces.flatten(), head.topology.uv_faces.flatten(), strict=True)}
+    corner_of = {
+        int(v): int(u) for v, u in zip(head.topology.faces.flatten(), head.topology.uv_faces.flatten(), strict=True)
+    }
     vertices = [int(head.landmarks[head.landmark_names.index(name)]) for name in SKIN_LANDMARKS]
     uv = head.topology.uvs[[corner_of[vertex] for vertex in vertices]].numpy()
     base = texture.texels[0, : texture.height * texture.width, :3].numpy().reshape(texture.height, texture.width, 3)
@@ -257,6 +259,3 @@ class _Clock:
         now = perf_counter()
         self.laps[stage] = self.laps.get(stage, 0.0) + now - self._last
         self._last = now
-
-
-

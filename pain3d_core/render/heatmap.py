@@ -32,7 +32,8 @@ def displacement(head: Head, identity: Identity | Tensor | None, au: Sequence[Ac
     """
     # Neutral is evaluated in the same batch as the expressions, so that equal inputs give equal bits.
     vertices = head(identity, [ActionUnits(), *au]).vertices
-    return (vertices[1:] - vertices[:1]).norm(dim=2) * MILLIMETRES
+    moved: Tensor = torch.linalg.vector_norm(vertices[1:] - vertices[:1], dim=2)
+    return moved * MILLIMETRES
 
 
 def unit_displacement(
@@ -112,6 +113,10 @@ def colourise(
     """
     value = np.clip(np.asarray(heat_mm, np.float32) / np.float32(limit_mm), 0, 1)
     # matplotlib's "hot": red rises to 0.365, green to 0.746, blue to 1.
-    ramp = [value / np.float32(0.365), (value - np.float32(0.365)) / np.float32(0.381), (value - np.float32(0.746)) / np.float32(0.254)]
+    ramp = [
+        value / np.float32(0.365),
+        (value - np.float32(0.365)) / np.float32(0.381),
+        (value - np.float32(0.746)) / np.float32(0.254),
+    ]
     colour = np.clip(np.stack(ramp, -1), 0, 1) * np.asarray(light, np.float32)[..., None]
     return (colour * np.float32(255) + np.float32(0.5)).astype(np.uint8)
