@@ -1,0 +1,33 @@
+"""Knows the verbs on tensors: one room per op, each with a plain torch reference and, where it pays, a faster backend.
+
+Nothing here loads numba: a room's ``cpu.py`` does, at the first call that needs it.
+"""
+
+from pain3d.kernels._backend import use_backend
+from pain3d.kernels.antialias import antialias, face_adjacency
+from pain3d.kernels.deform import deform, vertex_normals
+from pain3d.kernels.interpolate import interpolate
+from pain3d.kernels.rasterize import Fragments, rasterize
+from pain3d.kernels.render import Rendered, encode_srgb, render, shoulder
+from pain3d.kernels.sample_texture import Mipmaps, build_mipmaps, sample_texture
+from pain3d.kernels.shade import sh_basis, shade
+
+__all__ = [
+    "Fragments",
+    "Mipmaps",
+    "Rendered",
+    "antialias",
+    "build_mipmaps",
+    "deform",
+    "encode_srgb",
+    "face_adjacency",
+    "interpolate",
+    "rasterize",
+    "render",
+    "sample_texture",
+    "sh_basis",
+    "shade",
+    "shoulder",
+    "use_backend",
+    "vertex_normals",
+]

@@ -1,0 +1,78 @@
+"""Knows which backend of a room answers a call.
+
+A room has up to three backends: ``reference`` (plain torch, the definition), ``cpu`` (numba) and ``triton`` (CUDA).
+The choice falls in this order: the call's ``backend=``; the innermost ``use_backend``; ``triton`` for CUDA tensors
+where the room has it; ``cpu`` for CPU tensors where the room has it and no input needs a gradient; else ``reference``.
+The default never changes the answer beyond the tolerance of the room's README, only the speed. A backend that was asked
+for and can't run raises: nothing falls back in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+
+BACKENDS = ("reference", "cpu", "triton")
+WITHOUT_GRADIENT = ("cpu",)  # numba code is outside autograd; the triton path registers its own backward
+
+_asked: ContextVar[str | None] = ContextVar("pain3d_backend", default=None)
+
+
+@contextmanager
+def use_backend(backend: str | None) -> Iterator[None]:
+    """Ask every room called inside the block, in this thread or task, for one backend.
+
+    Args:
+        backend: ``"reference"``, ``"cpu"``, ``"triton"``, or None for the default order.
+
+    Raises:
+        ValueError: The name is not a backend.
+    """
+    if backend is not None and backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    token = _asked.set(backend)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def resolve_backend(
+    room: str, backend: str | None, available: Sequence[str], *tensors: Tensor | None, differentiable: bool = True
+) -> str:
+    """Return the name of the backend that answers this call.
+
+    Args:
+        room: Name of the op, for the error text.
+        backend: What the call asked for, or None.
+        available: The backends that the room has.
+        tensors: The op's inputs; their device and ``requires_grad`` take part in the choice.
+        differentiable: False for an op without any gradient, whose inputs may require one all the same.
+
+    Raises:
+        ValueError: The asked backend is unknown, or the room has none of that name.
+        RuntimeError: The asked backend can't run on these inputs.
+    """
+    given = [tensor for tensor in tensors if tensor is not None]
+    on_cpu = all(tensor.device.type == "cpu" for tensor in given)
+    on_cuda = all(tensor.device.type == "cuda" for tensor in given)
+    needs_gradient = differentiable and torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
+    asked = backend if backend is not None else _asked.get()
+    if asked is None:
+        if on_cuda and given and "triton" in available:
+            return "triton"
+        return "cpu" if "cpu" in available and on_cpu and not needs_gradient else "reference"
+    have = f"(available: {', '.join(available)})"
+    if asked not in available:
+        raise ValueError(f"{room} has no backend {asked!r} {have}")
+    if asked == "cpu" and not on_cpu:
+        raise RuntimeError(f"{room} can't run backend 'cpu': an input is not on the CPU {have}")
+    if asked == "triton" and not on_cuda:
+        raise RuntimeError(f"{room} can't run backend 'triton': an input is not on a CUDA device {have}")
+    if asked in WITHOUT_GRADIENT and needs_gradient:
+        raise RuntimeError(f"{room} can't run backend {asked!r}: an input requires a gradient {have}")
+    return asked

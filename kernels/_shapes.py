@@ -1,0 +1,98 @@
+"""Knows how a room checks the shape and dtype of its inputs, once, at the door.
+
+``check_shapes(faces=(faces, "F 3"), barycentrics=(barycentrics, "P 3"))`` binds letters across arguments and says, when
+one does not fit, ``barycentrics must be [P 3], got [1, 3] (bound so far: V=4, F=1, P=2)``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FLOATS = (torch.float32, torch.float64)
+INDICES = (torch.int32, torch.int64)
+
+
+def check_shapes(**arguments: tuple[Tensor, str]) -> dict[str, int]:
+    """Check each tensor against its pattern and return what the letters were bound to.
+
+    Args:
+        arguments: ``name=(tensor, pattern)``. A pattern is words separated by blanks: a number is that size, a letter
+            (or word) is bound at its first use and must agree from then on, ``B|1`` also lets a size of one through,
+            and ``...`` stands for any dimensions, the same ones in every argument of the call.
+
+    Returns:
+        The sizes, by letter.
+
+    Raises:
+        ValueError: A tensor does not fit its pattern; the text names the argument.
+    """
+    bound: dict[str, int] = {}
+    middle: list[list[int]] = []
+    for name, (tensor, pattern) in arguments.items():
+        before = dict(bound)
+        if not _fits(list(tensor.shape), pattern, bound, middle):
+            raise ValueError(f"{name} must be [{pattern}], got {list(tensor.shape)}{_listing(before)}")
+    return bound
+
+
+def check_dtypes(expected: tuple[torch.dtype, ...], **tensors: Tensor) -> None:
+    """Check that each tensor has one of the expected dtypes, and that float tensors agree with each other.
+
+    Raises:
+        ValueError: A dtype is not expected, or two float arguments differ; the text names the argument.
+    """
+    first: tuple[str, torch.dtype] | None = None
+    for name, tensor in tensors.items():
+        if tensor.dtype not in expected:
+            raise ValueError(f"{name} must be {' or '.join(_word(d) for d in expected)}, got {_word(tensor.dtype)}")
+        if expected is FLOATS:
+            first = first or (name, tensor.dtype)
+            if tensor.dtype != first[1]:
+                raise ValueError(f"{name} must be {_word(first[1])} like {first[0]}, got {_word(tensor.dtype)}")
+
+
+def check_indices(name: str, indices: Tensor, count: int, of: str, lowest: int = 0) -> None:
+    """Check that every index lies in ``lowest … count - 1``.
+
+    Raises:
+        ValueError: An index is out of range; the text names the argument.
+    """
+    if indices.numel() == 0:
+        return
+    low, high = (int(value) for value in torch.aminmax(indices))
+    if low < lowest or high >= count:
+        raise ValueError(f"{name} must lie in {lowest} … {count - 1} ({of}), got {low} … {high}")
+
+
+def _fits(shape: list[int], pattern: str, bound: dict[str, int], middle: list[list[int]]) -> bool:
+    words = pattern.split()
+    if "..." in words:
+        at = words.index("...")
+        words.remove("...")
+        if len(shape) < len(words):
+            return False
+        end = at + len(shape) - len(words)
+        if not middle:
+            middle.append(shape[at:end])
+        if shape[at:end] != middle[0]:
+            return False
+        shape = shape[:at] + shape[end:]
+    if len(words) != len(shape):
+        return False
+    for word, size in zip(words, shape, strict=True):
+        letter, _, alternative = word.partition("|")
+        if alternative and size == int(alternative):
+            continue
+        wanted = int(letter) if letter.isdigit() else bound.setdefault(letter, size)
+        if size != wanted:
+            return False
+    return True
+
+
+def _listing(bound: dict[str, int]) -> str:
+    return f" (bound so far: {', '.join(f'{letter}={size}' for letter, size in bound.items())})" if bound else ""
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

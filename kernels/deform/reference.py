@@ -1,0 +1,44 @@
+"""Knows what deformation and vertex normals mean: plain torch, any device, float32 and float64."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+TINY = 1e-38  # squared length below which a normal has no direction: the smallest normal float32
+
+
+def deform_reference(
+    template: Tensor,  # [T, V, 3]
+    basis: Tensor,  # [K, V, 3]
+    coefficients: Tensor,  # [B, K]
+    skin_joints: Tensor | None,  # [V, W] int
+    skin_weights: Tensor | None,  # [V, W]
+    joint_transforms: Tensor | None,  # [B, J, 4, 4]
+    template_index: Tensor | None,  # [B] int64
+) -> Tensor:
+    """Return vertices [B, V, 3]; see `pain3d.kernels.deform` for the arguments."""
+    shapes, count, _ = basis.shape
+    start = template if template_index is None else template[template_index.long()]
+    offsets = (coefficients @ basis.reshape(shapes, count * 3)).reshape(-1, count, 3)
+    vertices = start + offsets
+    if skin_joints is None or skin_weights is None or joint_transforms is None:
+        return vertices
+    affine = joint_transforms[:, :, :3, :]  # [B, J, 3, 4]
+    blended = torch.zeros(vertices.shape[0], count, 3, 4, dtype=vertices.dtype, device=vertices.device)
+    for slot in range(skin_joints.shape[1]):
+        blended = blended + skin_weights[:, slot, None, None] * affine[:, skin_joints[:, slot].long()]
+    return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3]
+
+
+def vertex_normals_reference(vertices: Tensor, faces: Tensor) -> Tensor:
+    """Return unit normals [B, V, 3] of vertices [B, V, 3] and faces [F, 3]; see `pain3d.kernels.vertex_normals`."""
+    corners = faces.long()
+    a, b, c = (vertices[:, corners[:, corner]] for corner in range(3))
+    crossed = torch.linalg.cross(b - a, c - a)  # [B, F, 3], length is twice the area
+    summed = torch.zeros_like(vertices)
+    for corner in range(3):
+        summed = summed.index_add(1, corners[:, corner], crossed)
+    squared = (summed * summed).sum(-1, keepdim=True)
+    has_direction = squared > TINY
+    return torch.where(has_direction, summed / squared.where(has_direction, torch.ones_like(squared)).sqrt(), 0.0)

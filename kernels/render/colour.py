@@ -1,0 +1,48 @@
+"""Knows how linear light becomes a byte: a gentle shoulder, then exact sRGB.
+
+The bytes are defined by 255 thresholds: byte k or more from `SRGB_EDGES[k]` on. So every backend that compares with the
+same float32 thresholds writes the same byte for the same light.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+KNEE = (
+    0.8  # linear light up to here stays as it is; above, 1 is only reached at infinity, so a forehead keeps its shape
+)
+
+
+def _edges() -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """Least float32 light whose rounded sRGB byte is k: IEC 61966-2-1 inverted at (k - 0.5) / 255, [256]."""
+    encoded = (np.arange(256) - 0.5) / 255
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded.clip(0) + 0.055) / 1.055) ** 2.4)
+    linear[0] = -np.inf
+    nearest = linear.astype(np.float32)
+    return np.where(nearest < linear, np.nextafter(nearest, np.float32(np.inf)), nearest)
+
+
+SRGB_EDGES = _edges()
+
+
+def shoulder(light: Tensor) -> Tensor:
+    """Compress linear light of any size into 0–1: ``x`` up to 0.8, then ``0.8 + 0.2·t/(1 + t)``, ``t = (x - 0.8)/0.2``.
+
+    Value and slope are continuous. Negative light becomes 0. Any shape, float32 or float64.
+
+    Gradients: to light.
+    """
+    above = (light - KNEE).clamp(min=0) / (1 - KNEE)
+    return light.clamp(0, KNEE) + (1 - KNEE) * (above / (1 + above))
+
+
+def encode_srgb(linear: Tensor) -> Tensor:
+    """Return the sRGB bytes (uint8, same shape) of linear light, rounded to nearest, clipped to 0–1; NaN becomes 0.
+
+    Gradients: none.
+    """
+    edges = torch.from_numpy(SRGB_EDGES[1:]).to(linear.device)
+    clean = torch.nan_to_num(linear.detach().to(torch.float32), nan=0.0).contiguous()
+    return torch.bucketize(clean, edges, right=True).to(torch.uint8)

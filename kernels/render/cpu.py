@@ -1,0 +1,360 @@
+"""Knows the fused `render` on a CPU: numba, one picture per thread, from vertices to bytes in one pass.
+
+A picture is rasterised into the thread's visibility buffer; then row after row its covered pixels are gathered into
+blocks, shaded, mixed along silhouettes with the rows above and below, and encoded. Only three rows of light are kept.
+Each picture is computed in full by one thread, in a fixed order: its bytes depend on neither the batch nor the threads.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from pain3d.kernels._threads import for_each_range
+from pain3d.kernels.antialias.cpu import mark_silhouettes, pair_weight
+from pain3d.kernels.deform.cpu import vertex_normals_cpu
+from pain3d.kernels.rasterize.cpu import locate, rasterize_faces, snap_vertices
+from pain3d.kernels.rasterize.reference import HALF, SUBPIXELS
+from pain3d.kernels.render.colour import KNEE, SRGB_EDGES
+from pain3d.kernels.render.reference import Rendered, RenderInputs
+from pain3d.kernels.sample_texture.cpu import LANES, LEVEL, U, V, sample_block
+from pain3d.kernels.shade.cpu import BLOCK, EYE, LIT, NORMAL, OCCLUSION, shade_block
+
+PACKED = 8  # floats per vertex: position, normal, occlusion, and one to keep it at half a cache line
+STEPS = 4096  # of the first guess of a byte: at most one sRGB edge falls into a step (the closest are 1/3295 apart)
+
+F, N = np.float32, np.uint64  # unsigned where an index would else be tested for being negative
+ZERO, ONE, ROUND, BYTE = F(0), F(1), F(0.5), F(255)
+SHOULDER, SHOULDER_SCALE, ABOVE = F(KNEE), F(1 / (1 - KNEE)), F(1 - KNEE)
+EDGES = np.append(SRGB_EDGES, F(np.inf)).astype(np.float32)  # [257]
+GUESS = (np.searchsorted(SRGB_EDGES[1:], np.arange(STEPS + 1) / STEPS, side="right")).astype(np.int32)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _project(matrix, points, clip):  # type: ignore[no-untyped-def]
+    """Fill clip [V, 4] float64, term by term as `to_clip` does."""
+    m = matrix.astype(np.float64)
+    for v in range(points.shape[0]):
+        x, y, z = np.float64(points[v, 0]), np.float64(points[v, 1]), np.float64(points[v, 2])
+        for row in range(4):
+            clip[v, row] = m[row, 0] * x + m[row, 1] * y + m[row, 2] * z + m[row, 3]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _resample(count, texels):  # type: ignore[no-untyped-def]
+    """Return (low, high, weight) [count] of a bilinear stretch along one side, as `stretch` does."""
+    low, high, weight = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.float32)
+    scale = F(texels / max(count, 1))
+    for i in range(count):
+        at = (F(i) + ROUND) * scale - ROUND
+        at = min(max(at, ZERO), F(texels - 1))
+        low[i] = np.int64(at)
+        high[i] = min(low[i] + 1, texels - 1)
+        weight[i] = at - F(low[i])
+    return low, high, weight
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _gather_block(packed, uvs, eye, index, weights, lanes, count):  # type: ignore[no-untyped-def]
+    """Mix flat packed vertices and uvs at index [6 * BLOCK] by weights [3 * BLOCK] into the lanes of `count` points."""
+    x, y, z = eye[0], eye[1], eye[2]
+    for i in range(count):
+        u, v, w = weights[i], weights[BLOCK + i], weights[2 * BLOCK + i]
+        a, b, c = N(index[i]), N(index[BLOCK + i]), N(index[2 * BLOCK + i])
+        lanes[EYE + i] = x - (u * packed[a] + v * packed[b] + w * packed[c])
+        a, b, c = a + N(1), b + N(1), c + N(1)
+        lanes[EYE + BLOCK + i] = y - (u * packed[a] + v * packed[b] + w * packed[c])
+        a, b, c = a + N(1), b + N(1), c + N(1)
+        lanes[EYE + 2 * BLOCK + i] = z - (u * packed[a] + v * packed[b] + w * packed[c])
+        a, b, c = a + N(1), b + N(1), c + N(1)
+        lanes[NORMAL + i] = u * packed[a] + v * packed[b] + w * packed[c]
+        a, b, c = a + N(1), b + N(1), c + N(1)
+        lanes[NORMAL + BLOCK + i] = u * packed[a] + v * packed[b] + w * packed[c]
+        a, b, c = a + N(1), b + N(1), c + N(1)
+        lanes[NORMAL + 2 * BLOCK + i] = u * packed[a] + v * packed[b] + w * packed[c]
+        a, b, c = a + N(1), b + N(1), c + N(1)
+        lanes[OCCLUSION + i] = u * packed[a] + v * packed[b] + w * packed[c]
+        a, b, c = N(index[3 * BLOCK + i]), N(index[4 * BLOCK + i]), N(index[5 * BLOCK + i])
+        lanes[U + i] = u * uvs[a] + v * uvs[b] + w * uvs[c]
+        a, b, c = a + N(1), b + N(1), c + N(1)
+        lanes[V + i] = u * uvs[a] + v * uvs[b] + w * uvs[c]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _shade_row(i, ids, screen, geometry, skin, light, block, row):  # type: ignore[no-untyped-def]
+    """Write the toned light of the covered pixels of row i to row [W, 3], block by block."""
+    snapped, inverse_w, levels = screen
+    faces, uv_faces, uvs, packed = geometry
+    texels, table = skin
+    sh, key, colour, eye, exposure = light
+    lanes, weights, index, columns = block
+    width = ids.shape[0]
+    vertical = np.int64(i) * SUBPIXELS + HALF
+    face, count = np.int64(-1), 0
+    a = b = c = ta = tb = tc = np.int64(0)
+    e0 = e1 = e2 = d0 = d1 = d2 = np.int64(0)
+    w0 = w1 = w2 = 0.0
+    level = ZERO
+    for j in range(width):
+        f = np.int64(ids[j])
+        if f >= 0:
+            if f != face:
+                a, b, c = np.int64(faces[f, 0]), np.int64(faces[f, 1]), np.int64(faces[f, 2])
+                ta, tb, tc = np.int64(uv_faces[f, 0]), np.int64(uv_faces[f, 1]), np.int64(uv_faces[f, 2])
+                level = levels[f]
+                w0, w1, w2 = inverse_w[a], inverse_w[b], inverse_w[c]
+                horizontal = np.int64(j) * SUBPIXELS + HALF
+                x0, y0 = snapped[a, 0] - horizontal, snapped[a, 1] - vertical
+                x1, y1 = snapped[b, 0] - horizontal, snapped[b, 1] - vertical
+                x2, y2 = snapped[c, 0] - horizontal, snapped[c, 1] - vertical
+                e0, e1, e2 = x2 * y1 - x1 * y2, x0 * y2 - x2 * y0, x1 * y0 - x0 * y1
+                d0, d1, d2 = (y2 - y1) * SUBPIXELS, (y0 - y2) * SUBPIXELS, (y1 - y0) * SUBPIXELS
+            t0, t1, t2 = np.float64(e0) * w0, np.float64(e1) * w1, np.float64(e2) * w2
+            inverse = 1.0 / (t0 + t1 + t2)
+            weights[count], weights[BLOCK + count] = F(t0 * inverse), F(t1 * inverse)
+            weights[2 * BLOCK + count] = F(t2 * inverse)
+            index[count], index[BLOCK + count], index[2 * BLOCK + count] = a * PACKED, b * PACKED, c * PACKED
+            index[3 * BLOCK + count], index[4 * BLOCK + count], index[5 * BLOCK + count] = ta * 2, tb * 2, tc * 2
+            lanes[LEVEL + count] = level
+            columns[count] = j
+            count += 1
+        if count == BLOCK or (j == width - 1 and count > 0):
+            _gather_block(packed, uvs, eye, index, weights, lanes, count)
+            sample_block(texels, table, lanes, count)
+            shade_block(lanes, count, sh, key, colour)
+            _tone(lanes, count, exposure, columns, row)
+            count = 0
+        face = f
+        e0, e1, e2 = e0 + d0, e1 + d1, e2 + d2
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _locate_all(ids, snapped, inverse_w, areas, faces, attributes, wants, barycentrics, depth, values):  # type: ignore[no-untyped-def]
+    """Write the barycentrics, depth and attributes of all pixels, each where it is wanted."""
+    channels = attributes.shape[1]
+    for i in range(ids.shape[0]):
+        for j in range(ids.shape[1]):
+            f = ids[i, j]
+            if f >= 0:
+                u, v, w, away = locate(f, i, j, snapped, inverse_w, faces, areas[f])
+                u, v, w = F(u), F(v), F(w)
+                if wants[3]:
+                    barycentrics[i, j, 0], barycentrics[i, j, 1], barycentrics[i, j, 2] = u, v, w
+                if wants[4]:
+                    depth[i, j] = F(away)
+                if wants[5]:
+                    a, b, c = N(faces[f, 0]), N(faces[f, 1]), N(faces[f, 2])
+                    for k in range(channels):
+                        at = N(k)
+                        values[i, j, k] = u * attributes[a, at] + v * attributes[b, at] + w * attributes[c, at]
+            else:
+                if wants[3]:
+                    barycentrics[i, j, 0] = barycentrics[i, j, 1] = barycentrics[i, j, 2] = ZERO
+                if wants[4]:
+                    depth[i, j] = np.inf
+                if wants[5]:
+                    for k in range(channels):
+                        values[i, j, k] = ZERO
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _tone(lanes, count, exposure, columns, row):  # type: ignore[no-untyped-def]
+    """Expose and compress the light of a block as `shoulder` does, and put it where its pixels are."""
+    for c in range(3):
+        for k in range(count):
+            light = lanes[LIT + c * BLOCK + k] * exposure
+            above = (light - SHOULDER) * SHOULDER_SCALE
+            above = above if above > ZERO else ZERO
+            light = light if light > ZERO else ZERO
+            light = light if light < SHOULDER else SHOULDER
+            lanes[LIT + c * BLOCK + k] = light + ABOVE * (above / (ONE + above))
+    for k in range(count):
+        j = columns[k]
+        row[j, 0], row[j, 1], row[j, 2] = lanes[LIT + k], lanes[LIT + BLOCK + k], lanes[LIT + 2 * BLOCK + k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _fill_background(i, ids, background, vertical, horizontal, tall, row):  # type: ignore[no-untyped-def]
+    """Write the stretched background to the pixels of row [W, 3] that see no face."""
+    top, bottom, down = vertical[0][i], vertical[1][i], vertical[2][i]
+    low, high, across = horizontal
+    for x in range(tall.shape[0]):
+        for c in range(3):
+            first = background[top, x, c]
+            tall[x, c] = first + down * (background[bottom, x, c] - first)
+    for j in range(row.shape[0]):
+        if ids[j] < 0:
+            left, right, weight = low[j], high[j], across[j]
+            for c in range(3):
+                row[j, c] = tall[left, c] + weight * (tall[right, c] - tall[left, c])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _encode(light, out):  # type: ignore[no-untyped-def]
+    """Write the sRGB bytes of light [N] to out [N]: a guess from a table, then one comparison with the exact edge."""
+    for k in range(light.shape[0]):
+        value = light[k]
+        value = value if value > ZERO else ZERO
+        value = value if value < ONE else ONE
+        byte = GUESS[np.int32(value * F(STEPS))]
+        out[k] = byte + (1 if value >= EDGES[byte + 1] else 0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _finish_row(i, surface, rows, ids, wants, mixed, image, alpha):  # type: ignore[no-untyped-def]
+    """Antialias and encode row i, whose light stands in rows[i % 3] between those of the rows above and below it."""
+    marks, nearest, snapped, areas, faces, adjacent = surface
+    width, last = ids.shape[1], ids.shape[0] - 1
+    here, above, under = rows[i % 3], rows[(i + 2) % 3], rows[(i + 1) % 3]
+    light, copied = here.reshape(width * 3), mixed.reshape(width * 3)
+    for k in range(width * 3):  # ten times as fast as copying the array in one statement
+        copied[k] = light[k]
+    if wants[1]:
+        for j in range(width):
+            alpha[i, j] = 255 if ids[i, j] >= 0 else 0
+    for j in range(width):
+        mark = marks[i, j]
+        if mark == 0:
+            continue
+        left = right = up = below = ZERO
+        if mark & 4:
+            left = max(-pair_weight(i, j - 1, 0, ids, nearest, snapped, areas, faces, adjacent), ZERO)
+        if mark & 1:
+            right = max(pair_weight(i, j, 0, ids, nearest, snapped, areas, faces, adjacent), ZERO)
+        if mark & 8:
+            up = max(-pair_weight(i - 1, j, 1, ids, nearest, snapped, areas, faces, adjacent), ZERO)
+        if mark & 2:
+            below = max(pair_weight(i, j, 1, ids, nearest, snapped, areas, faces, adjacent), ZERO)
+        total = left + right + up + below
+        if total > ZERO:
+            share = ONE / total if total > ONE else ONE
+            j0, j1, i0, i1 = max(j - 1, 0), min(j + 1, width - 1), max(i - 1, 0), min(i + 1, last)
+            left, right, up, below, keep = left * share, right * share, up * share, below * share, ONE - total * share
+            for c in range(3):
+                mixed[j, c] = (
+                    keep * here[j, c]
+                    + left * here[j0, c]
+                    + right * here[j1, c]
+                    + up * above[j, c]
+                    + below * under[j, c]
+                )
+            if wants[1]:
+                cover = keep if ids[i, j] >= 0 else ZERO
+                cover += left if ids[i, j0] >= 0 else ZERO
+                cover += right if ids[i, j1] >= 0 else ZERO
+                cover += up if ids[i0, j] >= 0 else ZERO
+                cover += below if ids[i1, j] >= 0 else ZERO
+                alpha[i, j] = np.uint8(min(max(cover, ZERO), ONE) * BYTE + ROUND)
+    if wants[0]:
+        _encode(copied, image[i].reshape(width * 3))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _render_images(first, last, size, mesh, skin, view, light, wants, outputs):  # type: ignore[no-untyped-def]
+    """Render pictures first … last - 1."""
+    faces, adjacent, uvs, uv_faces, uv_areas, packed, attributes, mesh_index = mesh
+    texels, table, texture_index = skin
+    world_to_clip, eye, background = view
+    sh, key, colour, exposure = light
+    image, alpha, face_ids, barycentrics, depth, values = outputs
+    height, width = size
+    count, top = packed.shape[1], F(table.shape[0] - 1)
+    clip, snapped = np.empty((count, 4), np.float64), np.empty((count, 2), np.int64)
+    inverse_w, usable = np.empty(count, np.float64), np.empty(count, np.bool_)
+    areas, levels = np.empty(faces.shape[0], np.int64), np.zeros(faces.shape[0], np.float32)
+    nearest, ids = np.empty((height, width), np.float64), np.empty((height, width), np.int32)
+    lanes, weights = np.empty(LANES * BLOCK, np.float32), np.empty(3 * BLOCK, np.float32)
+    block = (lanes, weights, np.empty(6 * BLOCK, np.int64), np.empty(BLOCK, np.int64))
+    rows, mixed = np.zeros((3, width, 3), np.float32), np.empty((width, 3), np.float32)
+    marks = np.empty((height, width), np.uint8)
+    tall = np.empty((background.shape[2], 3), np.float32)
+    vertical, horizontal = _resample(height, background.shape[1]), _resample(width, background.shape[2])
+    shaded = wants[0] or wants[1]
+    for n in range(first, last):
+        m = mesh_index[n]
+        _project(world_to_clip[n], packed[m], clip)
+        snap_vertices(clip, height, width, snapped, inverse_w, usable)
+        rasterize_faces(snapped, inverse_w, usable, faces, True, areas, nearest, ids)
+        if wants[2]:
+            face_ids[n] = ids
+        if wants[3] or wants[4] or wants[5]:
+            _locate_all(
+                ids, snapped, inverse_w, areas, faces, attributes[m], wants, barycentrics[n], depth[n], values[n]
+            )
+        if not shaded:
+            continue
+        if wants[0]:
+            for f in range(faces.shape[0]):
+                level = 0.0
+                if areas[f] > 0 and uv_areas[f] > 0:
+                    level = 0.5 * math.log2(uv_areas[f] / (np.float64(areas[f]) / (SUBPIXELS * SUBPIXELS)))
+                levels[f] = min(max(F(level), ZERO), top)
+        screen = (snapped, inverse_w, levels)
+        geometry = (faces, uv_faces, uvs.reshape(-1), packed[m].reshape(-1))
+        looks = (texels[texture_index[n]].reshape(-1), table)
+        lamp = (sh[n], key[n], colour[n], eye[n], exposure[n])
+        mark_silhouettes(snapped, areas, faces, adjacent, marks)
+        surface = (marks, nearest, snapped, areas, faces, adjacent)
+        for i in range(height):
+            here, slot = ids[i], i % 3
+            if wants[0]:
+                _shade_row(i, here, screen, geometry, looks, lamp, block, rows[slot])
+                _fill_background(i, here, background[n], vertical, horizontal, tall, rows[slot])
+            if i > 0:
+                _finish_row(i - 1, surface, rows, ids, wants, mixed, image[n], alpha[n])
+        if shaded and height > 0:
+            _finish_row(height - 1, surface, rows, ids, wants, mixed, image[n], alpha[n])
+
+
+def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
+    """`pain3d.kernels.render` for float32 CPU tensors."""
+    batch, (height, width) = len(scene.world_to_clip), scene.size
+    meshes, vertices = scene.vertices.shape[:2]
+    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
+        "image": ((height, width, 3), torch.uint8),
+        "alpha": ((height, width), torch.uint8),
+        "face_ids": ((height, width), torch.int32),
+        "barycentrics": ((height, width, 3), torch.float32),
+        "depth": ((height, width), torch.float32),
+        "attributes": ((height, width, scene.attributes.shape[2]), torch.float32),
+    }
+    made = {
+        name: torch.empty(batch, *(shape if name in outputs else (0,) * len(shape)), dtype=dtype)
+        for name, (shape, dtype) in shapes.items()
+    }
+    packed = torch.zeros(meshes, vertices, PACKED)
+    packed[..., :3] = scene.vertices.detach()
+    if "image" in outputs:
+        packed[..., 3:6] = vertex_normals_cpu(scene.vertices, scene.faces)
+        packed[..., 6] = scene.occlusion.detach()
+    corners = scene.uvs.detach().to(torch.float64)[scene.uv_faces.long()]
+    one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    uv_areas = (one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]).abs() * (scene.texture.height * scene.texture.width)
+    mesh = _arrays(
+        scene.faces.to(torch.int32),
+        scene.adjacent_faces.to(torch.int32),
+        scene.uvs,
+        scene.uv_faces.to(torch.int32),
+        uv_areas,
+        packed,
+        scene.attributes,
+        scene.mesh_index.long(),
+    )
+    skin = _arrays(scene.texture.texels, torch.tensor(scene.texture.levels()), scene.texture_index.long())
+    view = _arrays(scene.world_to_clip, scene.camera_position, scene.background)
+    light = _arrays(scene.sh, scene.key_direction, scene.key_colour, scene.exposure)
+    wants = tuple(name in outputs for name in Rendered._fields)
+    written = _arrays(*made.values())
+    for_each_range(
+        batch,
+        lambda first, last: _render_images(first, last, (height, width), mesh, skin, view, light, wants, written),
+    )
+    return Rendered(**{name: tensor for name, tensor in made.items() if name in outputs})
+
+
+def _arrays(*tensors: Tensor) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.generic]], ...]:
+    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)

@@ -1,0 +1,158 @@
+"""Knows the public face of the room `render`: what the arguments must be, and which backend answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pain3d.kernels._backend import resolve_backend, use_backend
+from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
+from pain3d.kernels.rasterize.op import check_size
+from pain3d.kernels.render.reference import Rendered, RenderInputs, render_reference
+from pain3d.kernels.sample_texture.op import build_mipmaps
+from pain3d.kernels.sample_texture.reference import Mipmaps, level_table
+
+CHANNELS = 5  # of the texture: red, green, blue, specular scale, roughness
+
+
+def render(
+    vertices: Tensor,
+    faces: Tensor,
+    adjacent_faces: Tensor,
+    uvs: Tensor,
+    uv_faces: Tensor,
+    texture: Tensor | Mipmaps,
+    occlusion: Tensor,
+    world_to_clip: Tensor,
+    camera_position: Tensor,
+    sh: Tensor,
+    key_direction: Tensor,
+    key_colour: Tensor,
+    background: Tensor,
+    size: tuple[int, int],
+    *,
+    mesh_index: Tensor,
+    texture_index: Tensor,
+    attributes: Tensor | None = None,
+    exposure: Tensor | None = None,
+    outputs: Sequence[str] = ("image",),
+    backend: str | None = None,
+) -> Rendered:
+    """Render B pictures: project, rasterise, interpolate, look the texture up, shade, tone, antialias, encode as sRGB.
+
+    M meshes share one topology; each picture names its mesh and its texture. Formulas and the parity of the backends
+    are in the room's README.
+
+    Args:
+        vertices: [M, V, 3] world, metres.
+        faces: [F, 3] int32 or int64, counter-clockwise from outside.
+        adjacent_faces: [F, 3] int32 or int64, of `face_adjacency`.
+        uvs: [T, 2], v up.
+        uv_faces: [F, 3] int32 or int64 into uvs.
+        texture: [K, Ht, Wt, 5] linear: red, green, blue, specular scale, roughness; sides powers of two. Or its
+            `Mipmaps` (build them once where a texture serves several calls: a call with a tensor builds them anew).
+        occlusion: [M, V] or [1, V], 0 (closed) to 1 (open).
+        world_to_clip: [B, 4, 4].
+        camera_position: [B, 3] world, metres.
+        sh: [B, 9, 3] spherical harmonics of the environment's radiance.
+        key_direction: [B, 3] unit vector towards the key light.
+        key_colour: [B, 3] irradiance of the key light.
+        background: [B, Hb, Wb, 3] linear 0–1, at least 1 x 1, stretched bilinearly over the picture. It is taken as it
+            is: exposure and the shoulder act on the surface only.
+        size: (height, width) in pixels.
+        mesh_index: [B] in ``0 … M - 1``.
+        texture_index: [B] in ``0 … K - 1``.
+        attributes: [M, V, A] of any unit, interpolated without antialiasing where ``outputs`` asks for them.
+        exposure: [B] factor on the surface's light before the shoulder; None is 1.
+        outputs: Names of the fields of `Rendered` to fill. What is not asked for costs nothing: without ``image``
+            nothing is shaded.
+        backend: ``"reference"``, ``"cpu"`` (numba, float32) or None for the default order.
+
+    Returns:
+        Rendered: ``image`` [B, H, W, 3] uint8 sRGB; ``alpha`` [B, H, W] uint8 antialiased coverage; ``face_ids``
+        [B, H, W] int32; ``barycentrics`` [B, H, W, 3]; ``depth`` [B, H, W] metres; ``attributes`` [B, H, W, A], 0 on
+        background; None for what was not asked for.
+
+    Gradients: none, the picture is made of bytes. `render_linear_reference` gives the same picture before encoding with
+    gradients, and the single rooms compose to the same.
+
+    Raises:
+        ValueError: A shape, dtype, index, size or output name does not fit, attributes are asked for but not given, or
+            the room has no such backend for this dtype.
+        RuntimeError: The asked backend can't run on these inputs.
+    """
+    with use_backend(None):  # a backend asked for by name is asked of `render`, not of the chain
+        mipmaps = texture if isinstance(texture, Mipmaps) else build_mipmaps(texture)
+    exposure = vertices.new_ones(len(world_to_clip)) if exposure is None else exposure
+    given = vertices.new_zeros(*vertices.shape[:2], 0) if attributes is None else attributes
+    floats = {
+        "vertices": (vertices, "M V 3"),
+        "uvs": (uvs, "T 2"),
+        "texture": (mipmaps.texels, f"K N {CHANNELS}"),
+        "occlusion": (occlusion, "M|1 V"),
+        "world_to_clip": (world_to_clip, "B 4 4"),
+        "camera_position": (camera_position, "B 3"),
+        "sh": (sh, "B 9 3"),
+        "key_direction": (key_direction, "B 3"),
+        "key_colour": (key_colour, "B 3"),
+        "background": (background, "B Hb Wb 3"),
+        "exposure": (exposure, "B"),
+        "attributes": (given, "M V A"),
+    }
+    indices = {
+        "faces": (faces, "F 3"),
+        "adjacent_faces": (adjacent_faces, "F 3"),
+        "uv_faces": (uv_faces, "F 3"),
+        "mesh_index": (mesh_index, "B"),
+        "texture_index": (texture_index, "B"),
+    }
+    sizes = check_shapes(**floats, **indices)
+    check_dtypes(FLOATS, **{name: tensor for name, (tensor, _) in floats.items()})
+    check_dtypes(INDICES, **{name: tensor for name, (tensor, _) in indices.items()})
+    offset, rows, columns = level_table(mipmaps.height, mipmaps.width)[-1]
+    if sizes["N"] != offset + rows * columns:
+        raise ValueError(
+            f"texture must be the mip chain of {mipmaps.height} x {mipmaps.width}, got {sizes['N']} texels"
+        )
+    if sizes["Hb"] < 1 or sizes["Wb"] < 1:
+        raise ValueError(f"background must have at least one pixel, got {list(background.shape)}")
+    check_indices("faces", faces, sizes["V"], "vertices")
+    check_indices("adjacent_faces", adjacent_faces, sizes["F"], "faces", lowest=-1)
+    check_indices("uv_faces", uv_faces, sizes["T"], "uvs")
+    check_indices("mesh_index", mesh_index, sizes["M"], "meshes")
+    check_indices("texture_index", texture_index, sizes["K"], "textures")
+    wanted = tuple(outputs)
+    for name in wanted:
+        if name not in Rendered._fields:
+            raise ValueError(f"outputs must be among {', '.join(Rendered._fields)}, got {name!r}")
+    if "attributes" in wanted and attributes is None:
+        raise ValueError("attributes must be given where outputs asks for them, got None")
+    scene = RenderInputs(
+        vertices=vertices,
+        faces=faces,
+        adjacent_faces=adjacent_faces,
+        uvs=uvs,
+        uv_faces=uv_faces,
+        texture=mipmaps,
+        occlusion=occlusion,
+        world_to_clip=world_to_clip,
+        camera_position=camera_position,
+        sh=sh,
+        key_direction=key_direction,
+        key_colour=key_colour,
+        background=background,
+        exposure=exposure,
+        mesh_index=mesh_index,
+        texture_index=texture_index,
+        attributes=given,
+        size=check_size(size),
+    )
+    available = ("reference", "cpu") if vertices.dtype == torch.float32 else ("reference",)
+    tensors = [tensor for tensor, _ in floats.values()]
+    if resolve_backend("render", backend, available, *tensors, differentiable=False) == "cpu":
+        from pain3d.kernels.render.cpu import render_cpu
+
+        return render_cpu(scene, wanted)
+    return render_reference(scene, wanted)
