@@ -10,20 +10,32 @@ from pain3d.head import Head, Identity
 from pain3d.light import Light
 from pain3d.mesh import Mesh
 from pain3d.render import View, au_heatmap, colourise, joint_heatmap, render
+from pain3d.render.frames import Frames, render_scenes
+from pain3d.scene import Scene, demographic_grid, sample_scenes
+from pain3d.skin import Skin, paint, sample_skin, surface_maps
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ActionUnits",
     "Camera",
+    "Frames",
     "Head",
     "Identity",
     "Light",
     "Mesh",
+    "Scene",
+    "Skin",
     "View",
     "au_heatmap",
     "colourise",
+    "demographic_grid",
     "joint_heatmap",
+    "paint",
     "pspi",
     "render",
+    "render_scenes",
+    "sample_scenes",
+    "sample_skin",
+    "surface_maps",
 ]

@@ -53,4 +53,4 @@ def paint_background(name: str, generator: np.random.Generator) -> Floats:
 def _muted_colour(generator: np.random.Generator) -> npt.NDArray[np.float64]:
     """A linear colour of low saturation and any brightness."""
     brightness, *tint = generator.random(4)
-    return np.asarray((0.03 + 0.45 * brightness**1.5) * (0.75 + 0.5 * np.array(tint)))
+    return np.asarray((0.03 + 0.45 * brightness**1.5) * (0.85 + 0.3 * np.array(tint)))

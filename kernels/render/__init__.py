@@ -5,8 +5,8 @@ from pain3d.kernels.render.op import render
 from pain3d.kernels.render.reference import Rendered, RenderInputs, render_linear_reference, render_reference
 
 __all__ = [
-    "Rendered",
     "RenderInputs",
+    "Rendered",
     "encode_srgb",
     "render",
     "render_linear_reference",

@@ -95,7 +95,7 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None) -> Frames:
     head = head or Head.default()
     clock = _Clock()
     first = scenes[0]
-    maps = surface_maps(head.topology, TEXTURE_SIZE)
+    maps = surface_maps(head, TEXTURE_SIZE)
     texture = build_mipmaps(paint(maps, first.skin)[None])
     clock.lap("paint")
 
@@ -113,12 +113,13 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None) -> Frames:
     camera = cameras(scenes)
     mesh_index = torch.tensor([order.index(scene.expression_id) for scene in scenes])
     view = render(
-        Mesh(posed.vertices[mesh_index], posed.joints[mesh_index], head.topology),
+        posed,
         camera,
         light=lights(scenes),
         texture=texture,
         background=backgrounds(scenes),
-        attributes=heat[mesh_index, :, None],
+        attributes=heat[..., None],
+        mesh_index=mesh_index,
         outputs=("image", "alpha", "attributes"),
     )
     assert view.image is not None and view.alpha is not None and view.attributes is not None
@@ -233,11 +234,10 @@ def _frontal_heatmaps(still: Mesh, heat: Tensor, size: int) -> Bytes:
 
 def _skin_tone(head: Head, texture: Mipmaps) -> float:
     """ITA° of the mean painted albedo around `SKIN_LANDMARKS`."""
-    corner_of = {
-        int(v): int(u) for v, u in zip(head.topology.faces.flatten(), head.topology.uv_faces.flatten(), strict=True)
-    }
-    vertices = [int(head.landmarks[head.landmark_names.index(name)]) for name in SKIN_LANDMARKS]
-    uv = head.topology.uvs[[corner_of[vertex] for vertex in vertices]].numpy()
+    topology = head.topology
+    vertices = head.landmarks[[head.landmark_names.index(name) for name in SKIN_LANDMARKS]]
+    corners = [int((topology.faces.flatten() == vertex).nonzero()[0, 0]) for vertex in vertices]
+    uv = topology.uvs[topology.uv_faces.flatten()[corners].long()].numpy()
     base = texture.texels[0, : texture.height * texture.width, :3].numpy().reshape(texture.height, texture.width, 3)
     reach = max(1, texture.width // 64)
     tones = []

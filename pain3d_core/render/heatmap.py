@@ -83,7 +83,10 @@ def au_heatmap(
 
 
 def joint_heatmap(head: Head, au: ActionUnits, cameras: Camera, *, identity: Identity | Tensor | None = None) -> Tensor:
-    """|expression − neutral| of the point that each pixel sees, all action units together, [N, H, W] in millimetres."""
+    """|expression − neutral| of the point that each pixel sees, all action units together, [N, H, W] in millimetres.
+
+    Gradients: none (labels).
+    """
     heat = displacement(head, identity, [au])[..., None].contiguous()
     return _seen(heat, head(identity, au).vertices, head.topology.faces, cameras)[..., 0]
 
@@ -111,12 +114,13 @@ def colourise(
     The scale is the same for every picture (white at `limit_mm`), where 3DPain normalises each by itself: so the
     brightness of a map says how strong the expression is.
     """
-    value = np.clip(np.asarray(heat_mm, np.float32) / np.float32(limit_mm), 0, 1)
-    # matplotlib's "hot": red rises to 0.365, green to 0.746, blue to 1.
-    ramp = [
-        value / np.float32(0.365),
-        (value - np.float32(0.365)) / np.float32(0.381),
-        (value - np.float32(0.746)) / np.float32(0.254),
-    ]
-    colour = np.clip(np.stack(ramp, -1), 0, 1) * np.asarray(light, np.float32)[..., None]
-    return (colour * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    heat = np.asarray(heat_mm, np.float32)
+    moved = heat > 0  # most of a picture is not: only what moved is worth the arithmetic
+    value = np.minimum(heat[moved] / np.float32(limit_mm), 1)[:, None]
+    # matplotlib's "hot": red rises to 0.365, green from there to 0.746, blue to 1.
+    start, length = np.array([[0, 0.365, 0.746], [0.365, 0.381, 0.254]], np.float32)
+    colour = np.clip((value - start) / length, 0, 1)
+    colour *= np.broadcast_to(np.asarray(light, np.float32), heat.shape)[moved][:, None]
+    picture = np.zeros((*heat.shape, 3), np.uint8)
+    picture[moved] = (colour * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    return picture

@@ -48,19 +48,21 @@ def render(
     texture: Tensor | Mipmaps | None = None,
     background: Tensor | None = None,
     attributes: Tensor | None = None,
+    mesh_index: Tensor | None = None,
     outputs: Sequence[str] = ("image", "alpha"),
     backend: str | None = None,
 ) -> View:
-    """Render N pictures of N meshes, or of one mesh from N cameras.
+    """Render N pictures of N meshes, of one mesh from N cameras, or of M meshes by index.
 
     Args:
-        mesh: 1 or N meshes.
+        mesh: 1 or N meshes, or M where `mesh_index` is given.
         cameras: N cameras.
         light: A preset (``studio``, ``indoor``, ``outdoor``) or 1 or N lights.
         texture: [1 or N, Ht, Wt, 5] linear albedo, specular scale and roughness (`pain3d.paint`), or its mipmaps;
             None is clay.
         background: [1 or N, Hb, Wb, 3] linear, stretched over the picture; None is dark grey.
-        attributes: [1 or N, V, A] numbers on the vertices, to be seen per pixel (with ``"attributes"`` in `outputs`).
+        attributes: [1 or M, V, A] numbers on the vertices, to be seen per pixel (with ``"attributes"`` in `outputs`).
+        mesh_index: [N] which mesh each camera sees; None pairs them in order.
         outputs: Any of image, alpha, face_ids, depth, attributes; what is not asked for costs nothing.
         backend: ``reference``, ``cpu``, or None for the default.
 
@@ -80,7 +82,11 @@ def render(
     if background is None:
         background = mesh.vertices.new_tensor(GREY_BACKGROUND).expand(1, 1, 1, 3)
     textures = texture.texels if isinstance(texture, Mipmaps) else texture
-    groups = {"meshes": len(mesh), "lights": len(lights), "textures": len(textures), "backgrounds": len(background)}
+    pairs = count if mesh_index is None else len(mesh_index)
+    if pairs != count:
+        raise ValueError(f"mesh_index must have {count} entries for {count} cameras, got {pairs}")
+    meshes = len(mesh) if mesh_index is None else count
+    groups = {"meshes": meshes, "lights": len(lights), "textures": len(textures), "backgrounds": len(background)}
     for name, length in groups.items():
         if length not in (1, count):
             raise ValueError(f"there must be 1 or {count} {name} for {count} cameras, got {length}")
@@ -99,7 +105,7 @@ def render(
         lights.key_colour.expand(count, -1),
         background.expand(count, -1, -1, -1),
         cameras.size,
-        mesh_index=_index(len(mesh), count),
+        mesh_index=_index(len(mesh), count) if mesh_index is None else mesh_index,
         texture_index=_index(len(textures), count),
         attributes=None if attributes is None else attributes.expand(len(mesh), -1, -1),
         exposure=lights.exposure.expand(count),

@@ -12,6 +12,7 @@ from pain3d.head.mpfb2_source import WHEEL_NAME
 FOLDERS = [Path(os.environ.get("PAIN3D_WHEELS", ".")), Path(__file__).parents[3] / "build"]
 
 
+@pytest.mark.needs_wheel
 def test_rebuild_gives_the_packaged_head(tmp_path: Path) -> None:
     wheel = next((folder / WHEEL_NAME for folder in FOLDERS if (folder / WHEEL_NAME).exists()), None)
     if wheel is None:
