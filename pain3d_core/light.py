@@ -9,16 +9,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pain3d.kernels.shade import sh_basis
+
 Floats = npt.NDArray[np.float64]
 
-# Real spherical harmonics up to degree 2, by l then m: factors of 1, y, z, x, xy, yz, 3z²−1, xz, x²−y²
-# (Ramamoorthi & Hanrahan, "An efficient representation for irradiance environment maps", 2001, eq. 3).
-SH_FACTORS = np.array([0.282095, 0.488603, 0.488603, 0.488603, 1.092548, 1.092548, 0.315392, 1.092548, 0.546274])
+Y00 = 0.5 / np.sqrt(np.pi)  # the constant harmonic
 # Hann window over degrees 0–2: without it a small lamp rings dark on the far side.
 SH_WINDOW = np.array([1.0] + [0.75] * 3 + [0.25] * 5)
 
-# Lamps of a preset: (azimuth, elevation in degrees from the camera's side of the face, relative radiance rgb, share of
-# the energy that stays directional as the key). The first lamp is the key.
+# Lamps of a preset: azimuth and elevation in degrees around the face, relative radiance rgb. The first is the key.
 Lamp = tuple[float, float, tuple[float, float, float]]
 PRESETS: dict[str, tuple[tuple[float, float, float], float, tuple[Lamp, ...]]] = {
     # ambient radiance, key irradiance, lamps (key first)
@@ -83,15 +82,16 @@ class Light:
                 raise ValueError(f"{what} must be finite, got {value}")
         ambient, key, lamps = PRESETS[name]
         sh = np.zeros((9, 3))
-        sh[0] = np.array(ambient) / SH_FACTORS[0]
+        sh[0] = np.array(ambient) / Y00
         for azimuth, elevation, colour in lamps:
-            basis = sh_basis(direction(azimuth + azimuth_degrees, elevation)) * SH_WINDOW
+            towards = torch.from_numpy(direction(azimuth + azimuth_degrees, elevation))
+            basis = sh_basis(towards).numpy() * SH_WINDOW
             sh += basis[:, None] * np.array(colour) * LAMP_RADIANCE
         azimuth, elevation, colour = lamps[0]
-        towards = direction(azimuth + azimuth_degrees, float(np.clip(elevation + elevation_degrees, -80, 85)))
+        key_direction = direction(azimuth + azimuth_degrees, float(np.clip(elevation + elevation_degrees, -80, 85)))
         return cls(
             torch.tensor(sh[None], dtype=torch.float32),
-            torch.tensor(towards[None], dtype=torch.float32),
+            torch.tensor(key_direction[None], dtype=torch.float32),
             torch.tensor(np.array(colour)[None] * key * key_share, dtype=torch.float32),
             torch.tensor([intensity], dtype=torch.float32),
         )
@@ -101,9 +101,3 @@ def direction(azimuth_degrees: float, elevation_degrees: float) -> Floats:
     """Unit vector [3]; azimuth 0 is in front of the face (+Z), positive towards +X; elevation from the horizon."""
     azimuth, elevation = np.radians(azimuth_degrees), np.radians(elevation_degrees)
     return np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
-
-
-def sh_basis(unit: Floats) -> Floats:
-    """Real spherical harmonics [9] of a unit vector [3]."""
-    x, y, z = unit
-    return np.asarray(SH_FACTORS * np.array([1, y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]))

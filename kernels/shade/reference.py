@@ -27,7 +27,10 @@ TINY_SQUARED = 1e-20  # squared length below which a vector is not normalised
 
 
 def sh_basis(direction: Tensor) -> Tensor:
-    """Return the nine real spherical harmonics [..., 9], by l then m, of unit vectors [..., 3]."""
+    """Return the nine real spherical harmonics [..., 9], by l then m, of unit vectors [..., 3].
+
+    Gradients: to direction.
+    """
     x, y, z = direction.unbind(-1)
     return torch.stack(
         [

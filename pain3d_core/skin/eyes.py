@@ -1,0 +1,95 @@
+"""Knows the eyeball: iris with fibres and limbal ring, pupil, sclera with veins; by angle from the optical axis."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pain3d.random import keyed_generator
+from pain3d.skin.appearance import Skin
+from pain3d.skin.layer import Layer
+from pain3d.skin.maps import SurfaceMaps
+from pain3d.skin.masks import smoothstep
+
+Floats = npt.NDArray[np.float32]
+
+# Degrees on the template's eyeball (radius 15 mm; a real one has 12): the iris as wide against the lids as a real one.
+IRIS_ANGLE = 20.0
+PUPIL_ANGLE = (6.0, 8.5)
+LIMBUS_WIDTH = 4.0
+SCLERA = (0.60, 0.55, 0.50)
+EYE_SPECULAR, CORNEA_ROUGHNESS, SCLERA_ROUGHNESS = 1.6, 0.08, 0.15
+
+
+def paint_eye(maps: SurfaceMaps, part: str, skin: Skin) -> Layer:
+    """One eyeball; `part` is ``left_eye`` or ``right_eye``; the two differ in the fibres' phase."""
+    box = maps.boxes[part]
+    left = part.startswith("left")
+    angle, turn, up = _directions(maps, part)
+    generator = keyed_generator(skin.seed, "skin/eyes", skin.identity)
+    pupil = generator.uniform(*PUPIL_ANGLE) * (1 - 0.12 * np.clip((skin.age - 40) / 50, 0, 1))
+    phase = generator.random() + (0.37 if left else 0.0)
+    weights = generator.uniform(0.6, 1.2, 2)
+
+    sheet = _fibre_sheet()
+    columns = np.mod(turn / np.float32(2 * np.pi) + np.float32(phase), 1) * np.float32(sheet.shape[1] - 1)
+    rows = angle * np.float32(sheet.shape[0] / 45)
+    fibres = np.asarray(cv2.remap(sheet, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    share = (angle - np.float32(pupil)) * np.float32(1 / (IRIS_ANGLE - pupil))  # 0 at the pupil, 1 at the limbus
+    light = np.exp(np.float32(0.32 * weights[0]) * fibres)
+    light *= np.float32(1.18) - np.float32(0.30) * np.abs(share - np.float32(0.45))
+    limbus = smoothstep(angle, IRIS_ANGLE - LIMBUS_WIDTH, IRIS_ANGLE + 0.5)
+    light *= 1 - np.float32(0.72) * limbus
+    collarette = np.exp(-(((share - np.float32(0.22 + 0.04 * weights[1])) / np.float32(0.17)) ** 2))
+    warm = (1.35, 1.05, 0.75)
+    iris = [
+        np.float32(c) * light * (1 + np.float32(0.55 * (w - 1) + 0.25) * collarette)
+        for c, w in zip(skin.eye_colour, warm, strict=True)
+    ]
+
+    old = float(np.clip((skin.age - 40) / 50, 0, 1))
+    white = [s * (1 - d * (0.5 * old + 0.3 * skin.melanin)) for s, d in zip(SCLERA, (0.08, 0.14, 0.28), strict=True)]
+    layer = Layer.plain(maps, box, white, EYE_SPECULAR, SCLERA_ROUGHNESS)
+    inward = np.cos(turn) * np.float32(-1.0 if left else 1.0)  # 1 towards the nose
+    veins = smoothstep(fibres, 1.1, 2.4) * smoothstep(angle, IRIS_ANGLE + 3, IRIS_ANGLE + 24)
+    layer.cover(veins * np.float32(0.20 + 0.25 * generator.random()), (0.45, 0.14, 0.11))
+    pink = smoothstep(angle, IRIS_ANGLE + 6, IRIS_ANGLE + 34)
+    layer.cover(pink * np.float32(0.38), (0.50, 0.27, 0.23))
+    caruncle = smoothstep(inward * angle, 36, 44)
+    layer.cover(caruncle * np.float32(0.7), (0.42, 0.17, 0.15))
+    layer.cover(1 - smoothstep(angle, IRIS_ANGLE - 0.6, IRIS_ANGLE + 0.9), iris)
+    layer.cover(1 - smoothstep(angle, pupil - 0.5, pupil + 0.6), (0.004, 0.004, 0.004))
+    wet = 1 - smoothstep(angle, IRIS_ANGLE, IRIS_ANGLE + 6)
+    layer.roughness += wet * np.float32(CORNEA_ROUGHNESS - SCLERA_ROUGHNESS)
+    # The upper lid and its lashes shade the eye, the lower one a little.
+    shade = np.float32(1) - np.float32(0.50) * smoothstep(up, 6, 22) - np.float32(0.16) * smoothstep(-up, 12, 24)
+    layer.multiply(shade * (1 - np.float32(0.25) * smoothstep(angle, 34, 50)))
+    return layer
+
+
+def _directions(maps: SurfaceMaps, part: str) -> tuple[Floats, Floats, Floats]:
+    """Degrees from the optical axis, turn about it (radians, 0 at +x) and degrees above it, each [h, w]."""
+    box = maps.boxes[part]
+    inside = maps.part[box] == maps.part_names.index(part)
+    x, y, z = (plane[box] for plane in (maps.x, maps.y, maps.z))
+    centre = [float((plane[inside].min() + plane[inside].max()) / 2) for plane in (x, y, z)]
+    x, y, z = (plane - np.float32(c) for plane, c in zip((x, y, z), centre, strict=True))
+    across = np.hypot(x, y)
+    angle = np.degrees(np.arctan2(across, z)).astype(np.float32)
+    up = np.degrees(np.arctan2(y, np.hypot(x, z))).astype(np.float32)
+    return angle, np.arctan2(y, x).astype(np.float32), up
+
+
+@lru_cache(maxsize=1)
+def _fibre_sheet() -> Floats:
+    """Radial fibres [64, 512]: rows over 45 degrees from the axis, columns around it, last as first; unit variance."""
+    white = keyed_generator(0, "skin/fibres").standard_normal((64, 512)).astype(np.float32)
+    wrapped = np.pad(white, ((0, 0), (32, 32)), mode="wrap")
+    fine = cv2.GaussianBlur(wrapped, (0, 0), sigmaX=0.9, sigmaY=7.0)[:, 32:-32]
+    broad = cv2.GaussianBlur(wrapped, (0, 0), sigmaX=5.0, sigmaY=9.0)[:, 32:-32]
+    sheet = fine / fine.std() + 0.8 * broad / broad.std()
+    sheet = sheet / sheet.std()
+    return np.asarray(np.concatenate([sheet, sheet[:, :1]], 1), np.float32)

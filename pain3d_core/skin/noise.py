@@ -1,0 +1,54 @@
+"""Knows smooth noise in space: one periodic volume, looked up at any scale; texels that meet on the head agree."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pain3d.random import keyed_generator
+
+Floats = npt.NDArray[np.float32]
+
+CELLS = 64  # a side of the periodic volume; a blob is about 4 cells wide, so that it repeats after 16 blobs
+BLOB = 4
+CHANNELS = 4  # independent fields; a person mixes them with weights of their own
+# Rotation off the axes, so that the volume's grid lines up with no feature of the face (0.4 and 0.7 rad).
+_A, _B = np.cos([0.4, 0.7]), np.sin([0.4, 0.7])
+ROTATION = np.array([[_A[0], _B[0], 0], [-_B[0] * _A[1], _A[0] * _A[1], _B[1]], [_B[0] * _B[1], -_A[0] * _B[1], _A[1]]])
+
+
+@lru_cache(maxsize=1)
+def noise_volume() -> torch.Tensor:
+    """Periodic noise [1, CHANNELS, CELLS + 1, CELLS + 1, CELLS + 1], mean 0, variance 1, first plane repeated last."""
+    white = keyed_generator(0, "skin/volume").standard_normal((CHANNELS, CELLS, CELLS, CELLS))
+    frequency = np.fft.fftfreq(CELLS)
+    last = np.fft.rfftfreq(CELLS)
+    squared = frequency[:, None, None] ** 2 + frequency[None, :, None] ** 2 + last[None, None, :] ** 2
+    band = squared * BLOB**2 * np.exp(-squared * BLOB**2 * np.pi)  # one octave around a blob per BLOB cells
+    smooth = np.fft.irfftn(np.fft.rfftn(white, axes=(1, 2, 3)) * band, s=(CELLS,) * 3, axes=(1, 2, 3))
+    smooth /= smooth.std((1, 2, 3), keepdims=True)
+    return torch.from_numpy(np.pad(smooth, ((0, 0), *((0, 1),) * 3), mode="wrap").astype(np.float32))[None]
+
+
+def noise_at(points: Floats, wavelength: float) -> Floats:
+    """Noise fields [CHANNELS, N] at points [N, 3]; blobs are about `wavelength` wide, in the points' unit."""
+    turned = points @ (ROTATION.T * (BLOB / wavelength)).astype(np.float32)
+    turned -= np.floor(turned / CELLS) * CELLS
+    grid = torch.from_numpy(turned * np.float32(2 / CELLS) - 1)[None, None, None]
+    fields = torch.nn.functional.grid_sample(noise_volume(), grid, mode="bilinear", align_corners=True)
+    return np.ascontiguousarray(fields[0, :, 0, 0].numpy())
+
+
+@lru_cache(maxsize=1)
+def streak_sheet() -> Floats:
+    """Periodic [512, 512] sheet of fine strands along the first axis, zero mean, unit variance."""
+    white = keyed_generator(0, "skin/streaks").standard_normal((512, 512)).astype(np.float32)
+    wrapped = np.pad(white, 32, mode="wrap")
+    thin = cv2.GaussianBlur(wrapped, (0, 0), sigmaX=0.8, sigmaY=9.0)[32:-32, 32:-32]
+    locks = cv2.GaussianBlur(wrapped, (0, 0), sigmaX=4.0, sigmaY=10.0)[32:-32, 32:-32]
+    sheet = thin / thin.std() + 0.25 * locks / locks.std()
+    return np.asarray(sheet / sheet.std(), np.float32)

@@ -1,0 +1,1 @@
+"""Makes data: plan, synthesise, write, describe and verify; and the command line."""

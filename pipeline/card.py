@@ -1,0 +1,53 @@
+"""Knows the data card: the README that tells people what the data set is, and ``datasets`` how to load it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+
+from pain3d.records import COLUMNS, LICENCE, SPLITS
+
+MEANINGS: Final = {
+    "frames": "one row per view of an expression: image, heatmap, labels, camera, landmarks, scene",
+    "pairs": "one row per pain frame, with the neutral image of the same person in the same view",
+    "expressions": "one row per expression: labels and the heatmap from the front",
+    "identities": "one row per identity: generator axes, a neutral image and the neutral mesh",
+}
+# The hub's own size classes: upper bound in rows.
+SIZES: Final = (
+    ("n<1K", 1_000), ("1K<n<10K", 10_000), ("10K<n<100K", 100_000), ("100K<n<1M", 1_000_000), ("1M<n<10M", 10_000_000),
+)  # fmt: skip
+
+
+def make_card(resolved: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Write the card.
+
+    Args:
+        resolved: The resolved configuration.
+        counts: Rows per subset and split; a split without rows is left out of the card, so that the rest still loads.
+
+    Returns:
+        Markdown with a YAML head.
+    """
+    images = sum(counts["frames"].values())
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown of our own words and numbers only
+    )
+    return environment.get_template("README.md.j2").render(
+        resolved=resolved,
+        counts=counts,
+        splits=[split for split in SPLITS if counts["frames"].get(split)],
+        images=images,
+        size_class=next((name for name, least in SIZES if images < least), "10M<n<100M"),
+        licence=LICENCE,
+        meanings=MEANINGS,
+        columns=COLUMNS,
+    )

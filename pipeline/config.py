@@ -1,0 +1,174 @@
+"""Knows what a synthesis run can be told: the configuration, its YAML file, its limits, its hash and its differences.
+
+Two kinds of fields. *What* fields decide every byte of the data set and are hashed; *how* fields (``device`` as asked,
+``batch_size``, ``processes``) decide only speed. The device class that was picked is hashed too, because pixels are
+bit-identical on one class of devices only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import tyro
+
+from pain3d.facs import LAWS
+
+DEVICES: Final = ("auto", "cpu", "cuda")
+HOW: Final = ("device", "batch_size", "processes")  # change speed, never bytes
+MAX_CONFIG_BYTES: Final = 1 << 20  # a configuration is a few hundred bytes; a larger file is something else
+
+# name: (smallest, largest). The largest are where a typing error is likelier than a wish.
+LIMITS: Final[dict[str, tuple[int, int]]] = {
+    "identities": (1, 1_000_000),
+    "expressions": (1, 1_000),
+    "views": (1, 1_000),
+    "size": (1, 4096),
+    "seed": (0, 2**63 - 1),  # an int64 column holds it
+    "quality": (1, 100),
+    "identities_per_shard": (1, 100_000),
+    "batch_size": (1, 100_000),
+    "processes": (1, 1_024),
+}
+
+
+class RefusedError(ValueError):
+    """Something the user asked for can't be done; the message is one line and names the culprit."""
+
+
+@dataclass(frozen=True)
+class SynthConfig:
+    """What to synthesise, and how fast."""
+
+    identities: int = 8
+    """Number of identities; the demographic cells are filled evenly."""
+    expressions: int = 10
+    """Pain expressions of each identity; a neutral one is added."""
+    views: int = 3
+    """Cameras of each identity; every expression is seen from each."""
+    size: int = 512
+    """Width and height of an image in pixels."""
+    seed: int = 0
+    """The same seed and configuration give the same bytes."""
+    law: Annotated[str, tyro.conf.arg(metavar="{uniform,independent,clinical}")] = "uniform"
+    """How pain is drawn: PSPI uniform over 0-16; each AU by itself; or rare and mild as in a clinic."""
+    co_occurring: bool = True
+    """Add action units that come with pain but are not in PSPI (AU12, AU20, AU25 ...)."""
+    asymmetry: float = 0.0
+    """How far left and right may differ, 0 to 1."""
+    quality: int = 95
+    """JPEG quality of the images."""
+    identities_per_shard: int = 32
+    """Identities in one Parquet file of frames."""
+    device: Annotated[str, tyro.conf.arg(metavar="{auto,cpu,cuda}")] = "auto"
+    """Where to render."""
+    batch_size: int = 1
+    """Identities a worker takes at a time. Changes speed, never bytes."""
+    processes: int = 1
+    """Worker processes; one renders on a thread per core. Changes speed, never bytes."""
+
+
+FIELDS: Final = tuple(field.name for field in dataclasses.fields(SynthConfig))
+WHAT: Final = tuple(name for name in FIELDS if name not in HOW)
+
+
+def load_config(path: Path) -> SynthConfig:
+    """Read a YAML file of configuration fields; fields it leaves out keep their defaults.
+
+    Raises:
+        RefusedError: The file can't be read or parsed, is no mapping, or has an unknown key or a bad value.
+    """
+    import yaml
+
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise RefusedError(f"--config {path}: {error.strerror}") from error
+    if len(text) > MAX_CONFIG_BYTES:
+        raise RefusedError(f"--config {path}: larger than {MAX_CONFIG_BYTES} bytes, that is no configuration")
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise RefusedError(f"--config {path}: not YAML{where}") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise RefusedError(f"--config {path}: expected a mapping of names to values, got a {type(content).__name__}")
+    try:
+        return config_from_mapping(content)
+    except RefusedError as error:
+        raise RefusedError(f"--config {path}: {error}") from error
+
+
+def config_from_mapping(content: Mapping[Any, Any]) -> SynthConfig:
+    """Make a checked configuration of a mapping such as a YAML file holds.
+
+    Raises:
+        RefusedError: An unknown key (the nearest known one is named), a value of the wrong type or out of its limits.
+    """
+    for key in content:
+        if key not in FIELDS:
+            near = difflib.get_close_matches(str(key), FIELDS, n=1, cutoff=0.5)
+            hint = f", did you mean {near[0]!r}?" if near else f"; known are {', '.join(FIELDS)}"
+            raise RefusedError(f"unknown key {str(key)!r}{hint}")
+    return validated(SynthConfig(**content))
+
+
+def validated(config: SynthConfig) -> SynthConfig:
+    """Hand back the configuration if every value is within its limits.
+
+    Raises:
+        RefusedError: Names the first field that isn't, its limits and what it holds.
+    """
+    for field in dataclasses.fields(config):
+        name, value = field.name, getattr(config, field.name)
+        if name in LIMITS:
+            least, most = LIMITS[name]
+            if type(value) is not int or not least <= value <= most:
+                raise RefusedError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
+        elif name in ("law", "device"):
+            choices = LAWS if name == "law" else DEVICES
+            if value not in choices:
+                raise RefusedError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        elif name == "asymmetry":
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or not 0 <= value <= 1:
+                raise RefusedError(f"asymmetry must be a number from 0 to 1, got {value!r}")
+        elif type(value) is not bool:
+            raise RefusedError(f"{name} must be true or false, got {value!r}")
+    return config
+
+
+def what_fields(config: SynthConfig) -> dict[str, Any]:
+    """The fields that decide the bytes, by name."""
+    fields = {name: getattr(config, name) for name in WHAT}
+    return fields | {"asymmetry": float(config.asymmetry)}  # YAML may say 0; 0 and 0.0 are one configuration
+
+
+def config_hash(config: SynthConfig, device_class: str) -> str:
+    """SHA-256 over the fields that decide the bytes and over the device class, 64 hex digits."""
+    text = json.dumps(what_fields(config) | {"device_class": device_class}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Say in one line what changed between two resolved configurations: ``seed 0 -> 7, views 3 -> 5``.
+
+    Empty if nothing did. The hash is left out: it changes exactly when something else does.
+    """
+    names = [name for name in dict.fromkeys([*old, *new]) if name != "config_hash"]
+    return ", ".join(
+        f"{name} {old.get(name, 'absent')} -> {new.get(name, 'absent')}"
+        for name in names
+        if old.get(name, "absent") != new.get(name, "absent")
+    )

@@ -1,0 +1,116 @@
+"""Knows how to show a data set at a glance: a sheet of a few identities, from neutral to their strongest pain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+from PIL import Image, ImageDraw, ImageFont
+
+from pain3d.pipeline.folder import ShardEntry
+from pain3d.pipeline.labels import read_first_identities
+from pain3d.records import HEATMAP_UNIT_MM
+
+IDENTITIES = 6
+PAIN_COLUMNS = 5
+CELL = 232  # px; with 8 columns, gaps and margins the sheet is 1984 px wide
+GAP = 8
+MARGIN = 36
+CAPTION = 30  # px under a row of pictures
+HEADING = 46  # px above it
+PAPER, INK, FAINT = (250, 249, 246), (28, 28, 30), (112, 110, 106)
+COLUMNS = (
+    "identity_id", "expression_id", "view_id", "sample_id", "PSPI", "image", "heatmap", "yaw_degrees", "pitch_degrees",
+    "age_group", "sex", "ancestry",
+)  # fmt: skip
+Pixels = npt.NDArray[np.uint8]
+Row = dict[str, Any]
+
+
+def make_contact_sheet(out: Path, shards: list[ShardEntry]) -> bytes:
+    """Draw the sheet.
+
+    One line per identity, all in its view nearest the front: neutral, five pain expressions by rising PSPI, the heatmap
+    of the strongest in the same view, and the same heatmap from the front.
+
+    Args:
+        out: The data set.
+        shards: Its published shards.
+
+    Returns:
+        A PNG file, at most 2000 px wide.
+    """
+    people = read_first_identities(out, shards, "frames", COLUMNS, IDENTITIES)
+    frontal_rows = read_first_identities(
+        out, shards, "expressions", ("identity_id", "expression_id", "frontal_heatmap"), IDENTITIES
+    )
+    columns = 1 + PAIN_COLUMNS + 2
+    line = HEADING + CELL + CAPTION
+    width = 2 * MARGIN + columns * CELL + (columns - 1) * GAP
+    sheet = Image.new("RGB", (width, 2 * MARGIN + len(people) * line - 8), PAPER)
+    for number, (rows, expressions) in enumerate(zip(people, frontal_rows, strict=True)):
+        _draw_line(sheet, MARGIN + number * line, rows, expressions)
+    done, encoded = cv2.imencode(".png", np.asarray(sheet)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not done:
+        raise RuntimeError("OpenCV could not encode the contact sheet")
+    return encoded.tobytes()
+
+
+def _draw_line(sheet: Image.Image, top: int, rows: list[Row], expressions: list[Row]) -> None:
+    draw = ImageDraw.Draw(sheet)
+    heading, words = ImageFont.load_default(19), ImageFont.load_default(17)
+    first = rows[0]
+    name = f"id{first['identity_id']:06d}"
+    who = f"{first['sex']}, {first['age_group']}, {first['ancestry']}"
+    draw.text((MARGIN, top + 12), name, INK, heading)
+    draw.text((MARGIN + 14 + draw.textlength(name, heading), top + 14), who, FAINT, words)
+    front = min(rows, key=lambda row: abs(row["yaw_degrees"]) + abs(row["pitch_degrees"]))["view_id"]
+    seen = [row for row in rows if row["view_id"] == front]
+    pain = sorted((row for row in seen if row["expression_id"] > 0), key=lambda row: (row["PSPI"], row["sample_id"]))
+    steps = np.linspace(0, len(pain) - 1, min(PAIN_COLUMNS, len(pain))).round().astype(int)
+    picked = [pain[step] for step in steps]
+    strongest = picked[-1]
+    heat = decode_heatmap(strongest["heatmap"]["bytes"])
+    frontal = next(row for row in expressions if row["expression_id"] == strongest["expression_id"])
+    cells = [(decode(seen[0]["image"]["bytes"], CELL), "neutral")]
+    cells += [(decode(row["image"]["bytes"], CELL), f"PSPI {row['PSPI']:g}") for row in picked]
+    cells += [(np.zeros((1, 1, 3), np.uint8), "")] * (PAIN_COLUMNS - len(picked))
+    cells.append((hot(heat), f"moved up to {heat.max() * HEATMAP_UNIT_MM:.1f} mm"))
+    cells.append((decode(frontal["frontal_heatmap"]["bytes"], CELL), f"PSPI {strongest['PSPI']:g}, from the front"))
+    for column, (picture, caption) in enumerate(cells):
+        if not caption:
+            continue
+        left = MARGIN + column * (CELL + GAP)
+        sheet.paste(Image.fromarray(fit(picture, CELL)), (left, top + HEADING))
+        middle = left + CELL / 2 - draw.textlength(caption, words) / 2
+        draw.text((middle, top + HEADING + CELL + 5), caption, INK if caption.startswith("PSPI") else FAINT, words)
+
+
+def decode(encoded: bytes, least: int = 0) -> Pixels:
+    """Decode a JPEG to [H, W, 3] RGB; with ``least``, at the smallest of its scales that has so many pixels a side."""
+    return np.asarray(simplejpeg.decode_jpeg(encoded, "RGB", min_height=least, min_width=least), np.uint8)
+
+
+def decode_heatmap(encoded: bytes) -> Pixels:
+    """Decode a grey PNG to its levels [H, W]. Raises ValueError if it isn't one."""
+    levels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
+    if levels is None or levels.ndim != 2 or levels.dtype != np.uint8:
+        raise ValueError("not an 8-bit grey PNG")
+    return np.asarray(levels, np.uint8)
+
+
+def hot(levels: Pixels) -> Pixels:
+    """Colour levels [H, W], from 0 to their largest: black, red, yellow, white, the ramp of 3DPain's heatmaps."""
+    share = np.arange(256)[:, None] * 3 / max(int(levels.max()), 1) - np.arange(3)
+    ramp = (np.clip(share, 0, 1) * 255).round().astype(np.uint8)
+    return np.asarray(ramp[levels])
+
+
+def fit(picture: Pixels, side: int) -> Pixels:
+    """Scale a square picture to side x side."""
+    shrinks = picture.shape[0] > side
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC))

@@ -1,0 +1,64 @@
+"""Knows what stands beside the data: the card, the licences, the contact sheet, the report and the manifest.
+
+All of it is read back from the published files, so a run that was stopped and gone on with describes itself the same.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pain3d.head
+from pain3d.pipeline.card import make_card
+from pain3d.pipeline.contact_sheet import make_contact_sheet
+from pain3d.pipeline.folder import RESOLVED, DataFolder, ShardEntry
+from pain3d.pipeline.labels import read_columns
+from pain3d.pipeline.plan import Plan
+from pain3d.pipeline.report import LABELS, VIEWS, make_report
+from pain3d.pipeline.write import file_hash
+from pain3d.records import LICENCE, SPLITS, SUBSETS
+
+TEMPLATES = Path(__file__).parent / "templates"
+CONTACT_SHEET = "contact_sheet.png"
+REPORT = "report/index.html"
+
+
+def describe(plan: Plan, folder: DataFolder) -> None:
+    """Write everything beside the data and, last, the manifest that marks the data set as finished."""
+    shards = [folder.published[shard.name] for shard in plan.shards]
+    counts = count_rows(shards)
+    labels = read_columns(folder.out, shards, "expressions", LABELS)
+    views = read_columns(folder.out, shards, "frames", VIEWS)
+    with ThreadPoolExecutor() as pool:
+        sheet = pool.submit(make_contact_sheet, folder.out, shards)
+        report = make_report(folder.out, shards, folder.resolved, counts, labels, views)
+    notice = (Path(pain3d.head.__path__[0]) / "data" / "NOTICE").read_bytes()
+    for name, content in (
+        (f"LICENSES/{LICENCE}.txt", (TEMPLATES / f"{LICENCE}.txt").read_bytes()),
+        ("LICENSES/NOTICE-head.txt", notice),
+        ("README.md", make_card(folder.resolved, counts).encode()),
+        (CONTACT_SHEET, sheet.result()),
+        (REPORT, report.encode()),
+    ):
+        folder.write(name, content)
+    folder.finish(
+        {
+            "resolved": folder.resolved,
+            "counts": counts,
+            "files": [{"path": RESOLVED, "sha256": file_hash(folder.out / RESOLVED)}],
+            "shards": shards,
+        }
+    )
+
+
+def count_rows(shards: list[ShardEntry]) -> dict[str, dict[str, int]]:
+    """Rows per subset and split; a split without rows is left out, in the counts as in the card."""
+    counts: dict[str, dict[str, Any]] = {subset: {} for subset in SUBSETS}
+    for split in SPLITS:
+        for shard in shards:
+            for file in shard["files"]:
+                if file["split"] == split:
+                    of_split = counts[file["subset"]]
+                    of_split[split] = of_split.get(split, 0) + file["rows"]
+    return counts

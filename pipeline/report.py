@@ -1,0 +1,139 @@
+"""Knows the report: one HTML page, with nothing loaded from elsewhere, of what a data set holds."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from pain3d.facs.action_units import AU_COLUMNS, FACS_NAMES, parse_name
+from pain3d.pipeline import charts
+from pain3d.pipeline.contact_sheet import decode, decode_heatmap, fit, hot
+from pain3d.pipeline.encode import encode_image
+from pain3d.pipeline.folder import ShardEntry
+from pain3d.pipeline.labels import Columns, read_first_identities
+from pain3d.records import HEATMAP_UNIT_MM, SPLITS, SUBSETS
+
+LABELS = (
+    "identity_id", "split", "neutral", "PSPI", "age_group", "sex", "ancestry", "skin_ita_degrees", *AU_COLUMNS,
+)  # fmt: skip
+VIEWS = ("yaw_degrees", "pitch_degrees")
+SAMPLES = 3  # identities shown; with their views the page stays under 1 MB
+SAMPLE_PIXELS = 224
+SAMPLE_QUALITY = 88
+MAX_POINTS = 1500  # of the pose plot; more only makes a blot
+# Del Bino's classes of the individual typology angle, lower bound in degrees.
+ITA_CLASSES = (("very light", 55.0), ("light", 41.0), ("intermediate", 28.0), ("tan", 10.0), ("brown", -30.0))
+Counts = Mapping[str, Mapping[str, int]]
+
+
+def make_report(
+    out: Path, shards: list[ShardEntry], resolved: Mapping[str, Any], counts: Counts, labels: Columns, views: Columns
+) -> str:
+    """Write the page.
+
+    Args:
+        out: The data set; its name heads the page.
+        shards: Its published shards.
+        resolved: The resolved configuration.
+        counts: Rows per subset and split.
+        labels: Columns ``LABELS`` of subset expressions.
+        views: Columns ``VIEWS`` of subset frames.
+
+    Returns:
+        The HTML text.
+    """
+    pain = [row for row, neutral in enumerate(labels["neutral"]) if not neutral]
+    people = first_rows(labels["identity_id"])
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        name=out.resolve().name,
+        resolved=resolved,
+        counts=counts,
+        splits=[split for split in SPLITS if counts["frames"].get(split)],
+        subsets=SUBSETS,
+        images=sum(counts["frames"].values()),
+        identities=len(people),
+        pain_expressions=len(pain),
+        pspi_chart=_pspi_chart([labels["PSPI"][row] for row in pain]),
+        au_chart=_au_chart(labels, pain),
+        demographic_charts=_demographic_charts(labels, people),
+        pose_chart=_pose_chart(views),
+        skin_chart=_skin_chart([labels["skin_ita_degrees"][row] for row in people]),
+        samples=_samples(out, shards),
+    )
+
+
+def first_rows(numbers: Sequence[int]) -> list[int]:
+    """Row at which each number is seen first."""
+    return list({number: row for row, number in reversed(list(enumerate(numbers)))}.values())[::-1]
+
+
+def _pspi_chart(scores: Sequence[float]) -> str:
+    counted = Counter(round(score) for score in scores)
+    return charts.bars([str(s) for s in range(17)], [counted[s] for s in range(17)], "PSPI", "pain expressions", 290)
+
+
+def _au_chart(labels: Columns, pain: Sequence[int]) -> str:
+    shown = [name for name in AU_COLUMNS if any(labels[name])]
+    shares = []
+    for name in shown:
+        strongest = 5 if name == "AU43" else 1  # AU43 is there or not: drawn as the strongest
+        counted = Counter(round(labels[name][row]) * strongest for row in pain)
+        shares.append([counted[level] / len(pain) for level in range(6)])
+    return charts.intensity_bars(shown, shares, [FACS_NAMES[parse_name(name)[0]] for name in shown])
+
+
+def _demographic_charts(labels: Columns, people: Sequence[int]) -> list[str]:
+    counted = Counter((labels["sex"][row], labels["ancestry"][row], labels["age_group"][row]) for row in people)
+    ancestries = sorted({ancestry for _, ancestry, _ in counted})
+    ages = sorted({age for _, _, age in counted})
+    return [
+        charts.grid(ancestries, ages, [[counted[sex, ancestry, age] for age in ages] for ancestry in ancestries], sex)
+        for sex in sorted({sex for sex, _, _ in counted})
+    ]
+
+
+def _pose_chart(views: Columns) -> str:
+    yaw, pitch = views["yaw_degrees"], views["pitch_degrees"]
+    step = max(1, len(yaw) // MAX_POINTS)
+    most = [max(15.0, 15.0 * -(-max((abs(v) for v in values), default=0) // 15)) for values in (yaw, pitch)]
+    return charts.scatter(yaw[::step], pitch[::step], "yaw", "pitch", most[0], most[1])
+
+
+def _skin_chart(angles: Sequence[float]) -> str:
+    names = [*(name for name, _ in ITA_CLASSES), "dark"]
+    counted = Counter(next((name for name, least in ITA_CLASSES if angle > least), "dark") for angle in angles)
+    return charts.bars(names, [counted[name] for name in names], "measured skin tone (ITA)", "identities", 200)
+
+
+def _samples(out: Path, shards: list[ShardEntry]) -> list[list[tuple[str, str]]]:
+    """Lines of (caption, data URI): for each of a few identities its strongest pain from every view, and heatmaps."""
+    wanted = ("identity_id", "expression_id", "view_id", "PSPI", "image", "heatmap", "age_group", "sex", "ancestry")
+    lines = []
+    for rows in read_first_identities(out, shards, "frames", wanted, SAMPLES):
+        worst = max(rows, key=lambda row: (row["PSPI"], -row["expression_id"]))["expression_id"]
+        line = [("neutral", _picture(decode(rows[0]["image"]["bytes"], SAMPLE_PIXELS)))]
+        for row in [row for row in rows if row["expression_id"] == worst][:3]:
+            heat = decode_heatmap(row["heatmap"]["bytes"])
+            line.append(
+                (f"PSPI {row['PSPI']:g}, view {row['view_id']}", _picture(decode(row["image"]["bytes"], SAMPLE_PIXELS)))
+            )
+            line.append((f"up to {heat.max() * HEATMAP_UNIT_MM:.1f} mm", _picture(hot(heat))))
+        lines.append(line)
+    return lines
+
+
+def _picture(pixels: Any) -> str:
+    encoded = encode_image(fit(pixels, SAMPLE_PIXELS), SAMPLE_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"

@@ -1,0 +1,110 @@
+"""The configuration: limits, files, overrides, hashes and differences."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+
+from pain3d.pipeline.config import (
+    HOW,
+    LIMITS,
+    WHAT,
+    RefusedError,
+    SynthConfig,
+    config_from_mapping,
+    config_hash,
+    differences,
+    load_config,
+    validated,
+)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_whole_numbers_have_limits(name: str) -> None:
+    least, most = LIMITS[name]
+    for value in (least, most):
+        validated(dataclasses.replace(SynthConfig(), **{name: value}))
+    for value in (least - 1, most + 1, True, 1.5, math.nan, "8", None):
+        with pytest.raises(RefusedError) as refused:
+            validated(dataclasses.replace(SynthConfig(), **{name: value}))
+        assert str(refused.value) == f"{name} must be a whole number from {least} to {most}, got {value!r}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("law", "uniforn", "law must be one of uniform, independent, clinical, got 'uniforn'"),
+        ("device", "tpu", "device must be one of auto, cpu, cuda, got 'tpu'"),
+        ("asymmetry", math.nan, "asymmetry must be a number from 0 to 1, got nan"),
+        ("asymmetry", math.inf, "asymmetry must be a number from 0 to 1, got inf"),
+        ("asymmetry", 1.01, "asymmetry must be a number from 0 to 1, got 1.01"),
+        ("asymmetry", "half", "asymmetry must be a number from 0 to 1, got 'half'"),
+        ("co_occurring", "yes please", "co_occurring must be true or false, got 'yes please'"),
+    ],
+)
+def test_bad_values_are_named(field: str, value: object, message: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        config_from_mapping({field: value})
+    assert str(refused.value) == message
+
+
+def test_every_field_is_checked_and_either_what_or_how() -> None:
+    names = {field.name for field in dataclasses.fields(SynthConfig)}
+    assert names == {*WHAT, *HOW}
+    for name in names:
+        with pytest.raises(RefusedError, match=f"^{name} must be"):
+            config_from_mapping({name: [1]})
+
+
+def test_file_keeps_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("identities: 3\nlaw: clinical\n")
+    assert load_config(path) == SynthConfig(identities=3, law="clinical")
+    path.write_text("")
+    assert load_config(path) == SynthConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("identitis: 3", "unknown key 'identitis', did you mean 'identities'?"),
+        ("3: 3", "unknown key '3'; known are identities, expressions, views, size, seed, law, co_occurring, "
+         "asymmetry, quality, identities_per_shard, device, batch_size, processes"),
+        ("- 3", "expected a mapping of names to values, got a list"),
+        ("a: [", "not YAML at line 1"),
+        ("size: 0", "size must be a whole number from 1 to 4096, got 0"),
+        ("a: !!python/object/apply:os.system ['true']", "not YAML at line 1"),
+        ("x" * (1 << 20) + "x", "larger than 1048576 bytes, that is no configuration"),
+    ],
+)  # fmt: skip
+def test_bad_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(RefusedError) as refused:
+        load_config(path)
+    assert str(refused.value) == f"--config {path}: {message}"
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="No such file or directory"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_hash_is_of_what_is_made() -> None:
+    config = SynthConfig()
+    assert config_hash(config, "cpu") == config_hash(dataclasses.replace(config, batch_size=9, processes=3), "cpu")
+    assert config_hash(config, "cpu") == config_hash(dataclasses.replace(config, asymmetry=0), "cpu")
+    changed = {
+        "identities": 9, "expressions": 9, "views": 4, "size": 64, "seed": 1, "law": "clinical",
+        "co_occurring": False, "asymmetry": 0.5, "quality": 90, "identities_per_shard": 2,
+    }  # fmt: skip
+    assert set(changed) == set(WHAT)
+    hashes = {config_hash(dataclasses.replace(config, **{name: value}), "cpu") for name, value in changed.items()}
+    assert len(hashes | {config_hash(config, "cpu"), config_hash(config, "cuda")}) == len(changed) + 2
+
+
+def test_differences_read_well() -> None:
+    old = {"seed": 0, "views": 3, "size": 512, "config_hash": "a"}
+    assert differences(old, {**old, "config_hash": "b"}) == ""
+    assert differences(old, {"seed": 7, "views": 3, "law": "x"}) == "seed 0 -> 7, size 512 -> absent, law absent -> x"

@@ -1,0 +1,188 @@
+"""What is on disk: rows, pictures, how others read it, and that speed options never change a byte."""
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from pain3d.pipeline.run import synthesise
+from pain3d.records import COLUMNS, ROW_GROUP_ROWS, SPLITS, SUBSETS, arrow_schema
+from pain3d.scene import Scene
+from tests.pipeline.conftest import SMALL, hashes
+
+MUST_HAVE = {
+    "sample_id", "identity_id", "expression_id", "view_id", "split", "image", "heatmap", "AU04", "AU06", "AU07",
+    "AU09", "AU10", "AU43", "PSPI", "neutral", "age_group", "sex", "ancestry",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def frames(small: Path) -> pd.DataFrame:
+    return pd.read_parquet(small / "data" / "frames")
+
+
+def test_rows(frames: pd.DataFrame) -> None:
+    assert set(frames.columns) >= MUST_HAVE
+    assert len(frames) == 4 * 4 * 2
+    assert frames.sample_id.is_unique
+    assert "id000003_e02_v1" in set(frames.sample_id)
+    assert frames.groupby("identity_id").split.nunique().max() == 1
+    assert set(frames.split) == set(SPLITS)
+    assert frames.synthetic.all() and set(frames.licence) == {"CC0-1.0"}
+
+
+def test_pspi_is_of_the_action_units(frames: pd.DataFrame) -> None:
+    upper, lower = frames[["AU06", "AU07"]].max(axis=1), frames[["AU09", "AU10"]].max(axis=1)
+    np.testing.assert_array_equal(frames.PSPI, frames.AU04 + upper + lower + frames.AU43)
+    assert frames.PSPI.max() > 0
+
+
+def test_neutral_rows_are_zero(frames: pd.DataFrame) -> None:
+    neutral = frames[frames.neutral]
+    assert len(neutral) == 4 * 2
+    units = [name for name in frames.columns if name.startswith("AU")]
+    assert not neutral[units].to_numpy().any() and not neutral.PSPI.any()
+    for heatmap in neutral.heatmap:
+        assert not np.asarray(Image.open(io.BytesIO(heatmap["bytes"]))).any()
+    moved = [np.asarray(Image.open(io.BytesIO(heatmap["bytes"]))).any() for heatmap in frames[frames.PSPI > 0].heatmap]
+    assert all(moved)
+
+
+def test_pictures_decode(frames: pd.DataFrame) -> None:
+    for image, heatmap, name in zip(frames.image, frames.heatmap, frames.sample_id, strict=True):
+        picture, map_ = Image.open(io.BytesIO(image["bytes"])), Image.open(io.BytesIO(heatmap["bytes"]))
+        assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (64, 64))
+        assert (map_.format, map_.mode, map_.size) == ("PNG", "L", (64, 64))
+        assert image["path"] == f"{name}.jpg"
+
+
+def test_cameras_project_landmarks_to_their_pixels(frames: pd.DataFrame) -> None:
+    for row in frames.itertuples():
+        points = np.stack(row.landmarks_3d)
+        view = points @ np.stack(row.camera_R).T + row.camera_t
+        pixels = np.stack(row.camera_K) @ np.stack([view[:, 0], -view[:, 1], -view[:, 2]])
+        np.testing.assert_allclose(pixels[:2].T / pixels[2:].T, np.stack(row.landmarks_2d), atol=2e-3)  # px; seen 1e-4
+
+
+def test_scene_of_a_row(frames: pd.DataFrame) -> None:
+    row = frames.iloc[5]
+    scene = Scene.from_json(row.scene)
+    assert (scene.seed, scene.identity_id, scene.expression_id, scene.view_id) == (
+        row.seed, row.identity_id, row.expression_id, row.view_id,
+    )  # fmt: skip
+    assert len(row.scene.encode()) <= 2048
+
+
+def test_pairs_are_the_pictures_of_frames(small: Path, frames: pd.DataFrame) -> None:
+    pairs = pd.read_parquet(small / "data" / "pairs")
+    assert len(pairs) == 4 * 3 * 2
+    by_name = frames.set_index("sample_id")
+    for row in pairs.itertuples():
+        neutral = by_name.loc[f"id{row.identity_id:06d}_e00_v{row.view_id}"]
+        assert row.neutral_image == neutral.image
+        assert row.image == by_name.loc[row.sample_id].image
+        assert by_name.loc[row.sample_id].PSPI == row.PSPI
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_files_follow_the_records(small: Path, subset: str) -> None:
+    for path in (small / "data" / subset).iterdir():
+        file = pq.ParquetFile(path)
+        assert file.schema_arrow.equals(arrow_schema(subset), check_metadata=False)
+        features = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
+        assert list(features) == [column.name for column in COLUMNS[subset]]
+        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+        assert max(group.num_rows for group in groups) <= ROW_GROUP_ROWS
+        for group in groups:
+            for number in range(group.num_columns):
+                column = group.column(number)
+                raw = column.path_in_schema.endswith(".bytes")
+                assert column.compression == ("UNCOMPRESSED" if raw else "ZSTD"), column.path_in_schema
+
+
+def test_others_load_it_without_pain3d(small: Path, tmp_path: Path) -> None:
+    script = f"""
+import sys
+sys.modules["pain3d"] = None
+from datasets import load_dataset
+import pandas
+counts = dict(frames=4 * 4 * 2, pairs=4 * 3 * 2, expressions=4 * 4, identities=4)
+for subset, rows in counts.items():
+    loaded = load_dataset({str(small)!r}, subset, cache_dir={str(tmp_path)!r})
+    assert list(loaded) == ["train", "validation", "test"], loaded
+    assert sum(len(split) for split in loaded.values()) == rows, (subset, loaded)
+    assert len(pandas.read_parquet({str(small / "data")!r} + "/" + subset)) == rows
+row = load_dataset({str(small)!r}, "frames", split="test", cache_dir={str(tmp_path)!r})[7]
+assert row["image"].size == (64, 64) and row["image"].mode == "RGB"
+assert row["heatmap"].mode == "L" and not row["neutral"]
+assert len(row["camera_K"]) == 3 and len(row["landmarks_2d"][0]) == 2
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_data_set_of_one_split_loads(tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    synthesise(replace(SMALL, identities=1, expressions=1), tmp_path / "one", quiet=True)
+    loaded = load_dataset(str(tmp_path / "one"), "pairs", cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 2}
+    card = (tmp_path / "one" / "README.md").read_text()
+    assert "there is no validation and no test split" in card
+
+
+@pytest.mark.parametrize("how", [{}, {"batch_size": 7}, {"processes": 2}, {"processes": 2, "batch_size": 2}])
+def test_speed_options_change_no_byte(small: Path, tmp_path: Path, how: dict[str, int]) -> None:
+    synthesise(replace(SMALL, **how), tmp_path / "small", quiet=True)
+    assert hashes(tmp_path / "small") == hashes(small)
+
+
+def test_an_identity_does_not_depend_on_the_others(small: Path, tmp_path: Path) -> None:
+    synthesise(replace(SMALL, identities=5, identities_per_shard=1), tmp_path / "five", quiet=True)
+    rows, more = (
+        {row["sample_id"]: row for row in pq.read_table(out / "data" / "frames").to_pylist()}
+        for out in (small, tmp_path / "five")
+    )
+    for name, row in rows.items():
+        differs = {column for column in row if row[column] != more[name][column]}
+        assert differs <= {"config_hash", "split"}  # these are of the data set, all else is of the scene
+
+
+def test_another_seed_is_another_data_set(frames: pd.DataFrame, tmp_path: Path) -> None:
+    synthesise(replace(SMALL, identities=1, seed=8), tmp_path / "other", quiet=True)
+    other = pd.read_parquet(tmp_path / "other" / "data" / "frames")
+    mine = {hashlib.sha256(image["bytes"]).digest() for image in frames.image}
+    assert mine.isdisjoint(hashlib.sha256(image["bytes"]).digest() for image in other.image)
+
+
+def test_manifest_and_resolved_configuration(small: Path) -> None:
+    manifest = json.loads((small / "manifest.json").read_text())
+    files = [file for shard in manifest["shards"] for file in shard["files"]]
+    assert {file["path"]: file["sha256"] for file in files} == {
+        f"data/{name}": digest for name, digest in hashes(small / "data").items()
+    }
+    assert manifest["counts"]["frames"] == {"train": 16, "validation": 8, "test": 8}
+    resolved = yaml.safe_load((small / "config.resolved.yaml").read_text())
+    assert resolved == manifest["resolved"]
+    assert resolved["identities"] == 4 and resolved["device_class"] == "cpu" and len(resolved["config_hash"]) == 64
+    assert not list(small.rglob(".*")) and not (small / "manifest.partial.jsonl").exists()
+
+
+def test_card_names_every_file(small: Path) -> None:
+    head = yaml.safe_load((small / "README.md").read_text().split("---\n")[1])
+    assert [config["config_name"] for config in head["configs"]] == list(SUBSETS)
+    listed = {path for config in head["configs"] for data in config["data_files"] for path in small.glob(data["path"])}
+    assert listed == set((small / "data").rglob("*.parquet"))
+    text = (small / "README.md").read_text()
+    assert "{" not in text.replace("{bytes, path}", "") and "|\n\n|" not in text  # rendered, and its tables whole
+    assert (small / "LICENSES" / "CC0-1.0.txt").stat().st_size > 6000

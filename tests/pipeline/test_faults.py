@@ -1,0 +1,216 @@
+"""Disks that fail, signals and stopped runs: nothing half-written, and the same bytes after going on."""
+
+import errno
+import fcntl
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+
+from pain3d.pipeline import folder, run, synthesise, workers
+from tests.pipeline.conftest import SMALL, SMALL_OPTIONS, Ran, hashes
+
+Run = Callable[..., Ran]
+
+
+class FailingFile(io.FileIO):
+    """A file whose disk fails after so many bytes."""
+
+    room = 0
+    error = errno.ENOSPC
+
+    def write(self, content: Any) -> int:
+        if self.tell() + len(memoryview(content)) > self.room:
+            raise OSError(self.error, os.strerror(self.error))
+        return super().write(content)
+
+
+def fail_disk(monkeypatch: pytest.MonkeyPatch, name: str, room: int, error: int = errno.ENOSPC) -> None:
+    """Make every file whose path holds a name fail when it grows beyond some bytes."""
+    original = Path.open
+
+    def opened(self: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        if "w" in mode and name in str(self):
+            file = FailingFile(self, "w")
+            file.room, file.error = room, error
+            return io.BufferedWriter(file)
+        return original(self, mode, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", opened)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("room", [0, 20_000])
+def test_a_full_disk_at_the_first_shard_leaves_nothing(
+    pain3d: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, room: int
+) -> None:
+    fail_disk(monkeypatch, "data/frames", room, error)
+    ran = pain3d("synth", tmp_path / "out", *SMALL_OPTIONS)
+    assert (ran.code, ran.err) == (2, f"pain3d: {os.strerror(error)}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_at_a_later_shard_keeps_what_is_published(
+    pain3d: Run, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "small"
+    with monkeypatch.context() as patch:
+        fail_disk(patch, "pairs/.test", 1000)
+        assert pain3d("synth", out, *SMALL_OPTIONS).code == 2
+    lines = (out / "manifest.partial.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    held = {path.name.split("-")[0] for path in (out / "data").rglob("*") if path.is_file()}
+    assert held == {"train", "validation"}
+    assert not list(out.rglob("*.partial")) and not (out / "manifest.json").exists()
+    before = {path: path.stat().st_mtime_ns for path in (out / "data").rglob("*.parquet")}
+    assert pain3d("verify", out).code == 1
+    assert pain3d("synth", out, *SMALL_OPTIONS).code == 0
+    assert hashes(out) == hashes(small)
+    assert all(path.stat().st_mtime_ns == time_ for path, time_ in before.items())  # not made again
+
+
+@pytest.mark.parametrize("name", ["README.md", "contact_sheet", "manifest.json", "index.html"])
+def test_a_full_disk_beside_the_data(
+    pain3d: Run, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    out = tmp_path / "small"
+    with monkeypatch.context() as patch:
+        fail_disk(patch, name, 100)
+        ran = pain3d("synth", out, *SMALL_OPTIONS)
+    assert (ran.code, ran.err) == (2, "pain3d: No space left on device\n")
+    assert not list(out.rglob("*.partial")) and not (out / "manifest.json").exists()
+    assert pain3d("synth", out, *SMALL_OPTIONS).code == 0
+    assert hashes(out) == hashes(small)
+
+
+def test_a_full_disk_at_the_manifest_line_publishes_nothing(
+    pain3d: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn(path: Path, line: bytes) -> None:
+        path.write_bytes(line[:40])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(folder, "_append_durably", torn)
+    assert pain3d("synth", tmp_path / "out", *SMALL_OPTIONS).code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [errno.EROFS, errno.EACCES])
+def test_a_read_only_folder(pain3d: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    def refused(self: Path, *_: Any, **__: Any) -> None:
+        raise OSError(error, os.strerror(error), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    ran = pain3d("synth", tmp_path / "out", *SMALL_OPTIONS)
+    assert (ran.code, ran.err) == (2, f"pain3d: {tmp_path / 'out'}: {os.strerror(error)}\n")
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after SIGKILL: published shards, a torn manifest line, partial files, shards renamed without their line."""
+    out = tmp_path / "small"
+    stop_after = 3
+    made: list[int] = []
+    original = synthesise.synthesise_identity
+
+    def killed(config: Any, person: Any, provenance: Any) -> Any:
+        made.append(person.identity_id)
+        if len(made) > stop_after:
+            raise SystemError("killed")
+        return original(config, person, provenance)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "synthesise_identity", killed)
+        patch.setattr(folder.DataFolder, "_abandon", folder.DataFolder._drop_lock)  # a killed run cleans nothing up
+        with pytest.raises(SystemError):
+            run.synthesise(SMALL, out, quiet=True)
+    lines = out / "manifest.partial.jsonl"
+    published = lines.read_bytes()
+    assert published.count(b"\n") >= 1
+    lines.write_bytes(published + published[:50])  # torn
+    (out / "data" / "frames" / ".test-00000-of-00001.parquet.partial").write_bytes(b"half")
+    shutil.copy(out / "data" / "frames" / "train-00000-of-00001.parquet", out / "data" / "frames" / "x.parquet")
+    (out / "data" / "frames" / "x.parquet").rename(out / "data" / "frames" / "test-00000-of-00001.parquet")
+    run.synthesise(SMALL, out, quiet=True)
+    assert hashes(out) == hashes(small)
+
+
+def test_two_runs_in_one_folder_are_refused(pain3d: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    other = os.open(out, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    try:
+        ran = pain3d("synth", out, *SMALL_OPTIONS)
+    finally:
+        os.close(other)
+    assert (ran.code, ran.err) == (2, f"pain3d: {out}: another run is writing into it\n")
+    assert list(out.iterdir()) == []
+
+
+def test_an_error_of_a_worker_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("in a worker")
+
+    monkeypatch.setattr(workers, "synthesise_identity", broken)
+    with pytest.raises(ZeroDivisionError, match="in a worker"):
+        before = torch.get_num_threads(), cv2.getNumThreads()
+        run.synthesise(SMALL, tmp_path / "out", quiet=True)
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == before  # limited only while it ran
+    assert list(tmp_path.iterdir()) == []
+
+
+def start(out: Path, processes: str) -> subprocess.Popen[str]:
+    """Start a long run and wait for its first shard."""
+    command = [
+        Path(sys.executable).with_name("pain3d"), "synth", out, "--identities", "400", "--size", "64",
+        "--identities-per-shard", "1", "--processes", processes,
+    ]  # fmt: skip
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=out.parent)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("data/frames/*.parquet")):
+        assert time.monotonic() < deadline and running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    return running
+
+
+def check_end(running: subprocess.Popen[str], out: Path, code: int, line: str) -> None:
+    """The run must end with a code and one line, and leave whole shards."""
+    said, complained = running.communicate(timeout=60)
+    assert (running.returncode, said) == (code, "")
+    # Lines of progress are there if it was slow.
+    assert [text for text in complained.splitlines() if not text.endswith("s left")] == [f"pain3d: {line}"]
+    published = (out / "manifest.partial.jsonl").read_text().splitlines()
+    assert len(published) == len(list(out.glob("data/frames/*.parquet"))) >= 1
+    assert not list(out.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_sigint_ends_with_one_line(tmp_path: Path, processes: str) -> None:
+    running = start(tmp_path / "out", processes)
+    running.send_signal(signal.SIGINT)
+    line = "interrupted; published shards are kept, the same command goes on from there"
+    check_end(running, tmp_path / "out", 130, line)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
+def test_a_killed_worker_ends_with_one_line(tmp_path: Path) -> None:
+    running = start(tmp_path / "out", "2")
+    children = [
+        int(child)
+        for task in Path(f"/proc/{running.pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    worker = next(child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes())
+    os.kill(worker, signal.SIGKILL)
+    line = "a worker process was killed, for want of memory perhaps; published shards are kept"
+    check_end(running, tmp_path / "out", 2, line)

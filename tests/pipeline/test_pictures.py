@@ -1,0 +1,120 @@
+"""Encoders, head angles, the contact sheet and the report."""
+
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pain3d.camera import Camera
+from pain3d.pipeline.charts import nice_top
+from pain3d.pipeline.contact_sheet import decode, decode_heatmap, hot
+from pain3d.pipeline.encode import encode_grey, encode_image, encode_ramp, quantise_heatmap
+from pain3d.pipeline.report import first_rows
+from pain3d.pipeline.rows import head_angles
+
+
+def test_heatmap_levels_are_tenths_of_a_millimetre() -> None:
+    millimetres = np.array([[0, 0.049, 0.051, 1.0, 25.44, 25.5, 30.0, 1e6]], np.float32)
+    np.testing.assert_array_equal(quantise_heatmap(millimetres), [[0, 0, 1, 10, 254, 255, 255, 255]])
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_heatmaps_are_lossless(size: int) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (size, size), np.uint8)
+    np.testing.assert_array_equal(decode_heatmap(encode_grey(levels)), levels)
+
+
+def test_images_are_rgb_and_near() -> None:
+    rows, columns = np.mgrid[:64, :64]
+    pixels = np.stack([rows * 3, columns * 3, 255 - rows * 2], -1).astype(np.uint8)
+    for encode, sampling in ((encode_image, 2), (encode_ramp, 1)):
+        encoded = encode(pixels, 95)
+        worst = np.abs(decode(encoded).astype(int) - pixels).max()
+        assert worst <= 6  # of 255; seen 4 with halved chroma
+        image = Image.open(io.BytesIO(encoded))
+        assert image.layer[0][1:3] == (sampling, sampling)  # luma samples per chroma sample: 4:2:0 and 4:4:4
+
+
+def pose(yaw: float = 0, pitch: float = 0, roll: float = 0) -> SimpleNamespace:
+    return SimpleNamespace(neck_yaw=yaw, neck_pitch=pitch, neck_roll=roll, gaze_yaw=0, gaze_pitch=0)
+
+
+@pytest.mark.parametrize(
+    ("camera", "neck", "angles"),
+    [
+        ({}, pose(), (0, 0, 0)),
+        ({"yaw_degrees": 20}, pose(), (-20, 0, 0)),  # the camera stands on the person's left: the face turns away
+        ({}, pose(yaw=20), (20, 0, 0)),
+        ({"yaw_degrees": 20}, pose(yaw=20), (0, 0, 0)),
+        ({"pitch_degrees": 15}, pose(), (0, 15, 0)),  # seen from above, the face looks down
+        ({}, pose(pitch=10), (0, 10, 0)),
+        ({}, pose(roll=5), (0, 0, 5)),
+    ],
+)
+def test_head_angles(camera: dict[str, float], neck: SimpleNamespace, angles: tuple[float, float, float]) -> None:
+    rotation = Camera.orbit(**camera).world_to_view[0, :3, :3].tolist()
+    found = head_angles(rotation, neck)
+    seen = [found[f"{name}_degrees"] for name in ("yaw", "pitch", "roll")]
+    np.testing.assert_allclose(seen, angles, atol=1e-5)  # degrees; the rotation is float32
+
+
+def test_ramp() -> None:
+    colours = hot(np.array([[0, 20, 40, 60]], np.uint8))
+    np.testing.assert_array_equal(colours[0], [[0, 0, 0], [255, 0, 0], [255, 255, 0], [255, 255, 255]])
+
+
+def test_contact_sheet(small: Path) -> None:
+    sheet = Image.open(small / "contact_sheet.png")
+    assert sheet.mode == "RGB" and 1000 < sheet.width <= 2000 and sheet.height > 900
+    assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 1000  # not a blank sheet
+
+
+class Tags(HTMLParser):
+    """Collects what a page loads and checks that its tags close."""
+
+    VOID = ("meta", "img", "rect", "circle", "line", "link", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag in self.VOID or self.open.pop() == tag
+
+
+def test_report_stands_alone(small: Path) -> None:
+    text = (small / "report" / "index.html").read_text()
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == ["rect"] * 0
+    assert tags.loads and all(source.startswith("data:image/jpeg;base64,") for source in tags.loads)
+    assert "url(" not in text and "@import" not in text
+    assert text.count("<svg") == 6  # PSPI, AUs, a demographic grid per sex, skin tone, poses
+    assert len(text) < 1_000_000
+
+
+def test_report_counts(small: Path) -> None:
+    text = (small / "report" / "index.html").read_text()
+    assert "<b>32</b><span>images, 64 × 64</span>" in text
+    drawn = re.findall(r"<title>(\d+): (\d+)</title>", text)
+    assert len(drawn) == 17 and sum(int(count) for _, count in drawn) == 12  # pain expressions by PSPI 0-16
+
+
+def test_first_rows() -> None:
+    assert first_rows([4, 4, 2, 2, 2, 7]) == [0, 2, 5]
+
+
+@pytest.mark.parametrize(("value", "top"), [(0, 1), (1, 1), (3, 4), (7, 8), (11, 20), (99, 100), (101, 200)])
+def test_nice_top(value: float, top: float) -> None:
+    assert nice_top(value) == top
