@@ -16,6 +16,7 @@ from typing import Any
 
 from pain3d.pipeline.config import RefusedError, SynthConfig, config_hash, what_fields
 from pain3d.pipeline.folder import DataFolder, check_folder
+from pain3d.pipeline.interrupt import Interruptible
 from pain3d.pipeline.plan import Plan, images_per_identity, make_plan
 from pain3d.pipeline.progress import Progress
 from pain3d.pipeline.provenance import code_version, pain3d_version
@@ -123,10 +124,11 @@ def _make_shards(plan: Plan, folder: DataFolder, provenance: Provenance, stages:
     new = len(people) * images_per_identity(plan.config)
     encoded = synthesise_all(plan.config, people, provenance)
     try:
-        with Progress(plan.images, plan.images - new, quiet) as progress:
+        with Interruptible() as interruptible, Progress(plan.images, plan.images - new, quiet) as progress:
             for shard in missing:
                 with ShardWriter(folder.out, shard) as writer:
                     for _ in shard.identities:
+                        interruptible.check()
                         identity = next(encoded)
                         for stage, seconds in identity.seconds.items():
                             stages[stage] += seconds
@@ -137,6 +139,7 @@ def _make_shards(plan: Plan, folder: DataFolder, provenance: Provenance, stages:
                     writing = time.perf_counter()
                     folder.publish_shard(writer.close())
                     stages["write"] += time.perf_counter() - writing
+            interruptible.check()
     finally:
         encoded.close()
     return new

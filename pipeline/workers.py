@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -19,6 +18,7 @@ import cv2
 import torch
 
 from pain3d.pipeline.config import RefusedError, SynthConfig
+from pain3d.pipeline.interrupt import unheard_by_children
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance
 from pain3d.pipeline.synthesise import EncodedIdentity, synthesise_identity
@@ -45,14 +45,15 @@ def synthesise_all(
     before = torch.get_num_threads(), cv2.getNumThreads()
     if config.processes > 1:
         context = multiprocessing.get_context("spawn")  # fork would copy torch's and the kernels' threads half-alive
-        executor = ProcessPoolExecutor(workers, context, _start_process, (threads,))
+        executor = ProcessPoolExecutor(workers, context, _limit_threads, (threads,))
     else:
         executor = ThreadPoolExecutor(workers, "synth")
         _limit_threads(threads)
     waiting: deque[Future[list[EncodedIdentity]]] = deque()
     try:
         for task in tasks:
-            waiting.append(executor.submit(_synthesise_task, config, task, provenance))
+            with unheard_by_children():  # a pool starts its processes when it is given work
+                waiting.append(executor.submit(_synthesise_task, config, task, provenance))
             if len(waiting) >= workers * (1 + AHEAD):
                 yield from waiting.popleft().result()
         while waiting:
@@ -76,8 +77,3 @@ def _synthesise_task(
 def _limit_threads(threads: int) -> None:
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)  # a picture is too short to share
-
-
-def _start_process(threads: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and stops handing out work
-    _limit_threads(threads)

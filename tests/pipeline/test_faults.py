@@ -175,7 +175,8 @@ def start(out: Path, processes: str) -> subprocess.Popen[str]:
         Path(sys.executable).with_name("pain3d"), "synth", out, "--identities", "400", "--size", "64",
         "--identities-per-shard", "1", "--processes", processes,
     ]  # fmt: skip
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=out.parent)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = subprocess.Popen(command, cwd=out.parent, start_new_session=True, **pipes)
     deadline = time.monotonic() + 120
     while not list(out.glob("data/frames/*.parquet")):
         assert time.monotonic() < deadline and running.poll() is None, running.communicate()
@@ -197,7 +198,7 @@ def check_end(running: subprocess.Popen[str], out: Path, code: int, line: str) -
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_sigint_ends_with_one_line(tmp_path: Path, processes: str) -> None:
     running = start(tmp_path / "out", processes)
-    running.send_signal(signal.SIGINT)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: the workers get it too
     line = "interrupted; published shards are kept, the same command goes on from there"
     check_end(running, tmp_path / "out", 130, line)
 
