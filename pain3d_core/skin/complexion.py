@@ -28,7 +28,7 @@ LINES: tuple[Line, ...] = (
     (((46, 25), (52, 28), (57, 33)), 0.8, 0.5),  # crow's feet
     (((46.5, 23), (53, 23.5), (59, 25)), 0.8, 0.55),
     (((46, 21), (52, 18), (57, 14)), 0.8, 0.5),
-    (((20, 17), (26, 12), (34, 10.5), (42, 14)), 1.4, 0.6),  # tear trough and bag
+    (((20, 17), (26, 12), (34, 10.5), (42, 14)), 1.4, 0.6),  # below the eye
     (((22, 18.5), (29, 15), (38, 15.5)), 0.9, 0.4),
     (((8, -35), (9, -31)), 0.6, 0.2),  # upper lip
     (((14, -35), (15.5, -31)), 0.6, 0.2),
@@ -55,7 +55,7 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin, facial: bool) -> Layer:
     _add(melanin, broad, 0.010 * uneven)
     _add(melanin, patch, 0.010 * uneven)
     _add(melanin, mottle, 0.005)
-    _add(melanin, socket, 0.02 + 0.09 * skin.undereye)
+    _add(melanin, socket, 0.02 + 0.07 * skin.undereye)
     _add(melanin, lines, 0.13)
     _add(melanin, marks, 0.32 - 0.14 * skin.melanin)
     _add(melanin, flush, -0.02)

@@ -25,6 +25,7 @@ HAIRLINE = (
 )  # fmt: skip
 SIDEBURN, SIDEBURN_LIFT = (72, 80), 14.0  # degrees of its lower end; mm that a woman's ends higher
 CROWN, CROWN_RADIUS = (0.0, 128.0, -38.0), 78.0  # mm: where the hair thins at recession above 0.6, up to this far
+BALD_RECESSION = 0.85  # at least: the crown is never bald behind a full front
 BROW_HAIRS = 520  # of one brow at density 1
 BROW_REACH = 3.5  # mm that a brow goes on beyond its inner and outer landmark
 ARCH_KEPT = 0.72  # of the landmarks' arch: they follow the bone's edge, hairs lie flatter
@@ -39,7 +40,7 @@ def paint_scalp(layer: Layer, skin: Skin) -> None:
     strands = maps.strands[box]
     ragged = mixed_noise(maps, "patch", box, generator)
     distance = _hairline_distance(layer, skin)
-    distance += np.float32(3.0) * ragged
+    distance += np.float32(2.0) * ragged
     density = np.clip(distance * np.float32(1 / EDGE[skin.hair_style]) + np.float32(0.35), 0, 1)
     # Near the hairline single strands show, further in they close up.
     alpha = density * np.float32(1.30)
@@ -47,10 +48,10 @@ def paint_scalp(layer: Layer, skin: Skin) -> None:
     alpha -= np.float32(0.12)
     np.clip(alpha, 0, 1, out=alpha)
     thin = np.float32(skin.hair_density * COVERAGE[skin.hair_style])
-    alpha *= thin + (np.float32(0.25) * (1 - thin)) * strands
+    alpha *= thin * (1 + (1 - thin) * np.float32(0.6) * strands)
     np.clip(alpha, 0, 1, out=alpha)
     alpha *= 1 - layer.mask("ear")
-    grey = np.clip(np.float32(skin.greyness) + np.float32(min(0.18, 0.6 * skin.greyness)) * strands, 0, 1)
+    grey = np.clip(np.float32(skin.greyness) + np.float32(min(0.09, 0.5 * skin.greyness)) * strands, 0, 1)
     contrast = (0.30 if skin.hair_style == "short" else 0.14) * (1 - 0.5 * skin.greyness)
     light = np.float32(1) + np.float32(contrast) * strands
     np.maximum(light, np.float32(0.35), out=light)
@@ -62,7 +63,7 @@ def paint_scalp(layer: Layer, skin: Skin) -> None:
 
 def _hairline_distance(layer: Layer, skin: Skin) -> Floats:
     maps, box = layer.maps, layer.box
-    back = skin.recession**1.2
+    back = (max(skin.recession, BALD_RECESSION) if skin.hair_style == "bald" else skin.recession) ** 1.2
     outline = [(degrees, height + lift * back) for degrees, height, lift in HAIRLINE]
     raised = SIDEBURN_LIFT * (1 - skin.sex)
     outline = [(d, h + raised if SIDEBURN[0] <= d <= SIDEBURN[1] else h) for d, h in outline]
@@ -124,7 +125,7 @@ def _brow_hairs(arch: Floats, skin: Skin, generator: np.random.Generator) -> tup
     across = np.clip(generator.normal(0, 0.5, count), -1, 1)
     root = spine(along) + np.stack([np.zeros(count), across * height(along)], 1)
     # Hairs rise at the inner end, lie along the brow outside, and lean towards its spine from both edges.
-    lean = np.radians(72 - 60 * along**0.6 - 26 * across * np.minimum(1, 3 * along)) + generator.normal(0, 0.20, count)
+    lean = np.radians(64 - 54 * along**0.6 - 26 * across * np.minimum(1, 3 * along)) + generator.normal(0, 0.20, count)
     length = (3.0 + 2.6 * np.sin(np.pi * np.clip(along + 0.1, 0, 1))) * generator.uniform(0.65, 1.15, count)
     slope = np.arctan(shape.deriv()(root[:, 0]))
     steps = np.linspace(0, 1, 4)
@@ -151,7 +152,7 @@ def _draw_brow(layer: Layer, strands: Floats, roots: Floats, skin: Skin) -> None
     )
     shade = np.zeros((tall, wide), np.uint8)
     cv2.fillPoly(shade, [np.rint(roots - low).astype(np.int32)], 255)
-    strength = (0.14 + 0.20 * skin.brow_density) * (1 - 0.7 * skin.greyness)
+    strength = (0.20 + 0.30 * skin.brow_density) * (1 - 0.7 * skin.greyness)
     coverages = [cv2.GaussianBlur(shade, (0, 0), 3.0 * scale) * np.float32(strength / 255)]
     greys = [0.0]
     for number, value in enumerate((150, 185, 220)):  # a third each: brows turn grey hair by hair

@@ -9,30 +9,18 @@ import threading
 import weakref
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from pain3d.head.model import Head
-from pain3d.kernels.rasterize import rasterize
-from pain3d.skin.masks import skin_masks
-from pain3d.skin.noise import Floats, noise_at, streak_sheet
 
+Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
 
-MILLIMETRES = np.float32(1000.0)
 FRONTAL_EXTENT = 110.0  # mm: half the side of the frontal picture that turns (x, y) into texels
 FRONTAL_SIZE = 440  # pixels: 0.5 mm each
 FRONTAL_CENTRE = 20.0  # mm: height of its middle
-WAVELENGTHS = {"broad": 48.0, "patch": 13.0, "mottle": 2.8}  # mm: complexion, patches, pores and capillaries
-OVERLAP_DEPTH = 1e-6  # per metre: orders overlapping faces and moves no barycentric coordinate
-# Hair grows away from the whorl, a little left of the midline on the back of the crown; mm and a direction.
-SKULL_CENTRE = (0.0, 35.0, -5.0)
-WHORL = (0.10, 0.75, -0.65)
-STRAND_WIDTH = 0.55  # mm of a column of the streak sheet at the widest circle around the whorl
-STRAND_LENGTH = 14.0  # mm, of the cells of the streak sheet along a strand
 
 
 @dataclass(frozen=True)
@@ -86,9 +74,14 @@ class SurfaceMaps:
         scale = FRONTAL_SIZE / (2 * FRONTAL_EXTENT)
         column = (points[..., 0] + FRONTAL_EXTENT) * scale - 0.5
         row = (FRONTAL_CENTRE + FRONTAL_EXTENT - points[..., 1]) * scale - 0.5
-        places = [np.asarray(place, np.float32).reshape(1, -1) for place in (column, row)]
-        found = cv2.remap(self.frontal, places[0], places[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(found.reshape(points.shape), np.float32)
+        column, row = (np.clip(place, 0, FRONTAL_SIZE - 1.001).astype(np.float32) for place in (column, row))
+        left, top = column.astype(int), row.astype(int)
+        across, down = (column - left)[..., None], (row - top)[..., None]
+        upper, lower = (
+            (1 - across) * self.frontal[below, left] + across * self.frontal[below, left + 1]
+            for below in (top, top + 1)
+        )
+        return np.asarray((1 - down) * upper + down * lower, np.float32)
 
 
 _cache: weakref.WeakKeyDictionary[Head, dict[int, SurfaceMaps]] = weakref.WeakKeyDictionary()
@@ -106,118 +99,7 @@ def surface_maps(head: Head, size: int = 1024) -> SurfaceMaps:
     with _lock:  # threads that paint different people share one
         made = _cache.setdefault(head, {})
         if size not in made:
-            made[size] = _build(head, size)
-            made[size].masks.update(skin_masks(made[size]))
+            from pain3d.skin.build_maps import build_maps  # here: `import pain3d` loads no OpenCV
+
+            made[size] = build_maps(head, size)
         return made[size]
-
-
-def _build(head: Head, size: int) -> SurfaceMaps:
-    topology = head.topology
-    uvs = topology.uvs.double()
-    corner_of = np.zeros(len(head.template), np.int64)
-    skin = topology.face_parts == topology.part_names.index("skin")
-    for faces in (~skin, skin):  # a vertex of the skin and of the mouth means its texel on the skin's chart
-        corner_of[topology.faces[faces].numpy().ravel()] = topology.uv_faces[faces].numpy().ravel()
-    # Where faces overlap on the chart (behind the eyeballs) the one further in front of the head is meant.
-    away = torch.ones_like(uvs[:, :1])
-    away[topology.uv_faces.flatten().long(), 0] -= (
-        OVERLAP_DEPTH * head.template.double()[topology.faces.flatten().long(), 2]
-    )
-    chart = torch.cat([(2 * uvs - 1) * away, torch.zeros_like(away), away], 1)
-    fragments = rasterize(chart[None], topology.uv_faces, (size, size), cull=False)
-    face_ids = fragments.face_ids[0].numpy()
-    covered = face_ids >= 0
-    nearest = _nearest_covered(covered)
-    face = face_ids.ravel()[nearest]
-    weights = fragments.barycentrics[0].numpy().reshape(-1, 3)[nearest].astype(np.float32)
-    corners = topology.faces.numpy()[face]
-    points = _interpolate(head.template.numpy() * MILLIMETRES, corners, weights)
-    cavity = 1 - _interpolate(topology.occlusion.numpy()[:, None], corners, weights)[:, 0]
-    part = topology.face_parts.numpy()[face].astype(np.uint8).reshape(size, size)
-    x, y, z = (np.ascontiguousarray(points[:, axis].reshape(size, size)) for axis in range(3))
-    texel_of = np.stack([uvs[:, 0] * size - 0.5, (1 - uvs[:, 1]) * size - 0.5], 1).astype(np.float32)[corner_of]
-    chosen = head.landmarks.numpy()
-    template = head.template.numpy() * MILLIMETRES
-    rings = head.lid_rings.numpy()
-    return SurfaceMaps(
-        size=size,
-        part_names=topology.part_names,
-        part=part,
-        covered=covered,
-        x=x,
-        y=y,
-        z=z,
-        cavity=np.ascontiguousarray(cavity.reshape(size, size)),
-        noise={name: noise_at(points, length).reshape(-1, size, size) for name, length in WAVELENGTHS.items()},
-        strands=_strands(x, y, z),
-        azimuth=np.arctan2(np.abs(x), z).astype(np.float32),
-        boxes=_boxes(part, topology.part_names),
-        frontal=_frontal(head, texel_of),
-        landmarks={name: template[v] for name, v in zip(head.landmark_names, chosen, strict=True)},
-        landmark_texels={name: texel_of[v] for name, v in zip(head.landmark_names, chosen, strict=True)},
-        lid_texels=texel_of[rings],
-        lid_points=template[rings],
-    )
-
-
-def _interpolate(values: Floats, corners: npt.NDArray[np.int32], weights: Floats) -> Floats:
-    return np.asarray(sum(values[corners[:, k]] * weights[:, k : k + 1] for k in range(3)), np.float32)
-
-
-def _nearest_covered(covered: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Flat index [H · W] of the nearest covered texel of each texel."""
-    _, labels = cv2.distanceTransformWithLabels(
-        (~covered).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    places = np.flatnonzero(covered)
-    of_label = np.zeros(labels.max() + 1, np.int64)
-    of_label[labels.ravel()[places]] = places
-    return np.asarray(of_label[labels.ravel()])
-
-
-def _boxes(part: Bytes, names: tuple[str, ...]) -> dict[str, Box]:
-    boxes = {}
-    for number, name in enumerate(names):
-        inside = part == number
-        if inside.any():
-            rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-            boxes[name] = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-    return boxes
-
-
-def _strands(x: Floats, y: Floats, z: Floats) -> Floats:
-    """The streak sheet on polar coordinates about the whorl: strands start there and run down to the hairline."""
-    axis = np.array(WHORL) / np.linalg.norm(WHORL)
-    side = np.cross(axis, [1.0, 0.0, 0.0])
-    side /= np.linalg.norm(side)
-    across = np.cross(side, axis)
-    from_centre = [plane - np.float32(c) for plane, c in zip((x, y, z), SKULL_CENTRE, strict=True)]
-    along, up, over = (
-        sum(np.float32(d) * plane for d, plane in zip(direction, from_centre, strict=True))
-        for direction in (axis, side, across)
-    )
-    radius = np.hypot(up, over)
-    reach = np.arctan2(radius, along) * np.float32(90.0)  # mm along the skull, whose radius is about 90 mm
-    turn = np.arctan2(up, over)
-    sheet = streak_sheet()
-    turns = np.float32(round(2 * np.pi * 90.0 / STRAND_WIDTH / len(sheet)) * len(sheet) / (2 * np.pi))  # whole periods
-    columns = np.mod((turn + np.float32(np.pi)) * turns, np.float32(len(sheet)))
-    rows = np.mod(reach * np.float32(9.0 / STRAND_LENGTH * 2), np.float32(len(sheet)))
-    wrapped = np.pad(sheet, ((0, 1), (0, 1)), mode="wrap")
-    return np.asarray(cv2.remap(wrapped, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR))
-
-
-def _frontal(head: Head, texel_of: Floats) -> Floats:
-    """Texel under each pixel of a parallel view of the skin from the front; where there is none, the nearest."""
-    topology = head.topology
-    skin = topology.face_parts == topology.part_names.index("skin")
-    points = head.template.double() * float(MILLIMETRES)
-    away = 1000 - points[:, 2:]  # the nearest face wins; any distance beyond the head does
-    flat = (points[:, :2] - torch.tensor([0.0, FRONTAL_CENTRE], dtype=torch.float64)) / FRONTAL_EXTENT
-    clip = torch.cat([flat * away, torch.zeros_like(away), away], 1)
-    fragments = rasterize(clip[None], topology.faces[skin], (FRONTAL_SIZE, FRONTAL_SIZE), cull=True)
-    seen = fragments.face_ids[0].numpy()
-    nearest = _nearest_covered(seen >= 0)
-    weights = fragments.barycentrics[0].numpy().reshape(-1, 3)[nearest].astype(np.float32)
-    corners = topology.faces[skin].numpy()[seen.ravel()[nearest]]
-    return _interpolate(texel_of, corners, weights).reshape(FRONTAL_SIZE, FRONTAL_SIZE, 2)

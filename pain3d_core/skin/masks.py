@@ -25,7 +25,7 @@ FLUSH: tuple[Ellipse, ...] = (
     (0, -72, 14, 9, 0.4),
     (30, 31, 13, 5, 0.35),
 )
-SOCKET: tuple[Ellipse, ...] = ((30, 14, 13, 6, 0.8), (21, 17, 6, 8, 0.7), (32, 33, 15, 6, 0.45))
+SOCKET: tuple[Ellipse, ...] = ((30, 14, 13, 6, 0.8), (21, 17, 6, 8, 0.7), (32, 33, 15, 6, 0.22))
 SHINE: tuple[Ellipse, ...] = (
     (0, 66, 34, 20, 0.8),
     (0, 2, 8, 22, 1.0),
@@ -78,7 +78,8 @@ def skin_masks(maps: SurfaceMaps) -> dict[str, Floats]:
         "beard": unrolled_distance(maps, BEARD),
         "neckline": neckline(maps),
         "facing": facing,
-        "lash_root": near_curves(maps, "lashes", [ring[1] for ring in maps.lid_points], LASH_FADE),
+        "lash_root": near_curves(maps, "lashes", [ring[1] for ring in maps.lid_points], LASH_FADE)
+        * lashes_of_lids(maps),
         "lip_edge": near_curves(
             maps, "mouth", [np.stack([maps.landmarks[f"ibug_{k}"] for k in range(60, 68)])], LIP_FADE
         ),
@@ -151,6 +152,13 @@ def near_curves(maps: SurfaceMaps, part: str, curves: Sequence[Floats], fade: tu
         np.minimum(nearest, np.square(points - place).sum(-1), out=nearest)
     mask[box] = 1 - smoothstep(np.sqrt(nearest), *fade)
     return mask
+
+
+def lashes_of_lids(maps: SurfaceMaps) -> Floats:
+    """1 above the corners of the eyes, `LOWER_LASHES` / 255 below."""
+    corners = float(np.mean([maps.landmarks[f"ibug_{k}"][1] for k in (36, 39, 42, 45)]))
+    lower = np.float32(LOWER_LASHES / 255)
+    return np.asarray(lower + (1 - lower) * smoothstep(maps.y, corners - 1.5, corners), np.float32)
 
 
 def _drawn(maps: SurfaceMaps) -> dict[str, Floats]:

@@ -118,8 +118,9 @@ def test_spectra_and_white_are_physical() -> None:
 def test_table_is_monotone_and_its_lookup_is_bilinear() -> None:
     table = skin_table()
     assert table.shape == (TABLE + 1, TABLE + 1, 3)
-    assert (np.diff(table, axis=0) <= 0).all()  # more melanin is darker
-    assert (np.diff(table, axis=1) <= 0).all()  # so is more blood
+    # More melanin is darker, so is more blood; 7e-6 up is the worst seen, of the darkest blue that sRGB hardly holds.
+    assert np.diff(table, axis=0).max() < 2e-5
+    assert np.diff(table, axis=1).max() < 2e-5
     middle = skin_albedo(np.full((1, 1), 30.5 / TABLE, np.float32), np.full((1, 1), 20.5 / TABLE, np.float32))[0, 0]
     assert np.allclose(middle, table[30:32, 20:22].mean((0, 1)), rtol=1e-4)
     outside = skin_albedo(np.full((1, 1), 1.5, np.float32), np.full((1, 1), -1.0, np.float32))[0, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -102,7 +103,7 @@ def test_forehead_covers_the_typology_and_darkens_with_melanin(maps: SurfaceMaps
     for melanin in np.linspace(0, 1, 9):
         texture = paint(maps, replace(BARE, melanin=float(melanin)))
         angles.append(float(typology_angle(texels(maps, texture, 0, 65)[:, :3].astype(float).mean(0))))
-    assert all(later < earlier for earlier, later in zip(angles, angles[1:], strict=False)), angles
+    assert all(later < earlier for earlier, later in pairwise(angles)), angles
     assert angles[0] > 50
     assert angles[-1] < -45
 
@@ -122,21 +123,23 @@ def test_lips_and_brows_are_darker_than_the_cheek_and_lips_redder(maps: SurfaceM
     assert lip.mean() < 0.9 * cheek.mean()
     assert lip[0] / lip[1] > 1.05 * cheek[0] / cheek[1]
     for side in (-1, 1):
-        assert brightness(maps, texture, side * 36, 43, 2) < 0.85 * cheek.mean()
+        assert brightness(maps, texture, side * 36, 46, 1) < 0.7 * cheek.mean()
 
 
-def test_seams_of_bare_skin_do_not_show(maps: SurfaceMaps) -> None:
-    worst = _seam_differences(maps, paint(maps, BARE), {"skin", "neck"})
-    assert len(worst) > 60  # vertices with two texels: the back of the skull and the ring where the face's chart ends
-    # Worst seen 0.09 over 12 people: pores and mottle of 3 mm, sampled half a texel apart; without shared noise 0.3.
-    assert np.median(worst) < 0.05
-    assert worst.max() < 0.16
+@pytest.mark.parametrize("melanin", [0.1, 0.45, 0.9])
+def test_seams_of_bare_skin_do_not_show(maps: SurfaceMaps, melanin: float) -> None:
+    differences = _seam_differences(maps, paint(maps, replace(BARE, melanin=melanin)), {"skin", "neck"})
+    assert len(differences) > 60  # vertices with two texels: the back of the skull and the ring below the face
+    # Worst seen over 12 people: median 0.036, largest 0.19 (both dark): mottle of 3 mm sampled half a texel apart. A
+    # mask drawn on one chart only (scalp hair that was left at density 0) gave 0.55.
+    assert np.median(differences) < 0.06
+    assert differences.max() < 0.3
 
 
 def test_lips_meet_the_mouth_in_one_colour(maps: SurfaceMaps) -> None:
     for melanin in (0.2, 0.85):
         differences = _seam_differences(maps, paint(maps, replace(BARE, melanin=melanin)), {"skin", "mouth"})
-        assert np.median(differences) < 0.3  # worst seen 0.16; 1.0 where the mouth keeps its own red
+        assert np.median(differences) < 0.25  # worst of 12 people 0.13; 1.0 where the mouth keeps its own red
 
 
 def _seam_differences(maps: SurfaceMaps, texture: torch.Tensor, parts: set[str]) -> Floats:
@@ -149,10 +152,13 @@ def _seam_differences(maps: SurfaceMaps, texture: torch.Tensor, parts: set[str])
             owners.setdefault(vertex, {})[uv] = name
     albedo = np.ascontiguousarray(texture[..., :3].numpy())
     uvs = topology.uvs.numpy()
+    height = Head.default().template[:, 1]
     differences = []
-    for places in owners.values():
+    for vertex, places in owners.items():
         names = list(places.values())
         if len(places) < 2 or not set(names) <= parts or ("mouth" in parts and len(set(names)) < 2):
+            continue
+        if height[vertex] < -0.115:  # the shirt and its edge, which is as sharp as a texel
             continue
         at = uvs[list(places)] * [1, -1] * SIZE + [-0.5, SIZE - 0.5]
         seen = [cv2.remap(albedo, *np.float32(p).reshape(2, 1, 1), cv2.INTER_LINEAR)[0, 0] for p in at[:2]]
@@ -165,8 +171,8 @@ def test_people_differ(maps: SurfaceMaps) -> None:
     first, second = (paint(maps, replace(same, identity=number)) for number in (0, 1))
     face = maps.masks["facing"] > 0.9
     difference = (first - second).abs()[..., :3].mean(-1).numpy()[face]
-    # Two people of equal parameters differ in more than half of the face by more than an 8-bit step of sRGB (about 0.005
-    # at this brightness), but not in their tone.
+    # Two people of equal parameters differ in more than half of the face by more than an 8-bit step of sRGB (about
+    # 0.005 at this brightness), but not in their tone.
     assert np.median(difference) > 0.005
     means = [float(t.numpy()[face][:, :3].mean()) for t in (first, second)]
     assert abs(means[0] - means[1]) < 0.05 * means[0]
