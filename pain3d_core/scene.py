@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,7 @@ class Scene:
             person["ancestry"] = tuple(person["ancestry"])
             camera = fields.pop("camera")
             camera["target"] = tuple(camera["target"])
-            skin = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.pop("skin").items()}
+            skin: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.pop("skin").items()}
             return cls(
                 identity=Identity(**person),
                 skin=Skin(**skin),
@@ -257,6 +258,6 @@ def _sample_light(seed: int, identity_id: int, expression: int) -> LightSetting:
         name=LIGHTS[min(int(u[0] * len(LIGHTS)), len(LIGHTS) - 1)],
         azimuth=_spread(u[1], 40.0),
         elevation=_spread(u[2], 12.0),
-        intensity=round(0.85 + 0.35 * float(u[3]), 4),
+        intensity=round(0.95 + 0.45 * float(u[3]), 4),
         key_share=round(0.5 + 0.7 * float(u[4]), 4),
     )

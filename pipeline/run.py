@@ -6,11 +6,9 @@ the rest is made anew, and the bytes are those of a run that was never stopped.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +103,6 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
     plan = make_plan(config)
     provenance = Provenance(config.seed, resolved["config_hash"], resolved["pain3d_version"], resolved["code_version"])
     stages["start_up"] = time.perf_counter() - started
-    # PIL and jinja2 take 0.2 s to load; a core is free for it while the first identity is under way.
-    threading.Thread(target=import_module, args=("pain3d.pipeline.describe",)).start()
     with DataFolder(out, resolved) as folder:
         new = _make_shards(plan, folder, provenance, stages, quiet)
         reporting = time.perf_counter()

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 
 import cv2
 import torch
@@ -23,6 +24,8 @@ from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance
 from pain3d.pipeline.synthesise import EncodedIdentity, synthesise_identity
 
+LOADED_MEANWHILE = ("pyarrow.parquet", "pain3d.pipeline.describe")  # 0.4 s, while all workers are busy and the GIL free
+WARM_UP_SIZE = 8  # pixels
 AHEAD = 2  # tasks waiting per worker: enough that none idles while the writer writes
 
 
@@ -47,13 +50,17 @@ def synthesise_all(
         context = multiprocessing.get_context("spawn")  # fork would copy torch's and the kernels' threads half-alive
         executor = ProcessPoolExecutor(workers, context, _limit_threads, (threads,))
     else:
+        _warm_up()
         executor = ThreadPoolExecutor(workers, "synth")
         _limit_threads(threads)
     waiting: deque[Future[list[EncodedIdentity]]] = deque()
     try:
-        for task in tasks:
+        for number, task in enumerate(tasks, 1):
             with unheard_by_children():  # a pool starts its processes when it is given work
                 waiting.append(executor.submit(_synthesise_task, config, task, provenance))
+            if number == workers:
+                for module in LOADED_MEANWHILE:
+                    import_module(module)
             if len(waiting) >= workers * (1 + AHEAD):
                 yield from waiting.popleft().result()
         while waiting:
@@ -72,6 +79,17 @@ def _synthesise_task(
     config: SynthConfig, people: Sequence[PlannedIdentity], provenance: Provenance
 ) -> list[EncodedIdentity]:
     return [synthesise_identity(config, person, provenance) for person in people]
+
+
+def _warm_up() -> None:
+    """Load compiled kernels and build the skin's maps once, with all cores, before threads would contend for them.
+
+    Loading holds the GIL: two threads that begin cold took 1.5 s longer than one that warms up for both.
+    """
+    from pain3d.render.frames import render_scenes
+    from pain3d.scene import CELLS, sample_scenes
+
+    render_scenes(sample_scenes(seed=0, identity_id=0, cell=CELLS[0], expressions=0, views=1, size=WARM_UP_SIZE))
 
 
 def _limit_threads(threads: int) -> None:

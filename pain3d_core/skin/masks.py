@@ -146,10 +146,11 @@ def near_curves(maps: SurfaceMaps, part: str, curves: Sequence[Floats], fade: tu
     if part not in maps.boxes:
         return mask
     box = maps.boxes[part]
-    points = np.stack([plane[box] for plane in (maps.x, maps.y, maps.z)], -1)
-    nearest = np.full(points.shape[:2], np.inf, np.float32)
+    x, y, z = (np.ascontiguousarray(plane[box]) for plane in (maps.x, maps.y, maps.z))
+    nearest = np.full(x.shape, np.inf, np.float32)
     for place in np.concatenate([smooth_curve(curve, 112, closed=True) for curve in curves]):
-        np.minimum(nearest, np.square(points - place).sum(-1), out=nearest)
+        px, py, pz = place.astype(np.float32)
+        np.minimum(nearest, (x - px) ** 2 + (y - py) ** 2 + (z - pz) ** 2, out=nearest)
     mask[box] = 1 - smoothstep(np.sqrt(nearest), *fade)
     return mask
 

@@ -24,11 +24,11 @@ ROTATION = np.array([[_A[0], _B[0], 0], [-_B[0] * _A[1], _A[0] * _A[1], _B[1]], 
 @lru_cache(maxsize=1)
 def noise_volume() -> torch.Tensor:
     """Periodic noise [1, CHANNELS, CELLS + 1, CELLS + 1, CELLS + 1], mean 0, variance 1, first plane repeated last."""
-    white = keyed_generator(0, "skin/volume").standard_normal((CHANNELS, CELLS, CELLS, CELLS))
+    white = keyed_generator(0, "skin/volume").standard_normal((CHANNELS, CELLS, CELLS, CELLS), np.float32)
     frequency = np.fft.fftfreq(CELLS)
     last = np.fft.rfftfreq(CELLS)
     squared = frequency[:, None, None] ** 2 + frequency[None, :, None] ** 2 + last[None, None, :] ** 2
-    band = squared * BLOB**2 * np.exp(-squared * BLOB**2 * np.pi)  # one octave around a blob per BLOB cells
+    band = (squared * BLOB**2 * np.exp(-squared * BLOB**2 * np.pi)).astype(np.float32)  # an octave, BLOB cells a blob
     smooth = np.fft.irfftn(np.fft.rfftn(white, axes=(1, 2, 3)) * band, s=(CELLS,) * 3, axes=(1, 2, 3))
     smooth /= smooth.std((1, 2, 3), keepdims=True)
     return torch.from_numpy(np.pad(smooth, ((0, 0), *((0, 1),) * 3), mode="wrap").astype(np.float32))[None]
