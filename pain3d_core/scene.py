@@ -47,15 +47,23 @@ CELLS = tuple(DemographicCell(*cell) for cell in product(AGE_GROUPS, SEXES, ANCE
 def demographic_grid(identities: int, seed: int) -> tuple[DemographicCell, ...]:
     """The cell of each identity: all 24 cells in every 24 identities, in a keyed order; balanced to within one.
 
+    Within that, every six identities hold each pair of sex and ancestry once and no age group more than twice, so that
+    a handful of people is balanced too.
+
     Raises:
         ValueError: `identities` is not positive.
     """
     if identities < 1:
         raise ValueError(f"identities must be at least 1, got {identities}")
+    pairs, ages = list(product(SEXES, ANCESTRIES)), list(AGE_GROUPS)
     cells: list[DemographicCell] = []
     for round_number in range(-(-identities // len(CELLS))):
-        order = np.argsort(keyed_generator(seed, "cells", round_number).random(len(CELLS)), kind="stable")
-        cells += [CELLS[i] for i in order]
+        generator = keyed_generator(seed, "cells", round_number)
+        order = np.argsort(generator.random(len(pairs)), kind="stable")
+        # Ages step on by one from six to six, from a first age per pair of which none occurs more than twice.
+        first = np.argsort(generator.random(2 * len(ages)), kind="stable")[: len(pairs)] % len(ages)
+        for six, place in product(range(len(ages)), range(len(pairs))):
+            cells.append(DemographicCell(ages[(six + first[place]) % len(ages)], *pairs[order[place]]))
     return tuple(cells[:identities])
 
 

@@ -20,6 +20,10 @@ def test_grid_is_balanced_to_within_one_for_any_number(identities: int, seed: in
     for axis in ("sex", "ancestry", "age_group"):
         values = Counter(getattr(cell, axis) for cell in demographic_grid(len(CELLS), seed))
         assert len(set(values.values())) == 1
+    for start in range(0, 24, 6):
+        six = demographic_grid(24, seed)[start : start + 6]
+        assert len({(cell.sex, cell.ancestry) for cell in six}) == 6
+        assert max(Counter(cell.age_group for cell in six).values()) <= 2
 
 
 def test_scenes_of_an_identity() -> None:
