@@ -76,7 +76,9 @@ def build_maps(head: Head, size: int) -> SurfaceMaps:
 
 
 def _interpolate(values: Floats, corners: npt.NDArray[np.int32], weights: Floats) -> Floats:
-    return np.asarray(sum(values[corners[:, k]] * weights[:, k : k + 1] for k in range(3)), np.float32)
+    table, share = torch.from_numpy(values), torch.from_numpy(weights)
+    index = torch.from_numpy(corners)
+    return np.asarray(sum(table.index_select(0, index[:, k]) * share[:, k : k + 1] for k in range(3)), np.float32)
 
 
 def _nearest_covered(covered: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
