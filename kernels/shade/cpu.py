@@ -23,6 +23,7 @@ F = np.float32
 ZERO, HALF, ONE, TWO, PI, INVERSE_PI = F(0), F(0.5), F(1), F(2), F(math.pi), F(1 / math.pi)
 WRAP, WRAP_SCALE = F(model.WRAP), F(1 / (1 + model.WRAP) ** 2)
 F0, MIN_ROUGHNESS, MIN_COSINE = F(model.SKIN_F0), F(model.MIN_ROUGHNESS), F(model.MIN_COSINE)
+HORIZON_SCALE = F(1 / model.HORIZON)
 TINY_SQUARED, THREE = F(model.TINY_SQUARED), F(3)
 BASIS = np.array([model.Y00] + [model.Y1] * 3 + [model.Y2, model.Y2, model.Y20, model.Y2, model.Y22], np.float32)
 COSINE = np.array([model.A0] + [model.A1] * 3 + [model.A2] * 5, np.float32)
@@ -76,7 +77,9 @@ def shade_block(lanes, count, sh, key, colour):  # type: ignore[no-untyped-def]
         grazing = smooth if smooth > F0 else F0
         away = ONE - n_v
         squared = away * away
-        mirror = (F0 + (grazing - F0) * (squared * squared * away)) * smooth * shine
+        horizon = n_v * HORIZON_SCALE
+        horizon = horizon if horizon < ONE else ONE
+        mirror = (F0 + (grazing - F0) * (squared * squared * away)) * smooth * horizon * shine
         twice = TWO * facing
         mx, my, mz = twice * x - vx, twice * y - vy, twice * z - vz
 

@@ -22,6 +22,7 @@ A0, A1, A2 = math.pi, 2 * math.pi / 3, math.pi / 4
 WRAP = 0.15  # how far light reaches past the terminator, in n·l: skin scatters a little, a hard line looks like plastic
 SKIN_F0 = 0.028  # reflectance at normal incidence for the refractive index of skin, 1.4: ((1.4 - 1) / (1.4 + 1))²
 MIN_ROUGHNESS = 0.05  # a smoother lobe is narrower than a pixel and only makes fireflies
+HORIZON = 0.15  # n·v below which the ambient mirror fades: an interpolated normal that turns away would reflect all
 MIN_COSINE = 1e-4  # an interpolated normal may point a little away from the eye
 TINY_SQUARED = 1e-20  # squared length below which a vector is not normalised
 
@@ -93,5 +94,6 @@ def shade_reference(
     mirrored = 2 * (n * v).sum(-1, keepdim=True) * n - v
     seen = (sh_basis(mirrored)[..., :4] @ sh[:, :4]).clamp(min=0)  # l ≤ 1: what a rough surface mirrors
     grazing = (1 - rough).clamp(min=SKIN_F0)
-    ambient = seen * ((SKIN_F0 + (grazing - SKIN_F0) * (1 - n_v) ** 5) * (1 - rough))
+    horizon = (n_v / HORIZON).clamp(max=1)
+    ambient = seen * ((SKIN_F0 + (grazing - SKIN_F0) * (1 - n_v) ** 5) * (1 - rough) * horizon)
     return (diffuse + occlusion * specular * (gloss + ambient)).reshape(shape)

@@ -44,6 +44,8 @@ AGES = ("young", "old")
 ANCESTRIES = ("african", "asian", "caucasian")
 BUILDS = ("minmuscle", "averagemuscle", "maxmuscle"), ("minweight", "averageweight", "maxweight")
 LASH_LENGTH = {"1": 0.22, "2": 0.42}  # of the source's cards, which are opaque here: lower, upper
+# The source's teeth shine through the corners of sealed lips: they stand narrower and further back here.
+TEETH_WIDTH, TEETH_BEHIND = 0.92, 0.02  # share; dm
 # Bones of the source rig that belong to the torso, and how much of each neck bone still does.
 TORSO_BONES = ("spine", "clavicle", "shoulder", "upperarm", "breast")
 NECK_BONES = {"neck01": 0.85, "neck02": 0.45, "neck03": 0.15}
@@ -204,6 +206,14 @@ def shorten_lashes(mesh: BaseMesh, shapes: list[Array], lids: build_surface.Lids
             shape[lash] = edge + length * (shape[lash] - edge)
 
 
+def recede_teeth(mesh: BaseMesh, base: Array) -> None:
+    """Narrow both rows of teeth and set them back, in place."""
+    for helper, part in HELPERS.items():
+        if part.endswith("teeth"):
+            teeth = np.unique(mesh.groups[helper][:, :, 0])
+            base[teeth] = base[teeth] * np.array([TEETH_WIDTH, 1, 1]) - np.array([0, 0, TEETH_BEHIND])
+
+
 def joint_weights(
     source: Mpfb2Source, base: Array, jaw_open: Array, joints: Array, mesh: BaseMesh
 ) -> tuple[Array, float]:
@@ -257,6 +267,7 @@ def build(wheel: Path, out: Path) -> None:
     for shape in identity.values():
         lips.seal(shape)
     shorten_lashes(mesh, every, lids)
+    recede_teeth(mesh, base)
 
     # Identities keep the middle of the face where the template has it.
     front = skin[(base[skin, 2] > 1.0) & (base[skin, 1] > 6.2) & (base[skin, 1] < 7.9)]
@@ -325,7 +336,9 @@ def build(wheel: Path, out: Path) -> None:
         "vertex_parts": vertex_parts,
         "mirror": number[mirror[keep]].astype(np.uint16),
         "landmarks": landmarks.astype(np.uint16),
-        "occlusion": build_surface.occlusion(template, jaw_wide, faces, vertex_parts, PARTS),
+        "occlusion": build_surface.occlusion(
+            template, jaw_wide, faces, vertex_parts, PARTS, number[np.concatenate([lips.upper, lips.lower])]
+        ),
         "regions": build_surface.regions(template * 100, vertex_parts, PARTS),
         "skin_weights": weights[keep].astype(np.float32),
         "joints": ((joints - origin) * metre).astype(np.float32),

@@ -327,6 +327,7 @@ def landmarks(
 OCCLUSION_DIRECTIONS = 256
 OCCLUSION_SIZE = 384  # pixels of one shadow map
 OCCLUSION_BIAS = 0.02  # dm: a vertex this little behind the nearest surface still counts as lit
+SEAM_REACH, SEAM_OCCLUSION = 0.022, 0.25  # dm; at most this share between the lips
 INTERIOR_FLOOR = 0.35  # mouth, teeth, tongue: light that bounces inside, so that no mouth is a black hole
 
 
@@ -353,9 +354,18 @@ def _visible(template: Array, faces: Indices, direction: Array) -> npt.NDArray[n
 
 
 def occlusion(
-    template: Array, jaw_wide: Array, faces: Indices, vertex_parts: npt.NDArray[np.uint8], parts: Sequence[str]
+    template: Array,
+    jaw_wide: Array,
+    faces: Indices,
+    vertex_parts: npt.NDArray[np.uint8],
+    parts: Sequence[str],
+    lip_seam: Indices,
 ) -> npt.NDArray[np.float32]:
-    """Cosine-weighted share of the sky each vertex sees, [V] in 0–1; the mouth's inside with the jaw wide open."""
+    """Cosine-weighted share of the sky each vertex sees, [V] in 0–1; the mouth's inside with the jaw wide open.
+
+    Where closed lips press into each other a vertex may come out on the other side and see the sky: `lip_seam` names
+    the vertices around which it doesn't.
+    """
     k = np.arange(OCCLUSION_DIRECTIONS) + 0.5
     polar, azimuth = np.arccos(1 - 2 * k / OCCLUSION_DIRECTIONS), np.pi * (1 + 5**0.5) * k  # Fibonacci sphere
     directions = np.stack([np.sin(polar) * np.cos(azimuth), np.cos(polar), np.sin(polar) * np.sin(azimuth)], 1)
@@ -376,5 +386,7 @@ def occlusion(
         seen.append(open_sky / np.maximum(total, 1e-9))
     closed, wide = seen
     result = np.where(interior, np.maximum(wide, INTERIOR_FLOOR), closed)
+    to_seam = np.sqrt(((template[:, None] - template[lip_seam][None]) ** 2).sum(-1).min(1))
+    result = np.where(to_seam < SEAM_REACH, np.minimum(result, SEAM_OCCLUSION), result)
     lash = vertex_parts == parts.index("lashes")
     return np.where(lash, 0.8, np.clip(result, 0.05, 1)).astype(np.float32)

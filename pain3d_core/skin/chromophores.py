@@ -53,8 +53,11 @@ BLOOD = (0.0012, 0.12)  # volume shares at haemoglobin 0 and 1: pale skin to lip
 TABLE = 64  # cells a side: bilinear lookup is within 0.3 % of the model
 
 
-def skin_spectrum(melanosomes: float, blood: float) -> Spectrum:
-    """Diffuse reflectance at `WAVELENGTHS` of skin with these volume shares of melanosomes and of blood."""
+def skin_spectrum(melanosomes: float, blood: float | Spectrum) -> Spectrum:
+    """Diffuse reflectance at `WAVELENGTHS` of skin with these volume shares of melanosomes and of blood.
+
+    `blood` may be a column [N, 1]: then [N, 31].
+    """
     melanin = 6.6e11 * 550**-3.33 * (550 / WAVELENGTHS) ** MELANIN_SLOPE
     bloodless = 0.244 + 85.3 * np.exp(-(WAVELENGTHS - 154) / 66.2)
     molar = BLOOD_GRAMS_PER_LITRE / HAEMOGLOBIN_GRAMS_PER_MOL * np.log(10)
@@ -97,8 +100,8 @@ def skin_table() -> Floats:
     rows = []
     for melanin in steps:
         melanosomes = MELANOSOMES[0] * (MELANOSOMES[1] / MELANOSOMES[0]) ** melanin
-        blood = [BLOOD[0] * (BLOOD[1] / BLOOD[0]) ** haemoglobin for haemoglobin in steps]
-        rows.append(spectrum_to_linear(np.stack([skin_spectrum(melanosomes, share) for share in blood])))
+        blood = BLOOD[0] * (BLOOD[1] / BLOOD[0]) ** steps[:, None]
+        rows.append(spectrum_to_linear(skin_spectrum(melanosomes, blood)))
     return np.maximum(np.stack(rows), 0.01).astype(np.float32)  # 0.01: nothing on a body is blacker
 
 

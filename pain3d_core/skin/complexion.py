@@ -86,8 +86,11 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin, facial: bool) -> Layer:
     _add(layer.specular, shine, 0.15 * skin.oiliness)
     _add(layer.specular, maps.cavity[box], -0.8)
     _add(layer.specular, lips, 0.15 + 0.35 * skin.lip_gloss)
-    _add(layer.roughness, lips, -(SKIN_ROUGHNESS - LIP_ROUGHNESS) - 0.10 * skin.lip_gloss)
+    _add(layer.roughness, lips, -(SKIN_ROUGHNESS - LIP_ROUGHNESS) - 0.06 * skin.lip_gloss)
     _add(layer.specular, lines, -0.25)
+    # Between the lips normals turn away from the eye, where Fresnel's law makes a mirror: nothing shines in there.
+    for dull in ("mouth_corner", "seam"):
+        layer.specular *= 1 - np.float32(0.95) * maps.masks[dull][box]
     np.maximum(layer.specular, np.float32(0.1), out=layer.specular)
     return layer
 

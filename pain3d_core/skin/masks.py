@@ -57,6 +57,7 @@ BEARD: Outline = (
 UNROLLED_MM_PER_DEGREE = 80.0 * np.pi / 180  # the head is a cylinder of about 80 mm
 UNROLLED_TOP, UNROLLED_LOW = 170.0, -150.0  # mm
 UNROLLED_PIXEL = 1.0  # mm
+MOUTH_CORNER = (7.0, 5.0)  # mm, across and up
 UNROLLED_MARGIN = 40  # pixels beyond both midlines, wider than any soft edge
 WHOLE = (slice(None), slice(None))
 
@@ -75,6 +76,7 @@ def skin_masks(maps: SurfaceMaps) -> dict[str, Floats]:
         "shine": ellipses(maps, SHINE) * facing,
         "corner": ellipses(maps, CORNER) * facing,
         "ear": ear(maps),
+        "mouth_corner": mouth_corner(maps),
         "beard": unrolled_distance(maps, BEARD),
         "neckline": neckline(maps),
         "facing": facing,
@@ -103,6 +105,14 @@ def ellipses(maps: SurfaceMaps, shapes: Sequence[Ellipse]) -> Floats:
         ) ** 2
         total += np.float32(weight) * np.exp(-0.7 * squared)
     return np.asarray(np.minimum(total, 1), np.float32)
+
+
+def mouth_corner(maps: SurfaceMaps) -> Floats:
+    """1 in the corners of the mouth, fading over millimetres: folds there are finer than the mesh, and don't shine."""
+    corner = maps.landmarks["ibug_54"]
+    across = (np.abs(maps.x) - np.float32(corner[0])) / np.float32(MOUTH_CORNER[0])
+    up = (maps.y - np.float32(corner[1])) / np.float32(MOUTH_CORNER[1])
+    return np.asarray(np.exp(-(across**2) - up**2) * smoothstep(maps.z, *FACING), np.float32)
 
 
 def ear(maps: SurfaceMaps) -> Floats:

@@ -33,7 +33,7 @@ def paint_mucosa(maps: SurfaceMaps, skin: Skin) -> Layer:
     layer.cover(depth, THROAT)
     layer.multiply((1 + np.float32(0.05) * noise) * np.float32(1 - 0.25 * skin.melanin))
     layer.cover(layer.mask("lip_edge"), lip_edge_colour(skin))
-    layer.specular *= 1 - np.float32(0.8) * depth
+    layer.specular *= (1 - np.float32(0.8) * depth) * (1 - np.float32(0.95) * layer.mask("lip_edge"))
     return layer
 
 
