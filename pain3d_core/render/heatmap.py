@@ -114,7 +114,7 @@ def colourise(
     The scale is the same for every picture (white at `limit_mm`), where 3DPain normalises each by itself: so the
     brightness of a map says how strong the expression is.
     """
-    heat = np.asarray(heat_mm, np.float32)
+    heat = np.ascontiguousarray(heat_mm, np.float32)
     moved = heat > 0  # most of a picture is not: only what moved is worth the arithmetic
     value = np.minimum(heat[moved] / np.float32(limit_mm), 1)[:, None]
     # matplotlib's "hot": red rises to 0.365, green from there to 0.746, blue to 1.
