@@ -22,7 +22,7 @@ LAWS: tuple[str, ...] = get_args(Law)
 
 # The clinical law: 83 % of frames at 0, as in the UNBC-McMaster archive (some 17 % of its 48,398 frames show pain), and
 # above that each score CLINICAL_DECAY times as likely as the one before it. The decay is our choice: the archive's
-# tail is long and thin, and with 0.62 one frame in 1,500 still reaches 10 or more.
+# tail is long and thin, and with 0.62 one frame in 450 still reaches 10 or more.
 CLINICAL_ZERO = 0.83
 CLINICAL_DECAY = 0.62
 

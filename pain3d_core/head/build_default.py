@@ -62,7 +62,7 @@ NOT_IDENTITY = (
     "ear-trans", "nose-compression", "mouth-dimples", "mouth-laugh",
 )  # fmt: skip
 # RMS displacement of the moved skin at one standard deviation, millimetres, by folder: small enough that the sum of
-# all of them stays a person (looked at for 64 heads at the Mahalanobis bound).
+# all of them stays a person (looked at in grids of 12 to 36 heads; `test_nobody_is_a_monster` measures 64).
 LOCAL_SIGMA_MM = {
     "head": 0.9, "forehead": 0.7, "eyebrows": 0.6, "eyes": 0.32, "nose": 0.5, "mouth": 0.42, "cheek": 0.6,
     "chin": 0.7, "ears": 0.6, "neck": 0.8, "asym": 0.15,

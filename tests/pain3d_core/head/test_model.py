@@ -23,7 +23,7 @@ def test_sizes_parts_and_landmarks() -> None:
     assert chin[1] < tip[1] < left_pupil[1] and left_pupil[0] > 0 > right_pupil[0]
     assert points[36, 0] < points[39, 0] < points[42, 0] < points[45, 0]  # eye corners from the subject's right
     assert points[0, 0] < -0.05 and points[16, 0] > 0.05
-    # 62 to 110 mm wide, 50 to 76 mm between the pupils: adults (Dodgson 2004 for the pupils).
+    # Millimetres between the pupils of adults: 52 to 78 (Dodgson 2004).
     assert 0.050 < left_pupil[0] - right_pupil[0] < 0.076
 
 
