@@ -90,12 +90,13 @@ def _warm_up() -> None:
     from pain3d.render.frames import render_scenes
     from pain3d.scene import CELLS, sample_scenes
 
+    collecting = gc.isenabled()
     gc.disable()  # numba makes a million objects that stay: looking them over for garbage took 0.13 s
     try:
         render_scenes(sample_scenes(seed=0, identity_id=0, cell=CELLS[0], expressions=0, views=1, size=WARM_UP_SIZE))
-        gc.freeze()
     finally:
-        gc.enable()
+        if collecting:
+            gc.enable()
 
 
 def _limit_threads(threads: int) -> None:

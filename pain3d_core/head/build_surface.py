@@ -117,16 +117,14 @@ class Lids:
             for a, b in zip(quad, quad[1:] + quad[:1], strict=True):
                 neighbours.setdefault(a, set()).add(b)
                 neighbours.setdefault(b, set()).add(a)
-        self.centres: dict[str, Array] = {}
         for side, helper in zip(SIDES, ("helper-l-eye", "helper-r-eye"), strict=True):
             eye = mesh.vertices[np.unique(mesh.groups[helper][:, :, 0])]
             centre = eye.mean(0)
-            self.centres[side] = centre
-            self.radius = float(np.linalg.norm(eye - centre, axis=1).mean())
+            radius = float(np.linalg.norm(eye - centre, axis=1).mean())
             inside = [
                 np.unique(body[chart == c][:, :, 0])
                 for c in range(chart.max() + 1)
-                if np.linalg.norm(mesh.vertices[np.unique(body[chart == c][:, :, 0])].mean(0) - centre) < self.radius
+                if np.linalg.norm(mesh.vertices[np.unique(body[chart == c][:, :, 0])].mean(0) - centre) < radius
             ]
             ring = set(np.intersect1d(inside[0], skin_vertices).tolist())
             seen: set[int] = set(ring)
@@ -245,6 +243,15 @@ def regions(template_mm: Array, vertex_parts: npt.NDArray[np.uint8], parts: Sequ
     return np.stack(masks)
 
 
+def _normals(points: Array, faces: Indices) -> Array:
+    """Area-weighted unit normals [V, 3]; in float64, so that the file doesn't hang on the order of float32 sums."""
+    cross = np.cross(points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]])
+    normals = np.zeros_like(points)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], cross)
+    return np.asarray(normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12))
+
+
 def landmarks(
     template: Array,
     faces: Indices,
@@ -256,11 +263,7 @@ def landmarks(
 ) -> tuple[Indices, list[str]]:
     """The 68 points of the iBUG order, then four eye corners by name and two pupils. Indices into the kept vertices."""
     skin = np.unique(faces[face_parts == parts.index("skin")])
-    normals = np.zeros_like(template)
-    cross = np.cross(template[faces[:, 1]] - template[faces[:, 0]], template[faces[:, 2]] - template[faces[:, 0]])
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], cross)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
+    normals = _normals(template, faces)
     front = skin[(normals[skin, 2] > 0.15) & (template[skin, 2] > 0.3)]
 
     def at(x: float, y: float) -> int:
@@ -372,11 +375,7 @@ def occlusion(
     interior = np.isin(vertex_parts, [parts.index(p) for p in ("mouth", "upper_teeth", "lower_teeth", "tongue")])
     seen = []
     for points in (template, jaw_wide):
-        normals = np.zeros_like(points)
-        cross = np.cross(points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]])
-        for corner in range(3):
-            np.add.at(normals, faces[:, corner], cross)
-        normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
+        normals = _normals(points, faces)
         total = np.zeros(len(points))
         open_sky = np.zeros(len(points))
         for direction in directions:

@@ -27,7 +27,6 @@ LID_CLEARANCE = 1.06
 LID_LAYERS = 0.12
 SEAM_DEPTH = 0.97
 FAR = 100.0  # eyeball radii: no limit
-POSES = ("global_orient", "neck_pose", "jaw_pose", "leye_pose", "reye_pose")  # smplx names, in the order of the joints
 
 
 class Head:

@@ -15,12 +15,13 @@ from torch import Tensor
 from pain3d.background import paint_background
 from pain3d.camera import CONVENTION, Camera
 from pain3d.colour import typology_angle
+from pain3d.facs.action_units import ActionUnits
 from pain3d.head.model import Head
 from pain3d.kernels.sample_texture import Mipmaps, build_mipmaps
 from pain3d.light import Light
 from pain3d.mesh import Mesh
 from pain3d.random import keyed_generator
-from pain3d.render.heatmap import MILLIMETRES, colourise, shading
+from pain3d.render.heatmap import colourise, displacement_from_first, shading
 from pain3d.render.render import render
 from pain3d.scene import CameraSetting, Scene
 from pain3d.skin import paint, surface_maps
@@ -105,8 +106,8 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None) -> Frames:
     identity = head.identity_vector(first.identity)
     faces = [moment.au for moment in moments]
     # The neutral face goes through the same call as the expressions, so that equal faces give equal bits.
-    still = head(identity, [type(first.au)(), *faces])
-    heat = (still.vertices[1:] - still.vertices[:1]).norm(dim=2) * MILLIMETRES
+    still = head(identity, [ActionUnits(), *faces])
+    heat = displacement_from_first(still.vertices)
     posed = pose_head(head, identity, moments)
     clock.lap("deform")
 
@@ -206,12 +207,8 @@ def lights(scenes: Sequence[Scene]) -> Light:
 
 def backgrounds(scenes: Sequence[Scene]) -> Tensor:
     """The background of each scene, [B, 128, 128, 3]; scenes of one identity and view share it."""
-    painted: dict[tuple[int, int, int, str], Floats] = {}
-    for scene in scenes:
-        key = (scene.seed, scene.identity_id, scene.view_id, scene.background)
-        if key not in painted:
-            painted[key] = paint_background(scene.background, keyed_generator(scene.seed, "background", *key[1:3]))
-    keys = [(s.seed, s.identity_id, s.view_id, s.background) for s in scenes]
+    keys = [(s.background, s.seed, s.identity_id, s.view_id) for s in scenes]
+    painted = {key: paint_background(key[0], keyed_generator(key[1], "background", *key[2:])) for key in set(keys)}
     return torch.from_numpy(np.stack([painted[key] for key in keys]))
 
 

@@ -15,8 +15,8 @@ from pain3d.facs.pspi import PAIN_AUS
 from pain3d.head.identity import Identity
 from pain3d.head.model import Head
 from pain3d.kernels.deform import vertex_normals
-from pain3d.kernels.interpolate import interpolate
-from pain3d.kernels.rasterize import rasterize
+from pain3d.mesh import Mesh
+from pain3d.render.render import render
 
 MILLIMETRES = 1000.0
 PAIN_CHANNELS = tuple(f"AU{number:02d}_{side}" for number in PAIN_AUS for side in SIDES)
@@ -31,7 +31,11 @@ def displacement(head: Head, identity: Identity | Tensor | None, au: Sequence[Ac
     The head's pose plays no part; the jaw's opening does. Exactly 0 where nothing moves.
     """
     # Neutral is evaluated in the same batch as the expressions, so that equal inputs give equal bits.
-    vertices = head(identity, [ActionUnits(), *au]).vertices
+    return displacement_from_first(head(identity, [ActionUnits(), *au]).vertices)
+
+
+def displacement_from_first(vertices: Tensor) -> Tensor:
+    """Distance of each later mesh's vertices from those of the first, [1 + E, V, 3] metres to [E, V] millimetres."""
     moved: Tensor = torch.linalg.vector_norm(vertices[1:] - vertices[:1], dim=2)
     return moved * MILLIMETRES
 
@@ -77,9 +81,7 @@ def au_heatmap(
 
     Gradients: none (labels).
     """
-    mesh = head(identity, au)
-    heat = unit_displacement(head, identity, au, channels).T[None].contiguous()
-    return _seen(heat, mesh.vertices, head.topology.faces, cameras)
+    return _seen(unit_displacement(head, identity, au, channels).T[None], head(identity, au), cameras)
 
 
 def joint_heatmap(head: Head, au: ActionUnits, cameras: Camera, *, identity: Identity | Tensor | None = None) -> Tensor:
@@ -87,16 +89,14 @@ def joint_heatmap(head: Head, au: ActionUnits, cameras: Camera, *, identity: Ide
 
     Gradients: none (labels).
     """
-    heat = displacement(head, identity, [au])[..., None].contiguous()
-    return _seen(heat, head(identity, au).vertices, head.topology.faces, cameras)[..., 0]
+    return _seen(displacement(head, identity, [au])[..., None], head(identity, au), cameras)[..., 0]
 
 
-def _seen(attributes: Tensor, vertices: Tensor, faces: Tensor, cameras: Camera) -> Tensor:
-    transform = cameras.world_to_clip
-    clip = vertices @ transform[:, :3, :3].transpose(1, 2) + transform[:, None, :3, 3]
-    clip = torch.cat([clip, clip[..., 2:]], 2)  # z plays no part; w is the distance along the view axis
-    fragments = rasterize(clip.contiguous(), faces, cameras.size)
-    return interpolate(attributes, faces, fragments.face_ids, fragments.barycentrics)
+def _seen(attributes: Tensor, mesh: Mesh, cameras: Camera) -> Tensor:
+    """What the vertices carry, as the cameras see it: from the same visibility as the picture."""
+    seen = render(mesh, cameras, attributes=attributes, outputs=("attributes",)).attributes
+    assert seen is not None
+    return seen
 
 
 def shading(vertices: Tensor, faces: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from pain3d.mesh import Mesh, Topology
 
 CLAY = (0.42, 0.38, 0.35, 0.6, 0.6)  # albedo, specular scale, roughness of a head that nobody painted
 GREY_BACKGROUND = (0.10, 0.11, 0.12)  # linear
-OUTPUTS = ("image", "alpha", "face_ids", "depth", "attributes")
 
 
 @dataclass(frozen=True)
