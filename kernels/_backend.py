@@ -2,22 +2,26 @@
 
 A room has up to three backends: ``reference`` (plain torch, the definition), ``cpu`` (numba) and ``triton`` (CUDA).
 The choice falls in this order: the call's ``backend=``; the innermost ``use_backend``; ``triton`` for CUDA tensors
-where the room has it; ``cpu`` for CPU tensors where the room has it and no input needs a gradient; else ``reference``.
+where the room has it, ``cpu`` for CPU tensors where the room has it, both only if no input needs a gradient; else
+``reference``.
 The default never changes the answer beyond the tolerance of the room's README, only the speed. A backend that was asked
-for and can't run raises: nothing falls back in silence.
+for and can't run raises: nothing falls back in silence. Where triton is not installed, no room has it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 
 BACKENDS = ("reference", "cpu", "triton")
-WITHOUT_GRADIENT = ("cpu",)  # numba code is outside autograd; the triton path registers its own backward
+WITHOUT_GRADIENT = ("cpu", "triton")  # numba code is outside autograd; the triton kernels have no backward yet
+HAS_TRITON = find_spec("triton") is not None
 
 _asked: ContextVar[str | None] = ContextVar("pain3d_backend", default=None)
 
@@ -41,6 +45,20 @@ def use_backend(backend: str | None) -> Iterator[None]:
         _asked.reset(token)
 
 
+def interpreting() -> bool:
+    """Whether Triton kernels run in its interpreter, on CPU tensors: ``TRITON_INTERPRET=1`` when they were loaded."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _asked_now() -> str | None:
+    return _asked.get()
+
+
+# What torch.compiler.assume_constant_result sets, without its import of the compiler (half a second): torch.compile
+# can't trace a ContextVar, so a compiled graph keeps the backend that was asked for when it was traced.
+_asked_now._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def resolve_backend(
     room: str, backend: str | None, available: Sequence[str], *tensors: Tensor | None, differentiable: bool = True
 ) -> str:
@@ -61,17 +79,21 @@ def resolve_backend(
     on_cpu = all(tensor.device.type == "cpu" for tensor in given)
     on_cuda = all(tensor.device.type == "cuda" for tensor in given)
     needs_gradient = differentiable and torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
-    asked = backend if backend is not None else _asked.get()
+    asked = backend if backend is not None else _asked_now()
+    if not HAS_TRITON:
+        available = [name for name in available if name != "triton"]
     if asked is None:
+        if needs_gradient:
+            return "reference"
         if on_cuda and given and "triton" in available:
             return "triton"
-        return "cpu" if "cpu" in available and on_cpu and not needs_gradient else "reference"
-    have = f"(available: {', '.join(available)})"
+        return "cpu" if "cpu" in available and on_cpu else "reference"
+    have = f"(available: {', '.join(available)}{'' if HAS_TRITON else '; triton is not installed'})"
     if asked not in available:
         raise ValueError(f"{room} has no backend {asked!r} {have}")
     if asked == "cpu" and not on_cpu:
         raise RuntimeError(f"{room} can't run backend 'cpu': an input is not on the CPU {have}")
-    if asked == "triton" and not on_cuda:
+    if asked == "triton" and not on_cuda and not (on_cpu and interpreting()):
         raise RuntimeError(f"{room} can't run backend 'triton': an input is not on a CUDA device {have}")
     if asked in WITHOUT_GRADIENT and needs_gradient:
         raise RuntimeError(f"{room} can't run backend {asked!r}: an input requires a gradient {have}")

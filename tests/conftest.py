@@ -1,4 +1,7 @@
-"""Knows what every test runs under: fixed torch threads, fixed hypothesis examples on CI, no network."""
+"""Knows what every test runs under: fixed torch threads, fixed hypothesis examples on CI, no network.
+
+Triton kernels run in its interpreter where there is no GPU.
+"""
 
 import os
 
@@ -7,6 +10,10 @@ import torch
 
 # Set before any test imports a hub client: they read it once, at import.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# Read when a kernel file is imported: without a GPU Triton kernels run in its interpreter, on CPU tensors.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 # Two threads wherever the tests run, as the smallest machine has: sums split over more of them round differently.
 torch.set_num_threads(2)

@@ -62,7 +62,16 @@ class Room:
     sizes: tuple[int, int]  # of the example: for the forward tests, for gradcheck
     gradients: tuple[str, ...]  # arguments that gradcheck compares with finite differences
     batched: tuple[str, ...]  # arguments whose first dimension is the batch
-    tolerance: float = 0.0  # greatest difference from the reference, with its evidence beside it
+    tolerance: float = 0.0  # greatest difference of the cpu backend from the reference, with its evidence beside it
+    triton_tolerance: float = 0.0  # of the triton backend, likewise
+
+    def greatest_difference(self, backend: str) -> float:
+        return self.triton_tolerance if backend == "triton" else self.tolerance
+
+
+def device_of(backend: str) -> str:
+    """Where the tests run a backend: Triton on a GPU, or where there is none in its interpreter on the CPU."""
+    return "cuda" if backend == "triton" and torch.cuda.is_available() else "cpu"
 
 
 SHADED = (

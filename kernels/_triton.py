@@ -1,0 +1,27 @@
+"""Knows what the rooms' custom ops share: the device a launch goes to, and the refusal of a gradient.
+
+Nothing here imports triton: a room's ``kernel.py`` does, at the first call that needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def on_device(tensor: Tensor) -> Any:
+    """Context in which launches go to the tensor's device; nothing for a CPU tensor (Triton's interpreter)."""
+    return torch.cuda.device_of(tensor)
+
+
+def refuse_gradient(op: Any, room: str) -> None:
+    """Make a backward pass through a custom op raise: a Triton op has no gradient yet, and none is not zero."""
+
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        raise RuntimeError(
+            f"{room} has no gradient with backend 'triton': call it with backend='reference', which runs on any device"
+        )
+
+    op.register_autograd(backward)
