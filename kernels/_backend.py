@@ -1,6 +1,7 @@
 """Knows which backend of a room answers a call.
 
 A room has up to three backends: ``reference`` (plain torch, the definition), ``cpu`` (numba) and ``triton`` (CUDA).
+Two rooms also have ``nvdiffrast``, for who comes from there: only where it is installed, and only when asked for.
 The choice falls in this order: the call's ``backend=``; the innermost ``use_backend``; ``triton`` for CUDA tensors
 where the room has it, ``cpu`` for CPU tensors where the room has it, both only if no input needs a gradient; else
 ``reference``.
@@ -19,9 +20,10 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-BACKENDS = ("reference", "cpu", "triton")
+BACKENDS = ("reference", "cpu", "triton", "nvdiffrast")
 WITHOUT_GRADIENT = ("cpu", "triton")  # numba code is outside autograd; the triton kernels have no backward yet
-HAS_TRITON = find_spec("triton") is not None
+OPTIONAL = ("triton", "nvdiffrast")  # libraries that may be absent, each of the name of its backend
+ABSENT = tuple(name for name in OPTIONAL if find_spec(name) is None)
 
 _asked: ContextVar[str | None] = ContextVar("pain3d_backend", default=None)
 
@@ -31,7 +33,7 @@ def use_backend(backend: str | None) -> Iterator[None]:
     """Ask every room called inside the block, in this thread or task, for one backend.
 
     Args:
-        backend: ``"reference"``, ``"cpu"``, ``"triton"``, or None for the default order.
+        backend: ``"reference"``, ``"cpu"``, ``"triton"``, ``"nvdiffrast"``, or None for the default order.
 
     Raises:
         ValueError: The name is not a backend.
@@ -80,21 +82,23 @@ def resolve_backend(
     on_cuda = all(tensor.device.type == "cuda" for tensor in given)
     needs_gradient = differentiable and torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
     asked = backend if backend is not None else _asked_now()
-    if not HAS_TRITON:
-        available = [name for name in available if name != "triton"]
+    missing = [name for name in available if name in ABSENT]
+    available = [name for name in available if name not in ABSENT]
     if asked is None:
         if needs_gradient:
             return "reference"
         if on_cuda and given and "triton" in available:
             return "triton"
         return "cpu" if "cpu" in available and on_cpu else "reference"
-    have = f"(available: {', '.join(available)}{'' if HAS_TRITON else '; triton is not installed'})"
+    have = f"(available: {', '.join(available)}{''.join(f'; {name} is not installed' for name in missing)})"
     if asked not in available:
         raise ValueError(f"{room} has no backend {asked!r} {have}")
     if asked == "cpu" and not on_cpu:
         raise RuntimeError(f"{room} can't run backend 'cpu': an input is not on the CPU {have}")
     if asked == "triton" and not on_cuda and not (on_cpu and interpreting()):
         raise RuntimeError(f"{room} can't run backend 'triton': an input is not on a CUDA device {have}")
+    if asked == "nvdiffrast" and not on_cuda:
+        raise RuntimeError(f"{room} can't run backend 'nvdiffrast': an input is not on a CUDA device {have}")
     if asked in WITHOUT_GRADIENT and needs_gradient:
         raise RuntimeError(f"{room} can't run backend {asked!r}: an input requires a gradient {have}")
     return asked

@@ -5,15 +5,16 @@ Nothing here imports triton: a room's ``kernel.py`` does, at the first call that
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def on_device(tensor: Tensor) -> Any:
+def on_device(tensor: Tensor) -> AbstractContextManager[object]:
     """Context in which launches go to the tensor's device; nothing for a CPU tensor (Triton's interpreter)."""
-    return torch.cuda.device_of(tensor)
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
 def refuse_gradient(op: Any, room: str) -> None:

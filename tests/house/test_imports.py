@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 FOLDERS = ("pain3d_core", "kernels", "pipeline", "training")
-ROOM_LIBRARIES = {"torch", "numpy", "numba", "triton", *sys.stdlib_module_names}
+ROOM_LIBRARIES = {"torch", "numpy", "numba", "nvdiffrast", "triton", *sys.stdlib_module_names}
 FORBIDDEN = {  # folder: what it never imports beside itself
     "pain3d_core": ("pain3d.pipeline", "pain3d.training"),
     "kernels": (),  # see ROOM_LIBRARIES
@@ -20,6 +20,7 @@ FORBIDDEN = {  # folder: what it never imports beside itself
 DOORS = {  # heavy library: the only files that import it
     "numba": ("kernels/*/cpu.py",),
     "triton": ("kernels/*/kernel.py", "kernels/*/triton_op.py"),
+    "nvdiffrast": ("kernels/*/nvdiffrast_op.py",),
     "diffusers": ("pipeline/texture/paint.py",),
     "timm": ("training/backbone.py",),
     "ray": ("pipeline/engines/*.py",),
