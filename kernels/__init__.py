@@ -1,11 +1,11 @@
 """Knows the verbs on tensors: one room per op, each with a plain torch reference and, where it pays, a faster backend.
 
-Nothing here loads numba: a room's ``cpu.py`` does, at the first call that needs it.
+Nothing here loads numba or triton: a room's ``cpu.py`` and ``kernel.py`` do, at the first call that needs them.
 """
 
 from pain3d.kernels._backend import use_backend
 from pain3d.kernels.antialias import antialias, face_adjacency
-from pain3d.kernels.deform import deform, vertex_normals
+from pain3d.kernels.deform import deform, deform_pairs, deform_to_clip, vertex_normals
 from pain3d.kernels.interpolate import interpolate
 from pain3d.kernels.rasterize import Fragments, rasterize
 from pain3d.kernels.render import Rendered, encode_srgb, render, shoulder
@@ -19,6 +19,8 @@ __all__ = [
     "antialias",
     "build_mipmaps",
     "deform",
+    "deform_pairs",
+    "deform_to_clip",
     "encode_srgb",
     "face_adjacency",
     "interpolate",

@@ -72,7 +72,7 @@ def _fits(shape: list[int], pattern: str, bound: dict[str, int], middle: list[li
     words = pattern.split()
     if "..." in words:
         at = words.index("...")
-        words.remove("...")
+        words = words[:at] + words[at + 1 :]  # not remove: torch.compile can't trace it
         if len(shape) < len(words):
             return False
         end = at + len(shape) - len(words)

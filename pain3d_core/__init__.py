@@ -9,7 +9,7 @@ from pain3d.facs import ActionUnits, pspi
 from pain3d.head import Head, Identity
 from pain3d.light import Light
 from pain3d.mesh import Mesh
-from pain3d.render import View, au_heatmap, colourise, joint_heatmap, render
+from pain3d.render import Renderer, View, au_heatmap, colourise, joint_heatmap, render
 from pain3d.render.frames import Frames, render_scenes
 from pain3d.scene import Scene, demographic_grid, sample_scenes
 from pain3d.skin import Skin, paint, sample_skin, surface_maps
@@ -24,6 +24,7 @@ __all__ = [
     "Identity",
     "Light",
     "Mesh",
+    "Renderer",
     "Scene",
     "Skin",
     "View",

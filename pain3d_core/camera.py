@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pain3d.device import moved
+
 Degrees = float | Sequence[float] | Tensor
 CONVENTION = "world_to_view @ point; +X right, +Y up, camera looks along -Z; pixel centres at +0.5, row 0 on top"
 MIN_DISTANCE = 0.05  # metres: nearer, the camera is inside the head
@@ -29,6 +31,10 @@ class Camera:
 
     def __len__(self) -> int:
         return int(self.world_to_view.shape[0])
+
+    def to(self, device: torch.device | str) -> Camera:
+        """The same cameras on a device."""
+        return moved(self, device)
 
     @classmethod
     def orbit(
@@ -94,7 +100,7 @@ class Camera:
         """K [N, 3, 3] in pixels, for view-space points with y flipped down and z forward (OpenCV)."""
         height, width = self.size
         focal = 0.5 * height / torch.tan(torch.deg2rad(self.fov_degrees) / 2)
-        k = torch.zeros(len(self), 3, 3)
+        k = self.world_to_view.new_zeros(len(self), 3, 3)
         k[:, 0, 0] = k[:, 1, 1] = focal
         k[:, 0, 2], k[:, 1, 2], k[:, 2, 2] = width / 2, height / 2, 1
         return k
@@ -104,7 +110,7 @@ class Camera:
         """[N, 4, 4]: x and y in [−w, w] on the screen (y up), w the distance along the view axis in metres."""
         height, width = self.size
         scale = 1 / torch.tan(torch.deg2rad(self.fov_degrees) / 2)
-        projection = torch.zeros(len(self), 4, 4)
+        projection = self.world_to_view.new_zeros(len(self), 4, 4)
         projection[:, 0, 0] = scale * height / width
         projection[:, 1, 1] = scale
         projection[:, 2, 2] = projection[:, 3, 2] = -1

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pain3d.device import moved
 from pain3d.kernels.shade import sh_basis
 
 Floats = npt.NDArray[np.float64]
@@ -51,6 +52,10 @@ class Light:
 
     def __len__(self) -> int:
         return int(self.sh.shape[0])
+
+    def to(self, device: torch.device | str) -> Light:
+        """The same lights on a device."""
+        return moved(self, device)
 
     @classmethod
     def preset(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from pain3d.device import moved
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Topology:
     part_names: tuple[str, ...]
     occlusion: Tensor
 
+    def to(self, device: torch.device | str) -> Topology:
+        """The same topology on a device."""
+        return moved(self, device)
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -42,3 +49,7 @@ class Mesh:
 
     def __len__(self) -> int:
         return int(self.vertices.shape[0])
+
+    def to(self, device: torch.device | str) -> Mesh:
+        """The same meshes on a device."""
+        return moved(self, device)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.antialias.reference import antialias_reference, face_adjacency_reference
 
-AVAILABLE = ("reference",)
+AVAILABLE = ("reference", "triton", "nvdiffrast")  # the last two in float32 only
 
 
 def face_adjacency(faces: Tensor, *, backend: str | None = None) -> Tensor:
@@ -30,7 +31,7 @@ def face_adjacency(faces: Tensor, *, backend: str | None = None) -> Tensor:
     check_shapes(faces=(faces, "F 3"))
     check_dtypes(INDICES, faces=faces)
     check_indices("faces", faces, 2**31, "vertices")
-    resolve_backend("face_adjacency", backend, AVAILABLE, faces, differentiable=False)
+    resolve_backend("face_adjacency", backend, ("reference",), faces, differentiable=False)
     return face_adjacency_reference(faces)
 
 
@@ -56,16 +57,18 @@ def antialias(
         vertices_clip: [B, V, 4] float32 or float64: what was rasterised.
         faces: [F, 3] int32 or int64.
         adjacent_faces: [F, 3] int32 or int64, of `face_adjacency`.
-        backend: ``"reference"`` or None.
+        backend: ``"reference"``, ``"triton"`` (float32, no gradients), ``"nvdiffrast"`` (float32, where it is
+            installed: its own method, for comparison) or None for the default order.
 
     Returns:
         [B, H, W, C], of colour's dtype.
 
-    Gradients: to colour, and to vertices_clip where a silhouette moves (the gradient of visibility, as if corners were
-    not snapped to 1/256 px); none to face_ids, depth, faces and adjacent_faces.
+    Gradients: with the reference to colour, and to vertices_clip where a silhouette moves (the gradient of visibility,
+    as if corners were not snapped to 1/256 px); none to face_ids, depth, faces, adjacent_faces. With ``triton`` none.
 
     Raises:
-        ValueError: A shape, dtype or index does not fit, or the room has no such backend.
+        ValueError: A shape, dtype or index does not fit, or the room has no such backend for these dtypes.
+        RuntimeError: The asked backend can't run on these inputs.
     """
     sizes = check_shapes(
         colour=(colour, "B H W C"),
@@ -81,5 +84,15 @@ def antialias(
     check_indices("faces", faces, sizes["V"], "vertices")
     check_indices("face_ids", face_ids, sizes["F"], "faces", lowest=-1)
     check_indices("adjacent_faces", adjacent_faces, sizes["F"], "faces", lowest=-1)
-    resolve_backend("antialias", backend, AVAILABLE, colour, vertices_clip)
+    floats = (colour, depth, vertices_clip)
+    available = AVAILABLE if all(part.dtype == torch.float32 for part in floats) else ("reference",)
+    chosen = resolve_backend("antialias", backend, available, colour, vertices_clip)
+    if chosen == "triton":
+        from pain3d.kernels.antialias.triton_op import antialias_triton
+
+        return antialias_triton(colour, face_ids, depth, vertices_clip, faces, adjacent_faces)
+    if chosen == "nvdiffrast":
+        from pain3d.kernels.antialias.nvdiffrast_op import antialias_nvdiffrast
+
+        return antialias_nvdiffrast(colour, face_ids, depth, vertices_clip, faces)
     return antialias_reference(colour, face_ids, depth, vertices_clip, faces, adjacent_faces)

@@ -18,11 +18,14 @@ TINY = np.float32(1e-38)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _deform_tiles(first, last, template, index, basis, coefficients, joints, weights, transforms, out):  # type: ignore[no-untyped-def]
-    """Deform the vertices of tiles first … last - 1 of every mesh."""
+def _deform_tiles(  # type: ignore[no-untyped-def]
+    first, last, template, index, offsets, offset_index, basis, coefficients, joints, weights, transforms, out
+):
+    """Deform the vertices of tiles first … last - 1 of every mesh; offset_index is empty where there are no offsets."""
     shapes = basis.shape[0]
     floats = out.shape[1] * 3
     skinned = joints.shape[1] > 0
+    shifted = offset_index.shape[0] > 0
     blend = np.empty(12, np.float32)
     for tile in range(first, last):
         begin = tile * TILE * 3
@@ -36,6 +39,10 @@ def _deform_tiles(first, last, template, index, basis, coefficients, joints, wei
                     shape = basis[k].reshape(floats)[begin:end]
                     for i in range(end - begin):
                         sums[i] += coefficient * shape[i]
+            if shifted:
+                shift = offsets[offset_index[b]].reshape(floats)[begin:end]
+                for i in range(end - begin):
+                    sums[i] += shift[i]
             if skinned:
                 for v in range(begin // 3, end // 3):
                     blend[:] = 0
@@ -90,10 +97,43 @@ def deform_cpu(
     template_index: Tensor | None,
 ) -> Tensor:
     """`pain3d.kernels.deform` for float32 CPU tensors, without gradients."""
-    batch, vertices = coefficients.shape[0], basis.shape[1]
-    out = torch.empty(batch, vertices, 3)
+    batch = coefficients.shape[0]
     if template_index is None:
         template_index = torch.arange(batch) if template.shape[0] > 1 else torch.zeros(batch, dtype=torch.int64)
+    nothing = torch.empty(0, dtype=torch.int64)
+    skinning = (skin_joints, skin_weights, joint_transforms)
+    return _run(template, template_index, template[:0], nothing, basis, coefficients, *skinning)
+
+
+def deform_pairs_cpu(
+    shaped: Tensor,
+    offsets: Tensor,
+    shaped_index: Tensor,
+    offset_index: Tensor,
+    skin_joints: Tensor | None,
+    skin_weights: Tensor | None,
+    joint_transforms: Tensor | None,
+) -> Tensor:
+    """`pain3d.kernels.deform_pairs` for float32 CPU tensors, without gradients."""
+    nothing = shaped.new_empty(0, shaped.shape[1], 3)
+    coefficients = shaped.new_empty(len(shaped_index), 0)
+    skinning = (skin_joints, skin_weights, joint_transforms)
+    return _run(shaped, shaped_index, offsets, offset_index, nothing, coefficients, *skinning)
+
+
+def _run(
+    template: Tensor,
+    template_index: Tensor,
+    offsets: Tensor,
+    offset_index: Tensor,
+    basis: Tensor,
+    coefficients: Tensor,
+    skin_joints: Tensor | None,
+    skin_weights: Tensor | None,
+    joint_transforms: Tensor | None,
+) -> Tensor:
+    batch, vertices = len(template_index), template.shape[1]
+    out = torch.empty(batch, vertices, 3)
     if skin_joints is None or skin_weights is None or joint_transforms is None:
         skin_joints, skin_weights = torch.empty(vertices, 0, dtype=torch.int64), torch.empty(vertices, 0)
         joint_transforms = torch.empty(batch, 0, 4, 4)
@@ -102,6 +142,8 @@ def deform_cpu(
         for tensor in (
             template,
             template_index.long(),
+            offsets,
+            offset_index.long(),
             basis,
             coefficients,
             skin_joints.long(),

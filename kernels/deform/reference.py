@@ -1,4 +1,4 @@
-"""Knows what deformation and vertex normals mean: plain torch, any device, float32 and float64."""
+"""Knows what deformation, its projection and vertex normals mean: plain torch, any device, float32 and float64."""
 
 from __future__ import annotations
 
@@ -20,15 +20,41 @@ def deform_reference(
     """Return vertices [B, V, 3]; see `pain3d.kernels.deform` for the arguments."""
     shapes, count, _ = basis.shape
     start = template if template_index is None else template[template_index.long()]
-    offsets = (coefficients @ basis.reshape(shapes, count * 3)).reshape(-1, count, 3)
+    offsets = (coefficients @ basis.reshape(shapes, count * 3)).reshape(len(coefficients), count, 3)
     vertices = start + offsets
-    if skin_joints is None or skin_weights is None or joint_transforms is None:
-        return vertices
+    return vertices if skin_joints is None else _skin(vertices, skin_joints, skin_weights, joint_transforms)
+
+
+def deform_pairs_reference(
+    shaped: Tensor,  # [I, V, 3]
+    offsets: Tensor,  # [E, V, 3]
+    shaped_index: Tensor,  # [B] int
+    offset_index: Tensor,  # [B] int
+    skin_joints: Tensor | None,  # [V, W] int
+    skin_weights: Tensor | None,  # [V, W]
+    joint_transforms: Tensor | None,  # [B, J, 4, 4]
+) -> Tensor:
+    """Return vertices [B, V, 3]; see `pain3d.kernels.deform_pairs` for the arguments."""
+    vertices = shaped[shaped_index.long()] + offsets[offset_index.long()]
+    return vertices if skin_joints is None else _skin(vertices, skin_joints, skin_weights, joint_transforms)
+
+
+def _skin(
+    vertices: Tensor, skin_joints: Tensor, skin_weights: Tensor | None, joint_transforms: Tensor | None
+) -> Tensor:
+    assert skin_weights is not None and joint_transforms is not None  # the three come together
     affine = joint_transforms[:, :, :3, :]  # [B, J, 3, 4]
-    blended = torch.zeros(vertices.shape[0], count, 3, 4, dtype=vertices.dtype, device=vertices.device)
+    blended = torch.zeros(*vertices.shape[:2], 3, 4, dtype=vertices.dtype, device=vertices.device)
     for slot in range(skin_joints.shape[1]):
         blended = blended + skin_weights[:, slot, None, None] * affine[:, skin_joints[:, slot].long()]
     return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3]
+
+
+def to_clip(vertices: Tensor, world_to_clip: Tensor) -> Tensor:
+    """Return vertices_clip [B, V, 4] float64 of vertices [B, V, 3]; term by term: every backend gets these bits."""
+    x, y, z = vertices.to(torch.float64).unbind(-1)
+    m = world_to_clip.to(torch.float64)[..., None]  # [B, 4, 4, 1]
+    return torch.stack([m[:, row, 0] * x + m[:, row, 1] * y + m[:, row, 2] * z + m[:, row, 3] for row in range(4)], -1)
 
 
 def vertex_normals_reference(vertices: Tensor, faces: Tensor) -> Tensor:

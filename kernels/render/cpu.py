@@ -17,21 +17,35 @@ from torch import Tensor
 from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.antialias.cpu import mark_silhouettes, pair_weight
 from pain3d.kernels.deform.cpu import vertex_normals_cpu
-from pain3d.kernels.rasterize.cpu import locate, rasterize_faces, snap_vertices
+from pain3d.kernels.rasterize.cpu import rasterize_faces, snap_vertices
 from pain3d.kernels.rasterize.reference import HALF, SUBPIXELS
 from pain3d.kernels.render.colour import KNEE, SRGB_EDGES
 from pain3d.kernels.render.reference import Rendered, RenderInputs
-from pain3d.kernels.sample_texture.cpu import LANES, LEVEL, U, V, sample_block
-from pain3d.kernels.shade.cpu import BLOCK, EYE, LIT, NORMAL, OCCLUSION, shade_block
+from pain3d.kernels.sample_texture.cpu import LANES, LEVEL, U, V, mix_rows, sample_block
+from pain3d.kernels.shade.cpu import BLOCK, EYE, LIT, NORMAL, OCCLUSION, shade_block, whole_vectors
 
 PACKED = 8  # floats per vertex: position, normal, occlusion, and one to keep it at half a cache line
-STEPS = 4096  # of the first guess of a byte: at most one sRGB edge falls into a step (the closest are 1/3295 apart)
+STEPS = 4096  # of light 0–1: at most one sRGB edge falls into a step (the closest are 1/3295 apart)
+FINE_BITS = 24  # of the place within a step: an edge, a float32 between 1/8192 and 1, is a whole number of 2^-24 steps
+FINE = 1 << FINE_BITS
 
 F, N = np.float32, np.uint64  # unsigned where an index would else be tested for being negative
 ZERO, ONE, ROUND, BYTE = F(0), F(1), F(0.5), F(255)
 SHOULDER, SHOULDER_SCALE, ABOVE = F(KNEE), F(1 / (1 - KNEE)), F(1 - KNEE)
-EDGES = np.append(SRGB_EDGES, F(np.inf)).astype(np.float32)  # [257]
-GUESS = (np.searchsorted(SRGB_EDGES[1:], np.arange(STEPS + 1) / STEPS, side="right")).astype(np.int32)
+
+
+def _codes() -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    """Per step of light a code: with the place within the step added, in 2^-24, its topmost byte is the sRGB byte.
+
+    On top of a code stands the byte at the step's start; what is below is such that the sum carries from an edge on.
+    """
+    edges = SRGB_EDGES[1:].astype(np.float64) * STEPS
+    codes = np.searchsorted(edges, np.arange(STEPS + 1), side="right") * float(FINE)
+    codes[edges.astype(int)] += (1 - edges % 1) * FINE
+    return codes.astype(np.uint32)
+
+
+CODES = _codes()  # [STEPS + 1]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -59,52 +73,29 @@ def _resample(count, texels):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _gather_block(packed, uvs, eye, index, weights, lanes, count):  # type: ignore[no-untyped-def]
-    """Mix flat packed vertices and uvs at index [6 * BLOCK] by weights [3 * BLOCK] into the lanes of `count` points."""
-    x, y, z = eye[0], eye[1], eye[2]
-    for i in range(count):
-        u, v, w = weights[i], weights[BLOCK + i], weights[2 * BLOCK + i]
-        a, b, c = N(index[i]), N(index[BLOCK + i]), N(index[2 * BLOCK + i])
-        lanes[EYE + i] = x - (u * packed[a] + v * packed[b] + w * packed[c])
-        a, b, c = a + N(1), b + N(1), c + N(1)
-        lanes[EYE + BLOCK + i] = y - (u * packed[a] + v * packed[b] + w * packed[c])
-        a, b, c = a + N(1), b + N(1), c + N(1)
-        lanes[EYE + 2 * BLOCK + i] = z - (u * packed[a] + v * packed[b] + w * packed[c])
-        a, b, c = a + N(1), b + N(1), c + N(1)
-        lanes[NORMAL + i] = u * packed[a] + v * packed[b] + w * packed[c]
-        a, b, c = a + N(1), b + N(1), c + N(1)
-        lanes[NORMAL + BLOCK + i] = u * packed[a] + v * packed[b] + w * packed[c]
-        a, b, c = a + N(1), b + N(1), c + N(1)
-        lanes[NORMAL + 2 * BLOCK + i] = u * packed[a] + v * packed[b] + w * packed[c]
-        a, b, c = a + N(1), b + N(1), c + N(1)
-        lanes[OCCLUSION + i] = u * packed[a] + v * packed[b] + w * packed[c]
-        a, b, c = N(index[3 * BLOCK + i]), N(index[4 * BLOCK + i]), N(index[5 * BLOCK + i])
-        lanes[U + i] = u * uvs[a] + v * uvs[b] + w * uvs[c]
-        a, b, c = a + N(1), b + N(1), c + N(1)
-        lanes[V + i] = u * uvs[a] + v * uvs[b] + w * uvs[c]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _shade_row(i, ids, screen, geometry, skin, light, block, row):  # type: ignore[no-untyped-def]
-    """Write the toned light of the covered pixels of row i to row [W, 3], block by block."""
-    snapped, inverse_w, levels = screen
-    faces, uv_faces, uvs, packed = geometry
+def _cover_row(i, ids, wants, screen, geometry, skin, light, block, row, measured):  # type: ignore[no-untyped-def]
+    """Write what the covered pixels of row i see: toned light to row [W, 3], block by block; what else is wanted."""
+    snapped, inverse_w, areas, levels = screen
+    faces, uv_faces, uvs, packed, attributes = geometry
     texels, table = skin
     sh, key, colour, eye, exposure = light
-    lanes, weights, index, columns = block
-    width = ids.shape[0]
+    lanes, columns = block
+    barycentrics, depth, values = measured
+    width, channels = ids.shape[0], attributes.shape[1] if wants[5] else 0
     vertical = np.int64(i) * SUBPIXELS + HALF
     face, count = np.int64(-1), 0
-    a = b = c = ta = tb = tc = np.int64(0)
+    corners = uv_corners = (N(0), N(0), N(0))
     e0 = e1 = e2 = d0 = d1 = d2 = np.int64(0)
     w0 = w1 = w2 = 0.0
     level = ZERO
+    ex, ey, ez = eye[0], eye[1], eye[2]
     for j in range(width):
         f = np.int64(ids[j])
         if f >= 0:
             if f != face:
-                a, b, c = np.int64(faces[f, 0]), np.int64(faces[f, 1]), np.int64(faces[f, 2])
-                ta, tb, tc = np.int64(uv_faces[f, 0]), np.int64(uv_faces[f, 1]), np.int64(uv_faces[f, 2])
+                a, b, c = N(faces[f, 0]), N(faces[f, 1]), N(faces[f, 2])
+                corners = a, b, c
+                uv_corners = N(uv_faces[f, 0]) * N(2), N(uv_faces[f, 1]) * N(2), N(uv_faces[f, 2]) * N(2)
                 level = levels[f]
                 w0, w1, w2 = inverse_w[a], inverse_w[b], inverse_w[c]
                 horizontal = np.int64(j) * SUBPIXELS + HALF
@@ -115,17 +106,28 @@ def _shade_row(i, ids, screen, geometry, skin, light, block, row):  # type: igno
                 d0, d1, d2 = (y2 - y1) * SUBPIXELS, (y0 - y2) * SUBPIXELS, (y1 - y0) * SUBPIXELS
             t0, t1, t2 = np.float64(e0) * w0, np.float64(e1) * w1, np.float64(e2) * w2
             inverse = 1.0 / (t0 + t1 + t2)
-            weights[count], weights[BLOCK + count] = F(t0 * inverse), F(t1 * inverse)
-            weights[2 * BLOCK + count] = F(t2 * inverse)
-            index[count], index[BLOCK + count], index[2 * BLOCK + count] = a * PACKED, b * PACKED, c * PACKED
-            index[3 * BLOCK + count], index[4 * BLOCK + count], index[5 * BLOCK + count] = ta * 2, tb * 2, tc * 2
-            lanes[LEVEL + count] = level
-            columns[count] = j
-            count += 1
+            shares = F(t0 * inverse), F(t1 * inverse), F(t2 * inverse)
+            if wants[0]:
+                at = N(count)  # unsigned: numba tests a signed index for being negative, at every store
+                rows = corners[0] * N(PACKED), corners[1] * N(PACKED), corners[2] * N(PACKED)
+                x, y, z, nx, ny, nz, occlusion, _ = mix_rows(packed, rows, shares, PACKED)
+                u, v = mix_rows(uvs, uv_corners, shares, 2)
+                lanes[at + N(EYE)], lanes[at + N(EYE + BLOCK)], lanes[at + N(EYE + 2 * BLOCK)] = ex - x, ey - y, ez - z
+                lanes[at + N(NORMAL)], lanes[at + N(NORMAL + BLOCK)], lanes[at + N(NORMAL + 2 * BLOCK)] = nx, ny, nz
+                lanes[at + N(OCCLUSION)], lanes[at + N(LEVEL)] = occlusion, level
+                lanes[at + N(U)], lanes[at + N(V)] = u, v
+                columns[at] = j
+                count += 1
+            if wants[3]:
+                barycentrics[i, j, 0], barycentrics[i, j, 1], barycentrics[i, j, 2] = shares
+            if wants[4]:
+                depth[i, j] = F(np.float64(areas[f]) * inverse)
+            for k in range(channels):
+                a, b, c = attributes[corners[0], k], attributes[corners[1], k], attributes[corners[2], k]
+                values[i, j, k] = shares[0] * a + shares[1] * b + shares[2] * c
         if count == BLOCK or (j == width - 1 and count > 0):
-            _gather_block(packed, uvs, eye, index, weights, lanes, count)
             sample_block(texels, table, lanes, count)
-            shade_block(lanes, count, sh, key, colour)
+            shade_block(lanes, whole_vectors(count), sh, key, colour)
             _tone(lanes, count, exposure, columns, row)
             count = 0
         face = f
@@ -133,39 +135,10 @@ def _shade_row(i, ids, screen, geometry, skin, light, block, row):  # type: igno
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _locate_all(ids, snapped, inverse_w, areas, faces, attributes, wants, barycentrics, depth, values):  # type: ignore[no-untyped-def]
-    """Write the barycentrics, depth and attributes of all pixels, each where it is wanted."""
-    channels = attributes.shape[1]
-    for i in range(ids.shape[0]):
-        for j in range(ids.shape[1]):
-            f = ids[i, j]
-            if f >= 0:
-                u, v, w, away = locate(f, i, j, snapped, inverse_w, faces, areas[f])
-                u, v, w = F(u), F(v), F(w)
-                if wants[3]:
-                    barycentrics[i, j, 0], barycentrics[i, j, 1], barycentrics[i, j, 2] = u, v, w
-                if wants[4]:
-                    depth[i, j] = F(away)
-                if wants[5]:
-                    a, b, c = N(faces[f, 0]), N(faces[f, 1]), N(faces[f, 2])
-                    for k in range(channels):
-                        at = N(k)
-                        values[i, j, k] = u * attributes[a, at] + v * attributes[b, at] + w * attributes[c, at]
-            else:
-                if wants[3]:
-                    barycentrics[i, j, 0] = barycentrics[i, j, 1] = barycentrics[i, j, 2] = ZERO
-                if wants[4]:
-                    depth[i, j] = np.inf
-                if wants[5]:
-                    for k in range(channels):
-                        values[i, j, k] = ZERO
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def _tone(lanes, count, exposure, columns, row):  # type: ignore[no-untyped-def]
     """Expose and compress the light of a block as `shoulder` does, and put it where its pixels are."""
     for c in range(3):
-        for k in range(count):
+        for k in range(whole_vectors(count)):
             light = lanes[LIT + c * BLOCK + k] * exposure
             above = (light - SHOULDER) * SHOULDER_SCALE
             above = above if above > ZERO else ZERO
@@ -194,54 +167,64 @@ def _fill_background(i, ids, background, vertical, horizontal, tall, row):  # ty
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _encode(light, out):  # type: ignore[no-untyped-def]
-    """Write the sRGB bytes of light [N] to out [N]: a guess from a table, then one comparison with the exact edge."""
+def encode_light(light, out):  # type: ignore[no-untyped-def]
+    """Write the sRGB bytes of light [N] to out [N]: those of `encode_srgb`, by one look-up each and no branch."""
     for k in range(light.shape[0]):
         value = light[k]
         value = value if value > ZERO else ZERO
-        value = value if value < ONE else ONE
-        byte = GUESS[np.int32(value * F(STEPS))]
-        out[k] = byte + (1 if value >= EDGES[byte + 1] else 0)
+        value = (value if value < ONE else ONE) * F(STEPS)
+        step = np.int32(value)
+        within = np.uint32((value - F(step)) * F(FINE))
+        out[k] = np.uint32(CODES[step] + within) >> np.uint32(FINE_BITS)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _finish_row(i, surface, rows, ids, wants, mixed, image, alpha):  # type: ignore[no-untyped-def]
-    """Antialias and encode row i, whose light stands in rows[i % 3] between those of the rows above and below it."""
+def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no-untyped-def]
+    """Antialias and encode row i, whose light stands in rows[i % 3] between those of the rows above and below it.
+
+    hanging [W] arrives with the weights of the pairs with the row above and leaves with those with the row below: each
+    marked pair is walked once.
+    """
     marks, nearest, snapped, areas, faces, adjacent = surface
+    rows, hanging, mixed = light
     width, last = ids.shape[1], ids.shape[0] - 1
     here, above, under = rows[i % 3], rows[(i + 2) % 3], rows[(i + 1) % 3]
-    light, copied = here.reshape(width * 3), mixed.reshape(width * 3)
-    for k in range(width * 3):  # ten times as fast as copying the array in one statement
-        copied[k] = light[k]
+    if wants[0]:
+        encode_light(here.reshape(width * 3), image[i].reshape(width * 3))
     if wants[1]:
         for j in range(width):
             alpha[i, j] = 255 if ids[i, j] >= 0 else 0
+    beside = ZERO
     for j in range(width):
         mark = marks[i, j]
         if mark == 0:
             continue
         left = right = up = below = ZERO
         if mark & 4:
-            left = max(-pair_weight(i, j - 1, 0, ids, nearest, snapped, areas, faces, adjacent), ZERO)
+            left = max(-beside, ZERO)
         if mark & 1:
-            right = max(pair_weight(i, j, 0, ids, nearest, snapped, areas, faces, adjacent), ZERO)
+            beside = pair_weight(i, j, 0, ids, nearest, snapped, areas, faces, adjacent)
+            right = max(beside, ZERO)
         if mark & 8:
-            up = max(-pair_weight(i - 1, j, 1, ids, nearest, snapped, areas, faces, adjacent), ZERO)
+            up = max(-hanging[j], ZERO)
         if mark & 2:
-            below = max(pair_weight(i, j, 1, ids, nearest, snapped, areas, faces, adjacent), ZERO)
+            hanging[j] = pair_weight(i, j, 1, ids, nearest, snapped, areas, faces, adjacent)
+            below = max(hanging[j], ZERO)
         total = left + right + up + below
         if total > ZERO:
             share = ONE / total if total > ONE else ONE
             j0, j1, i0, i1 = max(j - 1, 0), min(j + 1, width - 1), max(i - 1, 0), min(i + 1, last)
             left, right, up, below, keep = left * share, right * share, up * share, below * share, ONE - total * share
-            for c in range(3):
-                mixed[j, c] = (
-                    keep * here[j, c]
-                    + left * here[j0, c]
-                    + right * here[j1, c]
-                    + up * above[j, c]
-                    + below * under[j, c]
-                )
+            if wants[0]:
+                for c in range(3):
+                    mixed[c] = (
+                        keep * here[j, c]
+                        + left * here[j0, c]
+                        + right * here[j1, c]
+                        + up * above[j, c]
+                        + below * under[j, c]
+                    )
+                encode_light(mixed, image[i, j])
             if wants[1]:
                 cover = keep if ids[i, j] >= 0 else ZERO
                 cover += left if ids[i, j0] >= 0 else ZERO
@@ -249,8 +232,6 @@ def _finish_row(i, surface, rows, ids, wants, mixed, image, alpha):  # type: ign
                 cover += up if ids[i0, j] >= 0 else ZERO
                 cover += below if ids[i1, j] >= 0 else ZERO
                 alpha[i, j] = np.uint8(min(max(cover, ZERO), ONE) * BYTE + ROUND)
-    if wants[0]:
-        _encode(copied, image[i].reshape(width * 3))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -267,13 +248,13 @@ def _render_images(first, last, size, mesh, skin, view, light, wants, outputs): 
     inverse_w, usable = np.empty(count, np.float64), np.empty(count, np.bool_)
     areas, levels = np.empty(faces.shape[0], np.int64), np.zeros(faces.shape[0], np.float32)
     nearest, ids = np.empty((height, width), np.float64), np.empty((height, width), np.int32)
-    lanes, weights = np.empty(LANES * BLOCK, np.float32), np.empty(3 * BLOCK, np.float32)
-    block = (lanes, weights, np.empty(6 * BLOCK, np.int64), np.empty(BLOCK, np.int64))
-    rows, mixed = np.zeros((3, width, 3), np.float32), np.empty((width, 3), np.float32)
+    block = (np.zeros(LANES * BLOCK, np.float32), np.empty(BLOCK, np.uint64))
+    rows = np.zeros((3, width, 3), np.float32)
+    traces = (rows, np.empty(width, np.float32), np.empty(3, np.float32))
     marks = np.empty((height, width), np.uint8)
     tall = np.empty((background.shape[2], 3), np.float32)
     vertical, horizontal = _resample(height, background.shape[1]), _resample(width, background.shape[2])
-    shaded = wants[0] or wants[1]
+    shaded, seen = wants[0] or wants[1], wants[0] or wants[3] or wants[4] or wants[5]
     for n in range(first, last):
         m = mesh_index[n]
         _project(world_to_clip[n], packed[m], clip)
@@ -281,33 +262,35 @@ def _render_images(first, last, size, mesh, skin, view, light, wants, outputs): 
         rasterize_faces(snapped, inverse_w, usable, faces, True, areas, nearest, ids)
         if wants[2]:
             face_ids[n] = ids
-        if wants[3] or wants[4] or wants[5]:
-            _locate_all(
-                ids, snapped, inverse_w, areas, faces, attributes[m], wants, barycentrics[n], depth[n], values[n]
-            )
-        if not shaded:
-            continue
+        if wants[3]:
+            barycentrics[n] = ZERO
+        if wants[4]:
+            depth[n] = np.inf
+        if wants[5]:
+            values[n] = ZERO
+        measured = (barycentrics[n], depth[n], values[n])
         if wants[0]:
             for f in range(faces.shape[0]):
                 level = 0.0
                 if areas[f] > 0 and uv_areas[f] > 0:
                     level = 0.5 * math.log2(uv_areas[f] / (np.float64(areas[f]) / (SUBPIXELS * SUBPIXELS)))
                 levels[f] = min(max(F(level), ZERO), top)
-        screen = (snapped, inverse_w, levels)
-        geometry = (faces, uv_faces, uvs.reshape(-1), packed[m].reshape(-1))
+        screen = (snapped, inverse_w, areas, levels)
+        geometry = (faces, uv_faces, uvs.reshape(-1), packed[m].reshape(-1), attributes[m])
         looks = (texels[texture_index[n]].reshape(-1), table)
         lamp = (sh[n], key[n], colour[n], eye[n], exposure[n])
-        mark_silhouettes(snapped, areas, faces, adjacent, marks)
+        if shaded:
+            mark_silhouettes(snapped, areas, faces, adjacent, marks)
         surface = (marks, nearest, snapped, areas, faces, adjacent)
         for i in range(height):
-            here, slot = ids[i], i % 3
+            if seen:
+                _cover_row(i, ids[i], wants, screen, geometry, looks, lamp, block, rows[i % 3], measured)
             if wants[0]:
-                _shade_row(i, here, screen, geometry, looks, lamp, block, rows[slot])
-                _fill_background(i, here, background[n], vertical, horizontal, tall, rows[slot])
-            if i > 0:
-                _finish_row(i - 1, surface, rows, ids, wants, mixed, image[n], alpha[n])
+                _fill_background(i, ids[i], background[n], vertical, horizontal, tall, rows[i % 3])
+            if shaded and i > 0:
+                _finish_row(i - 1, surface, traces, ids, wants, image[n], alpha[n])
         if shaded and height > 0:
-            _finish_row(height - 1, surface, rows, ids, wants, mixed, image[n], alpha[n])
+            _finish_row(height - 1, surface, traces, ids, wants, image[n], alpha[n])
 
 
 def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:

@@ -73,5 +73,6 @@ def example_inputs(
         "adjacent_faces": face_adjacency_reference(faces).to(device),
         "mesh_index": torch.arange(batch, device=device) % meshes,
         "texture_index": torch.arange(batch, device=device) // 2 % textures,
+        "face_labels": torch.arange(len(faces), device=device) % 7,
         "size": (size, size + 8),
     }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels.antialias.reference import antialias_reference
-from pain3d.kernels.deform.reference import vertex_normals_reference
+from pain3d.kernels.deform.reference import to_clip, vertex_normals_reference
 from pain3d.kernels.interpolate.reference import interpolate_reference
 from pain3d.kernels.rasterize.reference import (
     SUBPIXELS,
@@ -20,6 +20,8 @@ from pain3d.kernels.rasterize.reference import (
 from pain3d.kernels.render.colour import encode_srgb, shoulder
 from pain3d.kernels.sample_texture.reference import Mipmaps, sample_texture_reference
 from pain3d.kernels.shade.reference import shade_reference
+
+NO_LABEL = 255  # of a pixel that sees no face: labels are bytes, and a background of 0 would be some part's name
 
 
 class RenderInputs(NamedTuple):
@@ -43,24 +45,19 @@ class RenderInputs(NamedTuple):
     texture_index: Tensor  # [B]
     attributes: Tensor  # [M, V, A]
     size: tuple[int, int]
+    face_labels: Tensor | None = None  # [F]
 
 
 class Rendered(NamedTuple):
     """What `render` returns; a field nobody asked for is None."""
 
-    image: Tensor | None = None  # [B, H, W, 3] uint8 sRGB
+    image: Tensor | None = None  # [B, H, W, 3] uint8 sRGB, or as image_dtype and layout say
     alpha: Tensor | None = None  # [B, H, W] uint8, antialiased coverage
     face_ids: Tensor | None = None  # [B, H, W] int32
     barycentrics: Tensor | None = None  # [B, H, W, 3]
     depth: Tensor | None = None  # [B, H, W] metres
     attributes: Tensor | None = None  # [B, H, W, A]
-
-
-def to_clip(vertices: Tensor, world_to_clip: Tensor) -> Tensor:
-    """Return vertices_clip [B, V, 4] float64 of vertices [B, V, 3]; term by term: every backend gets these bits."""
-    x, y, z = vertices.to(torch.float64).unbind(-1)
-    m = world_to_clip.to(torch.float64)[..., None]  # [B, 4, 4, 1]
-    return torch.stack([m[:, row, 0] * x + m[:, row, 1] * y + m[:, row, 2] * z + m[:, row, 3] for row in range(4)], -1)
+    labels: Tensor | None = None  # [B, H, W] uint8, NO_LABEL on background
 
 
 def stretch(background: Tensor, size: tuple[int, int]) -> Tensor:
@@ -133,6 +130,12 @@ def render_linear_reference(scene: RenderInputs) -> tuple[Tensor, Fragments, Ten
     return layers, fragments, clip
 
 
+def labels_of(face_ids: Tensor, face_labels: Tensor) -> Tensor:
+    """Return the labels, uint8 of the shape of face_ids: that of the face each pixel sees, NO_LABEL on background."""
+    labels = torch.cat([face_labels.to(torch.uint8), face_labels.new_full((1,), NO_LABEL, dtype=torch.uint8)])
+    return labels[face_ids.long()]  # -1 is the last
+
+
 def render_reference(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
     """Return what was asked for; see `pain3d.kernels.render`."""
     dtype = scene.vertices.dtype
@@ -154,4 +157,6 @@ def render_reference(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
         if "attributes" in outputs:
             values = scene.attributes[scene.mesh_index.long()]
             made["attributes"] = interpolate_reference(values, scene.faces, fragments.face_ids, made["barycentrics"])
+        if scene.face_labels is not None:
+            made["labels"] = labels_of(fragments.face_ids, scene.face_labels)
         return Rendered(**{name: tensor for name, tensor in made.items() if name in outputs})

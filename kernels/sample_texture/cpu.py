@@ -6,65 +6,134 @@ The look-up takes a block of points at a time.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
+from numba import njit, types
+from numba.core.cgutils import ir  # type: ignore[attr-defined]  # of llvmlite, in which numba writes its code
+from numba.extending import intrinsic
 from torch import Tensor
 
 from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.sample_texture.reference import Mipmaps, level_table
-from pain3d.kernels.shade.cpu import BLOCK, TEXEL
+from pain3d.kernels.shade.cpu import BLOCK, TEXEL, whole_vectors
 
-# Lanes beyond those of the shading: where to look. `LANES` is the number of lanes in all.
-U, V, LEVEL, LANES = 18 * BLOCK, 19 * BLOCK, 20 * BLOCK, 21
+# Lanes beyond those of the shading: where to look, and per level (finer, coarser) which texels to mix in which shares:
+# the first texel's number, the steps aside and below to its neighbours (int32 in the lane's bits), then four shares.
+U, V, LEVEL, FINER, COARSER, LANES = 18 * BLOCK, 19 * BLOCK, 20 * BLOCK, 21 * BLOCK, 28 * BLOCK, 35
 CHANNELS = np.uint64(5)
 MANY_ROWS = 64  # a smaller level is done before a second thread has started
-F, N = np.float32, np.uint64  # unsigned, so that no index is tested for being negative
+F, I32, N = np.float32, np.int32, np.uint64  # unsigned, so that no index is tested for being negative
 ZERO, HALF, ONE = F(0), F(0.5), F(1)
+
+
+def _mix_rows(context, flat, rows, shares, width):  # type: ignore[no-untyped-def]
+    """Sum the rows of `width` floats (a literal) that start at flat[rows], each by its share: a tuple of floats.
+
+    The floats of a row are one vector: left to itself, numba takes them one by one.
+    """
+    wide, whole = ir.VectorType(ir.FloatType(), width.literal_value), ir.IntType(32)
+    lanes = [ir.Constant(whole, lane) for lane in range(width.literal_value)]
+
+    def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        flat, rows, shares, _ = arguments
+        data = target.make_array(signature.args[0])(target, builder, flat).data
+        total = None
+        for tap in range(len(signature.args[1])):
+            row = builder.bitcast(builder.gep(data, [builder.extract_value(rows, tap)]), wide.as_pointer())
+            share = ir.Constant(wide, ir.Undefined)
+            for lane in lanes:
+                share = builder.insert_element(share, builder.extract_value(shares, tap), lane)
+            part = builder.fmul(builder.load(row, align=4), share)
+            total = part if total is None else builder.fadd(total, part)
+        return target.make_tuple(builder, signature.return_type, [builder.extract_element(total, n) for n in lanes])
+
+    mixed = types.UniTuple(types.float32, width.literal_value)  # type: ignore[no-untyped-call]
+    return mixed(flat, rows, shares, width), generate
+
+
+def _prefetch(context, flat, index):  # type: ignore[no-untyped-def]
+    """Ask for the cache line of flat[index]."""
+
+    def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data = target.make_array(signature.args[0])(target, builder, arguments[0]).data
+        whole = ir.IntType(32)
+        line = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [line.type, whole, whole, whole])
+        read, keep, of_data = (ir.Constant(whole, value) for value in (0, 3, 1))
+        builder.call(builder.module.declare_intrinsic("llvm.prefetch", [line.type], kind), [line, read, keep, of_data])
+        return target.get_dummy_value()
+
+    return types.void(flat, index), generate
+
+
+mix_rows: Any = intrinsic(prefer_literal=True)(_mix_rows)
+prefetch: Any = intrinsic(_prefetch)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _place(lanes, count, width, height, last, coarser, texels):  # type: ignore[no-untyped-def]
+    """Fill the lanes from `texels` on for the finer (coarser = 0) or the coarser (1) level of `count` points."""
+    for i in range(count):
+        level = lanes[LEVEL + i]
+        lower = I32(level)
+        at = min(I32(lower + coarser), last)
+        wide, tall = max(I32(width >> at), I32(1)), max(I32(height >> at), I32(1))
+        right, bottom = F(wide - I32(1)), F(tall - I32(1))
+        x, y = lanes[U + i] * F(wide) - HALF, (ONE - lanes[V + i]) * F(tall) - HALF
+        x = x if x > ZERO else ZERO
+        y = y if y > ZERO else ZERO
+        x = x if x < right else right
+        y = y if y < bottom else bottom
+        column, row = I32(x), I32(y)
+        across, down = x - F(column), y - F(row)
+        first, aside, below = I32(row * wide + column), I32(x < right), I32(wide * I32(y < bottom))
+        fraction = level - F(lower)
+        weight = fraction if coarser == 1 else ONE - fraction
+        lower_row = weight * down
+        upper_row = weight - lower_row
+        second, fourth = upper_row * across, lower_row * across
+        lanes[texels + i], lanes[texels + BLOCK + i] = first.view(F), aside.view(F)
+        lanes[texels + 2 * BLOCK + i] = below.view(F)
+        lanes[texels + 3 * BLOCK + i], lanes[texels + 4 * BLOCK + i] = upper_row - second, second
+        lanes[texels + 5 * BLOCK + i], lanes[texels + 6 * BLOCK + i] = lower_row - fourth, fourth
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _taps(lanes, at, offset):  # type: ignore[no-untyped-def]
+    """Return the positions in the flat texture and the shares of the four texels that a point's lanes name."""
+    first, aside, below = F(lanes[at]), F(lanes[at + BLOCK]), F(lanes[at + 2 * BLOCK])
+    a, step = (offset + N(first.view(I32))) * CHANNELS, N(aside.view(I32)) * CHANNELS
+    c = a + N(below.view(I32)) * CHANNELS
+    at += 3 * BLOCK
+    shares = lanes[at], lanes[at + BLOCK], lanes[at + 2 * BLOCK], lanes[at + 3 * BLOCK]
+    return (a, a + step, c, c + step), shares
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def sample_block(texels, table, lanes, count):  # type: ignore[no-untyped-def]
     """Write the 5 channels of flat texels at the first `count` points of the lanes; table [L, 3]: `level_table`."""
-    last = np.int64(table.shape[0] - 1)
+    last, height, width = I32(table.shape[0] - 1), I32(table[0, 1]), I32(table[0, 2])
+    _place(lanes, whole_vectors(count), width, height, last, I32(0), FINER)
+    _place(lanes, whole_vectors(count), width, height, last, I32(1), COARSER)
+    for i in range(count):  # the look-ups below wait less for memory: a texture is larger than the caches
+        lower = np.int64(lanes[LEVEL + i])
+        rows, _ = _taps(lanes, FINER + i, N(table[lower, 0]))
+        prefetch(texels, rows[0])
+        prefetch(texels, rows[2])
+        rows, _ = _taps(lanes, COARSER + i, N(table[min(lower + 1, last), 0]))
+        prefetch(texels, rows[0])
+        prefetch(texels, rows[2])
     for i in range(count):
         level = lanes[LEVEL + i]
         lower = np.int64(level)
-        fraction = level - F(lower)
-        u, v = lanes[U + i], ONE - lanes[V + i]
-        c0 = c1 = c2 = c3 = c4 = ZERO
-        for step in range(2):
-            at = min(lower + step, last)
-            offset, width = N(table[at, 0]), N(table[at, 2])
-            right, bottom = F(table[at, 2] - 1), F(table[at, 1] - 1)
-            x, y = u * (right + ONE) - HALF, v * (bottom + ONE) - HALF
-            x = x if x > ZERO else ZERO
-            y = y if y > ZERO else ZERO
-            x = x if x < right else right
-            y = y if y < bottom else bottom
-            column, row = np.uint32(x), np.uint32(y)
-            across, down = x - F(column), y - F(row)
-            a = (offset + row * width + column) * CHANNELS
-            b = a + (CHANNELS if x < right else N(0))
-            below = width * CHANNELS if y < bottom else N(0)
-            c, d = a + below, b + below
-            weight = fraction if step == 1 else ONE - fraction
-            lower_row = weight * down
-            upper_row = weight - lower_row
-            wb, wd = upper_row * across, lower_row * across
-            wa, wc = upper_row - wb, lower_row - wd
-            c0 += wa * texels[a] + wb * texels[b] + wc * texels[c] + wd * texels[d]
-            k = N(1)
-            c1 += wa * texels[a + k] + wb * texels[b + k] + wc * texels[c + k] + wd * texels[d + k]
-            k = N(2)
-            c2 += wa * texels[a + k] + wb * texels[b + k] + wc * texels[c + k] + wd * texels[d + k]
-            k = N(3)
-            c3 += wa * texels[a + k] + wb * texels[b + k] + wc * texels[c + k] + wd * texels[d + k]
-            k = N(4)
-            c4 += wa * texels[a + k] + wb * texels[b + k] + wc * texels[c + k] + wd * texels[d + k]
-            if fraction == ZERO:
-                break
+        rows, shares = _taps(lanes, FINER + i, N(table[lower, 0]))
+        c0, c1, c2, c3, c4 = mix_rows(texels, rows, shares, 5)
+        if level > F(lower):
+            rows, shares = _taps(lanes, COARSER + i, N(table[min(lower + 1, last), 0]))
+            d0, d1, d2, d3, d4 = mix_rows(texels, rows, shares, 5)
+            c0, c1, c2, c3, c4 = c0 + d0, c1 + d1, c2 + d2, c3 + d3, c4 + d4
         lanes[TEXEL + i], lanes[TEXEL + BLOCK + i], lanes[TEXEL + 2 * BLOCK + i] = c0, c1, c2
         lanes[TEXEL + 3 * BLOCK + i], lanes[TEXEL + 4 * BLOCK + i] = c3, c4
 

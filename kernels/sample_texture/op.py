@@ -9,7 +9,8 @@ from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, check_dtypes, check_shapes
 from pain3d.kernels.sample_texture.reference import Mipmaps, build_mipmaps_reference, sample_texture_reference
 
-AVAILABLE = ("reference",)
+AVAILABLE = ("reference", "triton")
+MOST_TEXELS = 2**31 - 1  # of level 0 in the triton kernels, which count them in int32
 
 
 def build_mipmaps(texture: Tensor, *, backend: str | None = None) -> Mipmaps:
@@ -32,10 +33,10 @@ def build_mipmaps(texture: Tensor, *, backend: str | None = None) -> Mipmaps:
     """
     sizes = check_shapes(texture=(texture, "B Ht Wt C"))
     check_dtypes(FLOATS, texture=texture)
-    for side in ("Ht", "Wt"):
-        if sizes[side] < 1 or sizes[side] & (sizes[side] - 1):
-            raise ValueError(f"texture must have sides that are powers of two for mip levels, got {side}={sizes[side]}")
-    available = ("reference", "cpu") if texture.dtype == torch.float32 else AVAILABLE  # the numba code is float32 only
+    _check_sides(sizes["Ht"], sizes["Wt"])
+    available = (
+        ("reference", "cpu") if texture.dtype == torch.float32 else ("reference",)
+    )  # the numba code is float32 only
     if resolve_backend("build_mipmaps", backend, available, texture) == "cpu":
         from pain3d.kernels.sample_texture.cpu import build_mipmaps_cpu
 
@@ -56,23 +57,31 @@ def sample_texture(
         uv: [B, H, W, 2], of the texture's dtype; outside 0 … 1 the edge texels go on.
         level: [B, H, W] mip level, 0 the full texture, clamped to the chain; None reads level 0 alone. With a level the
             sides of the texture must be powers of two.
-        backend: ``"reference"`` or None.
+        backend: ``"reference"``, ``"triton"`` (float32, no gradients) or None for the default order.
 
     Returns:
         [B, H, W, C].
 
-    Gradients: to texture, uv (piecewise constant, 0 where clamped) and level.
+    Gradients: to texture, uv (piecewise constant, 0 where clamped) and level; none with ``triton``.
 
     Raises:
-        ValueError: A shape, dtype or side does not fit, or the room has no such backend.
+        ValueError: A shape, dtype or side does not fit, or the room has no such backend for this dtype.
+        RuntimeError: The asked backend can't run on these inputs.
     """
     if isinstance(texture, Mipmaps):
         sizes = check_shapes(uv=(uv, "B H W 2"), texture=(texture.texels, "B|1 N C"))
-        texels = texture.texels
+        texels, height, width = texture
+        _check_sides(height, width)
+        offset, rows, columns = texture.levels()[-1]
+        if sizes["N"] != offset + rows * columns:
+            raise ValueError(
+                f"texture must have N={offset + rows * columns} texels, the mip chain of {height} x {width}, "
+                f"got {list(texels.shape)}"
+            )
     else:
         sizes = check_shapes(uv=(uv, "B H W 2"), texture=(texture, "B|1 Ht Wt C"))
-        texels = texture
-        if sizes["Ht"] < 1 or sizes["Wt"] < 1:
+        texels, height, width = texture, sizes["Ht"], sizes["Wt"]
+        if height < 1 or width < 1:
             raise ValueError(f"texture must have at least one texel, got {list(texture.shape)}")
     check_dtypes(FLOATS, texture=texels, uv=uv)
     if level is not None:
@@ -80,5 +89,18 @@ def sample_texture(
         check_dtypes(FLOATS, uv=uv, level=level)
         if not isinstance(texture, Mipmaps):
             texture = build_mipmaps(texture, backend="reference")
-    resolve_backend("sample_texture", backend, AVAILABLE, texels, uv, level)
+    fits = texels.dtype == torch.float32 and height * width <= MOST_TEXELS
+    available = AVAILABLE if fits else ("reference",)
+    if resolve_backend("sample_texture", backend, available, texels, uv, level) == "triton":
+        from pain3d.kernels.sample_texture.triton_op import sample_texture_triton
+
+        texels = texture.texels if isinstance(texture, Mipmaps) else texture.flatten(1, 2)
+        values: Tensor = sample_texture_triton(texels, uv, level, height, width)
+        return values
     return sample_texture_reference(texture, uv, level)
+
+
+def _check_sides(height: int, width: int) -> None:
+    for name, side in (("Ht", height), ("Wt", width)):
+        if side < 1 or side & (side - 1):
+            raise ValueError(f"texture must have sides that are powers of two for mip levels, got {name}={side}")

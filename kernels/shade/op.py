@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, check_dtypes, check_shapes
 from pain3d.kernels.shade.reference import shade_reference
 
-AVAILABLE = ("reference",)
+AVAILABLE = ("reference", "triton")
 
 
 def shade(
@@ -39,15 +40,16 @@ def shade(
         occlusion: [B, ...], 0 (closed) to 1 (open): scales the environment's diffuse light and all gloss.
         specular: [B, ...] scale of the gloss, 1 for skin.
         roughness: [B, ...], 0–1, clamped from below at 0.05.
-        backend: ``"reference"`` or None.
+        backend: ``"reference"``, ``"triton"`` (float32, no gradients) or None for the default order.
 
     Returns:
         [B, ..., 3] linear RGB radiance, at least 0 for inputs in range.
 
-    Gradients: to all nine tensors; 0 where a term is clamped.
+    Gradients: to all nine tensors, 0 where a term is clamped; none with ``triton``.
 
     Raises:
-        ValueError: A shape or dtype does not fit, or the room has no such backend.
+        ValueError: A shape or dtype does not fit, or the room has no such backend for this dtype.
+        RuntimeError: The asked backend can't run on these inputs.
     """
     tensors = {
         "albedo": (albedo, "B ... 3"),
@@ -63,5 +65,10 @@ def shade(
     check_shapes(**tensors)
     check_dtypes(FLOATS, **{name: tensor for name, (tensor, _) in tensors.items()})
     inputs = [tensor for tensor, _ in tensors.values()]
-    resolve_backend("shade", backend, AVAILABLE, *inputs)
+    available = AVAILABLE if albedo.dtype == torch.float32 else ("reference",)  # the kernel is float32 only
+    if resolve_backend("shade", backend, available, *inputs) == "triton":
+        from pain3d.kernels.shade.triton_op import shade_triton
+
+        light: Tensor = shade_triton(*inputs)
+        return light
     return shade_reference(*inputs)

@@ -14,10 +14,12 @@ Rules (each keeps every single action unit exactly as it is alone):
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from pain3d.device import constant
 from pain3d.facs.action_units import AU_NUMBERS, CURVE_INTENSITIES, CURVE_WEIGHTS, JAW, MOVES
 
 CROWDED_CHEEK = 0.25  # of AU6 lost when AU7, or both AU4 and AU9, are at 5
@@ -27,8 +29,7 @@ SIDE_NAMES = ("Left", "Right")
 
 def au_weights(au: Tensor) -> Tensor:
     """Weights 0–1 of intensities of any shape (AU43 apart: see `expression_weights`). Gradients: to `au`."""
-    knots = au.new_tensor(CURVE_INTENSITIES)
-    weights = au.new_tensor(CURVE_WEIGHTS)
+    knots, weights = constant(tuple(CURVE_INTENSITIES), au), constant(tuple(CURVE_WEIGHTS), au)
     segment = (torch.searchsorted(knots, au.detach().contiguous(), right=True) - 1).clamp(0, len(knots) - 2)
     slope = (weights[segment + 1] - weights[segment]) / (knots[segment + 1] - knots[segment])
     return weights[segment] + slope * (au - knots[segment])
@@ -47,7 +48,7 @@ def expression_weights(au: Tensor, units: Sequence[str]) -> tuple[Tensor, Tensor
 
     Gradients: to `au`, through the piecewise linear curve and the rules.
     """
-    weight = {number: au_weights(au[:, row]) for row, number in enumerate(AU_NUMBERS)}
+    weight = dict(zip(AU_NUMBERS, au_weights(au).unbind(1), strict=True))
     shut = au[:, AU_NUMBERS.index(43)].clamp(0, 1)
     weight[43] = shut
     weight[5] = weight[5] * (1 - shut)
@@ -55,17 +56,35 @@ def expression_weights(au: Tensor, units: Sequence[str]) -> tuple[Tensor, Tensor
     weight[20] = weight[20] * (1 - CORNER_YIELD * weight[12])
     lid_squint = weight[7] * (1 - shut)
     lid_cheek = torch.minimum(weight[6] * (1 - shut), (1 - lid_squint).clamp(min=0))
-    moved: dict[str, Tensor] = {}
-    for number, moves in MOVES.items():
-        for stem, share in moves:
-            moved[stem] = moved.get(stem, torch.zeros_like(shut)) + share * weight[number]
-    lift = dict(MOVES[25])["mouthUpperUp"]
-    moved["mouthUpperUp"] = torch.maximum(weight[10], lift * weight[25])
-    moved["eyeSquintLid"], moved["cheekSquintLid"] = lid_squint, lid_cheek
-    columns = []
+    lift = torch.maximum(weight[10], dict(MOVES[25])["mouthUpperUp"] * weight[25])
+    rows = torch.stack([*weight.values(), lift, lid_squint, lid_cheek], 1).flatten(1)  # [B, (A + 3) · 2]
+    columns = torch.zeros_like(rows[:, :1])
+    for places, shares in contributions(tuple(units)):
+        seen = rows.index_select(1, constant(places, rows, torch.int64))
+        columns = columns + constant(shares, rows) * seen
+    jaw = torch.stack([JAW[n] * weight[n].amax(1) for n in JAW], 1).amax(1)
+    return columns, jaw, shut
+
+
+@lru_cache(maxsize=16)
+def contributions(units: tuple[str, ...]) -> tuple[tuple[tuple[int, ...], tuple[float, ...]], ...]:
+    """What moves each expression unit: passes of (place in the flat rows of `expression_weights`, share) per unit.
+
+    A unit that fewer action units move than there are passes has a share of 0 in the rest.
+    """
+    moves: dict[str, list[tuple[int, float]]] = {}
+    for row, number in enumerate(AU_NUMBERS):
+        for stem, share in MOVES[number]:
+            moves.setdefault(stem, []).append((row, share))
+    for row, stem in enumerate(("mouthUpperUp", "eyeSquintLid", "cheekSquintLid"), len(AU_NUMBERS)):
+        moves[stem] = [(row, 1.0)]
+    found: list[list[tuple[int, float]]] = []
     for unit in units:
         side = next((s for s, name in enumerate(SIDE_NAMES) if unit.endswith(name)), None)
-        stem = unit.removesuffix(SIDE_NAMES[side]) if side is not None else unit
-        columns.append(moved[stem][:, side] if side is not None and stem in moved else torch.zeros_like(au[:, 0, 0]))
-    jaw = torch.stack([JAW[n] * weight[n].amax(1) for n in JAW], 1).amax(1)
-    return torch.stack(columns, 1), jaw, shut
+        stem = "" if side is None else unit.removesuffix(SIDE_NAMES[side])
+        found.append([(2 * row + (side or 0), share) for row, share in moves.get(stem, [])])
+    passes = []
+    for number in range(max((len(entries) for entries in found), default=0)):
+        chosen = [entries[number] if number < len(entries) else (0, 0.0) for entries in found]
+        passes.append((tuple(place for place, _ in chosen), tuple(share for _, share in chosen)))
+    return tuple(passes)

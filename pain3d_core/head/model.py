@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -10,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pain3d.device import moved
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack
 from pain3d.facs.rig import expression_weights
 from pain3d.head.assets import DEFAULT_HEAD, read_head
 from pain3d.head.identity import Identity, sample_identity
 from pain3d.kernels.antialias import face_adjacency
-from pain3d.kernels.deform import deform
+from pain3d.kernels.deform import deform, planar_basis
 from pain3d.mesh import Mesh, Topology
 
 SKIN_INFLUENCES = 3  # joints per vertex that are kept: torso, neck and jaw meet at the throat
@@ -93,6 +95,20 @@ class Head:
         """A head from a file in our format. Raises HeadFileError, in one line, if it is missing or not sound."""
         return Head(Path(path))
 
+    def to(self, device: torch.device | str) -> Head:
+        """The same head with its shapes on a device, where its meshes then come out."""
+        there = copy.copy(self)
+        there.__dict__.update(moved(self.__dict__, device))
+        for name in ("identity_basis", "expression_basis"):
+            basis = getattr(there, name)  # in the layout that the device's kernels read
+            setattr(there, name, planar_basis(basis) if basis.is_cuda else basis.contiguous())
+        return there
+
+    @property
+    def device(self) -> torch.device:
+        """Where the shapes are, and where meshes come out."""
+        return self.template.device
+
     @property
     def local_names(self) -> tuple[str, ...]:
         """Names of the local identity shapes, in the order of `Identity.local`."""
@@ -106,7 +122,7 @@ class Head:
         """Coefficients [B, S] of the identity shapes."""
         people = [identity] if isinstance(identity, Identity) else list(identity)
         rows = [p.coefficients(self.identity_names, self.macro_count, self.local_sigma) for p in people]
-        return torch.from_numpy(np.stack(rows))
+        return torch.from_numpy(np.stack(rows)).to(self.device)
 
     def __call__(
         self,
@@ -142,8 +158,8 @@ class Head:
         Raises:
             ValueError: A shape does not fit, or the numbers of rows differ.
         """
-        shape = self._identity_rows(identity)
-        units = self._au_rows(au)
+        shape = self.identity_rows(identity)
+        units = self.au_rows(au)
         poses = {"global_orient": global_orient, "neck_pose": neck_pose, "jaw_pose": jaw_pose,
                  "leye_pose": leye_pose, "reye_pose": reye_pose}  # fmt: skip
         rows = {"identity": shape, "au": units, "expression": expression, "transl": transl, **poses}
@@ -162,7 +178,7 @@ class Head:
         if expression is not None:
             weights = weights + expression
         people = deform(self.template[None], self.identity_basis, shape)
-        index = torch.zeros(batch, dtype=torch.int64) if len(people) == 1 else torch.arange(batch)
+        index = torch.arange(batch, device=self.device) * (len(people) > 1)
         shaped = deform(people, self.expression_basis, weights.expand(batch, -1).contiguous(), template_index=index)
         shaped = self._clear_eyes(shaped)
 
@@ -180,23 +196,25 @@ class Head:
             vertices, joints = vertices + transl[:, None], joints + transl[:, None]
         return Mesh(vertices, joints, self.topology)
 
-    def _identity_rows(self, identity: Identity | Sequence[Identity] | Tensor | None) -> Tensor:
+    def identity_rows(self, identity: Identity | Sequence[Identity] | Tensor | None) -> Tensor:
+        """Coefficients [1 or B, S] of what `__call__` takes as identity. Raises ValueError on another shape."""
         if identity is None:
-            return torch.zeros(1, len(self.identity_names))
+            return torch.zeros(1, len(self.identity_names), device=self.device)
         rows = identity if isinstance(identity, Tensor) else self.identity_vector(identity)
         if rows.ndim != 2 or rows.shape[1] != len(self.identity_names):
             raise ValueError(f"identity must be [B, {len(self.identity_names)}], got {list(rows.shape)}")
         return rows
 
-    def _au_rows(self, au: ActionUnits | Sequence[ActionUnits] | Tensor | None) -> Tensor:
+    def au_rows(self, au: ActionUnits | Sequence[ActionUnits] | Tensor | None) -> Tensor:
+        """Intensities [1 or B, A, 2] of what `__call__` takes as au. Raises ValueError on another shape."""
         if au is None:
-            return torch.zeros(1, len(AU_NUMBERS), len(SIDES))
+            return torch.zeros(1, len(AU_NUMBERS), len(SIDES), device=self.device)
         if isinstance(au, Tensor):
             if au.shape[1:] != (len(AU_NUMBERS), len(SIDES)):
                 raise ValueError(f"au must be [B, {len(AU_NUMBERS)}, {len(SIDES)}], got {list(au.shape)}")
             return au
         faces = [au] if isinstance(au, ActionUnits) else list(au)
-        return torch.from_numpy(stack(faces)).to(torch.float32)
+        return torch.from_numpy(stack(faces)).to(self.device, torch.float32)
 
     def _lid_closing(self, shape: Tensor, shut: Tensor) -> Tensor:
         """Weights [B, U] that close what an identity's lids leave open in a blink (the template's blink is closed)."""
@@ -253,12 +271,12 @@ def joint_transforms(angles: Tensor, joints: Tensor, parents: Sequence[int]) -> 
             arm = joints[:, joint] - joints[:, parent]
             posed.append(posed[parent] + (world[parent] @ arm[..., None])[..., 0])
             world.append(world[parent] @ rotations[:, joint])
-    turn = torch.stack(world, 1)
-    moved = torch.stack(posed, 1)
-    shift = moved - (turn @ joints[..., None])[..., 0]
+    turn, centres = torch.stack(world, 1), torch.stack(posed, 1)
+    shift = centres - (turn @ joints[..., None])[..., 0]
     top = torch.cat([turn, shift[..., None]], 3)
-    bottom = top.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*top.shape[:2], 1, 4)
-    return torch.cat([top, bottom], 2), moved
+    bottom = torch.zeros_like(top[:, :, :1])
+    bottom[..., 3] = 1
+    return torch.cat([top, bottom], 2), centres
 
 
 def axis_angle_to_matrix(angles: Tensor) -> Tensor:

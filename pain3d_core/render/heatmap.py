@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pain3d.camera import Camera
+from pain3d.device import constant
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, parse_name
 from pain3d.facs.pspi import PAIN_AUS
 from pain3d.head.identity import Identity
@@ -101,7 +102,7 @@ def _seen(attributes: Tensor, mesh: Mesh, cameras: Camera) -> Tensor:
 
 def shading(vertices: Tensor, faces: Tensor) -> Tensor:
     """Soft frontal light per vertex, [B, V] in 0–1, for the colourised map."""
-    towards = vertices.new_tensor(SHADING_DIRECTION)
+    towards = constant(SHADING_DIRECTION, vertices)
     facing = (vertex_normals(vertices, faces) @ towards).clamp(0, 1)
     return SHADING_AMBIENT + (1 - SHADING_AMBIENT) * facing
 

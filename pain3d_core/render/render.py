@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pain3d.camera import Camera
+from pain3d.device import constant
 from pain3d.kernels.render import render as render_op
 from pain3d.kernels.sample_texture import Mipmaps
 from pain3d.light import Light
-from pain3d.mesh import Mesh, Topology
+from pain3d.mesh import Mesh
+
+if TYPE_CHECKING:
+    from pain3d.kernels.render.topology import Topology as PreparedTopology
 
 CLAY = (0.42, 0.38, 0.35, 0.6, 0.6)  # albedo, specular scale, roughness of a head that nobody painted
 GREY_BACKGROUND = (0.10, 0.11, 0.12)  # linear
+OUTPUTS = ("image", "alpha", "face_ids", "depth", "attributes", "part_ids")
 
 
 @dataclass(frozen=True)
@@ -23,12 +29,13 @@ class View:
     """N pictures; what was not asked for is None.
 
     Attributes:
-        image: [N, H, W, 3] uint8 sRGB, antialiased.
+        image: [N, H, W, 3] uint8 sRGB, antialiased; or as `image_dtype` and `layout` asked for.
         alpha: [N, H, W] uint8 antialiased coverage of the head.
         face_ids: [N, H, W] int32, −1 on background.
         depth: [N, H, W] metres along the view axis, inf on background.
         attributes: [N, H, W, A] what the vertices carried, 0 on background.
-        part_ids: [N, H, W] int32 index into `Topology.part_names`, −1 on background (with face_ids).
+        part_ids: [N, H, W] uint8 index into `Topology.part_names`, 255 on background.
+        heatmap: [N, H, W] |expression − neutral| in mm of what each pixel sees, of a `Renderer` alone.
     """
 
     image: Tensor | None
@@ -37,6 +44,7 @@ class View:
     depth: Tensor | None
     attributes: Tensor | None
     part_ids: Tensor | None
+    heatmap: Tensor | None = None
 
 
 def render(
@@ -49,6 +57,9 @@ def render(
     attributes: Tensor | None = None,
     mesh_index: Tensor | None = None,
     outputs: Sequence[str] = ("image", "alpha"),
+    image_dtype: str = "uint8",
+    layout: str = "NHWC",
+    prepared: PreparedTopology | None = None,
     backend: str | None = None,
 ) -> View:
     """Render N pictures of N meshes, of one mesh from N cameras, or of M meshes by index.
@@ -62,8 +73,11 @@ def render(
         background: [1 or N, Hb, Wb, 3] linear, stretched over the picture; None is dark grey.
         attributes: [1 or M, V, A] numbers on the vertices, to be seen per pixel (with ``"attributes"`` in `outputs`).
         mesh_index: [N] which mesh each camera sees; None pairs them in order.
-        outputs: Any of image, alpha, face_ids, depth, attributes; what is not asked for costs nothing.
-        backend: ``reference``, ``cpu``, or None for the default.
+        outputs: Any of image, alpha, face_ids, depth, attributes, part_ids; what is not asked for costs nothing.
+        image_dtype: ``"uint8"``, or ``"bfloat16"`` for byte / 255: the same picture, as a network takes it.
+        layout: Of the image: ``"NHWC"`` or ``"NCHW"``.
+        prepared: What a `Renderer` keeps of the topology for the Triton kernels.
+        backend: ``reference``, ``cpu``, ``triton``, or None for the default.
 
     Returns:
         View.
@@ -77,9 +91,9 @@ def render(
     topology = mesh.topology
     lights = Light.preset(light) if isinstance(light, str) else light
     if texture is None:
-        texture = mesh.vertices.new_tensor(CLAY).expand(1, 1, 1, 5)
+        texture = constant(CLAY, mesh.vertices).expand(1, 1, 1, 5)
     if background is None:
-        background = mesh.vertices.new_tensor(GREY_BACKGROUND).expand(1, 1, 1, 3)
+        background = constant(GREY_BACKGROUND, mesh.vertices).expand(1, 1, 1, 3)
     textures = texture.texels if isinstance(texture, Mipmaps) else texture
     pairs = count if mesh_index is None else len(mesh_index)
     if pairs != count:
@@ -89,6 +103,9 @@ def render(
     for name, length in groups.items():
         if length not in (1, count):
             raise ValueError(f"there must be 1 or {count} {name} for {count} cameras, got {length}")
+    for name in outputs:
+        if name not in OUTPUTS:
+            raise ValueError(f"outputs must be among {', '.join(OUTPUTS)}, got {name!r}")
     rendered = render_op(
         mesh.vertices,
         topology.faces,
@@ -104,22 +121,21 @@ def render(
         lights.key_colour.expand(count, -1),
         background.expand(count, -1, -1, -1),
         cameras.size,
-        mesh_index=_index(len(mesh), count) if mesh_index is None else mesh_index,
-        texture_index=_index(len(textures), count),
+        mesh_index=_index(mesh, len(mesh), count) if mesh_index is None else mesh_index,
+        texture_index=_index(mesh, len(textures), count),
         attributes=None if attributes is None else attributes.expand(len(mesh), -1, -1),
         exposure=lights.exposure.expand(count),
-        outputs=outputs,
+        face_labels=topology.face_parts,
+        outputs=["labels" if name == "part_ids" else name for name in outputs],
+        image_dtype=image_dtype,
+        layout=layout,
+        prepared=prepared,
         backend=backend,
     )
-    parts = None if rendered.face_ids is None else part_ids(rendered.face_ids, topology)
-    return View(rendered.image, rendered.alpha, rendered.face_ids, rendered.depth, rendered.attributes, parts)
+    seen = rendered._asdict()
+    return View(part_ids=seen["labels"], **{name: seen[name] for name in OUTPUTS if name != "part_ids"})
 
 
-def part_ids(face_ids: Tensor, topology: Topology) -> Tensor:
-    """Part of each pixel's face, of the shape of `face_ids`; −1 on background."""
-    parts = topology.face_parts[face_ids.clamp(min=0).long()]
-    return torch.where(face_ids >= 0, parts, torch.full_like(parts, -1))
-
-
-def _index(length: int, count: int) -> Tensor:
-    return torch.zeros(count, dtype=torch.int64) if length == 1 else torch.arange(count)
+def _index(mesh: Mesh, length: int, count: int) -> Tensor:
+    """Index [count] of the only one, or of each in order."""
+    return torch.arange(count, device=mesh.vertices.device) * (length > 1)

@@ -101,5 +101,5 @@ def surface_maps(head: Head, size: int = 1024) -> SurfaceMaps:
         if size not in made:
             from pain3d.skin.build_maps import build_maps  # here: `import pain3d` loads no OpenCV
 
-            made[size] = build_maps(head, size)
+            made[size] = build_maps(head.to("cpu"), size)
         return made[size]

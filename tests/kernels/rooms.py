@@ -23,6 +23,7 @@ from pain3d.kernels import (
     vertex_normals,
 )
 from pain3d.kernels.antialias.example import example_inputs as antialias_inputs
+from pain3d.kernels.deform import deform_pairs, deform_to_clip
 from pain3d.kernels.deform.example import example_inputs as deform_inputs
 from pain3d.kernels.deform.example import example_sphere
 from pain3d.kernels.interpolate.example import example_inputs as interpolate_inputs
@@ -39,6 +40,30 @@ def normals_inputs(
     generator = torch.Generator().manual_seed(seed)
     bumps = 1 + 0.1 * torch.rand(2, len(points), 1, generator=generator, dtype=torch.float64)
     return {"vertices": (points * bumps).to(device, dtype), "faces": faces.to(device)}
+
+
+def deform_to_clip_inputs(
+    size: int = 2, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0
+) -> dict[str, Any]:
+    inputs = deform_inputs(size, device, dtype, seed)
+    generator = torch.Generator().manual_seed(seed)
+    matrices = torch.randn(len(inputs["coefficients"]), 4, 4, generator=generator, dtype=torch.float64)
+    return inputs | {"world_to_clip": matrices.to(device, dtype)}
+
+
+def deform_pairs_inputs(
+    size: int = 2, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0
+) -> dict[str, Any]:
+    inputs = deform_inputs(size, device, dtype, seed)
+    return {
+        "shaped": inputs["template"],
+        "offsets": inputs["basis"],
+        "shaped_index": inputs["template_index"],
+        "offset_index": torch.tensor([5, 0, 3, 3], dtype=torch.int32, device=device),
+        "skin_joints": inputs["skin_joints"],
+        "skin_weights": inputs["skin_weights"],
+        "joint_transforms": inputs["joint_transforms"],
+    }
 
 
 def adjacency_inputs(
@@ -87,25 +112,41 @@ SHADED = (
 )
 
 ROOMS = [
-    # deform: worst seen 3e-8 m on a 0.1 m mesh, fp32: one rounding of the last addition
-    Room("deform", deform, deform_inputs, ("cpu",), (2, 0),
+    # deform: worst seen 3e-8 m on a 0.1 m mesh, fp32: one rounding of the last addition; triton 4.5e-8 m, interpreter,
+    # and a tensor core may drop 2^-20 of each of six products of about 0.01 m
+    Room("deform", deform, deform_inputs, ("cpu", "triton"), (2, 0),
          ("template", "basis", "coefficients", "skin_weights", "joint_transforms"),
-         ("coefficients", "joint_transforms", "template_index"), 1e-7),
-    # vertex_normals: worst seen 1.2e-7, fp32: faces are summed in another order
-    Room("vertex_normals", vertex_normals, normals_inputs, ("cpu",), (2, 0), ("vertices",), ("vertices",), 5e-7),
-    # rasterize: the same integers and the same float64 terms
-    Room("rasterize", rasterize, rasterize_inputs, ("cpu",), (2, 1), (), ("vertices_clip",), 0.0),
-    Room("interpolate", interpolate, interpolate_inputs, (), (9, 3), ("attributes", "barycentrics"),
-         ("attributes", "face_ids", "barycentrics")),
+         ("coefficients", "joint_transforms", "template_index"), 1e-7, triton_tolerance=2e-7),
+    # deform_to_clip: worst seen 2.4e-7, of coordinates up to 1: one rounding after what deform rounds
+    Room("deform_to_clip", deform_to_clip, deform_to_clip_inputs, ("cpu", "triton"), (2, 0),
+         ("template", "basis", "coefficients", "skin_weights", "joint_transforms", "world_to_clip"),
+         ("coefficients", "joint_transforms", "template_index", "world_to_clip"), 1e-6, triton_tolerance=1e-6),
+    # deform_pairs: cpu worst seen 0, triton 3e-8 m on a 0.1 m mesh: the joints are summed in another order
+    Room("deform_pairs", deform_pairs, deform_pairs_inputs, ("cpu", "triton"), (2, 0),
+         ("shaped", "offsets", "skin_weights", "joint_transforms"),
+         ("shaped_index", "offset_index", "joint_transforms"), 1e-7, triton_tolerance=2e-7),
+    # vertex_normals: worst seen 1.8e-7, fp32: faces are summed in another order; a GPU may fuse the cross products
+    Room("vertex_normals", vertex_normals, normals_inputs, ("cpu", "triton"), (2, 0), ("vertices",), ("vertices",),
+         5e-7, triton_tolerance=1e-6),
+    # rasterize: the same integers; cpu: the same float64 terms; triton: float32 from the same integers, worst seen 6e-8
+    # in a barycentric and 5e-7 m at 2 to 3 m, interpreter; a GPU's division may add 2 ulp, another 5e-7 m
+    Room("rasterize", rasterize, rasterize_inputs, ("cpu", "triton"), (2, 1), (), ("vertices_clip",), 0.0, 2e-6),
+    # interpolate: worst seen 0, interpreter; a GPU may fuse products with sums, of values up to 3
+    Room("interpolate", interpolate, interpolate_inputs, ("triton",), (9, 3), ("attributes", "barycentrics"),
+         ("attributes", "face_ids", "barycentrics"), triton_tolerance=1e-6),
     Room("build_mipmaps", build_mipmaps, mipmaps_inputs, ("cpu",), (9, 3), ("texture",), ("texture",)),
-    Room("sample_texture", sample_texture, sample_texture_inputs, (), (9, 3), ("texture", "uv", "level"),
-         ("texture", "uv", "level")),
-    Room("shade", shade, shade_inputs, (), (9, 4), SHADED, SHADED),
-    Room("antialias", antialias, antialias_inputs, (), (2, 0), ("colour",),
-         ("colour", "face_ids", "depth", "vertices_clip")),
+    # sample_texture: worst seen 0, interpreter; a GPU may fuse u · width - 0.5, half a unit in the last place of 16
+    Room("sample_texture", sample_texture, sample_texture_inputs, ("triton",), (9, 3), ("texture", "uv", "level"),
+         ("texture", "uv", "level"), triton_tolerance=4e-6),
+    # shade: worst seen 5.1e-6, interpreter, at roughness 0.23, where a narrow gloss enlarges every rounding (README);
+    # 2.0e-5 with random errors of two units in the last place on roots and divisions, as a GPU makes them
+    Room("shade", shade, shade_inputs, ("triton",), (9, 4), SHADED, SHADED, triton_tolerance=5e-5),
+    # antialias: triton worst seen 0, interpreter: exact integers up to a division; a GPU may round the mix another way
+    Room("antialias", antialias, antialias_inputs, ("triton",), (2, 0), ("colour",),
+         ("colour", "face_ids", "depth", "vertices_clip"), triton_tolerance=5e-7),
     Room("face_adjacency", face_adjacency, adjacency_inputs, (), (2, 1), (), ()),
-    # render: one byte level, see test_render.py for how many
-    Room("render", partial(render, outputs=Rendered._fields), render_inputs, ("cpu",), (33, 16), (),
+    # render: one byte level, see test_render.py and test_render_triton.py for how many
+    Room("render", partial(render, outputs=Rendered._fields), render_inputs, ("cpu", "triton"), (33, 16), (),
          ("world_to_clip", "camera_position", "sh", "key_direction", "key_colour", "background", "exposure",
-          "mesh_index", "texture_index"), 1.0),
+          "mesh_index", "texture_index"), 1.0, triton_tolerance=1.0),
 ]  # fmt: skip

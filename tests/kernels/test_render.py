@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels import Rendered, build_mipmaps, encode_srgb, render, shoulder
-from pain3d.kernels.render.cpu import EDGES, GUESS, STEPS
+from pain3d.kernels.render.colour import SRGB_EDGES
+from pain3d.kernels.render.cpu import encode_light
 from pain3d.kernels.render.example import example_camera, example_inputs
 
 ALL = Rendered._fields
@@ -136,6 +137,43 @@ def test_exposure_defaults_to_one_and_attributes_may_be_absent():
         render(**inputs, outputs=("picture",))
 
 
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_labels_are_those_of_the_faces_seen(backend: str):
+    inputs = example_inputs(24, batch=2)
+    rendered = render(**inputs, outputs=("labels",), backend=backend)
+    face_ids = render(**inputs, outputs=("face_ids",), backend=backend).face_ids
+    assert rendered.face_ids is None and rendered.labels.dtype == torch.uint8
+    assert torch.equal(rendered.labels == 255, face_ids < 0)
+    assert torch.equal(rendered.labels[face_ids >= 0].long(), inputs["face_labels"][face_ids[face_ids >= 0].long()])
+    as_bytes = inputs | {"face_labels": inputs["face_labels"].to(torch.uint8)}
+    assert torch.equal(render(**as_bytes, outputs=("labels",), backend=backend).labels, rendered.labels)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_dtype_and_layout_change_no_value(backend: str):
+    inputs = example_inputs(16, batch=2)
+    plain = render(**inputs, backend=backend).image
+    for image_dtype in ("uint8", "bfloat16"):
+        expected = plain if image_dtype == "uint8" else (plain.float() / 255).to(torch.bfloat16)
+        for layout in ("NHWC", "NCHW"):
+            image = render(**inputs, image_dtype=image_dtype, layout=layout, backend=backend).image
+            assert image.is_contiguous()
+            assert torch.equal(image, expected if layout == "NHWC" else expected.permute(0, 3, 1, 2))
+
+
+def test_what_labels_dtypes_and_layouts_may_be():
+    inputs = example_inputs(8, batch=1)
+    with pytest.raises(ValueError, match="image_dtype must be one of uint8, bfloat16, got 'float32'"):
+        render(**inputs, image_dtype="float32")
+    with pytest.raises(ValueError, match="layout must be one of NHWC, NCHW, got 'CHW'"):
+        render(**inputs, layout="CHW")
+    with pytest.raises(ValueError, match=r"face_labels must lie in 0 … 254 \(labels\), got 0 … 255"):
+        render(**(inputs | {"face_labels": torch.arange(len(inputs["faces"])) % 256}))
+    del inputs["face_labels"]
+    with pytest.raises(ValueError, match="face_labels must be given where outputs asks for labels"):
+        render(**inputs, outputs=("labels",))
+
+
 def test_camera_of_the_example_sees_up_as_up():
     """A point above the origin lands in the upper half, one to the right in the right half, seen from +z."""
     clip = example_camera(torch.tensor([0.0, 0.0, 1.0])) @ torch.tensor([0.1, 0.2, 0.0, 1.0])
@@ -148,14 +186,14 @@ def srgb_bytes(linear: Tensor) -> Tensor:
 
 
 def test_srgb_is_exact_and_both_encoders_agree():
-    edges = torch.from_numpy(EDGES[1:256])
+    edges = torch.from_numpy(SRGB_EDGES[1:])
     light = torch.cat([torch.linspace(-0.2, 1.2, 200_001), edges, torch.nextafter(edges, torch.zeros(1))])
     assert torch.equal(encode_srgb(light), srgb_bytes(light.double().clamp(0, 1)))
-    clipped = light.clamp(0, 1).numpy()
-    guess = GUESS[(clipped * STEPS).astype("int32")]
-    table = guess + (clipped >= EDGES[guess + 1])
-    assert torch.equal(torch.from_numpy(table).to(torch.uint8), encode_srgb(light))
-    assert encode_srgb(torch.tensor([torch.nan, torch.inf, -torch.inf])).tolist() == [0, 255, 0]
+    light = torch.cat([light, torch.tensor([torch.nan, torch.inf, -torch.inf])])
+    found = torch.empty(len(light), dtype=torch.uint8)
+    encode_light(light.numpy(), found.numpy())
+    assert torch.equal(found, encode_srgb(light))
+    assert found[-3:].tolist() == [0, 255, 0]
 
 
 def test_shoulder_is_smooth_and_bounded():

@@ -22,7 +22,7 @@ def close_up(mesh: Mesh, yaw: float = 0.0, size: int = 384) -> tuple[np.ndarray,
     """Part ids of the region of the eyes, one picture per mesh."""
     target = mesh.vertices[:, HEAD.landmarks[[72, 73]]].mean(1)
     camera = Camera.orbit(yaw_degrees=yaw, fov_degrees=10.0, target=target, size=size)
-    view = render(mesh, camera, outputs=("face_ids",))
+    view = render(mesh, camera, outputs=("part_ids",))
     assert view.part_ids is not None
     return view.part_ids.numpy(), camera
 

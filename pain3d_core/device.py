@@ -1,0 +1,51 @@
+"""Knows how records of tensors are moved or copied as a whole, and which constants a device needs only once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def map_tensors(value: T, change: Callable[[Tensor], Tensor]) -> T:
+    """Return the value with `change` applied to every tensor in it; what is no tensor and holds none is handed on.
+
+    Looks into dataclasses, lists, tuples (named ones too) and dictionaries.
+    """
+    made: object = value
+    if isinstance(value, Tensor):
+        made = change(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        made = replace(value, **{f.name: map_tensors(getattr(value, f.name), change) for f in fields(value)})
+    elif isinstance(value, dict):
+        made = {key: map_tensors(item, change) for key, item in value.items()}
+    elif isinstance(value, list):
+        made = [map_tensors(item, change) for item in value]
+    elif isinstance(value, tuple):
+        items = [map_tensors(item, change) for item in value]
+        made = type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    return cast(T, made)
+
+
+def moved(value: T, device: torch.device | str) -> T:
+    """Return the value with every tensor in it on the device; tensors that are there already are shared, not copied."""
+    return map_tensors(value, lambda tensor: tensor.to(device))
+
+
+def constant(values: tuple[float, ...], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor [len(values)] on the device of `like` and of its dtype, or another; made once for each of them.
+
+    A list that becomes a CUDA tensor is a copy from the host: in a CUDA graph that is an error. Never write to it.
+    """
+    return _constant(values, dtype or like.dtype, like.device)
+
+
+@lru_cache(maxsize=64)
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device)

@@ -1,0 +1,318 @@
+"""Knows what the Triton kernels become for sm_80 and sm_90, without a GPU: every launch of every room, compiled.
+
+    python tests/kernels/compile_offline.py                           prints the table
+    python tests/kernels/compile_offline.py --write                   rewrites benchmarks/results/registers.csv
+    python tests/kernels/compile_offline.py --sass rasterize/NAME     prints the machine code of one kernel
+
+No kernel is listed by hand. The public ops of `rooms.py` are called with ``backend="triton"`` on CPU tensors, and every
+launch that their launchers make is compiled and written down instead of made. So what is in the table is what runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib
+import io
+import os
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass, fields
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+TABLE = Path(__file__).parents[2] / "benchmarks" / "results" / "registers.csv"
+ARCHITECTURES = (80, 90)  # A100 and H100
+JOBS = 2  # compilations at a time: as many as the smallest machine has cores
+USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)")
+ATOMIC = re.compile(r"\b((?:ATOM[A-Z]*|REDG?)\.[\w.]+)")  # not REDUX, a reduction within a warp
+IN_PTX = re.compile(r"\b(?:atom|red)\.")
+SETTINGS = ("TRITON_", "PTXAS_", "DISABLE_PTXAS_OPT", "CUOBJDUMP", "NVDISASM")  # of the caller: none reaches a compile
+
+
+@dataclass(frozen=True, order=True)
+class Row:
+    """One kernel as one launch compiles it: what the table has a line for."""
+
+    kernel: str  # room/function
+    variant: str  # constants of the first launch; of the others, in what they differ from it
+    num_warps: int
+    arch: str
+    registers: int  # a thread
+    spill_bytes: int  # a thread: stack and local memory
+    shared_bytes: int  # a block
+    ptx_bytes: int
+    atomics: str  # atomic instructions of the machine code, each with how often it stands there
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A compiled kernel and what it was compiled for."""
+
+    kernel: str
+    traits: dict[str, str]  # by argument: value of a constant, dtype and alignment of another
+    num_warps: int
+    arch: str
+    shared_bytes: int
+    ptx: str
+    cubin: bytes
+
+
+def isolate() -> None:
+    """Take what would change Triton or its compilations out of this process's environment."""
+    for name in [name for name in os.environ if name.startswith(SETTINGS)]:
+        del os.environ[name]
+    # Line information holds the paths of this machine, so the bytes of the PTX would depend on where the tree lies.
+    os.environ["TRITON_DISABLE_LINE_INFO"] = "1"
+
+
+def name_of(function: Any) -> str:
+    """Room and function, as the table names a kernel."""
+    return f"{function.__module__.split('.')[-2]}/{function.__name__}"
+
+
+def kernel_modules() -> list[str]:
+    """Every module of the rooms that has or launches Triton kernels."""
+    import pain3d.kernels
+
+    folder = Path(pain3d.kernels.__path__[0])
+    found = [*folder.glob("*/kernel*.py"), *folder.glob("*/triton_op.py")]
+    return sorted(".".join(("pain3d", "kernels", *path.relative_to(folder).with_suffix("").parts)) for path in found)
+
+
+def traits_of(source: Any) -> dict[str, str]:
+    """What a launch was specialised on, by argument: ``SKIN: True``, ``faces: *i64``, ``height: 1``, ``n: i32 %16``.
+
+    A pointer lies on 16 bytes unless it says so.
+    """
+    names = list(source.signature)
+    traits = {name: str(kind) for name, kind in source.signature.items() if kind != "constexpr"}
+    for path, value in source.constants.items():
+        traits[names[path[0]]] = getattr(value, "__name__", str(value))
+    aligned = {names[path[0]] for path, marks in source.attrs.items() for mark, value in marks}
+    for name, trait in traits.items():
+        if trait.startswith("*") and name not in aligned:
+            traits[name] += " unaligned"
+        elif name in aligned and not trait.startswith("*"):
+            traits[name] += " %16"
+    return traits
+
+
+def record_launches(calls: Iterable[Callable[[], object]]) -> list[Launch]:
+    """Make calls whose launches are compiled for each architecture and not made; return what was compiled, once each.
+
+    A launch that comes to the PTX of another one is not returned again: often a multiple of 16 gains nothing. From then
+    on this process can launch nothing.
+    """
+    import torch
+    from triton.backends.compiler import GPUTarget
+    from triton.runtime._async_compile import AsyncCompileMode
+    from triton.runtime.driver import driver
+    from triton.runtime.jit import JITFunction
+
+    class NoDevice:
+        """A driver that names a target and never launches; each architecture is a device of its own to the caches."""
+
+        arch = ARCHITECTURES[0]
+
+        def get_current_target(self) -> GPUTarget:
+            return GPUTarget("cuda", self.arch, 32)
+
+        def get_current_device(self) -> int:
+            return self.arch
+
+        def get_current_stream(self, device: int) -> int:
+            return 0
+
+        def get_active_torch_device(self) -> torch.device:
+            return torch.device("cpu")
+
+    no_device, pending, compile_only = NoDevice(), [], JITFunction.run
+
+    def compile_instead(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
+        for no_device.arch in ARCHITECTURES:
+            pending.append((name_of(self.fn), compile_only(self, *arguments, grid=grid, warmup=True, **options)))
+
+    driver.set_active(no_device)
+    JITFunction.run = compile_instead
+    with ThreadPoolExecutor(JOBS) as pool, AsyncCompileMode(pool, ignore_errors=True):
+        for call in calls:
+            call()
+    launches: dict[tuple[str, ...], Launch] = {}
+    for name, future in pending:
+        try:
+            compiled = future.result() if hasattr(future, "result") else future
+        except Exception as error:
+            error.add_note(f"while compiling {name}")
+            raise
+        launch = Launch(
+            name,
+            traits_of(compiled.src),
+            compiled.metadata.num_warps,
+            f"sm_{compiled.metadata.target.arch}",
+            compiled.metadata.shared,
+            compiled.asm["ptx"],
+            compiled.asm["cubin"],
+        )
+        launches.setdefault((name, launch.ptx), launch)
+    return list(launches.values())
+
+
+def tool(name: str, *arguments: str, cubin: bytes) -> str:
+    """Output of one of the programs that Triton brings along, on a cubin."""
+    import triton
+
+    program = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / name
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        return subprocess.run([program, *arguments, file.name], check=True, capture_output=True, text=True).stdout
+
+
+def usage(text: str) -> tuple[int, int]:
+    """Registers, and bytes of stack and local memory, that ``cuobjdump --dump-resource-usage`` says."""
+    (found,) = USAGE.findall(text)
+    registers, stack, local = (int(number) for number in found)
+    return registers, stack + local
+
+
+def atomics(machine_code: str) -> str:
+    """Atomic instructions of a disassembly: ``REDG.E.MIN.S64.STRONG.GPU x2``, sorted."""
+    counted = Counter(ATOMIC.findall(machine_code))
+    return "; ".join(f"{name} x{count}" for name, count in sorted(counted.items()))
+
+
+def variants(launches: list[Launch]) -> list[str]:
+    """A name for each launch of a kernel: the first one's constants, then where a later one differs from the first."""
+    first: dict[str, Launch] = {}
+    for launch in launches:
+        first.setdefault(launch.kernel, launch)
+
+    def name(launch: Launch) -> str:
+        base = first[launch.kernel].traits
+        if launch.traits == base:
+            kept = [trait for trait in base if trait.isupper() and base[trait] != "None"]
+        else:
+            kept = [trait for trait in launch.traits if launch.traits[trait] != base.get(trait)]
+        return "; ".join(f"{trait}: {launch.traits[trait]}" for trait in sorted(kept))
+
+    return [name(launch) for launch in launches]
+
+
+def rows_of(launches: list[Launch]) -> list[Row]:
+    """The lines of the table, in its order."""
+
+    def row(launch: Launch, variant: str) -> Row:
+        registers, spilled = usage(tool("cuobjdump", "--dump-resource-usage", cubin=launch.cubin))
+        # Disassembling takes a quarter of a second: only where there is an atomic.
+        found = atomics(tool("nvdisasm", cubin=launch.cubin)) if IN_PTX.search(launch.ptx) else ""
+        size = len(launch.ptx.encode())
+        measured = (registers, spilled, launch.shared_bytes, size, found)
+        return Row(launch.kernel, variant, launch.num_warps, launch.arch, *measured)
+
+    with ThreadPoolExecutor(JOBS) as pool:
+        return sorted(pool.map(row, launches, variants(launches)))
+
+
+def to_csv(rows: list[Row], version: str) -> str:
+    """The committed table: its first line names the version of Triton that holds for it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([f"triton {version}"])
+    writer.writerow([field.name for field in fields(Row)])
+    writer.writerows(astuple(row) for row in rows)
+    return text.getvalue()
+
+
+def from_csv(text: str) -> tuple[str, list[Row]]:
+    """Version of Triton and rows of a table."""
+    (version,), names, *lines = csv.reader(io.StringIO(text))
+    kinds = [int if field.type == "int" else str for field in fields(Row)]
+    assert names == [field.name for field in fields(Row)]
+    rows = [Row(*(kind(cell) for kind, cell in zip(kinds, line, strict=True))) for line in lines]
+    return version.removeprefix("triton "), rows
+
+
+def changed_inputs(room: Any, inputs: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the example of a room leaves out: one item, 64-bit indices, arguments that may be absent, other outputs."""
+    import torch
+
+    def wide(value: Any) -> Any:
+        return value.long() if isinstance(value, torch.Tensor) and value.dtype == torch.int32 else value
+
+    without_skin = {"skin_joints": None, "skin_weights": None, "joint_transforms": None}
+    if room.batched and room.name != "render":  # below: its kernels take seconds to compile
+        yield "one item", inputs | {name: inputs[name][:1] for name in room.batched}
+    yield "64-bit indices", {name: wide(value) for name, value in inputs.items()}
+    if room.name.startswith("deform"):
+        yield "no skin", inputs | without_skin
+    if room.name in ("deform", "deform_to_clip"):
+        many = {name: inputs[name].repeat_interleave(64, 0) for name in room.batched}
+        yield "many", inputs | many
+        yield "tf32", inputs | {"precision": "tf32"}
+        yield "many, tf32", inputs | many | {"precision": "tf32"}
+    if room.name == "interpolate":
+        yield "40 channels", inputs | {"attributes": inputs["attributes"].repeat(1, 1, 10)}
+    if room.name == "sample_texture":
+        yield "no level", inputs | {"level": None}
+        yield "5 channels", inputs | {"texture": inputs["texture"].repeat(1, 1, 1, 2)[..., :5]}
+    if room.name == "render":
+        alone = {name: inputs[name][:1] for name in room.batched} | {"background": inputs["background"][:1, :1, :1]}
+        yield "image", inputs | {"outputs": ("image",)}
+        yield (
+            "one bfloat16 NCHW, flat background",
+            inputs | alone | {"outputs": ("image",), "image_dtype": "bfloat16", "layout": "NCHW"},
+        )
+        yield "visibility", inputs | {"outputs": ("face_ids", "depth")}
+        yield "attributes", inputs | {"outputs": ("attributes",)}
+
+
+def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+    """Calls of the public ops that between them make every launch: each room's example, and what it leaves out."""
+    from rooms import ROOMS  # beside this file, which runs as a script: its folder is on the path, not the tree
+
+    for room in ROOMS:
+        if "triton" in room.backends:
+            inputs = room.inputs(room.sizes[0])
+            yield room.name, partial(room.op, backend="triton"), inputs
+            for what, changed in changed_inputs(room, inputs):
+                yield f"{room.name}: {what}", partial(room.op, backend="triton"), changed
+
+
+def main() -> None:
+    """Compile, then print or write what was asked for."""
+    parser = argparse.ArgumentParser(description="Compile every Triton kernel for sm_80 and sm_90 without a GPU.")
+    parser.add_argument("--write", action="store_true", help="rewrite the committed table")
+    parser.add_argument("--sass", metavar="ROOM/KERNEL", help="print the machine code of one kernel")
+    parser.add_argument("--cache", metavar="FOLDER", help="where compilations are kept for the next run")
+    asked = parser.parse_args()
+    isolate()
+    with tempfile.TemporaryDirectory() as temporary:
+        os.environ["TRITON_CACHE_DIR"] = asked.cache or temporary
+        from pain3d.kernels import _backend
+
+        for module in kernel_modules():
+            importlib.import_module(module)
+        # CPU tensors stand for those of a device. Only the door of the rooms asks: the launchers see no interpreter.
+        _backend.interpreting = lambda: True
+        launches = record_launches(partial(op, **inputs) for _, op, inputs in calls())
+    if asked.sass:
+        for launch, variant in zip(launches, variants(launches), strict=True):
+            if launch.kernel == asked.sass:
+                print(f"// {launch.kernel} {variant} {launch.arch}\n{tool('nvdisasm', cubin=launch.cubin)}")
+        return
+    table = to_csv(rows_of(launches), version("triton"))
+    if asked.write:
+        TABLE.write_text(table)
+    else:
+        print(table, end="")
+
+
+if __name__ == "__main__":
+    main()
