@@ -1,4 +1,4 @@
-# The house's four verbs: setup, demo, test, lint. Needs make, Python 3.11 or newer, and whatever pip is set up to use.
+# The house's verbs: setup, demo, test, lint, bench, gpu. Needs make, Python 3.11 or newer, and whatever pip is set up to use.
 #   make setup PYTHON=python3.12    another interpreter for the environment
 
 PYTHON ?= python3
@@ -7,12 +7,14 @@ STAMP := .venv/.installed
 DEMO := out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test lint bench gpu clean
 
 help:
 	@echo "make setup   build .venv with pain3d and what its development needs (minutes the first time)"
 	@echo "make demo    six identities, labelled, in $(DEMO); prints where the contact sheet and the report are"
 	@echo "make test    all tests"
+	@echo "make bench   speed against other renderers, as tables, a chart and the README's table (some minutes)"
+	@echo "make gpu     on a machine with a GPU, no network needed: contract tests, benchmarks, a table; ONLY=tests or benchmarks"
 	@echo "make lint    ruff, codespell, and mypy --strict on an installed copy"
 	@echo "make clean   remove build, demo and caches; .venv stays"
 
@@ -45,6 +47,18 @@ lint: $(STAMP)
 	@rm -rf build/lib build/mypy
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --target build/mypy .
 	@MYPYPATH=build/mypy $(BIN)/mypy --strict -p pain3d
+
+# Peers that can't be installed here are skipped by name. Results, tables, chart: benchmarks/results/<version>/.
+bench: $(STAMP)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]" || echo "some peers can't be installed: they are skipped by name"
+	@$(BIN)/pytest benchmarks --results benchmarks/results -q --benchmark-quiet --durations=0 --durations-min=30
+	@$(BIN)/python benchmarks/report.py --readme README.md
+
+# The interpreter is .venv's where make setup made one; on a bare machine it is the machine's own, with its torch.
+GPU_PYTHON := $(if $(wildcard $(STAMP)),$(BIN)/python,$(PYTHON))
+
+gpu:
+	@$(GPU_PYTHON) benchmarks/gpu.py $(if $(ONLY),--only $(ONLY)) $(if $(COMMIT),--commit $(COMMIT))
 
 clean:
 	@if [ -f $(DEMO)/config.resolved.yaml ]; then rm -rf $(DEMO); fi

@@ -24,7 +24,7 @@ def antialias_nvdiffrast(
         return colour.clone()
     import nvdiffrast.torch as nvdiffrast
 
-    _, height, width, _ = colour.shape
+    height, width = colour.shape[1], colour.shape[2]
     _, _, usable = screen_positions(vertices_clip.detach(), (height, width))
     covered = face_ids >= 0
     z = to_normalised_depth(depth.detach().to(torch.float32), vertices_clip.detach(), usable)

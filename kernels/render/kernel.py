@@ -96,7 +96,7 @@ def bilinear_tap(p0, p1, p2, p3, channel: tl.constexpr, across, down, mask):  # 
 def stretched(position, scale, texels):  # type: ignore[no-untyped-def]
     """Return the two texels (int32) on either side of a pixel of a stretched line, and the fraction between them."""
     at = (position.to(tl.float32) + 0.5) * scale - 0.5
-    at = tl.minimum(tl.maximum(at, 0.0), (texels - 1).to(tl.float32))
+    at = tl.minimum(tl.maximum(at, 0.0), (texels - 1) + 0.0)  # an argument of 1 is a plain number here
     low = at.to(tl.int32)
     return low, tl.minimum(low + 1, texels - 1), at - low.to(tl.float32)
 

@@ -19,11 +19,10 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -239,52 +238,6 @@ def from_csv(text: str) -> tuple[str, list[Row]]:
     return version.removeprefix("triton "), rows
 
 
-def changed_inputs(room: Any, inputs: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the example of a room leaves out: one item, 64-bit indices, arguments that may be absent, other outputs."""
-    import torch
-
-    def wide(value: Any) -> Any:
-        return value.long() if isinstance(value, torch.Tensor) and value.dtype == torch.int32 else value
-
-    without_skin = {"skin_joints": None, "skin_weights": None, "joint_transforms": None}
-    if room.batched and room.name != "render":  # below: its kernels take seconds to compile
-        yield "one item", inputs | {name: inputs[name][:1] for name in room.batched}
-    yield "64-bit indices", {name: wide(value) for name, value in inputs.items()}
-    if room.name.startswith("deform"):
-        yield "no skin", inputs | without_skin
-    if room.name in ("deform", "deform_to_clip"):
-        many = {name: inputs[name].repeat_interleave(64, 0) for name in room.batched}
-        yield "many", inputs | many
-        yield "tf32", inputs | {"precision": "tf32"}
-        yield "many, tf32", inputs | many | {"precision": "tf32"}
-    if room.name == "interpolate":
-        yield "40 channels", inputs | {"attributes": inputs["attributes"].repeat(1, 1, 10)}
-    if room.name == "sample_texture":
-        yield "no level", inputs | {"level": None}
-        yield "5 channels", inputs | {"texture": inputs["texture"].repeat(1, 1, 1, 2)[..., :5]}
-    if room.name == "render":
-        alone = {name: inputs[name][:1] for name in room.batched} | {"background": inputs["background"][:1, :1, :1]}
-        yield "image", inputs | {"outputs": ("image",)}
-        yield (
-            "one bfloat16 NCHW, flat background",
-            inputs | alone | {"outputs": ("image",), "image_dtype": "bfloat16", "layout": "NCHW"},
-        )
-        yield "visibility", inputs | {"outputs": ("face_ids", "depth")}
-        yield "attributes", inputs | {"outputs": ("attributes",)}
-
-
-def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
-    """Calls of the public ops that between them make every launch: each room's example, and what it leaves out."""
-    from rooms import ROOMS  # beside this file, which runs as a script: its folder is on the path, not the tree
-
-    for room in ROOMS:
-        if "triton" in room.backends:
-            inputs = room.inputs(room.sizes[0])
-            yield room.name, partial(room.op, backend="triton"), inputs
-            for what, changed in changed_inputs(room, inputs):
-                yield f"{room.name}: {what}", partial(room.op, backend="triton"), changed
-
-
 def main() -> None:
     """Compile, then print or write what was asked for."""
     parser = argparse.ArgumentParser(description="Compile every Triton kernel for sm_80 and sm_90 without a GPU.")
@@ -295,6 +248,9 @@ def main() -> None:
     isolate()
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["TRITON_CACHE_DIR"] = asked.cache or temporary
+        import triton
+        from calls import calls  # beside this file, which runs as a script: its folder is on the path, not the tree
+
         from pain3d.kernels import _backend
 
         for module in kernel_modules():
@@ -307,7 +263,7 @@ def main() -> None:
             if launch.kernel == asked.sass:
                 print(f"// {launch.kernel} {variant} {launch.arch}\n{tool('nvdisasm', cubin=launch.cubin)}")
         return
-    table = to_csv(rows_of(launches), version("triton"))
+    table = to_csv(rows_of(launches), triton.__version__)
     if asked.write:
         TABLE.write_text(table)
     else:

@@ -182,7 +182,8 @@ def main() -> None:
     The first call of an op may prepare what it keeps for a device: its objections are told apart.
     """
     # Beside this file, which runs as a script: its folder is on the path.
-    from compile_offline import calls, isolate, kernel_modules
+    from calls import calls
+    from compile_offline import isolate, kernel_modules
 
     isolate()
     for module in kernel_modules():

@@ -1,4 +1,7 @@
-"""Visibility with Triton: the reference's integers, whatever the order, the chunk or the path that a face takes."""
+"""Visibility with Triton: the reference's integers, whatever the order, the chunk or the path that a face takes.
+
+Longer than others: scenes, edge cases, faults and the custom op share one way to draw in the interpreter.
+"""
 
 from __future__ import annotations
 

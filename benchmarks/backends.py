@@ -1,0 +1,178 @@
+"""Knows our own backends as contenders of the meshes' and pictures' cases: `reference`, `cpu`, `triton`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.contender import Contender, Round
+from benchmarks.workload import MeshSet, ViewSet, Workload
+from pain3d.device import map_tensors
+from pain3d.kernels import render
+from pain3d.kernels.deform import deform, deform_pairs, planar_basis
+
+PICTURES = {  # case: outputs asked of `kernels.render`
+    "visibility": ("face_ids", "depth"),
+    "render": ("image",),
+    "small_views": ("image",),
+    "latency": ("image",),
+    "heatmaps": ("image", "attributes"),
+}
+
+
+def render_call(workload: Workload, each: ViewSet, backend: str | None, outputs: Sequence[str]) -> Any:
+    """One call of the fused op on one input set."""
+    shared, count = workload.shared, len(each.mesh_index)
+    texture = shared.mipmaps if shared.mipmaps is not None else shared.template.new_ones(1, 1, 1, 5)
+    return render(
+        each.vertices,
+        shared.faces,
+        shared.adjacent_faces,
+        shared.uvs,
+        shared.uv_faces,
+        texture,
+        shared.occlusion[None],
+        each.world_to_clip,
+        each.camera_position,
+        each.sh,
+        each.key_direction,
+        each.key_colour,
+        shared.background.expand(count, 1, 1, 3),
+        (workload.size.side, workload.size.side),
+        mesh_index=each.mesh_index,
+        texture_index=each.texture_index if shared.mipmaps is not None else torch.zeros_like(each.texture_index),
+        attributes=each.heat if "attributes" in outputs else None,
+        exposure=each.exposure,
+        outputs=outputs,
+        backend=backend,
+    )
+
+
+def render_round(workload: Workload, backend: str | None, outputs: Sequence[str]) -> Round:
+    """A round of pictures."""
+
+    def run(number: int) -> Mapping[str, Tensor]:
+        rendered = render_call(workload, workload.ring[number], backend, outputs)
+        return {name: getattr(rendered, name) for name in outputs}
+
+    return run
+
+
+def deform_round(workload: Workload, backend: str | None, precision: str = "fp32") -> Round:
+    """A round of B different people: all shapes at once, then skinning."""
+    shared = workload.shared
+    basis = _laid_out(torch.cat([shared.identity_basis, shared.expression_basis]), backend)
+
+    def run(number: int) -> Mapping[str, Tensor]:
+        each: MeshSet = workload.ring[number]
+        skinning = (shared.skin_joints, shared.skin_weights, each.joint_transforms)
+        given = (shared.template[None], basis, each.coefficients, *skinning)
+        return {"vertices": deform(*given, precision=precision, backend=backend)}
+
+    return run
+
+
+def pairs_round(workload: Workload, backend: str | None) -> Round:
+    """A round of people x expressions: the identity part once per person, the expression part once per expression."""
+    shared = workload.shared
+    identity_basis, expression_basis = (
+        _laid_out(basis, backend) for basis in (shared.identity_basis, shared.expression_basis)
+    )
+    nothing = torch.zeros_like(shared.template[None])
+
+    def run(number: int) -> Mapping[str, Tensor]:
+        each: MeshSet = workload.ring[number]
+        shaped = deform(shared.template[None], identity_basis, each.identity, backend=backend)
+        offsets = deform(nothing, expression_basis, each.expression, backend=backend)
+        skinning = (shared.skin_joints, shared.skin_weights, each.joint_transforms)
+        pairs = (each.identity_index, each.expression_index)
+        return {"vertices": deform_pairs(shaped, offsets, *pairs, *skinning, backend=backend)}
+
+    return run
+
+
+def _laid_out(basis: Tensor, backend: str | None) -> Tensor:
+    """The basis as a backend reads it fastest; a head does that once."""
+    return planar_basis(basis) if backend == "triton" else basis
+
+
+def graph_round(workload: Workload) -> Round:
+    """A round of pictures replayed from a CUDA graph; the inputs of a set are copied into those that it reads."""
+    from pain3d.render.renderer import record_cuda_graph
+
+    outputs = PICTURES[workload.case]
+    read = map_tensors(workload.ring[0], torch.clone)
+    replay, rendered = record_cuda_graph(lambda: render_call(workload, read, "triton", outputs))
+    kept = _by_dtype(read)
+    given = [_by_dtype(each) for each in workload.ring]
+
+    def run(number: int) -> Mapping[str, Tensor]:
+        for dtype, tensors in kept.items():
+            torch._foreach_copy_(tensors, given[number][dtype])  # one launch for all
+        replay()
+        return {name: getattr(rendered, name) for name in outputs}
+
+    return run
+
+
+def _by_dtype(each: ViewSet) -> dict[torch.dtype, list[Tensor]]:
+    """The set's tensors that hold anything."""
+    groups: dict[torch.dtype, list[Tensor]] = {}
+    for field in fields(each):
+        tensor = getattr(each, field.name)
+        if tensor.numel():
+            groups.setdefault(tensor.dtype, []).append(tensor)
+    return groups
+
+
+@dataclass
+class Backend:
+    """A backend of ours, by name, through the public ops."""
+
+    name: str
+    backend: str
+    cases: Sequence[str]
+    kind: str  # of device: cpu, cuda or both
+    note: str
+    slow: bool = False
+    ours: bool = True
+    antialiased: bool | None = True
+    graph: bool = False
+    precision: str = "fp32"
+
+    def why_not(self, device: str) -> str | None:
+        """Which device or library is missing."""
+        if self.kind not in (device, "both"):
+            return "no CUDA device" if self.kind == "cuda" else "runs on the CPU only"
+        if self.backend == "triton" and find_spec("triton") is None:
+            return "triton is not installed"
+        return None
+
+    def start(self, case: str, workload: Workload) -> Round:
+        """Nothing to prepare but the round."""
+        if case == "deform":
+            return deform_round(workload, self.backend, self.precision)
+        if case == "deform_pairs":
+            return pairs_round(workload, self.backend)
+        if self.graph:
+            return graph_round(workload)
+        return render_round(workload, self.backend, PICTURES[case])
+
+    def close(self) -> None:
+        """Nothing was taken."""
+
+
+ALL = ("deform", "deform_pairs", *PICTURES)
+WITHOUT_HEAT = tuple(case for case in ALL if case != "heatmaps")  # half a minute of the reference for nothing to learn
+BACKENDS: tuple[Contender, ...] = (
+    Backend("reference", "reference", WITHOUT_HEAT, "both", "plain torch: the definition", slow=True),
+    Backend("cpu", "cpu", ALL, "cpu", "numba, a picture per thread"),
+    Backend("triton", "triton", ALL, "cuda", "Triton kernels"),
+    Backend("triton-tf32", "triton", ("deform",), "cuda", "Triton kernels, shapes summed in TF32", precision="tf32"),
+    Backend("triton-graph", "triton", ("latency",), "cuda", "Triton kernels, replayed from a CUDA graph", graph=True),
+)

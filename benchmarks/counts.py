@@ -1,0 +1,89 @@
+"""Knows how many bytes and operations a round can't do without: what the limit of a device is held against.
+
+Bytes are those of the inputs, each read once, and of the outputs, each written once; what an implementation writes for
+itself in between (a visibility buffer, normals) is its own cost. Of textures one texel per covered pixel is counted,
+and no texel twice. An operation is one addition or one multiplication, of float32; a square root, a division, an
+exponential count as one. So both are lower bounds, and a percentage of the limit is never flattering, as long as the
+bytes don't fit in a cache.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from benchmarks.workload import MeshSet, PictureSet, ViewSet, Workload
+
+FLOAT = 4  # bytes
+OUTPUT_BYTES = {"image": 3, "face_ids": 4, "depth": 4}  # per pixel; attributes: 4 per channel
+TEXEL_BYTES = 5 * FLOAT
+MATRIX_OPERATIONS = 18  # a point through a 3 x 4 transform: 9 multiplications, 9 additions
+BLEND_OPERATIONS = 24  # one more joint of a vertex: 12 weights times entries, added
+PROJECT_OPERATIONS = 25  # a point through the three rows of a clip transform that matter (18), division, viewport
+FACE_NORMAL_OPERATIONS = 23  # two edges (6), a cross product (9), added (8: three corners of three, less one)
+# One covered pixel: barycentrics 20, nine attributes by three corners 45, two unit vectors 20, nine harmonics 20 and
+# their sum for three colours 54, diffuse and GGX key light 60, eight texels of five channels 80, tone and sRGB 20.
+SHADE_OPERATIONS = 319
+CHANNEL_OPERATIONS = 5  # one more attribute by three corners
+
+
+class Work(NamedTuple):
+    """What a round needs at least."""
+
+    bytes: int
+    operations: int
+
+
+def count_work(workload: Workload, coverage: float) -> Work:
+    """Bytes and operations of a round.
+
+    Args:
+        workload: The case and its sizes.
+        coverage: Share of the pixels that heads cover (0 where there are no pictures).
+    """
+    each = workload.ring[0]
+    if isinstance(each, MeshSet):
+        return _meshes(workload, each)
+    if isinstance(each, PictureSet):
+        return Work(each.image.numel(), 0)
+    if isinstance(each, ViewSet):
+        return _pictures(workload, each, coverage)
+    return Work(0, 0)  # synth: the command line has no one limit
+
+
+def _meshes(workload: Workload, each: MeshSet) -> Work:
+    """Deformation: shapes, then skinning with W joints a vertex.
+
+    deform: 2 · K · 3V per mesh. deform_pairs: that per person (identity shapes) and per expression (theirs), then three
+    additions per vertex of a pair. Skinning per vertex: a blend of W transforms, one of them less an addition, and a
+    point through it.
+    """
+    shared, batch = workload.shared, workload.size.batch
+    people, shapes = each.identity.shape
+    faces, units = each.expression.shape
+    vertices, joints = shared.skin_joints.shape
+    skinning = batch * vertices * (joints * BLEND_OPERATIONS - 12 + MATRIX_OPERATIONS)
+    if workload.case == "deform_pairs":
+        shaping = 2 * 3 * vertices * (people * shapes + faces * units) + 3 * vertices * batch
+        coefficients = people * shapes + faces * units
+    else:
+        shaping = 2 * 3 * vertices * batch * (shapes + units)
+        coefficients = batch * (shapes + units)
+    read = 3 * vertices * (1 + shapes + units) + coefficients + each.joint_transforms.numel() + 2 * vertices * joints
+    return Work(FLOAT * (read + batch * vertices * 3), shaping + skinning)
+
+
+def _pictures(workload: Workload, each: ViewSet, coverage: float) -> Work:
+    """Pictures: project every vertex once per picture; shade every covered pixel once."""
+    shared = workload.shared
+    pixels = workload.size.batch * workload.size.side**2
+    covered = round(pixels * coverage)
+    channels = each.heat.shape[2]
+    project = workload.size.batch * each.vertices.shape[1] * PROJECT_OPERATIONS
+    inputs = FLOAT * (each.vertices.numel() + each.heat.numel() + 3 * len(shared.faces))
+    if workload.case == "visibility":
+        return Work(inputs + pixels * (OUTPUT_BYTES["face_ids"] + OUTPUT_BYTES["depth"]), project)
+    normals = len(each.vertices) * len(shared.faces) * FACE_NORMAL_OPERATIONS
+    texels = min(covered, shared.textures.shape[:3].numel())
+    written = pixels * (OUTPUT_BYTES["image"] + FLOAT * channels)
+    shading = covered * (SHADE_OPERATIONS + CHANNEL_OPERATIONS * channels)
+    return Work(inputs + texels * TEXEL_BYTES + written, project + normals + shading)

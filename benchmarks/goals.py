@@ -1,0 +1,173 @@
+"""Knows the goals: what is compared with what, in one run, and from which ratio on a goal is met.
+
+The numbers are those of the project's design; 5 and 10 to 12 are not the harness's to measure. A goal whose contenders
+did not run is not measured, and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+
+W = "512 x 512, 64 people x 8 views"
+F = "512x512"
+FLAT = 1.25  # memory beside the outputs may grow by a quarter from 64 to 512 pictures: allocators round up
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One line of the table of goals.
+
+    Attributes:
+        number: As in the design, with a letter where a goal has several parts.
+        kind: Of the device that it is about.
+        what: What is wanted, in words.
+        wanted: The threshold.
+        measured: The figure, or None.
+        least: Whether the figure must be at least, rather than at most, the threshold.
+        percent_of_limit: Of our row, where there is one.
+        reason: Why it was not measured.
+        unit: Behind the figures: ``×``, ``images/s``.
+    """
+
+    number: str
+    kind: str
+    what: str
+    wanted: float
+    measured: float | None
+    least: bool
+    percent_of_limit: float | None
+    reason: str
+    unit: str
+
+    @property
+    def met(self) -> str:
+        """``yes``, ``no`` or ``not measured: …``."""
+        if self.measured is None:
+            return f"not measured: {self.reason}"
+        return "yes" if (self.measured >= self.wanted) == self.least or self.measured == self.wanted else "no"
+
+
+class Rows:
+    """The rows of one run, to be asked for contenders."""
+
+    def __init__(self, rows: Sequence[Row], kind: str) -> None:
+        self.kind = kind
+        self.rows = [row for row in rows if row["kind"] == kind]
+
+    def find(self, case: str, contender: str, size: str = "", channels: int = 0) -> Row | None:
+        """The row of the largest batch, or None."""
+        found = [
+            row
+            for row in self.rows
+            if "skipped" not in row
+            and (row["case"], row["contender"], row["channels"]) == (case, contender, channels)
+            and size in ("", row["size"])
+        ]
+        return max(found, key=lambda row: row["batch"], default=None)
+
+    def reason(self, case: str, *names: str) -> str:
+        """Why one of these has no row."""
+        if not self.rows:
+            return "no run on a CUDA device" if self.kind == "cuda" else "no run on a CPU"
+        for name in names:
+            skipped = [r for r in self.rows if "skipped" in r and (r["case"], r["contender"]) == (case, name)]
+            if skipped:
+                return f"{name}: {skipped[0]['skipped']}"
+            if not any((r["case"], r["contender"]) == (case, name) for r in self.rows):
+                return f"no run of {name}"
+        return "no run at this size"
+
+    def ratio(self, number: str, what: str, wanted: float, case: str, ours: str, peer: str, size: str = "") -> Goal:
+        """Our rate over a peer's, in the same case at the same size of pictures."""
+        mine, theirs = self.find(case, ours, size), self.find(case, peer, size)
+        measured = None if mine is None or theirs is None else mine["per_second"] / theirs["per_second"]
+        return self._goal(number, what, wanted, measured, mine, self.reason(case, ours, peer), "×")
+
+    def rate(self, number: str, what: str, wanted: float, case: str, ours: str, size: str = "") -> Goal:
+        """Our rate itself."""
+        mine = self.find(case, ours, size)
+        measured = None if mine is None else mine["per_second"]
+        return self._goal(number, what, wanted, measured, mine, self.reason(case, ours), f"{_unit(case)}/s")
+
+    def _goal(
+        self, number: str, what: str, wanted: float, measured: float | None, mine: Row | None, reason: str, unit: str,
+        least: bool = True,
+    ) -> Goal:  # fmt: skip
+        percent = None if mine is None or measured is None else mine["percent_of_limit"]
+        return Goal(number, self.kind, what, wanted, measured, least, percent, reason, unit)
+
+    def memory(self, number: str, what: str, wanted: float, peer: str) -> Goal:
+        """A peer's peak memory over ours, W."""
+        mine, theirs = self.find("render", "triton", "512x512"), self.find("render", peer, "512x512")
+        known = mine is not None and theirs is not None and mine["batch"] == theirs["batch"]
+        measured = theirs["peak_bytes"] / mine["peak_bytes"] if known and mine and theirs else None
+        return self._goal(number, what, wanted, measured, mine, self.reason("render", "triton", peer), "×")
+
+    def flatness(self, number: str, what: str) -> Goal:
+        """Memory beside the pictures themselves at the largest batch over that at the smallest."""
+        found = [r for r in self.rows if "skipped" not in r and (r["case"], r["contender"]) == ("render", "triton")]
+        found = sorted((r for r in found if r["size"] == "512x512"), key=lambda row: row["batch"])
+        beside = [row["peak_bytes"] - 3 * 512 * 512 * row["batch"] for row in found]
+        measured = beside[-1] / max(1, beside[0]) if len(beside) > 1 else None
+        mine = found[-1] if found else None
+        return self._goal(number, what, FLAT, measured, mine, self.reason("render", "triton"), "×", least=False)
+
+    def pairs(self, number: str, what: str, wanted: float) -> Goal:
+        """Rate of the factored form over that of the full one."""
+        mine, full = self.find("deform_pairs", "triton"), self.find("deform", "triton")
+        measured = None if mine is None or full is None else mine["per_second"] / full["per_second"]
+        return self._goal(number, what, wanted, measured, mine, self.reason("deform_pairs", "triton"), "×")
+
+    def heat(self, number: str, what: str, wanted: float, channels: int) -> Goal:
+        """What heatmaps cost on top of the picture, percent."""
+        mine = self.find("heatmaps", "triton", "512x512", channels)
+        picture = self.find("render", "triton", "512x512")
+        known = mine is not None and picture is not None and mine["batch"] == picture["batch"]
+        measured = 100 * (mine["median_s"] / picture["median_s"] - 1) if known and mine and picture else None
+        return self._goal(number, what, wanted, measured, mine, self.reason("heatmaps", "triton"), "%", least=False)
+
+
+def _unit(case: str) -> str:
+    return "meshes" if case.startswith("deform") else "images"
+
+
+def goals(rows: Sequence[Row]) -> list[Goal]:
+    """All goals, from the rows of one version's files; within a kind of device only those of its latest run count."""
+    cpu, gpu = (Rows(latest(rows, kind), kind) for kind in ("cpu", "cuda"))
+    return [
+        cpu.ratio("CPU 1", "render, 512 x 512: numba against the torch reference", 10, "render", "cpu", "reference", F),
+        cpu.ratio("CPU 2", "against moderngl on llvmpipe, no MSAA", 1.5, "render", "cpu", "moderngl", F),
+        cpu.ratio("CPU 3", "against moderngl on llvmpipe, MSAA 4", 2.5, "render", "cpu", "moderngl-msaa4", F),
+        cpu.rate("CPU 4", "pain3d synth, 512 x 512, on disk", 80, "synth", "pain3d synth"),
+        cpu.rate("13a", "the same, later", 100, "synth", "pain3d synth"),
+        cpu.ratio("13b", "render against pyrender", 10, "render", "cpu", "pyrender", F),
+        cpu.ratio("13c", "render against llvmpipe with MSAA", 3, "render", "cpu", "moderngl-msaa4", F),
+        gpu.ratio("1a", f"visibility, {W}: against nvdiffrast", 3, "visibility", "triton", "nvdiffrast", F),
+        gpu.ratio("1b", "the same against DRTK", 2, "visibility", "triton", "drtk", F),
+        gpu.ratio("2", f"antialiased bytes, {W}: against nvdiffrast", 4, "render", "triton", "nvdiffrast", F),
+        gpu.memory("3a", "peak memory: nvdiffrast's over ours", 5, "nvdiffrast"),
+        gpu.flatness("3b", "memory beside the pictures, 512 pictures over 64"),
+        gpu.ratio("4a", "224 x 224, 4,096 views: against nvdiffrast", 6, "small_views", "triton", "nvdiffrast"),
+        gpu.rate("4b", "the same, on an H100", 100_000, "small_views", "triton"),
+        gpu.ratio("6", "one picture by CUDA graph: against nvdiffrast", 2.5, "latency", "triton-graph", "nvdiffrast"),
+        gpu.ratio("7a", "deformation, 4,096 meshes: against smplx-style", 10, "deform", "triton", "smplx-style"),
+        gpu.rate("7b", "the same, within 1e-5 m", 7.5e6, "deform", "triton"),
+        gpu.rate("7c", "the same in TF32", 20e6, "deform", "triton-tf32"),
+        gpu.pairs("8", "identities x expressions against goal 7", 2),
+        gpu.heat("9a", "a heatmap on top of the picture costs", 10, 1),
+        gpu.heat("9b", "twelve heatmaps, float32, cost", 10, 12),
+    ]  # fmt: skip
+
+
+def latest(rows: Sequence[Row], kind: str) -> list[Row]:
+    """The rows of a kind of device from its latest run that made pictures: ratios are taken within one run.
+
+    A run on a GPU machine brings rows of its CPU too (encode, synth); they don't stand for the CPU.
+    """
+    of_kind = [row for row in rows if row["kind"] == kind]
+    runs = [row["run"] for row in of_kind if row["case"] == "render"] or [row["run"] for row in of_kind]
+    return [row for row in of_kind if row["run"] == max(runs)]

@@ -1,0 +1,303 @@
+"""Knows how results are shown: a table and a chart per version, and the speed table of the README. Nothing is typed.
+
+python benchmarks/report.py                            tables and charts beside the results of the newest version
+python benchmarks/report.py --readme README.md         and what stands between the README's markers
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":  # of a script only its own folder is on the path, not the one above it
+    sys.path.append(str(ROOT))
+
+from benchmarks.contender import CASES  # noqa: E402
+from benchmarks.goals import Goal, goals, latest  # noqa: E402
+from benchmarks.limits import device_slug  # noqa: E402
+from benchmarks.schema import read_results  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
+TITLES = {
+    "deform": "Vertices: shapes and skinning",
+    "deform_pairs": "Vertices: identities × expressions",
+    "visibility": "Visibility: face ids and depth",
+    "render": "Pictures: textured, shaded, to bytes",
+    "small_views": "Small pictures, many",
+    "latency": "One picture alone",
+    "heatmaps": "Pictures with heatmaps",
+    "encode": "JPEG",
+    "synth": "`pain3d synth`, start to report",
+}
+COLUMNS = "| contender | per second | pain3d is | % of the limit | median (min, iqr) ms | rounds | peak MB | check |"
+RULE = "|---|---:|---:|---:|---:|---:|---:|---|"
+BEST, OURS, PEERS = "#0b7a75", "#7fc4bf", "#b8bec6"
+assert TITLES.keys() == CASES.keys()
+
+Row = dict[str, Any]
+
+
+def newest_version(results: Path) -> Path:
+    """The folder of the newest version that has results.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    folders = [folder for folder in results.iterdir() if list(folder.glob("*.json"))] if results.is_dir() else []
+    if not folders:
+        raise FileNotFoundError(f"no results in {results.name}/: make bench makes them")
+    return max(folders, key=lambda folder: [int(part) if part.isdigit() else -1 for part in folder.name.split(".")])
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """All rows of a version's files, in the order of the cases."""
+    rows = [row for path in sorted(folder.glob("*.json")) for row in read_results(path)["rows"]]
+    order = list(CASES)
+    return sorted(rows, key=lambda row: order.index(row["case"]))
+
+
+def runs(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows by machine and run, GPUs first."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["kind"] != "cuda", row["device"], row["threads"], row["run"]), []).append(row)
+    return [groups[key] for key in sorted(groups)]
+
+
+def contests(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows that may be compared: one case, one size of pictures, as many channels, one batch; the fastest first.
+
+    A slow contender that was given few pictures takes part at every batch, with the largest of its own that fits.
+    """
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if "skipped" not in row:
+            groups.setdefault((row["case"], row["size"], row["channels"]), []).append(row)
+    found = []
+    for group in groups.values():
+        few = sorted((row for row in group if row["few"]), key=lambda row: row["batch"])
+        for batch in sorted({row["batch"] for row in group if not row["few"]} or {few[-1]["batch"]}):
+            slow = {row["contender"]: row for row in few if row["batch"] <= batch}
+            same = [row for row in group if not row["few"] and row["batch"] == batch]
+            found.append(sorted([*same, *slow.values()], key=lambda row: -row["per_second"]))
+    return found
+
+
+def headlines(rows: Iterable[Row]) -> list[list[Row]]:
+    """The contest of the largest size of each case, and of each number of channels."""
+    largest: dict[tuple[str, int], list[Row]] = {}
+    for contest in contests(rows):
+        key = (contest[0]["case"], contest[0]["channels"])
+        largest[key] = max(largest.get(key, contest), contest, key=lambda each: _scale(_leader(each)))
+    return list(largest.values())
+
+
+def _scale(row: Row) -> tuple[int, int]:
+    return int((row["size"] or "0").partition("x")[0]), row["batch"]
+
+
+def _leader(contest: Sequence[Row]) -> Row:
+    """A row that has the size of the contest."""
+    return max(contest, key=lambda row: row["batch"])
+
+
+def title(contest: Sequence[Row]) -> str:
+    """Case, size and batch."""
+    row = _leader(contest)
+    return f"{TITLES[row['case']]}; {what(row)}"
+
+
+def heading(rows: Sequence[Row]) -> str:
+    """Device, versions, commit and day of a run."""
+    row = rows[0]
+    versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items() if version)
+    threads = f", {row['threads']} threads" if row["kind"] == "cpu" else ""
+    return f"{row['device']}{threads}; {versions}; commit {row['commit'][:10]}; {row['run'][:10]}"
+
+
+def what(row: Row) -> str:
+    """Size and batch in words."""
+    meshes = f", {row['meshes']:,} heads" if row["size"] and row["meshes"] != row["batch"] else ""
+    people = f" of {row['meshes']:,} people" if row["case"] == "deform_pairs" else ""
+    channels = f", {row['channels']} channel{'s' * (row['channels'] > 1)}" if row["channels"] else ""
+    size = row["size"].replace("x", " × ")
+    unit = row["unit"] if row["batch"] > 1 else {"images": "image", "meshes": "mesh"}[row["unit"]]
+    return f"{size + ', ' if size else ''}{row['batch']:,} {unit} a round{people}{meshes}{channels}"
+
+
+def rate(value: float) -> str:
+    """A rate with three digits that mean something."""
+    if value >= 100:
+        unit = 10 ** (len(str(int(value))) - 3)
+        return f"{round(value / unit) * unit:,}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def digits(value: float) -> str:
+    """Two digits that mean something, or all before the point."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def factor(value: float) -> str:
+    """A ratio: 32×, 2.5×, 0.42×."""
+    return f"{value:,.0f}×" if value >= 20 else f"{value:.1f}×" if value >= 2 else f"{value:.2f}×"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Everything that was measured, and what was not, in Markdown."""
+    parts = []
+    for run in runs(rows):
+        parts += [f"## {heading(run)}", ""]
+        measured = [row for row in run if "skipped" not in row]
+        if measured:
+            copy, matrix = measured[0]["copy_bytes_per_s"], measured[0]["operations_per_s"]
+            parts += [f"Limits measured: copy {copy / 1e9:.1f} GB/s, matrix product {matrix / 1e12:.3g} TFLOP/s.", ""]
+        for contest in contests(run):
+            best = _best_of_ours(contest)
+            parts += [f"### {title(contest)}", ""]
+            parts += [COLUMNS, RULE]
+            parts += [_line(row, best) for row in contest] + [""]
+        skipped = [row for row in run if "skipped" in row]
+        if skipped:
+            reasons: dict[tuple[str, str], list[str]] = {}
+            for row in skipped:
+                reasons.setdefault((row["contender"], row["skipped"]), []).append(row["case"])
+            parts += ["Not run here:", ""]
+            parts += [f"- {name} ({', '.join(cases)}): {why}" for (name, why), cases in reasons.items()] + [""]
+    return "\n".join(parts)
+
+
+def _line(row: Row, best: Row | None) -> str:
+    name = f"**{row['contender']}**" if row["ours"] else row["contender"]
+    if row["antialiased"] is False:
+        name += " (not antialiased)"
+    against = "" if best is None or row is best else factor(best["per_second"] / row["per_second"])
+    percent = "" if row["percent_of_limit"] is None else f"{digits(row['percent_of_limit'])} ({row['bound']})"
+    median, least, spread = (digits(1000 * row[name]) for name in ("median_s", "min_s", "iqr_s"))
+    peak = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:,.0f}"
+    cells = (name, rate(row["per_second"]), against, percent, f"{median} ({least}, {spread})", row["rounds"],
+             peak, row["check"])  # fmt: skip
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def _best_of_ours(contest: Sequence[Row]) -> Row | None:
+    return next((row for row in contest if row["ours"]), None)  # the fastest first
+
+
+def goals_table(found: Sequence[Goal]) -> str:
+    """The goals in Markdown, those of the GPU last."""
+    lines = ["| goal | on | what | wanted | measured | % of the limit | met |", "|---|---|---|---:|---:|---:|---|"]
+    for goal in found:
+        sign = "≥" if goal.least else "≤"
+        measured = "" if goal.measured is None else _figure(goal.measured, goal.unit)
+        percent = "" if goal.percent_of_limit is None else digits(goal.percent_of_limit)
+        wanted = f"{sign} {_figure(goal.wanted, goal.unit)}"
+        lines.append(f"| {goal.number} | {goal.kind} | {goal.what} | {wanted} | {measured} | {percent} | {goal.met} |")
+    return "\n".join(lines)
+
+
+def _figure(value: float, unit: str) -> str:
+    if unit == "×":
+        return factor(value)
+    return f"{value:.1f} %" if unit == "%" else f"{rate(value)} {unit}"
+
+
+def speed_table(rows: Sequence[Row]) -> str:
+    """The README's block: of the latest run on each kind of device, the largest size of each case."""
+    parts = []
+    for kind in ("cuda", "cpu"):
+        run = latest(rows, kind)
+        lines = []
+        for contest in headlines(run):
+            best = _best_of_ours(contest)
+            if best is not None:
+                others = [
+                    f"{_short(row)} {rate(row['per_second'])} ({factor(best['per_second'] / row['per_second'])})"
+                    for row in contest
+                    if row is not best
+                ]
+                lines.append(f"| {title(contest)} | {rate(best['per_second'])} | {', '.join(others)} |")
+        if lines:
+            parts += [f"*{heading(run)}.*", "", "| what | pain3d, per second | others, per second (pain3d is) |"]
+            parts += ["|---|---:|---|", *lines, ""]
+    return "\n".join(parts).strip()
+
+
+def _short(row: Row) -> str:
+    name = f"pain3d {row['contender'].removeprefix('pain3d ')}" if row["ours"] else str(row["contender"])
+    return f"{name}, not antialiased," if row["antialiased"] is False else name
+
+
+def with_block(page: str, block: str) -> str:
+    """The page with another block between its markers.
+
+    Raises:
+        ValueError: The markers are not there once each, in order.
+    """
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
+        raise ValueError(f"the page must have {BEGIN} and, after it, {END}, once each")
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{block}\n\n{END}{rest.split(END)[1]}"
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Bars of one run: a panel per case, logarithmic; ours in colour, beside a bar how much faster we are."""
+    from matplotlib.figure import Figure
+
+    found = headlines(rows)
+    heights = [len(contest) for contest in found]
+    figure = Figure(figsize=(9, 0.9 + sum(0.26 * height + 0.5 for height in heights)), layout="constrained")
+    panels = figure.subplots(len(found), 1, squeeze=False, height_ratios=[height + 0.6 for height in heights])
+    for axes, contest in zip(panels[:, 0], found, strict=True):
+        best = _best_of_ours(contest)
+        values = [row["per_second"] for row in contest]
+        colours = [BEST if row is best else OURS if row["ours"] else PEERS for row in contest]
+        axes.barh(range(len(contest)), values, color=colours, height=0.72)
+        axes.set_yticks(range(len(contest)), [_short(row).rstrip(",") for row in contest])
+        axes.invert_yaxis()
+        axes.set_xscale("log")
+        axes.set_xlim(min(values) / 4, max(values) * 8)
+        for place, row in enumerate(contest):
+            against = "" if best is None or row is best else factor(best["per_second"] / row["per_second"])
+            label = f" {rate(row['per_second'])}/s   {against and f'pain3d: {against}'}"
+            axes.text(row["per_second"], place, label, va="center", fontsize=9)
+        axes.set_title(title(contest).replace("`", ""), loc="left", fontsize=10, fontweight="bold")
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+        axes.xaxis.set_visible(False)
+        axes.tick_params(labelsize=9, left=False)
+    above = "Per second, on a logarithmic scale; more is better."
+    figure.suptitle(f"{above}\n{heading(rows)}", fontsize=8, x=0.01, ha="left")
+    figure.savefig(path, dpi=110)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write table.md and a chart per run beside the results; print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder that has a folder per version")
+    parser.add_argument("--readme", type=Path, help="page whose speed table is to be renewed")
+    given = parser.parse_args(arguments)
+    folder = newest_version(given.results)
+    rows = read_rows(folder)
+    pages = [f"# Speed of pain3d {folder.name}", "Made by `benchmarks/report.py` from the JSON files beside it."]
+    for run in runs(rows):
+        if contests(run):
+            row = run[0]
+            chart = folder / f"chart--{device_slug(row['kind'], row['device'], row['threads'])}.png"
+            draw(run, chart)
+            pages.append(f"![{row['device']}: bars of what is below]({chart.name})")
+    pages += ["## Goals", goals_table(goals(rows)), table(rows)]
+    page = "\n\n".join(pages)
+    (folder / "table.md").write_text(page + "\n", encoding="utf-8")
+    print(page)
+    if given.readme is not None:
+        text = given.readme.read_text(encoding="utf-8")
+        given.readme.write_text(with_block(text, speed_table(rows)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

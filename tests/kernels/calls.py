@@ -1,0 +1,58 @@
+"""Knows the calls of the public ops that between them make every launch of every Triton kernel.
+
+For `compile_offline.py` and `fake_device.py`, which run as scripts: their folder is on the path, not the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from rooms import ROOMS, Room
+
+
+def changed_inputs(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the example of a room leaves out: one item, 64-bit indices, arguments that may be absent, other outputs."""
+
+    def wide(value: Any) -> Any:
+        return value.long() if isinstance(value, torch.Tensor) and value.dtype == torch.int32 else value
+
+    without_skin = {"skin_joints": None, "skin_weights": None, "joint_transforms": None}
+    if room.batched and room.name != "render":  # below: its kernels take seconds to compile
+        yield "one item", inputs | {name: inputs[name][:1] for name in room.batched}
+    if room.name != "deform_to_clip":  # the kernel of deform with another epilogue: its loads are compiled there
+        yield "64-bit indices", {name: wide(value) for name, value in inputs.items()}
+    if room.name in ("deform", "deform_pairs"):
+        yield "no skin", inputs | without_skin
+    if room.name in ("deform", "deform_to_clip"):
+        many = {name: inputs[name].repeat_interleave(64, 0) for name in room.batched}
+        yield "many", inputs | many
+        yield "tf32", inputs | {"precision": "tf32"}
+    if room.name == "deform":
+        yield "many, tf32", inputs | many | {"precision": "tf32"}
+    if room.name == "interpolate":
+        yield "40 channels", inputs | {"attributes": inputs["attributes"].repeat(1, 1, 10)}
+    if room.name == "sample_texture":
+        yield "no level", inputs | {"level": None}
+        yield "5 channels", inputs | {"texture": inputs["texture"].repeat(1, 1, 1, 2)[..., :5]}
+    if room.name == "render":
+        alone = {name: inputs[name][:1] for name in room.batched} | {"background": inputs["background"][:1, :1, :1]}
+        yield "image", inputs | {"outputs": ("image",)}
+        yield (
+            "one bfloat16 NCHW, flat background",
+            inputs | alone | {"outputs": ("image",), "image_dtype": "bfloat16", "layout": "NCHW"},
+        )
+        yield "visibility", inputs | {"outputs": ("face_ids", "depth")}
+        yield "attributes", inputs | {"outputs": ("attributes",)}
+
+
+def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+    """Calls of the public ops that between them make every launch: each room's example, and what it leaves out."""
+    for room in ROOMS:
+        if "triton" in room.backends:
+            inputs = room.inputs(room.sizes[0])
+            yield room.name, partial(room.op, backend="triton"), inputs
+            for what, changed in changed_inputs(room, inputs):
+                yield f"{room.name}: {what}", partial(room.op, backend="triton"), changed
