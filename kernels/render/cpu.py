@@ -167,15 +167,20 @@ def _fill_background(i, ids, background, vertical, horizontal, tall, row):  # ty
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _byte_of(light):  # type: ignore[no-untyped-def]
+    """Return the sRGB byte of light, that of `encode_srgb`, by one look-up and no branch."""
+    value = light if light > ZERO else ZERO
+    value = (value if value < ONE else ONE) * F(STEPS)
+    step = np.int32(value)
+    within = np.uint32((value - F(step)) * F(FINE))
+    return np.uint8(np.uint32(CODES[np.uint32(step)] + within) >> np.uint32(FINE_BITS))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def encode_light(light, out):  # type: ignore[no-untyped-def]
-    """Write the sRGB bytes of light [N] to out [N]: those of `encode_srgb`, by one look-up each and no branch."""
+    """Write the sRGB bytes of light [N] to out [N]."""
     for k in range(light.shape[0]):
-        value = light[k]
-        value = value if value > ZERO else ZERO
-        value = (value if value < ONE else ONE) * F(STEPS)
-        step = np.int32(value)
-        within = np.uint32((value - F(step)) * F(FINE))
-        out[k] = np.uint32(CODES[step] + within) >> np.uint32(FINE_BITS)
+        out[k] = _byte_of(light[k])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -186,7 +191,7 @@ def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no
     marked pair is walked once.
     """
     marks, nearest, snapped, areas, faces, adjacent = surface
-    rows, hanging, mixed = light
+    rows, hanging = light
     width, last = ids.shape[1], ids.shape[0] - 1
     here, above, under = rows[i % 3], rows[(i + 2) % 3], rows[(i + 1) % 3]
     if wants[0]:
@@ -217,14 +222,13 @@ def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no
             left, right, up, below, keep = left * share, right * share, up * share, below * share, ONE - total * share
             if wants[0]:
                 for c in range(3):
-                    mixed[c] = (
+                    image[i, j, c] = _byte_of(
                         keep * here[j, c]
                         + left * here[j0, c]
                         + right * here[j1, c]
                         + up * above[j, c]
                         + below * under[j, c]
                     )
-                encode_light(mixed, image[i, j])
             if wants[1]:
                 cover = keep if ids[i, j] >= 0 else ZERO
                 cover += left if ids[i, j0] >= 0 else ZERO
@@ -250,7 +254,7 @@ def _render_images(first, last, size, mesh, skin, view, light, wants, outputs): 
     nearest, ids = np.empty((height, width), np.float64), np.empty((height, width), np.int32)
     block = (np.zeros(LANES * BLOCK, np.float32), np.empty(BLOCK, np.uint64))
     rows = np.zeros((3, width, 3), np.float32)
-    traces = (rows, np.empty(width, np.float32), np.empty(3, np.float32))
+    traces = (rows, np.empty(width, np.float32))
     marks = np.empty((height, width), np.uint8)
     tall = np.empty((background.shape[2], 3), np.float32)
     vertical, horizontal = _resample(height, background.shape[1]), _resample(width, background.shape[2])

@@ -140,7 +140,7 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None) -> Frames:
         landmarks_2d=pixels.numpy(),
         landmarks_3d=landmarks.numpy(),
         bbox=torch.cat([face.amin(1), face.amax(1)], 1).numpy(),
-        coverage=(alpha >= 128).mean((1, 2), dtype=np.float64).astype(np.float32),
+        coverage=np.array([np.count_nonzero(picture >= 128) / picture.size for picture in alpha], np.float32),
         skin_ita=_skin_tone(head, texture),
         neutral_vertices=still.vertices[0].numpy(),
         camera=camera,
@@ -191,17 +191,19 @@ def cameras(scenes: Sequence[Scene]) -> Camera:
 
 
 def lights(scenes: Sequence[Scene]) -> Light:
-    """The light of each scene."""
-    made = [
-        Light.preset(
-            scene.light.name,
-            azimuth_degrees=scene.light.azimuth,
-            elevation_degrees=scene.light.elevation,
-            intensity=scene.light.intensity,
-            key_share=scene.light.key_share,
+    """The light of each scene; many scenes share one."""
+    settings = [scene.light for scene in scenes]
+    presets = {
+        setting: Light.preset(
+            setting.name,
+            azimuth_degrees=setting.azimuth,
+            elevation_degrees=setting.elevation,
+            intensity=setting.intensity,
+            key_share=setting.key_share,
         )
-        for scene in scenes
-    ]
+        for setting in set(settings)
+    }
+    made = [presets[setting] for setting in settings]
     return Light(*(torch.cat([getattr(light, name) for light in made]) for name in Light.__dataclass_fields__))
 
 
