@@ -7,7 +7,7 @@ import pytest
 from benchmarks.makers import PICTURES_PER_PERSON
 from benchmarks.workload import Size
 
-SYNTH = (Size(8 * PICTURES_PER_PERSON, 512), Size(30 * PICTURES_PER_PERSON, 512))  # start-up weighs on the small one
+SYNTH = (Size(8 * PICTURES_PER_PERSON, 512), Size(100 * PICTURES_PER_PERSON, 512))  # start-up weighs on the small one
 ENCODE = (Size(16, 512),)
 
 
