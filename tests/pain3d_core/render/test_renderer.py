@@ -43,7 +43,7 @@ def test_heatmap_is_the_joint_heatmap() -> None:
     view = Renderer(size=40, outputs=("heatmap",))(CAMERAS, identity=person, au=PAIN, mesh_index=torch.zeros(3).long())
     expected = pain3d.joint_heatmap(HEAD, PAIN, CAMERAS, identity=person)
     assert view.heatmap is not None and float(view.heatmap.max()) > 1
-    torch.testing.assert_close(view.heatmap, expected, rtol=0, atol=1e-4)  # mm; worst seen 0
+    torch.testing.assert_close(view.heatmap, expected, rtol=0, atol=1e-4)  # mm; the same bits here
 
 
 def test_heatmap_of_a_neutral_face_is_exactly_zero_whatever_its_pose() -> None:
@@ -60,10 +60,11 @@ def test_triton_draws_what_the_cpu_draws() -> None:
     view, expected = there(cameras, **given), Renderer(size=32, outputs=RENDERER_OUTPUTS)(cameras, **given)
     assert view.part_ids is not None and view.heatmap is not None and view.image is not None
     assert expected.part_ids is not None and expected.heatmap is not None and expected.image is not None
-    # Vertices differ by up to 1e-6 m (sums in another order): at 8 mm a pixel a thousandth of a pixel. Worst seen 0.
+    # Vertices differ by 1e-7 m (sums in another order), far less than a pixel. Worst seen, interpreter, 320 pixels a side:
+    # no part, no byte by more than one level, heat by 1.4e-6 mm; on a GPU vertices are within 1.4e-7 m, 1.4e-4 mm.
     assert (view.part_ids.cpu() != expected.part_ids).sum() <= 2
     assert ((view.image.cpu().int() - expected.image.int()).abs() > 1).sum() <= 6
-    torch.testing.assert_close(view.heatmap.cpu(), expected.heatmap, rtol=0, atol=0.01)  # mm; worst seen 2e-4
+    torch.testing.assert_close(view.heatmap.cpu(), expected.heatmap, rtol=0, atol=1e-3)  # mm
 
 
 def test_layout_and_dtype() -> None:
@@ -149,5 +150,5 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
     there = Renderer(size=96, device="cuda")(CAMERAS, **given).image
     assert here is not None and there is not None
     apart = (here.int() - there.cpu().int()).abs()
-    # Vertices differ by up to 1e-6 m (another order of sums), which moves an outline by a thousandth of a pixel.
+    # Vertices differ by some 1e-7 m (another order of sums): a pixel centre now and then lies on another face.
     assert float((apart > 2).float().mean()) < 2e-3
