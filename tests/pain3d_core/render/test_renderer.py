@@ -60,8 +60,8 @@ def test_triton_draws_what_the_cpu_draws() -> None:
     view, expected = there(cameras, **given), Renderer(size=32, outputs=RENDERER_OUTPUTS)(cameras, **given)
     assert view.part_ids is not None and view.heatmap is not None and view.image is not None
     assert expected.part_ids is not None and expected.heatmap is not None and expected.image is not None
-    # Vertices differ by 1e-7 m (sums in another order), far less than a pixel. Worst seen, interpreter, 320 pixels a side:
-    # no part, no byte by more than one level, heat by 1.4e-6 mm; on a GPU vertices are within 1.4e-7 m, 1.4e-4 mm.
+    # Vertices differ by 1e-7 m (sums in another order), far less than a pixel. Worst seen, interpreter, 320 pixels a
+    # side: no part, no byte by more than one level, heat by 1.4e-6 mm; on a GPU vertices are within 1.4e-4 mm.
     assert (view.part_ids.cpu() != expected.part_ids).sum() <= 2
     assert ((view.image.cpu().int() - expected.image.int()).abs() > 1).sum() <= 6
     torch.testing.assert_close(view.heatmap.cpu(), expected.heatmap, rtol=0, atol=1e-3)  # mm
