@@ -32,6 +32,9 @@ def changed_inputs(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, di
         yield "tf32", inputs | {"precision": "tf32"}
     if room.name == "deform":
         yield "many, tf32", inputs | many | {"precision": "tf32"}
+        yield "shared template", inputs | {"template": inputs["template"][:1], "template_index": None}
+        own = inputs["template"][inputs["template_index"]]
+        yield "own templates, no shapes", inputs | {"template": own, "template_index": None} | without_shapes(inputs)
     if room.name == "interpolate":
         yield "40 channels", inputs | {"attributes": inputs["attributes"].repeat(1, 1, 10)}
     if room.name == "sample_texture":
@@ -48,6 +51,33 @@ def changed_inputs(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, di
         yield "attributes", inputs | {"outputs": ("attributes",)}
 
 
+def without_shapes(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Basis and coefficients of no shape at all: skinning alone."""
+    return {"basis": inputs["basis"][:0], "coefficients": inputs["coefficients"][:, :0]}
+
+
+def screen_records(**inputs: Any) -> torch.Tensor:
+    """The launch that no public op makes: deform, project and snap, without a vertex of the world in memory."""
+    from pain3d.kernels._triton import on_device
+    from pain3d.kernels.deform.kernel import launch_deform
+
+    skinning = (inputs["skin_joints"], inputs["skin_weights"], inputs["joint_transforms"])
+    shape = (len(inputs["coefficients"]), inputs["basis"].shape[1], 4)
+    screen = torch.empty(shape, dtype=torch.int32, device=inputs["basis"].device)
+    with on_device(screen):
+        launch_deform(
+            screen,
+            inputs["template"],
+            inputs["template_index"],
+            basis=inputs["basis"],
+            coefficients=inputs["coefficients"],
+            skinning=skinning,
+            world_to_clip=inputs["world_to_clip"],
+            size=(48, 64),
+        )
+    return screen
+
+
 def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     """Calls of the public ops that between them make every launch: each room's example, and what it leaves out."""
     for room in ROOMS:
@@ -56,3 +86,5 @@ def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
             yield room.name, partial(room.op, backend="triton"), inputs
             for what, changed in changed_inputs(room, inputs):
                 yield f"{room.name}: {what}", partial(room.op, backend="triton"), changed
+            if room.name == "deform_to_clip":
+                yield f"{room.name}: screen records", screen_records, inputs
