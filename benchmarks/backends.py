@@ -15,6 +15,7 @@ from benchmarks.workload import MeshSet, ViewSet, Workload
 from pain3d.device import map_tensors
 from pain3d.kernels import render
 from pain3d.kernels.deform import deform, deform_pairs, planar_basis
+from pain3d.kernels.render import CHANNELS
 
 PICTURES = {  # case: outputs asked of `kernels.render`
     "visibility": ("face_ids", "depth"),
@@ -28,7 +29,7 @@ PICTURES = {  # case: outputs asked of `kernels.render`
 def render_call(workload: Workload, each: ViewSet, backend: str | None, outputs: Sequence[str]) -> Any:
     """One call of the fused op on one input set."""
     shared, count = workload.shared, len(each.mesh_index)
-    texture = shared.mipmaps if shared.mipmaps is not None else shared.template.new_ones(1, 1, 1, 5)
+    texture = shared.mipmaps if shared.mipmaps is not None else shared.template.new_ones(1, 1, 1, CHANNELS)
     return render(
         each.vertices,
         shared.faces,

@@ -15,14 +15,15 @@ from benchmarks.workload import MeshSet, PictureSet, ViewSet, Workload
 
 FLOAT = 4  # bytes
 OUTPUT_BYTES = {"image": 3, "face_ids": 4, "depth": 4}  # per pixel; attributes: 4 per channel
-TEXEL_BYTES = 5 * FLOAT
+TEXEL_BYTES = 8 * FLOAT  # the first half of a texel: the other one is read where there are wrinkles
 MATRIX_OPERATIONS = 18  # a point through a 3 x 4 transform: 9 multiplications, 9 additions
 BLEND_OPERATIONS = 24  # one more joint of a vertex: 12 weights times entries, added
 PROJECT_OPERATIONS = 25  # a point through the three rows of a clip transform that matter (18), division, viewport
 FACE_NORMAL_OPERATIONS = 23  # two edges (6), a cross product (9), added (8: three corners of three, less one)
 # One covered pixel: barycentrics 20, nine attributes by three corners 45, two unit vectors 20, nine harmonics 20 and
-# their sum for three colours 54, diffuse and GGX key light 60, eight texels of five channels 80, tone and sRGB 20.
-SHADE_OPERATIONS = 319
+# their sum for three colours 54, diffuse and GGX key light 60, its wrap per colour 13, eight texels of eight channels
+# 128, the tilt of the normal 31, tone and sRGB 20.
+SHADE_OPERATIONS = 411
 CHANNEL_OPERATIONS = 5  # one more attribute by three corners
 
 

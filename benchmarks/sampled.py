@@ -17,20 +17,23 @@ from pain3d import ActionUnits, Camera, Head, Light, paint, sample_skin, surface
 from pain3d.device import moved
 from pain3d.head.model import joint_transforms
 from pain3d.kernels import build_mipmaps
+from pain3d.kernels.render.relief import CHANNELS, DETAIL_START, SLOPES
 from pain3d.light import LIGHTS
 from pain3d.random import keyed_generator
 from pain3d.render.heatmap import PAIN_CHANNELS, unit_displacement
 from pain3d.render.render import GREY_BACKGROUND
-from pain3d.scene import (
+from pain3d.scene import sample_expression
+from pain3d.setting import (
     CAMERA_PITCH,
     CAMERA_ROLL,
     CAMERA_YAW,
-    DISTANCE,
+    FACE_DEPTH,
+    FOCAL_LENGTH,
     FRAME_CENTRE,
     FRAME_HEIGHT,
+    FRAME_MM,
     NECK_PITCH,
     NECK_YAW,
-    sample_expression,
 )
 
 SEED = 7
@@ -46,7 +49,7 @@ FACES_WITH_HEAT = 8  # displacement fields per set that are computed; the meshes
 
 @cache
 def textures(size: int, people: int = PEOPLE_PAINTED, seed: int = SEED) -> Tensor:
-    """[K, size, size, 5] painted once a session."""
+    """[K, size, size, 16] painted once a session, without relief: no peer has any, and it costs us the same."""
     head = Head.default()
     maps = surface_maps(head, size)
     painted = []
@@ -54,7 +57,9 @@ def textures(size: int, people: int = PEOPLE_PAINTED, seed: int = SEED) -> Tenso
         person = head.sample_identity(seed, number)
         skin = sample_skin(seed, number, age=person.age, sex=person.sex, ancestry=person.ancestry)
         painted.append(paint(maps, skin))
-    return torch.stack(painted)
+    made = torch.stack(painted)
+    made[..., SLOPES], made[..., DETAIL_START:] = 0, 0
+    return made
 
 
 @cache
@@ -62,7 +67,7 @@ def shared(device: str, texture_size: int = TEXTURE_SIZE) -> Shared:
     """What the sets share; `texture_size` 0 paints nothing."""
     head = Head.default()
     topology = head.topology
-    painted = textures(texture_size) if texture_size else torch.zeros(0, 1, 1, 5)
+    painted = textures(texture_size) if texture_size else torch.zeros(0, 1, 1, CHANNELS)
     made = Shared(
         template=head.template,
         identity_basis=head.identity_basis,
@@ -144,14 +149,14 @@ def _view_set(size: Size, seed: int, number: int) -> ViewSet:
     turn = torch.deg2rad(torch.stack([spread(NECK_PITCH, meshes), spread(NECK_YAW, meshes), spread(2, meshes)], 1))
     vertices = head(identity, au, neck_pose=turn.float()).vertices
     count = size.batch
-    distance = torch.from_numpy(generator.uniform(*DISTANCE, count))
+    focal_length = torch.from_numpy(generator.uniform(*FOCAL_LENGTH, count))
     height = torch.from_numpy(generator.uniform(*FRAME_HEIGHT, count))
     camera = Camera.orbit(
         yaw_degrees=spread(CAMERA_YAW, count),
         pitch_degrees=spread(CAMERA_PITCH, count),
         roll_degrees=spread(CAMERA_ROLL, count),
-        distance=distance,
-        fov_degrees=torch.rad2deg(2 * torch.atan(height / 2 / distance)),
+        distance=height * focal_length / FRAME_MM + FACE_DEPTH,
+        fov_degrees=torch.rad2deg(2 * torch.atan(FRAME_MM / 2 / focal_length)),
         target=FRAME_CENTRE,
         size=size.side,
     )

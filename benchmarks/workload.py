@@ -43,7 +43,7 @@ class Shared:
         template: [V, 3] metres, and so on as in `Head`: identity_basis [S, V, 3], expression_basis [U, V, 3].
         skin_joints: [V, 3] int32 and skin_weights [V, 3].
         faces: [F, 3] int32; adjacent_faces [F, 3]; uvs [T, 2], v up; uv_faces [F, 3]; occlusion [V].
-        textures: [K, Ht, Wt, 5] linear rgb, specular scale, roughness; K is 0 where nothing is painted.
+        textures: [K, Ht, Wt, 16] as `render` takes them, without relief; K is 0 where nothing is painted.
         mipmaps: The chain of `textures`, None where nothing is painted.
         background: [3] linear, the flat colour behind every head.
     """

@@ -10,6 +10,7 @@ from pain3d.kernels.interpolate import interpolate
 from pain3d.kernels.rasterize import Fragments, rasterize
 from pain3d.kernels.render import Rendered, encode_srgb, render, shoulder
 from pain3d.kernels.sample_texture import Mipmaps, build_mipmaps, sample_texture
+from pain3d.kernels.sensor import sensor
 from pain3d.kernels.shade import sh_basis, shade
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "rasterize",
     "render",
     "sample_texture",
+    "sensor",
     "sh_basis",
     "shade",
     "shoulder",

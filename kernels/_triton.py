@@ -1,4 +1,4 @@
-"""Knows what the rooms' custom ops share: the device a launch goes to, and the refusal of a gradient.
+"""Knows what the rooms' custom ops share: the device a launch goes to, its programs, the refusal of a gradient.
 
 Nothing here imports triton: a room's ``kernel.py`` does, at the first call that needs it.
 """
@@ -15,6 +15,19 @@ from torch import Tensor
 def on_device(tensor: Tensor) -> AbstractContextManager[object]:
     """Context in which launches go to the tensor's device; nothing for a CPU tensor (Triton's interpreter)."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+
+
+def programs_on(tensor: Tensor, waves: int, interpreted: int) -> int:
+    """How many programs a persistent kernel gets.
+
+    Args:
+        tensor: On the device of the launch.
+        waves: Programs per multiprocessor.
+        interpreted: Programs in the interpreter, which runs them one after the other.
+    """
+    if not tensor.is_cuda:
+        return interpreted
+    return waves * torch.cuda.get_device_properties(tensor.device).multi_processor_count
 
 
 def refuse_gradient(op: Any, room: str) -> None:

@@ -40,12 +40,48 @@ class Topology:
 
 
 @dataclass(frozen=True)
+class Surface:
+    """What a person's skin adds to a head's shape; made by `pain3d.skin.surface`.
+
+    Attributes:
+        growth: [1 or B, V] metres along the neutral person's normals: hair, beard and cloth stand off the skin.
+        resting: [1 or B, V, 2] wrinkle weights at rest.
+        depth: [1 or B] how deep the wrinkles of an action unit get, about 0.6 at 20 years to 1.6 at 90.
+        creases: [A, 2, V, 2] wrinkle weights that an action unit brings at weight 1, left and right apart, in the order
+            of `AU_NUMBERS`. Shared by all people of a head.
+        cover: [1 or B] 1 where hair lies over the ears, which are then laid flat below it, else 0; None is 0.
+    """
+
+    growth: Tensor
+    resting: Tensor
+    depth: Tensor
+    creases: Tensor
+    cover: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Surface:
+        """The same surface on a device."""
+        return moved(self, device)
+
+
+@dataclass(frozen=True)
 class Mesh:
-    """B meshes: vertices [B, V, 3] in metres (world), joints [B, J, 3] in metres, and their topology."""
+    """B meshes of one topology.
+
+    Attributes:
+        vertices: [B, V, 3] metres, world.
+        joints: [B, J, 3] metres.
+        topology: What they share.
+        occlusion: [B, V] share of the sky that a vertex sees, 0–1; None is that of the topology.
+        wrinkles: [B, V, 2] weights of the texture's detail layers; None is zeros.
+        up: [B, 3] unit vector, the head's vertical axis, against which the texture's slopes are told; None is +Y.
+    """
 
     vertices: Tensor
     joints: Tensor
     topology: Topology
+    occlusion: Tensor | None = None
+    wrinkles: Tensor | None = None
+    up: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.vertices.shape[0])

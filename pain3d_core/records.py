@@ -66,7 +66,7 @@ _FRAME_KEY = (
     *_IDENTITY_KEY,
     Column("expression_id", "int32", "0 is the neutral expression, 1 ... are pain expressions"),
 )
-_VIEW = Column("view_id", "int32", "number of the view, from 0; the same camera for every expression of an identity")
+_VIEW = Column("view_id", "int32", "number of the view, from 0; with fixed cameras one camera for every expression")
 _IMAGE = Column("image", "image", "the picture, JPEG, RGB, 4:2:0")
 _HEATMAP = Column(
     "heatmap", "image", "how far each visible point moved from neutral; 8-bit grey PNG", "heatmap_unit_mm"
@@ -87,6 +87,7 @@ _CAMERA = (
     Column("camera_R", "[[float32]]", "3 x 3 rotation, world to view"),
     Column("camera_t", "[float32]", "translation, world to view", "m"),
     Column("camera_fov_degrees", "float32", "vertical field of view", "degrees"),
+    Column("focal_length_mm", "float32", "full-frame equivalent: the picture is as high as a frame of 24 mm", "mm"),
     Column("camera_convention", "string", "axes of camera_K, camera_R and camera_t, in words"),
     Column("yaw_degrees", "float32", "of the head as the camera sees it; positive: turned to its own left", "degrees"),
     Column("pitch_degrees", "float32", "of the head as the camera sees it; positive: looks down", "degrees"),
@@ -98,9 +99,16 @@ _SURROUNDINGS = (
     Column("light", "string", "light preset"),
     Column("light_azimuth_degrees", "float32", "turn of the preset", "degrees"),
     Column("light_elevation_degrees", "float32", "turn of the preset", "degrees"),
-    Column("light_intensity", "float32", "factor on the whole light"),
+    Column("light_intensity", "float32", "factor on the whole light, which is metered: 1 is the same for every preset"),
     Column("light_key_share", "float32", "factor on the key lamp"),
+    Column("light_temperature_kelvin", "float32", "tint of the key lamp; 6504 leaves it, less is warmer", "K"),
     Column("background", "string", "kind of background"),
+    Column("background_blur", "float32", "radius of its disc of confusion, share of the picture's height"),
+    Column("exposure_stops", "float32", "on light and background; 0 is as metered", "stops"),
+    Column("white_balance_kelvin", "float32", "colour of white in the picture; 6504 is neutral, less is warmer", "K"),
+    Column("iso", "float32", "speed of the sensor, which decides the noise; 0 is none"),
+    Column("jpeg_quality", "int32", "of image", "1-100"),
+    Column("wrinkles", "bool", "whether the skin wrinkles with expression and age, or the geometry alone shows them"),
 )
 _GEOMETRY = (
     Column("landmarks_2d", "[[float32]]", "landmarks in the image, x right, y down", "px"),

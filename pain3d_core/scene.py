@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from itertools import product
@@ -13,23 +14,31 @@ from pain3d.facs.action_units import CO_OCCURRING_AUS, SIDES, ActionUnits
 from pain3d.facs.pspi import MAX_INTENSITY, PAIN_AUS, sample_pain_units
 from pain3d.head.identity import ANCESTRIES, SEXES, Identity, sample_identity
 from pain3d.head.model import Head
-from pain3d.light import LIGHTS
 from pain3d.random import keyed_generator
+from pain3d.setting import (
+    CameraSetting,
+    LightSetting,
+    Pose,
+    Sensor,
+    sample_background,
+    sample_camera,
+    sample_light,
+    sample_pose,
+    sample_sensor,
+)
 from pain3d.skin import Skin, sample_skin
+
+__all__ = [
+    "AGE_GROUPS", "CAMERAS", "CELLS", "CameraSetting", "DemographicCell", "LightSetting", "Pose", "Scene", "Sensor",
+    "demographic_grid", "sample_expression", "sample_scenes",
+]  # fmt: skip
 
 AGE_GROUPS = {"18-34": (18.0, 34.99), "35-54": (35.0, 54.99), "55-74": (55.0, 74.99), "75-95": (75.0, 95.0)}
 
-# Camera and head together stay within ±45° yaw and ±15° pitch: the camera takes the first share, the neck the second.
-CAMERA_YAW, NECK_YAW = 38.0, 7.0  # degrees
-CAMERA_PITCH, NECK_PITCH = 10.0, 5.0
-CAMERA_ROLL = 4.0
-GAZE = 6.0
-DISTANCE = (0.6, 1.3)  # metres
-FRAME_HEIGHT = (0.29, 0.36)  # metres of scene that the picture is high at the head: the field of view follows
-FRAME_CENTRE = (0.0, 0.015, 0.02)
-FRAME_JITTER = 0.012  # metres
 CO_OCCURRENCE = 0.2  # chance of each of AU12, 20, 25, 26, 27 beside a pain expression
-BACKGROUND_SHARES = (("plain", 0.25), ("gradient", 0.25), ("bokeh", 0.5))
+CAMERAS = ("fixed", "free")  # how long a camera stays: for all expressions of a view, or for one picture
+NO_SENSOR = Sensor()  # metered, neutral, without noise
+MILLI = 1000  # local shapes are rounded to thousandths, at most 2.2 in size: whole numbers of 16 bits
 
 
 @dataclass(frozen=True)
@@ -68,45 +77,18 @@ def demographic_grid(identities: int, seed: int) -> tuple[DemographicCell, ...]:
 
 
 @dataclass(frozen=True)
-class CameraSetting:
-    """Where the camera stands (degrees, metres); see `Camera.orbit`."""
-
-    yaw: float = 0.0
-    pitch: float = 0.0
-    roll: float = 0.0
-    distance: float = 0.8
-    fov: float = 25.0
-    target: tuple[float, float, float] = FRAME_CENTRE
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Turns of the head against the torso and of the eyes in it, degrees: yaw to the subject's left, pitch down."""
-
-    neck_yaw: float = 0.0
-    neck_pitch: float = 0.0
-    neck_roll: float = 0.0
-    gaze_yaw: float = 0.0
-    gaze_pitch: float = 0.0
-
-
-@dataclass(frozen=True)
-class LightSetting:
-    """A light preset and its jitter; see `Light.preset`."""
-
-    name: str = "studio"
-    azimuth: float = 0.0
-    elevation: float = 0.0
-    intensity: float = 1.0
-    key_share: float = 1.0
-
-
-@dataclass(frozen=True)
 class Scene:
     """Everything that one image is made of; `render_scenes` makes the image.
 
-    `seed`, `identity_id`, `expression_id` and `view_id` key what is random inside the skin and the background.
-    Expression 0 is the neutral one.
+    `seed`, `identity_id`, `expression_id` and `view_id` key what is random inside the skin, the background and the
+    sensor's noise. Expression 0 is the neutral one.
+
+    Attributes:
+        background: Name, see `paint_background`.
+        background_blur: Radius of its disc of confusion, as a share of the picture's height.
+        background_id: Which of the backgrounds of that name is painted, beside seed, identity and view.
+        sensor: What the camera does with the light.
+        wrinkles: Whether expression and age wrinkle the skin; False leaves the geometry alone to show them.
     """
 
     seed: int
@@ -121,14 +103,24 @@ class Scene:
     camera: CameraSetting
     light: LightSetting
     background: str
+    background_blur: float = 0.02
+    background_id: int = 0
+    sensor: Sensor = NO_SENSOR
+    wrinkles: bool = True
 
     def to_json(self) -> str:
         """One line of JSON, at most 2 KB; `from_json` gives an equal scene back."""
         # vars, not asdict: its deep copies took most of the time of making a row.
-        local = [round(c * 1000) for c in self.identity.local]  # thousandths: exact, they are rounded so
-        fields = vars(self) | {name: vars(getattr(self, name)) for name in ("skin", "pose", "camera", "light")}
-        fields |= {"identity": vars(self.identity) | {"local": local}, "au": self.au.nonzero()}
+        local = np.array([round(c * MILLI) for c in self.identity.local], "<i2")
+        fields = vars(self) | {name: vars(getattr(self, name)) for name in ("pose", "camera", "light", "sensor")}
+        fields |= {"identity": vars(self.identity) | {"local": base64.b64encode(local.tobytes()).decode()}}
+        fields |= {"skin": self._key_of_skin(vars(self.skin)), "au": self.au.nonzero()}
         return json.dumps(fields, separators=(",", ":"))
+
+    def _key_of_skin(self, skin: dict[str, Any]) -> dict[str, Any]:
+        """The skin without the key that it shares with the scene."""
+        shared = {"seed": self.seed, "identity": self.identity_id}
+        return {name: value for name, value in skin.items() if name not in shared or shared[name] != value}
 
     @classmethod
     def from_json(cls, text: str) -> Scene:
@@ -136,11 +128,13 @@ class Scene:
         try:
             fields = json.loads(text)
             person = fields.pop("identity")
-            person["local"] = tuple(c / 1000 for c in person["local"])
+            local = np.frombuffer(base64.b64decode(person["local"], validate=True), "<i2")
+            person["local"] = tuple(c / MILLI for c in local.tolist())
             person["ancestry"] = tuple(person["ancestry"])
             camera = fields.pop("camera")
             camera["target"] = tuple(camera["target"])
-            skin: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.pop("skin").items()}
+            skin: dict[str, Any] = {"seed": fields["seed"], "identity": fields["identity_id"]}
+            skin |= {k: tuple(v) if isinstance(v, list) else v for k, v in fields.pop("skin").items()}
             return cls(
                 identity=Identity(**person),
                 skin=Skin(**skin),
@@ -148,9 +142,10 @@ class Scene:
                 pose=Pose(**fields.pop("pose")),
                 camera=CameraSetting(**camera),
                 light=LightSetting(**fields.pop("light")),
+                sensor=Sensor(**fields.pop("sensor")),
                 **fields,
             )
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a scene: {error}") from error
 
 
@@ -166,11 +161,17 @@ def sample_scenes(
     law: str = "uniform",
     co_occurring: bool = True,
     asymmetry: float = 0.0,
+    cameras: str = "fixed",
+    quality: int = 95,
+    wrinkles: bool = True,
 ) -> tuple[Scene, ...]:
     """All scenes of one identity: (expressions + 1) × views, expression-major; expression 0 is neutral.
 
-    The camera and the background belong to a view, the light, the pose and the gaze to an expression: as if one moment
-    were filmed by several fixed cameras. Pure: the same arguments give the same scenes, in any order or batch.
+    With `fixed` cameras the camera and the background belong to a view, the light, the pose and the gaze to an
+    expression: as if one moment were filmed by several cameras on stands. With `free` ones, camera, background and
+    light are drawn anew for every picture, each camera within its view's share of yaws, so an expression and the
+    neutral of the same view differ in more than the face. Exposure, white balance, noise and JPEG quality belong to
+    the picture in both. Pure: the same arguments give the same scenes, in any order or batch.
 
     Args:
         seed: The data set's seed.
@@ -178,30 +179,53 @@ def sample_scenes(
         cell: Its place in the demographic grid.
         head: Whose local shapes the identity draws; None is the default head.
         expressions: Pain expressions, 0 or more.
-        views: Cameras, 1 or more; their yaws are spread over ±38° in equal strata.
+        views: Cameras, 1 or more; their yaws are spread over ±34.5° in equal strata, and the neck adds up to 10°.
         size: Pixels a side.
         law: ``uniform``, ``independent`` or ``clinical`` (`sample_pain_units`).
         co_occurring: Whether AU12, 20, 25, 26 and 27, which leave PSPI unchanged, may join.
         asymmetry: 0–1, how much weaker one side of an action unit may be; PSPI counts the stronger.
+        cameras: ``fixed`` or ``free``, see above.
+        quality: Best JPEG quality, 1–100; a picture's own lies between 70 and this, or is this where it is below 70.
+        wrinkles: See `Scene`.
     """
     if not 0 <= asymmetry <= 1:
         raise ValueError(f"asymmetry must be in 0..1, got {asymmetry}")
+    if cameras not in CAMERAS:
+        raise ValueError(f"cameras must be one of {', '.join(CAMERAS)}, got {cameras!r}")
     local_names = (head or Head.default()).local_names
     person = sample_identity(
         seed, identity_id, local_names, age=AGE_GROUPS[cell.age_group], sex=cell.sex, ancestry=cell.ancestry
     )
     skin = sample_skin(seed, identity_id, age=person.age, sex=person.sex, ancestry=person.ancestry)
-    cameras = [_sample_camera(seed, identity_id, view, views) for view in range(views)]
+    free = cameras == "free"
     scenes = []
     for expression in range(expressions + 1):
         au = ActionUnits()
         if expression > 0:
             au = sample_expression(seed, identity_id, expression, law, co_occurring, asymmetry)
-        pose = _sample_pose(seed, identity_id, expression)
-        light = _sample_light(seed, identity_id, expression)
-        for view, (camera, background) in enumerate(cameras):
+        pose = sample_pose(seed, identity_id, expression)
+        for view in range(views):
+            place = (identity_id, view, expression) if free else (identity_id, view)
+            name, blur = sample_background(seed, *place)
             scenes.append(
-                Scene(seed, identity_id, expression, view, size, person, skin, au, pose, camera, light, background)
+                Scene(
+                    seed=seed,
+                    identity_id=identity_id,
+                    expression_id=expression,
+                    view_id=view,
+                    size=size,
+                    identity=person,
+                    skin=skin,
+                    au=au,
+                    pose=pose,
+                    camera=sample_camera(seed, identity_id, view, views, expression if free else None),
+                    light=sample_light(seed, identity_id, expression, *((view,) if free else ())),
+                    background=name,
+                    background_blur=blur,
+                    background_id=expression if free else 0,
+                    sensor=sample_sensor(seed, identity_id, expression, view, quality),
+                    wrinkles=wrinkles,
+                )
             )
     return tuple(scenes)
 
@@ -230,42 +254,3 @@ def sample_expression(
         sides = (value * share, value) if weaker_side < 0.5 else (value, value * share)
         named |= {f"AU{number}_{side}": round(v, 3) for side, v in zip(SIDES, sides, strict=True)}
     return ActionUnits(**named)
-
-
-def _spread(u: float, reach: float) -> float:
-    return round((2 * u - 1) * reach, 3)
-
-
-def _sample_camera(seed: int, identity_id: int, view: int, views: int) -> tuple[CameraSetting, str]:
-    u = keyed_generator(seed, "camera", identity_id, view).random(9)
-    yaw = round(CAMERA_YAW * (2 * (view + float(u[0])) / views - 1), 3)
-    distance = round(DISTANCE[0] + (DISTANCE[1] - DISTANCE[0]) * float(u[1]), 4)
-    height = FRAME_HEIGHT[0] + (FRAME_HEIGHT[1] - FRAME_HEIGHT[0]) * u[2]
-    x, y, z = FRAME_CENTRE
-    camera = CameraSetting(
-        yaw=yaw,
-        pitch=_spread(u[3], CAMERA_PITCH),
-        roll=_spread(u[4], CAMERA_ROLL),
-        distance=distance,
-        fov=round(float(np.degrees(2 * np.arctan(height / 2 / distance))), 4),
-        target=(round(x + _spread(u[5], FRAME_JITTER), 5), round(y + _spread(u[6], FRAME_JITTER), 5), z),
-    )
-    shares = np.cumsum([share for _, share in BACKGROUND_SHARES])
-    return camera, BACKGROUND_SHARES[int(np.searchsorted(shares, u[7]).clip(0, len(shares) - 1))][0]
-
-
-def _sample_pose(seed: int, identity_id: int, expression: int) -> Pose:
-    u = keyed_generator(seed, "pose", identity_id, expression).random(5)
-    reach = (NECK_YAW, NECK_PITCH, CAMERA_ROLL, GAZE, GAZE / 2)
-    return Pose(*(_spread(float(v), r) for v, r in zip(u, reach, strict=True)))
-
-
-def _sample_light(seed: int, identity_id: int, expression: int) -> LightSetting:
-    u = keyed_generator(seed, "light", identity_id, expression).random(5)
-    return LightSetting(
-        name=LIGHTS[min(int(u[0] * len(LIGHTS)), len(LIGHTS) - 1)],
-        azimuth=_spread(u[1], 40.0),
-        elevation=_spread(u[2], 12.0),
-        intensity=round(0.95 + 0.45 * float(u[3]), 4),
-        key_share=round(0.5 + 0.7 * float(u[4]), 4),
-    )

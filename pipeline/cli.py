@@ -21,10 +21,11 @@ from typing import Annotated, NoReturn
 
 import tyro
 
-from pain3d.pipeline.config import FIELDS, RefusedError, SynthConfig, load_config, validated
+from pain3d.pipeline.config import FIELDS, LIMITS, RefusedError, SynthConfig, load_config, validated
+from pain3d.pipeline.judge.command import Judge, run_judge
 
 WRONG, REFUSED, INTERRUPTED = 1, 2, 130
-COMMANDS = ("synth", "verify")
+COMMANDS = ("synth", "verify", "judge", "gallery")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,21 @@ class Verify:
     """Folder of the data set."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """End with one JSON object on stdout."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Draw sheets to judge faces by eye: people, action units, the ladder of PSPI, strongest pain, profiles."""
+
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Folder of the sheets; those of the same name are replaced."""
+    seed: int = 7
+    """Whose people: those of a data set of that seed."""
+    size: int = 512
+    """Pixels a side that a face is rendered at, before the sheet scales it."""
+
+
+Command = Synth | Verify | Judge | Gallery
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -78,6 +94,12 @@ def _run(given: list[str], started: float) -> int:
         command = _parse(given)
         if isinstance(command, Verify):
             return _verify(command)
+        if isinstance(command, Judge):
+            run_judge(command)
+            return 0
+        if isinstance(command, Gallery):
+            _gallery(command)
+            return 0
         _synth(command, started)
         return 0
     except RefusedError as error:
@@ -103,7 +125,7 @@ def _seconds_since_process_start() -> float:
         return 0.0
 
 
-def _parse(given: list[str]) -> Synth | Verify:
+def _parse(given: list[str]) -> Command:
     """Parse twice where ``--config`` is given: its values become the defaults of the second time.
 
     Raises:
@@ -118,7 +140,7 @@ def _parse(given: list[str]) -> Synth | Verify:
     return command
 
 
-def _parse_once(given: list[str], defaults: SynthConfig) -> Synth | Verify:
+def _parse_once(given: list[str], defaults: SynthConfig) -> Command:
     if given and not given[0].startswith("-") and given[0] not in COMMANDS:
         raise RefusedError(f"unknown command {given[0]!r}{_hint(given[0], COMMANDS)}")
     said = io.StringIO()
@@ -126,7 +148,10 @@ def _parse_once(given: list[str], defaults: SynthConfig) -> Synth | Verify:
     try:
         with contextlib.redirect_stderr(said):
             command, unknown = tyro.cli(
-                Annotated[Synth, synth] | Annotated[Verify, tyro.conf.subcommand("verify")],
+                Annotated[Synth, synth]
+                | Annotated[Verify, tyro.conf.subcommand("verify")]
+                | Annotated[Judge, tyro.conf.subcommand("judge")]
+                | Annotated[Gallery, tyro.conf.subcommand("gallery")],
                 args=given,
                 prog="pain3d",
                 description="Labelled synthetic pain faces from a 3D head. pain3d --version says which.",
@@ -144,7 +169,7 @@ def _parse_once(given: list[str], defaults: SynthConfig) -> Synth | Verify:
     return command
 
 
-def _options(command: Synth | Verify) -> list[str]:
+def _options(command: Command) -> list[str]:
     names = [part.name for part in fields(command)]
     if isinstance(command, Synth):
         names += FIELDS
@@ -223,6 +248,16 @@ def _verify(command: Verify) -> int:
     else:
         print(f"{command.out}: {rows} rows, nothing wrong")
     return WRONG if findings else 0
+
+
+def _gallery(command: Gallery) -> None:
+    from pain3d.pipeline.gallery import SIZES, draw_gallery
+
+    for name, value, (least, most) in (("size", command.size, SIZES), ("seed", command.seed, LIMITS["seed"])):
+        if not least <= value <= most:
+            raise RefusedError(f"{name} must be a whole number from {least} to {most}, got {value}")
+    for path in draw_gallery(command.out, command.seed, command.size):
+        print(path)
 
 
 def _complain(message: str) -> None:

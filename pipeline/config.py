@@ -23,6 +23,7 @@ from pain3d.facs import LAWS
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 HOW: Final = ("device", "batch_size", "processes")  # change speed, never bytes
+CHOICES: Final[dict[str, tuple[str, ...]]] = {"law": LAWS, "device": DEVICES, "cameras": ("fixed", "free")}
 MAX_CONFIG_BYTES: Final = 1 << 20  # a configuration is a few hundred bytes; a larger file is something else
 
 # name: (smallest, largest). The largest are where a typing error is likelier than a wish.
@@ -53,6 +54,9 @@ class SynthConfig:
     """Pain expressions of each identity; a neutral one is added."""
     views: int = 3
     """Cameras of each identity; every expression is seen from each."""
+    cameras: Annotated[str, tyro.conf.arg(metavar="{fixed,free}")] = "fixed"
+    """Fixed: a view is one camera and background for all expressions. Free: drawn anew, and the light too, for every
+    picture, so that a pain picture and the neutral of its view differ in more than the face."""
     size: int = 512
     """Width and height of an image in pixels."""
     seed: int = 0
@@ -63,8 +67,10 @@ class SynthConfig:
     """Add action units that come with pain but are not in PSPI (AU12, AU20, AU25 ...)."""
     asymmetry: float = 0.0
     """How far left and right may differ, 0 to 1."""
+    wrinkles: bool = True
+    """Let skin wrinkle with expression and age; without, only the geometry shows them."""
     quality: int = 95
-    """JPEG quality of the images."""
+    """Best JPEG quality of the images; each image has its own, from 70 (or this, if less) up to this."""
     identities_per_shard: int = 32
     """Identities in one Parquet file of frames."""
     device: Annotated[str, tyro.conf.arg(metavar="{auto,cpu,cuda}")] = "auto"
@@ -136,8 +142,8 @@ def validated(config: SynthConfig) -> SynthConfig:
             least, most = LIMITS[name]
             if type(value) is not int or not least <= value <= most:
                 raise RefusedError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
-        elif name in ("law", "device"):
-            choices = LAWS if name == "law" else DEVICES
+        elif name in CHOICES:
+            choices = CHOICES[name]
             if value not in choices:
                 raise RefusedError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
         elif name == "asymmetry":

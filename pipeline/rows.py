@@ -52,10 +52,10 @@ class Pictures:
     frontal_heatmap: list[bytes]
 
 
-def encode_pictures(frames: Frames, quality: int) -> Pictures:
-    """Encode everything that was rendered of one identity."""
+def encode_pictures(frames: Frames, scenes: Sequence[Scene], quality: int) -> Pictures:
+    """Encode what was rendered of one identity: images each at its scene's quality, frontal heatmaps at `quality`."""
     return Pictures(
-        image=[encode_image(image, quality) for image in frames.image],
+        image=[encode_image(image, scene.sensor.quality) for image, scene in zip(frames.image, scenes, strict=True)],
         heatmap=[encode_grey(quantise_heatmap(heatmap)) for heatmap in frames.heatmap],
         frontal_heatmap=[encode_ramp(image, quality) for image in frames.frontal_heatmap],
     )
@@ -86,7 +86,11 @@ def make_batches(
     key = {"identity_id": person.identity_id, "split": person.split}
     demographics = _demographics(scenes[0], person, float(frames.skin_ita))
     cameras = [
-        {**camera, **head_angles(camera["camera_R"], scene.pose)}
+        {
+            **camera,
+            "focal_length_mm": scene.camera.focal_length_mm,
+            **head_angles(camera["camera_R"], scene.pose),
+        }
         for camera, scene in zip(frames.camera_rows(), scenes, strict=True)
     ]
     landmarks_2d, landmarks_3d = frames.landmarks_2d.tolist(), frames.landmarks_3d.tolist()
@@ -183,7 +187,14 @@ def _surroundings(scene: Scene) -> Row:
         "light_elevation_degrees": scene.light.elevation,
         "light_intensity": scene.light.intensity,
         "light_key_share": scene.light.key_share,
+        "light_temperature_kelvin": scene.light.temperature,
         "background": scene.background,
+        "background_blur": scene.background_blur,
+        "exposure_stops": scene.sensor.exposure,
+        "white_balance_kelvin": scene.sensor.white_balance,
+        "iso": scene.sensor.iso,
+        "jpeg_quality": scene.sensor.quality,
+        "wrinkles": scene.wrinkles,
     }
 
 

@@ -46,11 +46,14 @@ def synthesise_identity(config: SynthConfig, person: PlannedIdentity, provenance
         law=config.law,
         co_occurring=config.co_occurring,
         asymmetry=config.asymmetry,
+        cameras=config.cameras,
+        quality=config.quality,
+        wrinkles=config.wrinkles,
     )
     sampled = time.perf_counter()
     frames = render_scenes(scenes, head)
     rendered = time.perf_counter()
-    pictures = encode_pictures(frames, config.quality)
+    pictures = encode_pictures(frames, scenes, config.quality)
     encoded = time.perf_counter()
     batches = make_batches(scenes, frames, pictures, person, provenance)
     seconds = {

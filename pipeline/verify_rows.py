@@ -26,7 +26,7 @@ from pain3d.scene import Scene
 # Labels are stored as float32 and summed in float64 here: 4 terms of at most 5 are exact to 1e-6.
 LABEL_TOLERANCE: Final = 1e-5
 Finding = tuple[int, str]
-# float32 columns of frames that repeat a number of the scene.
+# Columns of frames that repeat a number of the scene; float32, or small whole numbers, which float32 holds exactly.
 SAID_BY_SCENE: Final[dict[str, Callable[[Scene], float]]] = {
     "age": lambda scene: scene.identity.age,
     "camera_fov_degrees": lambda scene: scene.camera.fov,
@@ -36,6 +36,18 @@ SAID_BY_SCENE: Final[dict[str, Callable[[Scene], float]]] = {
     "light_elevation_degrees": lambda scene: scene.light.elevation,
     "light_intensity": lambda scene: scene.light.intensity,
     "light_key_share": lambda scene: scene.light.key_share,
+    "light_temperature_kelvin": lambda scene: scene.light.temperature,
+    "focal_length_mm": lambda scene: scene.camera.focal_length_mm,
+    "background_blur": lambda scene: scene.background_blur,
+    "exposure_stops": lambda scene: scene.sensor.exposure,
+    "white_balance_kelvin": lambda scene: scene.sensor.white_balance,
+    "iso": lambda scene: scene.sensor.iso,
+    "jpeg_quality": lambda scene: scene.sensor.quality,
+    "wrinkles": lambda scene: scene.wrinkles,
+}
+NAMES_OF_SCENE: Final[dict[str, Callable[[Scene], str]]] = {
+    "light": lambda scene: scene.light.name,
+    "background": lambda scene: scene.background,
 }
 
 
@@ -182,7 +194,7 @@ def _check_labels(table: pa.Table) -> Iterator[Finding]:
 def _check_scenes(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[Finding]:
     """The scene of a row must say what its columns say."""
     columns = table.select(
-        ["identity_id", "expression_id", "view_id", *SAID_BY_SCENE, *AU_COLUMNS, "scene"]
+        ["identity_id", "expression_id", "view_id", *SAID_BY_SCENE, *NAMES_OF_SCENE, *AU_COLUMNS, "scene"]
     ).to_pylist()
     for row, values in enumerate(columns):
         try:
@@ -197,6 +209,9 @@ def _check_scenes(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[Find
             "view_id": (scene.view_id, values["view_id"]),
         }
         said |= {name: (float(np.float32(in_scene(scene))), values[name]) for name, in_scene in SAID_BY_SCENE.items()}
+        for name, named in NAMES_OF_SCENE.items():
+            if values[name] != named(scene):
+                yield row, f"{name} is {values[name]!r}, its scene says {named(scene)!r}"
         units = scene.au.as_row()
         said |= {name: (float(np.float32(units[name])), values[name]) for name in AU_COLUMNS}
         for name, (wanted, stored) in said.items():

@@ -71,17 +71,18 @@ in vec3 v_normal; in vec3 v_view; in vec2 v_uv; in float v_occlusion;
 out vec4 colour;
 void main() {{
     vec3 a = texture(albedo, v_uv).rgb;
-    vec2 specular_roughness = texture(gloss, v_uv).rg;
+    vec3 glossiness = texture(gloss, v_uv).rgb;  // specular scale, roughness, scatter
     vec3 n = normalize(v_normal), v = normalize(v_view), l = key_direction.xyz;
     vec3 sky = max(irradiance[0].rgb + irradiance[1].rgb * n.y + irradiance[2].rgb * n.z + irradiance[3].rgb * n.x
         + irradiance[4].rgb * (n.x * n.y) + irradiance[5].rgb * (n.y * n.z)
         + irradiance[6].rgb * (3.0 * n.z * n.z - 1.0) + irradiance[7].rgb * (n.x * n.z)
         + irradiance[8].rgb * (n.x * n.x - n.y * n.y), 0.0);
     float cosine = dot(n, l);
-    float wrapped = max(cosine + {WRAP}, 0.0) * {1 / (1 + WRAP) ** 2};
+    vec3 wrap = vec3({WRAP[0]}, {WRAP[1]}, {WRAP[2]}) * glossiness.z;
+    vec3 wrapped = max(cosine + wrap, 0.0) / ((1.0 + wrap) * (1.0 + wrap));
     vec3 diffuse = a * (sky * v_occlusion + key_colour.rgb * wrapped) * (1.0 / PI);
 
-    float r = clamp(specular_roughness.y, {MIN_ROUGHNESS}, 1.0), alpha = r * r;
+    float r = clamp(glossiness.y, {MIN_ROUGHNESS}, 1.0), alpha = r * r;
     vec3 h = normalize(l + v);
     float facing = dot(n, v);
     float n_l = max(cosine, 0.0), n_v = clamp(facing, {MIN_COSINE}, 1.0);
@@ -98,7 +99,7 @@ void main() {{
         * min(n_v * {1 / HORIZON}, 1.0);
     vec3 glossy = key_colour.rgb * (distribution * visibility * fresnel * n_l) + seen * grazing;
 
-    vec3 x = max(diffuse + v_occlusion * specular_roughness.x * glossy, 0.0) * eye.w;
+    vec3 x = max(diffuse + v_occlusion * glossiness.x * glossy, 0.0) * eye.w;
     vec3 above = max(x - {KNEE}, 0.0) * {1 / (1 - KNEE)};
     vec3 toned = min(x, {KNEE}) + {1 - KNEE} * above / (1.0 + above);
     vec3 encoded = mix(12.92 * toned, 1.055 * pow(toned, vec3(1.0 / 2.4)) - 0.055, step(0.0031308, toned));
@@ -146,16 +147,16 @@ class Renderer:
         gl.front_face = "cw"  # because the picture is upside down
 
     def _skin(self, texture: Floats) -> tuple[Any, Any]:
-        """Two mipmapped textures of [Ht, Wt, 5]: colour; specular scale and roughness. Row 0 of OpenGL is v = 0."""
+        """Two mipmapped textures of [Ht, Wt, 16]: colour; specular, roughness, scatter. Row 0 of OpenGL is v = 0."""
         import moderngl
 
         height, width, _ = texture.shape
         upward = texture[::-1].clip(0, 1)
         opaque = np.concatenate([upward[..., :3], np.ones_like(upward[..., :1])], -1)
-        gloss = (upward[..., 3:] * 255 + 0.5).astype(np.uint8)
+        gloss = (upward[..., [3, 4, 7]] * 255 + 0.5).astype(np.uint8)
         made = (
             self._gl.texture((width, height), 4, opaque.tobytes(), dtype="f4", internal_format=RGB10_A2),
-            self._gl.texture((width, height), 2, gloss.tobytes()),
+            self._gl.texture((width, height), 3, gloss.tobytes()),
         )
         for each in made:
             each.build_mipmaps()

@@ -28,7 +28,7 @@ PIXELS_AT_ONCE = 2**25
 
 def finish(
     surface: Tensor,  # [B, H, W, 7] position, normal, occlusion
-    texels: Tensor,  # [B, H, W, 5]
+    texels: Tensor,  # [B, H, W, 16], of which the relief is not read
     covered: Tensor,  # [B, H, W, 1]
     eye: Tensor,  # [B, 3]
     light: tuple[Tensor, Tensor, Tensor],  # [B, 9, 3], [B, 3], [B, 3]
@@ -44,6 +44,7 @@ def finish(
         surface[..., 6],
         texels[..., 3],
         texels[..., 4],
+        texels[..., 7],
     )
     return torch.where(covered, shoulder(lit * exposure[:, None, None, None]), background)
 

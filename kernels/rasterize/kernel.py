@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from pain3d.kernels._backend import interpreting
+from pain3d.kernels._triton import programs_on
 from pain3d.kernels.rasterize.reference import HALF, LIMIT, NEAR, SUBPIXELS
 
 FACE_BITS = 24  # of a key: `op.py` refuses more faces
@@ -448,7 +448,9 @@ def launch_visibility(
         SMALL=small,
         num_warps=blocks.warps,
     )
-    _draw_queue[(_programs(keys),)](screen, faces, keys, queue, *sizes, SIDE=blocks.side, SLICES=blocks.slices)
+    _draw_queue[(programs_on(keys, WAVES, interpreted=2),)](
+        screen, faces, keys, queue, *sizes, SIDE=blocks.side, SLICES=blocks.slices
+    )
 
 
 def launch_resolve(
@@ -477,9 +479,3 @@ def launch_resolve(
         epoch,
         PIXELS=blocks.pixels,
     )
-
-
-def _programs(tensor: Tensor) -> int:
-    if not tensor.is_cuda:
-        return 2  # the interpreter runs them one after the other
-    return WAVES * torch.cuda.get_device_properties(tensor.device).multi_processor_count

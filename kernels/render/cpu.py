@@ -21,8 +21,20 @@ from pain3d.kernels.rasterize.cpu import rasterize_faces, snap_vertices
 from pain3d.kernels.rasterize.reference import HALF, SUBPIXELS
 from pain3d.kernels.render.colour import KNEE, SRGB_EDGES
 from pain3d.kernels.render.reference import Rendered, RenderInputs
+from pain3d.kernels.render.relief import BLOOD_TINT, DETAIL_LAYERS
 from pain3d.kernels.sample_texture.cpu import LANES, LEVEL, U, V, mix_rows, sample_block
-from pain3d.kernels.shade.cpu import BLOCK, EYE, LIT, NORMAL, OCCLUSION, shade_block, whole_vectors
+from pain3d.kernels.shade.cpu import (
+    BLOCK,
+    EYE,
+    LIT,
+    NORMAL,
+    OCCLUSION,
+    SPECULAR,
+    TEXEL,
+    TINY_SQUARED,
+    shade_block,
+    whole_vectors,
+)
 
 PACKED = 8  # floats per vertex: position, normal, occlusion, and one to keep it at half a cache line
 STEPS = 4096  # of light 0–1: at most one sRGB edge falls into a step (the closest are 1/3295 apart)
@@ -31,6 +43,10 @@ FINE = 1 << FINE_BITS
 
 F, N = np.float32, np.uint64  # unsigned where an index would else be tested for being negative
 ZERO, ONE, ROUND, BYTE = F(0), F(1), F(0.5), F(255)
+# Lanes beyond those of the look-up: the weights of the detail layers. Among the channels: slopes, and the two layers.
+WEIGHT, ALL_LANES = LANES * BLOCK, LANES + DETAIL_LAYERS
+SLOPE, FIRST, SECOND = TEXEL + 5 * BLOCK, TEXEL + 8 * BLOCK, TEXEL + 12 * BLOCK
+RED_TINT, GREEN_TINT, BLUE_TINT = F(BLOOD_TINT[0]), F(BLOOD_TINT[1]), F(BLOOD_TINT[2])
 SHOULDER, SHOULDER_SCALE, ABOVE = F(KNEE), F(1 / (1 - KNEE)), F(1 - KNEE)
 
 
@@ -76,7 +92,7 @@ def _resample(count, texels):  # type: ignore[no-untyped-def]
 def _cover_row(i, ids, wants, screen, geometry, skin, light, block, row, measured):  # type: ignore[no-untyped-def]
     """Write what the covered pixels of row i see: toned light to row [W, 3], block by block; what else is wanted."""
     snapped, inverse_w, areas, levels = screen
-    faces, uv_faces, uvs, packed, attributes = geometry
+    faces, uv_faces, uvs, packed, weights, up, attributes = geometry
     texels, table = skin
     sh, key, colour, eye, exposure = light
     lanes, columns = block
@@ -88,6 +104,7 @@ def _cover_row(i, ids, wants, screen, geometry, skin, light, block, row, measure
     e0 = e1 = e2 = d0 = d1 = d2 = np.int64(0)
     w0 = w1 = w2 = 0.0
     level = ZERO
+    worn = detailed = False  # whether the face, and whether any point of the block, has weights above 0
     ex, ey, ez = eye[0], eye[1], eye[2]
     for j in range(width):
         f = np.int64(ids[j])
@@ -98,6 +115,11 @@ def _cover_row(i, ids, wants, screen, geometry, skin, light, block, row, measure
                 uv_corners = N(uv_faces[f, 0]) * N(2), N(uv_faces[f, 1]) * N(2), N(uv_faces[f, 2]) * N(2)
                 level = levels[f]
                 w0, w1, w2 = inverse_w[a], inverse_w[b], inverse_w[c]
+                layers = a * N(DETAIL_LAYERS), b * N(DETAIL_LAYERS), c * N(DETAIL_LAYERS)
+                worn = False
+                for k in range(DETAIL_LAYERS):
+                    for layer in layers:
+                        worn |= weights[layer + N(k)] != ZERO
                 horizontal = np.int64(j) * SUBPIXELS + HALF
                 x0, y0 = snapped[a, 0] - horizontal, snapped[a, 1] - vertical
                 x1, y1 = snapped[b, 0] - horizontal, snapped[b, 1] - vertical
@@ -116,6 +138,12 @@ def _cover_row(i, ids, wants, screen, geometry, skin, light, block, row, measure
                 lanes[at + N(NORMAL)], lanes[at + N(NORMAL + BLOCK)], lanes[at + N(NORMAL + 2 * BLOCK)] = nx, ny, nz
                 lanes[at + N(OCCLUSION)], lanes[at + N(LEVEL)] = occlusion, level
                 lanes[at + N(U)], lanes[at + N(V)] = u, v
+                lanes[at + N(WEIGHT)] = lanes[at + N(WEIGHT + BLOCK)] = ZERO
+                if worn:
+                    detailed = True
+                    layers = corners[0] * N(DETAIL_LAYERS), corners[1] * N(DETAIL_LAYERS), corners[2] * N(DETAIL_LAYERS)
+                    one, two = mix_rows(weights, layers, shares, DETAIL_LAYERS)
+                    lanes[at + N(WEIGHT)], lanes[at + N(WEIGHT + BLOCK)] = one, two
                 columns[at] = j
                 count += 1
             if wants[3]:
@@ -126,12 +154,49 @@ def _cover_row(i, ids, wants, screen, geometry, skin, light, block, row, measure
                 a, b, c = attributes[corners[0], k], attributes[corners[1], k], attributes[corners[2], k]
                 values[i, j, k] = shares[0] * a + shares[1] * b + shares[2] * c
         if count == BLOCK or (j == width - 1 and count > 0):
-            sample_block(texels, table, lanes, count)
+            sample_block(texels, table, lanes, count, detailed)
+            if detailed:
+                _add_details(lanes, whole_vectors(count))
+            _tilt(lanes, whole_vectors(count), up)
             shade_block(lanes, whole_vectors(count), sh, key, colour)
             _tone(lanes, count, exposure, columns, row)
-            count = 0
+            count, detailed = 0, False
         face = f
         e0, e1, e2 = e0 + d0, e1 + d1, e2 + d2
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_details(lanes, count):  # type: ignore[no-untyped-def]
+    """Add the detail layers of the first `count` points by their weights, as `detailed` of the reference does."""
+    for i in range(count):
+        one, two = lanes[WEIGHT + i], lanes[WEIGHT + BLOCK + i]
+        lanes[SLOPE + i] += one * lanes[FIRST + i] + two * lanes[SECOND + i]
+        lanes[SLOPE + BLOCK + i] += one * lanes[FIRST + BLOCK + i] + two * lanes[SECOND + BLOCK + i]
+        shade = one * lanes[FIRST + 2 * BLOCK + i] + two * lanes[SECOND + 2 * BLOCK + i]
+        blood = one * lanes[FIRST + 3 * BLOCK + i] + two * lanes[SECOND + 3 * BLOCK + i]
+        shade = shade if shade > ZERO else ZERO
+        left = ONE - (shade if shade < ONE else ONE)
+        red, green, blue = ONE - RED_TINT * blood, ONE - GREEN_TINT * blood, ONE - BLUE_TINT * blood
+        lanes[TEXEL + i] *= left * (red if red > ZERO else ZERO)
+        lanes[TEXEL + BLOCK + i] *= left * (green if green > ZERO else ZERO)
+        lanes[TEXEL + 2 * BLOCK + i] *= left * (blue if blue > ZERO else ZERO)
+        lanes[SPECULAR + i] *= left
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _tilt(lanes, count, up):  # type: ignore[no-untyped-def]
+    """Tilt the normals of the first `count` points by their slopes, as `tilted` of the reference does."""
+    ux, uy, uz = up[0], up[1], up[2]
+    for i in range(count):
+        x, y, z = lanes[NORMAL + i], lanes[NORMAL + BLOCK + i], lanes[NORMAL + 2 * BLOCK + i]
+        squared = x * x + y * y + z * z
+        scale = ONE / math.sqrt(squared if squared > TINY_SQUARED else TINY_SQUARED)
+        x, y, z = x * scale, y * scale, z * scale
+        along, rise = lanes[SLOPE + i], lanes[SLOPE + BLOCK + i]
+        keep = ONE - rise * (ux * x + uy * y + uz * z)  # of n: b = up - (up · n) n
+        lanes[NORMAL + i] = keep * x + along * (uy * z - uz * y) + rise * ux
+        lanes[NORMAL + BLOCK + i] = keep * y + along * (uz * x - ux * z) + rise * uy
+        lanes[NORMAL + 2 * BLOCK + i] = keep * z + along * (ux * y - uy * x) + rise * uz
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -241,7 +306,7 @@ def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no
 @njit(nogil=True, cache=True, error_model="numpy")
 def _render_images(first, last, size, mesh, skin, view, light, wants, outputs):  # type: ignore[no-untyped-def]
     """Render pictures first … last - 1."""
-    faces, adjacent, uvs, uv_faces, uv_areas, packed, attributes, mesh_index = mesh
+    faces, adjacent, uvs, uv_faces, uv_areas, packed, weights, up, attributes, mesh_index = mesh
     texels, table, texture_index = skin
     world_to_clip, eye, background = view
     sh, key, colour, exposure = light
@@ -252,7 +317,7 @@ def _render_images(first, last, size, mesh, skin, view, light, wants, outputs): 
     inverse_w, usable = np.empty(count, np.float64), np.empty(count, np.bool_)
     areas, levels = np.empty(faces.shape[0], np.int64), np.zeros(faces.shape[0], np.float32)
     nearest, ids = np.empty((height, width), np.float64), np.empty((height, width), np.int32)
-    block = (np.zeros(LANES * BLOCK, np.float32), np.empty(BLOCK, np.uint64))
+    block = (np.zeros(ALL_LANES * BLOCK, np.float32), np.empty(BLOCK, np.uint64))
     rows = np.zeros((3, width, 3), np.float32)
     traces = (rows, np.empty(width, np.float32))
     marks = np.empty((height, width), np.uint8)
@@ -280,7 +345,9 @@ def _render_images(first, last, size, mesh, skin, view, light, wants, outputs): 
                     level = 0.5 * math.log2(uv_areas[f] / (np.float64(areas[f]) / (SUBPIXELS * SUBPIXELS)))
                 levels[f] = min(max(F(level), ZERO), top)
         screen = (snapped, inverse_w, areas, levels)
-        geometry = (faces, uv_faces, uvs.reshape(-1), packed[m].reshape(-1), attributes[m])
+        layers = weights[m if weights.shape[0] > 1 else 0].reshape(-1)
+        upright = up[m if up.shape[0] > 1 else 0]
+        geometry = (faces, uv_faces, uvs.reshape(-1), packed[m].reshape(-1), layers, upright, attributes[m])
         looks = (texels[texture_index[n]].reshape(-1), table)
         lamp = (sh[n], key[n], colour[n], eye[n], exposure[n])
         if shaded:
@@ -328,6 +395,8 @@ def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
         scene.uv_faces.to(torch.int32),
         uv_areas,
         packed,
+        scene.detail_weights,
+        scene.up,
         scene.attributes,
         scene.mesh_index.long(),
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pain3d.kernels.antialias.reference import face_adjacency_reference
 from pain3d.kernels.deform.example import example_sphere
+from pain3d.kernels.render.relief import CHANNELS, DETAIL_LAYERS
 
 
 def example_camera(position: Tensor, field_of_view: float = 0.5) -> Tensor:
@@ -46,17 +47,23 @@ def example_inputs(
     waves = uniform(meshes, 3, 3) * 4
     bumps = torch.sin(torch.einsum("mij,vj->mvi", waves, points)).mean(-1, keepdim=True)
     uvs = torch.stack([torch.atan2(points[:, 0], points[:, 2]) / math.tau + 0.5, points[:, 1] / 2 + 0.5], 1)
-    coarse = uniform(textures, 5, 8, 8)
+    coarse = uniform(textures, CHANNELS, 8, 8)
     texture = torch.nn.functional.interpolate(coarse, (texture_size, texture_size), mode="bilinear").permute(0, 2, 3, 1)
     texture = 0.2 + 0.6 * texture
+    texture[..., 5:7] -= 0.5  # slopes of either sign; in the detail layers blood too
+    texture[..., [8, 9, 11, 12, 13, 15]] -= 0.5
     angles = torch.arange(batch, dtype=torch.float64) * 0.7 - 0.5
     cameras = 0.6 * torch.stack([angles.sin(), 0.2 * torch.ones(batch, dtype=torch.float64), angles.cos()], 1)
+    up = uniform(meshes, 3) - 0.5 + torch.tensor([0.0, 1.5, 0.0])
+    worn = (points[:, :1] > 0.2) * uniform(meshes, len(points), DETAIL_LAYERS)  # on one side alone, as wrinkles are
     key = uniform(batch, 3) + torch.tensor([-0.3, 0.2, 0.5])
     floats = {
         "vertices": 0.1 * points * (1 + 0.15 * bumps),
         "uvs": uvs,
         "texture": texture,
         "occlusion": 0.5 + 0.5 * uniform(meshes, len(points)),
+        "detail_weights": worn,
+        "up": up / up.norm(dim=1, keepdim=True),
         "world_to_clip": torch.stack([example_camera(camera) for camera in cameras]),
         "camera_position": cameras,
         "sh": torch.cat([1.5 + uniform(batch, 1, 3), 0.5 * (uniform(batch, 8, 3) - 0.5)], 1),

@@ -23,6 +23,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pain3d.kernels._backend import interpreting
+from pain3d.kernels._triton import programs_on
 from pain3d.kernels.antialias.kernel import is_pair, taken_share
 from pain3d.kernels.rasterize.kernel import corner, corners_of, face_of, four, perspective
 from pain3d.kernels.rasterize.reference import HALF as HALF_A_PIXEL
@@ -30,9 +31,11 @@ from pain3d.kernels.rasterize.reference import SUBPIXELS as STEPS_OF_A_PIXEL
 from pain3d.kernels.render.colour import KNEE as KNEE_OF_LIGHT
 from pain3d.kernels.render.reference import NO_LABEL as LABEL_OF_NOTHING
 from pain3d.kernels.render.reference import Rendered, RenderInputs
+from pain3d.kernels.render.relief import BLOOD_TINT as TINT_OF_BLOOD
+from pain3d.kernels.render.relief import CHANNELS as CHANNELS_OF_A_TEXEL
 from pain3d.kernels.render.topology import Topology
 from pain3d.kernels.sample_texture.kernel import level_offset, split_level, taps
-from pain3d.kernels.shade.kernel import shade_point
+from pain3d.kernels.shade.kernel import shade_point, unit
 
 WAVES = 16  # programs of `soften` per multiprocessor, one warp each
 CHANNELS = 8  # of the attributes, interpolated side by side: one or two sectors of 32 bytes per vertex
@@ -50,7 +53,8 @@ class Blocks(NamedTuple):
 BLOCKS = Blocks(rows=64, columns=64, softened=512) if interpreting() else Blocks()
 
 SUBPIXELS, HALF = tl.constexpr(STEPS_OF_A_PIXEL), tl.constexpr(HALF_A_PIXEL)
-TEXEL = tl.constexpr(5)  # floats: red, green, blue, specular scale, roughness
+TEXEL = tl.constexpr(CHANNELS_OF_A_TEXEL)  # floats: two sectors of memory
+RED_TINT, GREEN_TINT, BLUE_TINT = (tl.constexpr(tint) for tint in TINT_OF_BLOOD)
 KNEE, SHOULDER_SCALE, ABOVE = (
     tl.constexpr(KNEE_OF_LIGHT),
     tl.constexpr(1 / (1 - KNEE_OF_LIGHT)),
@@ -69,23 +73,67 @@ def mixed_corners(ptr, a, b, c, t0, t1, t2, mask):  # type: ignore[no-untyped-de
 
 
 @triton.jit
-def skin_level(texels_ptr, u, v, level, height, width, mask):  # type: ignore[no-untyped-def]
-    """Return the five channels of one mip level, bilinear."""
+def mixed_weights(ptr, a, b, c, t0, t1, t2, mask):  # type: ignore[no-untyped-def]
+    """Return Σ t · weight of both detail layers at three vertices: one 8-byte load each."""
+    layer = tl.arange(0, 2)[None, :]
+    mixed = t0[:, None] * tl.load(ptr + a[:, None] * 2 + layer, mask=mask[:, None], other=0.0)
+    mixed += t1[:, None] * tl.load(ptr + b[:, None] * 2 + layer, mask=mask[:, None], other=0.0)
+    mixed += t2[:, None] * tl.load(ptr + c[:, None] * 2 + layer, mask=mask[:, None], other=0.0)
+    return tl.split(mixed)
+
+
+@triton.jit
+def texel_places(u, v, level, height, width):  # type: ignore[no-untyped-def]
+    """Return where the four texels around (u, v) of a level start, in floats, and how far across and down them."""
     one, two, three, last, across, down = taps(u, v, level, height, width)
     start = level_offset(level, height, width)
-    p0, p1 = texels_ptr + (start + one) * TEXEL, texels_ptr + (start + two) * TEXEL
-    p2, p3 = texels_ptr + (start + three) * TEXEL, texels_ptr + (start + last) * TEXEL
-    red = bilinear_tap(p0, p1, p2, p3, 0, across, down, mask)
-    green = bilinear_tap(p0, p1, p2, p3, 1, across, down, mask)
-    blue = bilinear_tap(p0, p1, p2, p3, 2, across, down, mask)
-    specular = bilinear_tap(p0, p1, p2, p3, 3, across, down, mask)
-    roughness = bilinear_tap(p0, p1, p2, p3, 4, across, down, mask)
-    return red, green, blue, specular, roughness
+    return (start + one) * TEXEL, (start + two) * TEXEL, (start + three) * TEXEL, (start + last) * TEXEL, across, down
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def texel_quarter(texels_ptr, place, quarter: tl.constexpr, mask):  # type: ignore[no-untyped-def]
+    """Return four of the sixteen channels of the texels that start at a place [P], [P, 4]: one 16-byte load each."""
+    channel = quarter * 4 + tl.arange(0, 4)
+    return tl.load(texels_ptr + place[:, None] + channel[None, :], mask=mask[:, None], other=0.0)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def bilinear_quarter(texels_ptr, p0, p1, p2, p3, across, down, quarter: tl.constexpr, mask):  # type: ignore[no-untyped-def]
+    """Return four channels [P, 4] of the mix of four texels: left to right, then top to bottom."""
+    across, down = across[:, None], down[:, None]
+    left, right = texel_quarter(texels_ptr, p0, quarter, mask), texel_quarter(texels_ptr, p1, quarter, mask)
+    above = left + across * (right - left)
+    left, right = texel_quarter(texels_ptr, p2, quarter, mask), texel_quarter(texels_ptr, p3, quarter, mask)
+    return above + down * (left + across * (right - left) - above)
+
+
+@triton.jit
+def detail_layers(texels_ptr, u, v, lower, upper, fraction, height, width, one, two, mask):  # type: ignore[no-untyped-def]
+    """Return the two detail layers, each by its weight: slope along t and b, shade, blood."""
+    p0, p1, p2, p3, across, down = texel_places(u, v, lower, height, width)
+    first = bilinear_quarter(texels_ptr, p0, p1, p2, p3, across, down, 2, mask)
+    second = bilinear_quarter(texels_ptr, p0, p1, p2, p3, across, down, 3, mask)
+    p0, p1, p2, p3, across, down = texel_places(u, v, upper, height, width)
+    coarser, fraction = mask & (fraction > 0.0), fraction[:, None]
+    first += fraction * (bilinear_quarter(texels_ptr, p0, p1, p2, p3, across, down, 2, coarser) - first)
+    second += fraction * (bilinear_quarter(texels_ptr, p0, p1, p2, p3, across, down, 3, coarser) - second)
+    return four(one[:, None] * first + two[:, None] * second)
+
+
+@triton.jit
+def tilted(nx, ny, nz, ux, uy, uz, along, rise):  # type: ignore[no-untyped-def]
+    """Return n + along t + rise b, n of unit length, t = up x n, b = n x t = up - (up · n) n; not of unit length."""
+    nx, ny, nz = unit(nx, ny, nz)
+    keep = 1.0 - rise * (ux * nx + uy * ny + uz * nz)
+    x = keep * nx + along * (uy * nz - uz * ny) + rise * ux
+    y = keep * ny + along * (uz * nx - ux * nz) + rise * uy
+    z = keep * nz + along * (ux * ny - uy * nx) + rise * uz
+    return x, y, z
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def bilinear_tap(p0, p1, p2, p3, channel: tl.constexpr, across, down, mask):  # type: ignore[no-untyped-def]
-    """Return one channel of the mix of four texels or background pixels: left to right, then top to bottom."""
+    """Return one channel of the mix of four background pixels: left to right, then top to bottom."""
     left, right = tl.load(p0 + channel, mask=mask, other=0.0), tl.load(p1 + channel, mask=mask, other=0.0)
     above = left + across * (right - left)
     left, right = tl.load(p2 + channel, mask=mask, other=0.0), tl.load(p3 + channel, mask=mask, other=0.0)
@@ -169,6 +217,8 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
     face_labels_ptr,
     texels_ptr,
     occlusion_ptr,
+    weights_ptr,  # [M or 1, V, 2]
+    up_ptr,  # [M or 1, 3]
     camera_ptr,
     sh_ptr,
     key_direction_ptr,
@@ -199,6 +249,8 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
     top,
     texture_area,
     occlusion_stride,
+    weights_stride,  # in vertices: so the compiler sees that a pair lies on 8 bytes
+    up_stride,
     background_height,
     background_width,
     background_stride,
@@ -297,6 +349,9 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
                 ny = mixed_corners(points_ptr + 1, a3, b3, c3, t0, t1, t2, exist)
                 nz = mixed_corners(points_ptr + 2, a3, b3, c3, t0, t1, t2, exist)
                 open_sky = mixed_corners(occlusion_ptr + mesh * occlusion_stride, a, b, c, t0, t1, t2, exist)
+                first_weight, second_weight = mixed_weights(
+                    weights_ptr + mesh * weights_stride * 2, a, b, c, t0, t1, t2, exist
+                )
                 a, b, c, exist = corners_of(uv_faces_ptr, face, covered, uv_count)
                 u = mixed_corners(uvs_ptr, a * 2, b * 2, c * 2, t0, t1, t2, exist)
                 v = mixed_corners(uvs_ptr + 1, a * 2, b * 2, c * 2, t0, t1, t2, exist)
@@ -308,26 +363,41 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
                 skin = tl.load(texture_index_ptr + view).to(tl.int64)
                 painted = covered & (skin >= 0) & (skin < texture_count)
                 skin_ptr = texels_ptr + skin * texel_count * TEXEL
-                base_red, base_green, base_blue, specular, roughness = skin_level(
-                    skin_ptr, u, v, lower, texture_height, texture_width, painted
-                )
+                p0, p1, p2, p3, across, down = texel_places(u, v, lower, texture_height, texture_width)
+                colours = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 0, painted)
+                rest = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 1, painted)
                 coarser = painted & (fraction > 0.0)
                 if tl.max(coarser.to(tl.int32), axis=0) > 0:
-                    other_red, other_green, other_blue, other_specular, other_roughness = skin_level(
-                        skin_ptr, u, v, upper, texture_height, texture_width, coarser
-                    )
-                    base_red += fraction * (other_red - base_red)
-                    base_green += fraction * (other_green - base_green)
-                    base_blue += fraction * (other_blue - base_blue)
-                    specular += fraction * (other_specular - specular)
-                    roughness += fraction * (other_roughness - roughness)
+                    p0, p1, p2, p3, across, down = texel_places(u, v, upper, texture_height, texture_width)
+                    other = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 0, coarser)
+                    colours += fraction[:, None] * (other - colours)
+                    other = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 1, coarser)
+                    rest += fraction[:, None] * (other - rest)
+                base_red, base_green, base_blue, specular = four(colours)
+                roughness, along, rise, scatter = four(rest)
+                worn = painted & ((first_weight != 0.0) | (second_weight != 0.0))
+                if tl.max(worn.to(tl.int32), axis=0) > 0:
+                    more_along, more_rise, shade, blood = detail_layers(
+                        skin_ptr, u, v, lower, upper, fraction, texture_height, texture_width,
+                        first_weight, second_weight, worn,
+                    )  # fmt: skip
+                    along += more_along
+                    rise += more_rise
+                    left_over = 1.0 - tl.minimum(tl.maximum(shade, 0.0), 1.0)
+                    base_red *= left_over * tl.maximum(1.0 - RED_TINT * blood, 0.0)
+                    base_green *= left_over * tl.maximum(1.0 - GREEN_TINT * blood, 0.0)
+                    base_blue *= left_over * tl.maximum(1.0 - BLUE_TINT * blood, 0.0)
+                    specular *= left_over
+                up_ptr += mesh * up_stride
+                ux, uy, uz = tl.load(up_ptr), tl.load(up_ptr + 1), tl.load(up_ptr + 2)
+                nx, ny, nz = tilted(nx, ny, nz, ux, uy, uz, along, rise)
                 lx, ly = tl.load(key_direction_ptr + view * 3), tl.load(key_direction_ptr + view * 3 + 1)
                 lz = tl.load(key_direction_ptr + view * 3 + 2)
                 key_red, key_green = tl.load(key_colour_ptr + view * 3), tl.load(key_colour_ptr + view * 3 + 1)
                 key_blue = tl.load(key_colour_ptr + view * 3 + 2)
                 red, green, blue = shade_point(
                     base_red, base_green, base_blue, nx, ny, nz, vx, vy, vz, sh_ptr + view * 27, lx, ly, lz,
-                    key_red, key_green, key_blue, open_sky, specular, roughness,
+                    key_red, key_green, key_blue, open_sky, specular, roughness, scatter,
                 )  # fmt: skip
                 exposure = tl.load(exposure_ptr + view)
                 red, green, blue = toned(red, exposure), toned(green, exposure), toned(blue, exposure)
@@ -509,6 +579,8 @@ def launch_resolve(
         topology.face_labels,
         texture.texels,
         scene.occlusion,
+        scene.detail_weights,
+        scene.up,
         scene.camera_position,
         scene.sh,
         scene.key_direction,
@@ -533,6 +605,8 @@ def launch_resolve(
         max(texture.height, texture.width).bit_length() - 1,
         float(texture.height * texture.width),
         scene.vertices.shape[1] if len(scene.occlusion) > 1 else 0,
+        scene.vertices.shape[1] if len(scene.detail_weights) > 1 else 0,
+        3 if len(scene.up) > 1 else 0,
         tall,
         wide,
         tall * wide * 3 if len(scene.background) > 1 else 0,
@@ -553,7 +627,7 @@ def launch_soften(
 ) -> None:
     """Antialias the queued pixels of a chunk after `launch_resolve`."""
     height, width = scene.size
-    soften_kernel[(_programs(chunk.keys),)](
+    soften_kernel[(programs_on(chunk.keys, WAVES, interpreted=1),)](
         chunk.keys,
         chunk.screen,
         chunk.queue,
@@ -583,9 +657,3 @@ def _strides(layout: str, height: int, width: int) -> tuple[int, int]:
 
 def _is_bfloat16(made: Rendered) -> bool:
     return made.image is not None and made.image.dtype == torch.int16
-
-
-def _programs(tensor: Tensor) -> int:
-    if not tensor.is_cuda:
-        return 1  # the interpreter runs one after the other
-    return WAVES * torch.cuda.get_device_properties(tensor.device).multi_processor_count

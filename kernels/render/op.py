@@ -12,13 +12,13 @@ from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.rasterize.op import MAX_FACES, check_size
 from pain3d.kernels.render.reference import NO_LABEL, Rendered, RenderInputs, labels_of, render_reference
+from pain3d.kernels.render.relief import CHANNELS, DETAIL_LAYERS
 from pain3d.kernels.sample_texture.op import build_mipmaps
 from pain3d.kernels.sample_texture.reference import Mipmaps, level_table
 
 if TYPE_CHECKING:
     from pain3d.kernels.render.topology import Topology
 
-CHANNELS = 5  # of the texture: red, green, blue, specular scale, roughness
 IMAGE_DTYPES = ("uint8", "bfloat16")
 LAYOUTS = ("NHWC", "NCHW")
 
@@ -41,6 +41,8 @@ def render(
     *,
     mesh_index: Tensor,
     texture_index: Tensor,
+    detail_weights: Tensor | None = None,
+    up: Tensor | None = None,
     attributes: Tensor | None = None,
     exposure: Tensor | None = None,
     face_labels: Tensor | None = None,
@@ -61,8 +63,10 @@ def render(
         adjacent_faces: [F, 3] int32 or int64, of `face_adjacency`.
         uvs: [T, 2], v up.
         uv_faces: [F, 3] int32 or int64 into uvs.
-        texture: [K, Ht, Wt, 5] linear: red, green, blue, specular scale, roughness; sides powers of two. Or its
-            `Mipmaps` (build them once where a texture serves several calls: a call with a tensor builds them anew).
+        texture: [K, Ht, Wt, 16] linear, sides powers of two: red, green, blue, specular scale, roughness, slope along
+            t and b, scatter; then of either detail layer the slope along t and b, shade and blood. Slopes tilt the
+            normal n along t = up x n and b = n x t; shade darkens, blood reddens (negative: blanches). Or its `Mipmaps`
+            (build them once where a texture serves several calls: a call with a tensor builds them anew).
         occlusion: [M, V] or [1, V], 0 (closed) to 1 (open).
         world_to_clip: [B, 4, 4].
         camera_position: [B, 3] world, metres.
@@ -74,6 +78,9 @@ def render(
         size: (height, width) in pixels.
         mesh_index: [B] in ``0 … M - 1``.
         texture_index: [B] in ``0 … K - 1``.
+        detail_weights: [M, V, 2] or [1, V, 2], at least 0: how much there is of each detail layer; None is nothing.
+        up: [M, 3] or [1, 3] unit vector, the vertical axis of a mesh, against which the texture's slopes are told; None
+            is +Y.
         attributes: [M, V, A] of any unit, interpolated without antialiasing where ``outputs`` asks for them.
         exposure: [B] factor on the surface's light before the shoulder; None is 1.
         face_labels: [F] uint8, int32 or int64 in 0 … 254: what ``labels`` says of a pixel that sees the face.
@@ -102,9 +109,15 @@ def render(
     """
     available = ("reference", "cpu", "triton") if vertices.dtype == torch.float32 else ("reference",)
     texels = texture.texels if isinstance(texture, Mipmaps) else texture
+    if up is None:
+        up = vertices.new_zeros(1, 3)
+        up[:, 1] = 1
+    if detail_weights is None:
+        detail_weights = vertices.new_zeros(1, vertices.shape[1], DETAIL_LAYERS)
     mesh = (vertices, faces, adjacent_faces, uvs, uv_faces, occlusion, attributes, face_labels, mesh_index)
+    relief = (detail_weights, up)
     look = (texels, texture_index, sh, key_direction, key_colour, background, exposure, world_to_clip, camera_position)
-    chosen = resolve_backend("render", backend, available, *mesh, *look, differentiable=False)
+    chosen = resolve_backend("render", backend, available, *mesh, *relief, *look, differentiable=False)
     if isinstance(texture, Mipmaps):
         mipmaps = texture
     else:  # a backend asked for by name is asked of `render`, not of the chain; all of them build the same bits
@@ -116,6 +129,8 @@ def render(
         "uvs": (uvs, "T 2"),
         "texture": (mipmaps.texels, f"K N {CHANNELS}"),
         "occlusion": (occlusion, "M|1 V"),
+        "detail_weights": (detail_weights, f"M|1 V {DETAIL_LAYERS}"),
+        "up": (up, "M|1 3"),
         "world_to_clip": (world_to_clip, "B 4 4"),
         "camera_position": (camera_position, "B 3"),
         "sh": (sh, "B 9 3"),
@@ -173,6 +188,8 @@ def render(
         uv_faces=uv_faces,
         texture=mipmaps,
         occlusion=occlusion,
+        detail_weights=detail_weights,
+        up=up,
         world_to_clip=world_to_clip,
         camera_position=camera_position,
         sh=sh,

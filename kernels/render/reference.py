@@ -18,6 +18,7 @@ from pain3d.kernels.rasterize.reference import (
     screen_positions,
 )
 from pain3d.kernels.render.colour import encode_srgb, shoulder
+from pain3d.kernels.render.relief import detailed, tilted
 from pain3d.kernels.sample_texture.reference import Mipmaps, sample_texture_reference
 from pain3d.kernels.shade.reference import shade_reference
 
@@ -32,8 +33,10 @@ class RenderInputs(NamedTuple):
     adjacent_faces: Tensor  # [F, 3]
     uvs: Tensor  # [T, 2]
     uv_faces: Tensor  # [F, 3]
-    texture: Mipmaps  # [K, N, 5]
+    texture: Mipmaps  # [K, N, 16]
     occlusion: Tensor  # [M or 1, V]
+    detail_weights: Tensor  # [M or 1, V, 2]
+    up: Tensor  # [M or 1, 3]
     world_to_clip: Tensor  # [B, 4, 4]
     camera_position: Tensor  # [B, 3]
     sh: Tensor  # [B, 9, 3]
@@ -94,7 +97,8 @@ def mip_levels(scene: RenderInputs, clip: Tensor) -> Tensor:
 def render_linear_reference(scene: RenderInputs) -> tuple[Tensor, Fragments, Tensor]:
     """Return (RGB and coverage [B, H, W, 4], linear, toned and antialiased; fragments; vertices_clip [B, V, 4]).
 
-    Gradients: through every room, to vertices (shading and silhouettes), texture, light, camera and background.
+    Gradients: through every room, to vertices (shading and silhouettes), texture, occlusion, detail weights, up, light,
+    camera and background.
     """
     dtype = scene.vertices.dtype
     mesh, skin = scene.mesh_index.long(), scene.texture_index.long()
@@ -103,8 +107,9 @@ def render_linear_reference(scene: RenderInputs) -> tuple[Tensor, Fragments, Ten
     fragments = rasterize_reference(clip, scene.faces, scene.size, True)
     face_ids, barycentrics = fragments.face_ids, fragments.barycentrics.to(dtype)
     normals = vertex_normals_reference(scene.vertices, scene.faces)[mesh]
-    occlusion = scene.occlusion[mesh if len(scene.occlusion) > 1 else torch.zeros_like(mesh)]
-    at_vertices = torch.cat([vertices, normals, occlusion[..., None]], -1)
+    occlusion, weights, up = (_of_meshes(rows, mesh) for rows in (scene.occlusion, scene.detail_weights, scene.up))
+    weights = weights.expand(*occlusion.shape, -1)
+    at_vertices = torch.cat([vertices, normals, occlusion[..., None], weights], -1)
     surface = interpolate_reference(at_vertices, scene.faces, face_ids, barycentrics)
     uv = interpolate_reference(scene.uvs[None], scene.uv_faces, face_ids, barycentrics)
     levels = mip_levels(scene, clip).to(dtype)
@@ -112,22 +117,29 @@ def render_linear_reference(scene: RenderInputs) -> tuple[Tensor, Fragments, Ten
     covered = face_ids >= 0
     level = torch.where(covered, levels[image, face_ids.long().clamp(min=0)], 0.0) if len(scene.faces) else uv[..., 0]
     texels = sample_texture_reference(scene.texture._replace(texels=scene.texture.texels[skin]), uv, level)
+    albedo, specular, slope = detailed(texels, surface[..., 7:])
     lit = shade_reference(
-        texels[..., :3],
-        surface[..., 3:6],
+        albedo,
+        tilted(surface[..., 3:6], up[:, None, None], slope),
         scene.camera_position[:, None, None] - surface[..., :3],
         scene.sh,
         scene.key_direction,
         scene.key_colour,
         surface[..., 6],
-        texels[..., 3],
+        specular,
         texels[..., 4],
+        texels[..., 7],
     )
     toned = shoulder(lit * scene.exposure[:, None, None, None])
     colour = torch.where(covered[..., None], toned, stretch(scene.background, scene.size))
     layers = torch.cat([colour, covered[..., None].to(dtype)], -1)
     layers = antialias_reference(layers, face_ids, fragments.depth, clip, scene.faces, scene.adjacent_faces)
     return layers, fragments, clip
+
+
+def _of_meshes(rows: Tensor, mesh: Tensor) -> Tensor:
+    """The row of each picture's mesh, [M or 1, ...] to [B, ...]."""
+    return rows[mesh if len(rows) > 1 else torch.zeros_like(mesh)]
 
 
 def labels_of(face_ids: Tensor, face_labels: Tensor) -> Tensor:

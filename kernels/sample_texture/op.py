@@ -7,19 +7,26 @@ from torch import Tensor
 
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, check_dtypes, check_shapes
-from pain3d.kernels.sample_texture.reference import Mipmaps, build_mipmaps_reference, sample_texture_reference
+from pain3d.kernels.sample_texture.reference import (
+    Mipmaps,
+    build_mipmaps_reference,
+    level_table,
+    sample_texture_reference,
+)
 
 AVAILABLE = ("reference", "triton")
 MOST_TEXELS = 2**31 - 1  # of level 0 in the triton kernels, which count them in int32
 
 
-def build_mipmaps(texture: Tensor, *, backend: str | None = None) -> Mipmaps:
+def build_mipmaps(texture: Tensor, *, out: Tensor | None = None, backend: str | None = None) -> Mipmaps:
     """Build the mip chain of a texture: each level is the mean of 2 x 2 texels of the one below, down to 1 x 1.
 
     Build it once where a texture serves several calls; `sample_texture` and `render` take it in the texture's place.
 
     Args:
         texture: [B, Ht, Wt, C], sides powers of two (a side that has reached 1 stays 1).
+        out: [B, N, C] memory for the chain, of the texture's dtype and device; None is new memory. The texture may lie
+            in it already, as its level 0, and is then not copied.
         backend: ``"reference"``, ``"cpu"`` (numba, float32, no gradients) or None for the default order.
 
     Returns:
@@ -34,14 +41,22 @@ def build_mipmaps(texture: Tensor, *, backend: str | None = None) -> Mipmaps:
     sizes = check_shapes(texture=(texture, "B Ht Wt C"))
     check_dtypes(FLOATS, texture=texture)
     _check_sides(sizes["Ht"], sizes["Wt"])
+    if out is not None:
+        offset, rows, columns = level_table(sizes["Ht"], sizes["Wt"])[-1]
+        wanted = [sizes["B"], offset + rows * columns, sizes["C"]]
+        if list(out.shape) != wanted or out.dtype != texture.dtype or not out.is_contiguous():
+            raise ValueError(
+                f"out must be {wanted} of {texture.dtype}, contiguous, got {list(out.shape)} of {out.dtype}"
+            )
     available = (
         ("reference", "cpu") if texture.dtype == torch.float32 else ("reference",)
     )  # the numba code is float32 only
     if resolve_backend("build_mipmaps", backend, available, texture) == "cpu":
         from pain3d.kernels.sample_texture.cpu import build_mipmaps_cpu
 
-        return build_mipmaps_cpu(texture)
-    return build_mipmaps_reference(texture)
+        return build_mipmaps_cpu(texture, out)
+    made = build_mipmaps_reference(texture)
+    return made if out is None else made._replace(texels=out.copy_(made.texels))
 
 
 def sample_texture(

@@ -28,5 +28,6 @@ def example_inputs(
         "occlusion": uniform(2, size),
         "specular": uniform(2, size) + 0.5,
         "roughness": 0.1 + 0.8 * uniform(2, size),
+        "scatter": uniform(2, size),
     }
     return {name: tensor.to(device, dtype) for name, tensor in inputs.items()}

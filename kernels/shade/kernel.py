@@ -22,7 +22,7 @@ Y00 = tl.constexpr(model.Y00)
 A1, A2 = tl.constexpr(model.A1), tl.constexpr(model.A2)
 A0_Y00 = tl.constexpr(model.A0 * model.Y00)
 INVERSE_PI, PI = tl.constexpr(1 / math.pi), tl.constexpr(math.pi)
-WRAP, WRAP_SCALE = tl.constexpr(model.WRAP), tl.constexpr(1 / (1 + model.WRAP) ** 2)
+RED_WRAP, GREEN_WRAP, BLUE_WRAP = (tl.constexpr(wrap) for wrap in model.WRAP)
 F0, REST_OF_F0 = tl.constexpr(model.SKIN_F0), tl.constexpr(1 - model.SKIN_F0)
 MIN_ROUGHNESS, MIN_COSINE = tl.constexpr(model.MIN_ROUGHNESS), tl.constexpr(model.MIN_COSINE)
 HORIZON_SCALE = tl.constexpr(1 / model.HORIZON)
@@ -47,9 +47,9 @@ def fifth(x):  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def light_channel(  # type: ignore[no-untyped-def]
-    albedo, sh_ptr, channel: tl.constexpr, key, nx, ny, nz, mx, my, mz, occlusion, wrapped, gloss, mirror
+    albedo, sh_ptr, channel: tl.constexpr, key, nx, ny, nz, mx, my, mz, cosine, wrap, occlusion, gloss, mirror
 ):
-    """Return one channel's light; gloss and mirror hold what the channels share."""
+    """Return one channel's light; cosine, gloss and mirror are what the channels share."""
     s0, s1 = tl.load(sh_ptr + channel), tl.load(sh_ptr + 3 + channel)
     s2, s3 = tl.load(sh_ptr + 6 + channel), tl.load(sh_ptr + 9 + channel)
     quadratic = tl.load(sh_ptr + 12 + channel) * (Y2 * nx * ny) + tl.load(sh_ptr + 15 + channel) * (Y2 * ny * nz)
@@ -59,6 +59,8 @@ def light_channel(  # type: ignore[no-untyped-def]
     linear = s1 * (Y1 * ny) + s2 * (Y1 * nz) + s3 * (Y1 * nx)
     irradiance = tl.maximum(A0_Y00 * s0 + A1 * linear + A2 * quadratic, 0.0)
     seen = tl.maximum(Y00 * s0 + s1 * (Y1 * my) + s2 * (Y1 * mz) + s3 * (Y1 * mx), 0.0)
+    reach = 1.0 + wrap
+    wrapped = tl.maximum(cosine + wrap, 0.0) / (reach * reach)
     diffuse = albedo * INVERSE_PI * (irradiance * occlusion + key * wrapped)
     return diffuse + key * gloss + seen * mirror
 
@@ -84,6 +86,7 @@ def shade_point(  # type: ignore[no-untyped-def]
     occlusion,
     specular,
     roughness,
+    scatter,
 ):
     """Return the linear light (red, green, blue) of points with this base colour; see the room's README.
 
@@ -99,7 +102,6 @@ def shade_point(  # type: ignore[no-untyped-def]
     n_v = tl.minimum(tl.maximum(facing, MIN_COSINE), 1.0)
     n_h = tl.minimum(tl.maximum(nx * hx + ny * hy + nz * hz, 0.0), 1.0)
     v_h = tl.minimum(tl.maximum(vx * hx + vy * hy + vz * hz, 0.0), 1.0)
-    wrapped = tl.maximum(cosine + WRAP, 0.0) * WRAP_SCALE
 
     rough = tl.minimum(tl.maximum(roughness, MIN_ROUGHNESS), 1.0)
     alpha = rough * rough
@@ -114,9 +116,12 @@ def shade_point(  # type: ignore[no-untyped-def]
     grazing = F0 + (tl.maximum(smooth, F0) - F0) * fifth(1.0 - n_v)
     mirror = grazing * smooth * tl.minimum(n_v * HORIZON_SCALE, 1.0) * shine
     mx, my, mz = 2.0 * facing * nx - vx, 2.0 * facing * ny - vy, 2.0 * facing * nz - vz
-    red = light_channel(red, sh_ptr, 0, key_red, nx, ny, nz, mx, my, mz, occlusion, wrapped, gloss, mirror)
-    green = light_channel(green, sh_ptr, 1, key_green, nx, ny, nz, mx, my, mz, occlusion, wrapped, gloss, mirror)
-    blue = light_channel(blue, sh_ptr, 2, key_blue, nx, ny, nz, mx, my, mz, occlusion, wrapped, gloss, mirror)
+    wrap = RED_WRAP * scatter
+    red = light_channel(red, sh_ptr, 0, key_red, nx, ny, nz, mx, my, mz, cosine, wrap, occlusion, gloss, mirror)
+    wrap = GREEN_WRAP * scatter
+    green = light_channel(green, sh_ptr, 1, key_green, nx, ny, nz, mx, my, mz, cosine, wrap, occlusion, gloss, mirror)
+    wrap = BLUE_WRAP * scatter
+    blue = light_channel(blue, sh_ptr, 2, key_blue, nx, ny, nz, mx, my, mz, cosine, wrap, occlusion, gloss, mirror)
     return red, green, blue
 
 
@@ -131,6 +136,7 @@ def _shade(  # type: ignore[no-untyped-def]
     occlusion_ptr,
     specular_ptr,
     roughness_ptr,
+    scatter_ptr,
     light_ptr,
     points,
     BLOCK: tl.constexpr,
@@ -140,7 +146,7 @@ def _shade(  # type: ignore[no-untyped-def]
     first = (tl.program_id(0) - image * blocks) * BLOCK
     lane = tl.arange(0, BLOCK)
     there = lane < points - first
-    scalar = image.to(tl.int64) * points + first + lane  # of occlusion, specular, roughness
+    scalar = image.to(tl.int64) * points + first + lane  # of occlusion, specular, roughness, scatter
     x, y, z = scalar * 3, scalar * 3 + 1, scalar * 3 + 2
     nx, ny = tl.load(normal_ptr + x, mask=there, other=0.0), tl.load(normal_ptr + y, mask=there, other=0.0)
     nz = tl.load(normal_ptr + z, mask=there, other=0.0)
@@ -151,6 +157,7 @@ def _shade(  # type: ignore[no-untyped-def]
     occlusion = tl.load(occlusion_ptr + scalar, mask=there, other=0.0)
     specular = tl.load(specular_ptr + scalar, mask=there, other=0.0)
     roughness = tl.load(roughness_ptr + scalar, mask=there, other=0.0)
+    scatter = tl.load(scatter_ptr + scalar, mask=there, other=0.0)
     light, colour = key_direction_ptr + image * 3, key_colour_ptr + image * 3
     lx, ly, lz = tl.load(light), tl.load(light + 1), tl.load(light + 2)
     key_red, key_green, key_blue = tl.load(colour), tl.load(colour + 1), tl.load(colour + 2)
@@ -174,6 +181,7 @@ def _shade(  # type: ignore[no-untyped-def]
         occlusion,
         specular,
         roughness,
+        scatter,
     )
     tl.store(light_ptr + x, red, mask=there)
     tl.store(light_ptr + y, green, mask=there)
@@ -191,6 +199,7 @@ def launch_shade(
     occlusion: Tensor,  # [B, P]
     specular: Tensor,  # [B, P]
     roughness: Tensor,  # [B, P]
+    scatter: Tensor,  # [B, P]
     *,
     block: int = POINTS,
 ) -> None:
@@ -198,5 +207,5 @@ def launch_shade(
     batch, points = albedo.shape[:2]
     if batch * points == 0:
         return
-    inputs = (albedo, normal, view_direction, sh, key_direction, key_colour, occlusion, specular, roughness)
+    inputs = (albedo, normal, view_direction, sh, key_direction, key_colour, occlusion, specular, roughness, scatter)
     _shade[(batch * triton.cdiv(points, block),)](*inputs, light, points, BLOCK=block)

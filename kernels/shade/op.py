@@ -22,6 +22,7 @@ def shade(
     occlusion: Tensor,
     specular: Tensor,
     roughness: Tensor,
+    scatter: Tensor,
     *,
     backend: str | None = None,
 ) -> Tensor:
@@ -40,12 +41,13 @@ def shade(
         occlusion: [B, ...], 0 (closed) to 1 (open): scales the environment's diffuse light and all gloss.
         specular: [B, ...] scale of the gloss, 1 for skin.
         roughness: [B, ...], 0–1, clamped from below at 0.05.
+        scatter: [B, ...], 0 (none) to 1 (skin): how far light reaches past the terminator, red farthest.
         backend: ``"reference"``, ``"triton"`` (float32, no gradients) or None for the default order.
 
     Returns:
         [B, ..., 3] linear RGB radiance, at least 0 for inputs in range.
 
-    Gradients: to all nine tensors, 0 where a term is clamped; none with ``triton``.
+    Gradients: to all ten tensors, 0 where a term is clamped; none with ``triton``.
 
     Raises:
         ValueError: A shape or dtype does not fit, or the room has no such backend for this dtype.
@@ -61,6 +63,7 @@ def shade(
         "occlusion": (occlusion, "B ..."),
         "specular": (specular, "B ..."),
         "roughness": (roughness, "B ..."),
+        "scatter": (scatter, "B ..."),
     }
     check_shapes(**tensors)
     check_dtypes(FLOATS, **{name: tensor for name, (tensor, _) in tensors.items()})

@@ -19,7 +19,9 @@ Y20 = math.sqrt(5 / (16 * math.pi))  # 0.315392: 3z² - 1
 Y22 = math.sqrt(15 / (16 * math.pi))  # 0.546274: x² - y²
 # Radiance to irradiance, per l: the clamped cosine in the same basis (Ramamoorthi & Hanrahan 2001).
 A0, A1, A2 = math.pi, 2 * math.pi / 3, math.pi / 4
-WRAP = 0.15  # how far light reaches past the terminator, in n·l: skin scatters a little, a hard line looks like plastic
+# How far light reaches past the terminator, in n·l, where scatter is 1: in skin red travels farthest, so the edge of a
+# shadow is warm; a hard line looks like plastic.
+WRAP = (0.30, 0.16, 0.10)
 SKIN_F0 = 0.028  # reflectance at normal incidence for the refractive index of skin, 1.4: ((1.4 - 1) / (1.4 + 1))²
 MIN_ROUGHNESS = 0.05  # a smoother lobe is narrower than a pixel and only makes fireflies
 HORIZON = 0.15  # n·v below which the ambient mirror fades: an interpolated normal that turns away would reflect all
@@ -64,19 +66,22 @@ def shade_reference(
     occlusion: Tensor,  # [B, ...]
     specular: Tensor,  # [B, ...]
     roughness: Tensor,  # [B, ...]
+    scatter: Tensor,  # [B, ...]
 ) -> Tensor:
     """Return linear RGB radiance [B, ..., 3]; see `pain3d.kernels.shade`."""
     batch, shape = albedo.shape[0], albedo.shape
     points = math.prod(shape[1:-1])
     albedo, normal, view_direction = (v.reshape(batch, points, 3) for v in (albedo, normal, view_direction))
-    occlusion, specular, roughness = (v.reshape(batch, points, 1) for v in (occlusion, specular, roughness))
+    scalars = (occlusion, specular, roughness, scatter)
+    occlusion, specular, roughness, scatter = (v.reshape(batch, points, 1) for v in scalars)
     n, v = unit(normal), unit(view_direction)
     light, key = key_direction[:, None], key_colour[:, None]
 
     factors = sh.new_tensor([A0] + [A1] * 3 + [A2] * 5)
     irradiance = (sh_basis(n) @ (sh * factors[:, None])).clamp(min=0)
     cosine = (n * light).sum(-1, keepdim=True)
-    wrapped = (cosine + WRAP).clamp(min=0) / (1 + WRAP) ** 2
+    wrap = scatter * scatter.new_tensor(WRAP)  # [B, P, 3]
+    wrapped = (cosine + wrap).clamp(min=0) / (1 + wrap) ** 2
     diffuse = albedo / math.pi * (irradiance * occlusion + key * wrapped)
 
     rough = roughness.clamp(MIN_ROUGHNESS, 1)

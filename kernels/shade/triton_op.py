@@ -22,12 +22,13 @@ def shade_triton(
     occlusion: Tensor,
     specular: Tensor,
     roughness: Tensor,
+    scatter: Tensor,
 ) -> Tensor:
     """Return linear RGB radiance [B, ..., 3], float32; see `pain3d.kernels.shade`."""
     light = torch.empty_like(albedo, memory_format=torch.contiguous_format)
     batch, points = albedo.shape[0], math.prod(albedo.shape[1:-1])
     vectors = [tensor.reshape(batch, points, 3).contiguous() for tensor in (albedo, normal, view_direction)]
-    scalars = [tensor.reshape(batch, points).contiguous() for tensor in (occlusion, specular, roughness)]
+    scalars = [tensor.reshape(batch, points).contiguous() for tensor in (occlusion, specular, roughness, scatter)]
     lights = [tensor.contiguous() for tensor in (sh, key_direction, key_colour)]
     with on_device(albedo):
         launch_shade(light.view(batch, points, 3), *vectors, *lights, *scalars)
@@ -45,6 +46,7 @@ def _(
     occlusion: Tensor,
     specular: Tensor,
     roughness: Tensor,
+    scatter: Tensor,
 ) -> Tensor:
     return torch.empty_like(albedo, memory_format=torch.contiguous_format)
 

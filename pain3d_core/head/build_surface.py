@@ -252,6 +252,15 @@ def _normals(points: Array, faces: Indices) -> Array:
     return np.asarray(normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12))
 
 
+# Landmarks on the template, dm. The jaw's line runs from the temple along the ramus to the chin, as annotators draw it.
+JAW = (
+    (0.705, 0.248, 0.207), (0.708, 0.09, 0.156), (0.682, -0.077, 0.279), (0.636, -0.328, 0.217), (0.58, -0.437, 0.276),
+    (0.443, -0.662, 0.451), (0.352, -0.716, 0.645), (0.223, -0.819, 0.753), (0.0, -0.873, 0.853),
+)  # fmt: skip
+NOSE_RIDGE = (0.273, 0.146, 0.016, -0.111)  # height, root to tip
+NOSE_BASE = ((0.139, -0.211, 0.95), (0.058, -0.229, 1.002), (0.0, -0.245, 1.023))  # wing to columella
+
+
 def landmarks(
     template: Array,
     faces: Indices,
@@ -270,22 +279,15 @@ def landmarks(
         """The foremost-facing skin vertex next to (x, y)."""
         return int(front[np.argmin(((template[front, :2] - [x, y]) ** 2).sum(1))])
 
-    def jaw(angle: float) -> int:
-        """The skin vertex furthest out in a frontal direction (radians from straight down) around the mouth."""
-        below = skin[(template[skin, 1] < 0.25) & (template[skin, 2] > -0.05)]
-        below = below[normals[below, 1] > -0.75]
-        direction = np.array([np.sin(angle), -np.cos(angle)])
-        offset = template[below, :2] - [0, -0.3]
-        length = np.linalg.norm(offset, axis=1)
-        aligned = offset @ direction / np.maximum(length, 1e-9)
-        candidates = aligned > np.cos(0.09)
-        return int(below[candidates][np.argmax(length[candidates])])
+    def near(point: Sequence[float], side: float = 1.0) -> int:
+        """The skin vertex next to a point, mirrored where side is -1."""
+        return int(skin[np.argmin(((template[skin] - np.array(point) * [side, 1, 1]) ** 2).sum(1))])
 
-    points = [jaw(a) for a in np.linspace(-1.75, 1.75, 17)]
+    points = [near(p, -1) for p in JAW] + [near(p) for p in reversed(JAW[:-1])]
     brow = [(0.58, 0.40), (0.49, 0.465), (0.38, 0.475), (0.27, 0.45), (0.16, 0.41)]
     points += [at(-x, y) for x, y in brow] + [at(x, y) for x, y in reversed(brow)]
-    points += [at(0, y) for y in (0.22, 0.10, -0.02, -0.14)]
-    points += [at(x, y) for x, y in ((-0.11, -0.27), (-0.06, -0.285), (0, -0.29), (0.06, -0.285), (0.11, -0.27))]
+    points += [at(0, y) for y in NOSE_RIDGE]
+    points += [near(p, -1) for p in NOSE_BASE] + [near(p) for p in reversed(NOSE_BASE[:-1])]
     eyes = []
     for side in SIDES:
         ring = number[lids.ring(1, side)]

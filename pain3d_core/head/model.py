@@ -13,13 +13,18 @@ from torch import Tensor
 
 from pain3d.device import moved
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack
-from pain3d.facs.rig import expression_weights
+from pain3d.facs.rig import action_weights, expression_weights
 from pain3d.head.assets import DEFAULT_HEAD, read_head
+from pain3d.head.correctives import bulges, higher_meeting, lowered_tongue
+from pain3d.head.detail import detail, detail_basis, read_occlusion
+from pain3d.head.ears import laid_ears
 from pain3d.head.identity import Identity, sample_identity
 from pain3d.kernels.antialias import face_adjacency
-from pain3d.kernels.deform import deform, planar_basis
-from pain3d.mesh import Mesh, Topology
+from pain3d.kernels.deform import deform, planar_basis, vertex_normals
+from pain3d.mesh import Mesh, Surface, Topology
 
+COVERED_OCCLUSION = 0.8  # of an ear's vertices where they carry the hair that covers it
+NECK_JOINT = 1  # the head turns with it
 SKIN_INFLUENCES = 3  # joints per vertex that are kept: torso, neck and jaw meet at the throat
 # Skin around the eye may not sink into the eyeball, nor the lids' seam, which lies inside it, come out. Distances are
 # eyeball radii from its centre: each vertex within LID_REACH in the template keeps its distance up to LID_CLEARANCE and
@@ -67,22 +72,33 @@ class Head:
         self._closing_gap = torch.from_numpy(arrays["closing_gap"])
         faces = torch.from_numpy(arrays["faces"].astype(np.int32))
         parts: tuple[str, ...] = tuple(meta["parts"])
+        face_parts = torch.from_numpy(arrays["face_parts"].astype(np.int32))
         vertex_parts = torch.from_numpy(arrays["vertex_parts"].astype(np.int32))
         self._eyes = [torch.nonzero(vertex_parts == parts.index(p)).flatten() for p in ("left_eye", "right_eye")]
         skin = torch.nonzero(vertex_parts == parts.index("skin")).flatten()
         self._lids = [
             self._lid_limits(eye, rings[0], skin) for eye, rings in zip(self._eyes, self.lid_rings, strict=True)
         ]
+        if meta.get("correctives", self.name == "cc0"):
+            self._mend(faces, vertex_parts, parts)
+        of_skin = face_parts == parts.index("skin")
+        self._ears, self._laid_template, self._laid_basis = laid_ears(
+            self.template, self.identity_basis, faces[of_skin]
+        )
+        self._ear_mask = torch.zeros(len(self.template))
+        self._ear_mask[self._ears] = 1
+        resting, self._occlusion_change = read_occlusion(path, self.template)
         self.topology = Topology(
             faces=faces,
             adjacent_faces=face_adjacency(faces),
             uvs=torch.from_numpy(arrays["uvs"]),
             uv_faces=torch.from_numpy(arrays["uv_faces"].astype(np.int32)),
-            face_parts=torch.from_numpy(arrays["face_parts"].astype(np.int32)),
+            face_parts=face_parts,
             vertex_parts=vertex_parts,
             part_names=parts,
-            occlusion=torch.from_numpy(arrays["occlusion"]),
+            occlusion=torch.from_numpy(arrays["occlusion"]) if resting is None else resting,
         )
+        self._detail: tuple[Tensor, Tensor] | None = None  # creases, and the basis that was made of them
 
     @staticmethod
     @lru_cache(maxsize=1)
@@ -99,7 +115,8 @@ class Head:
         """The same head with its shapes on a device, where its meshes then come out."""
         there = copy.copy(self)
         there.__dict__.update(moved(self.__dict__, device))
-        for name in ("identity_basis", "expression_basis"):
+        there._detail = None
+        for name in ("identity_basis", "expression_basis", "_occlusion_change", "_laid_basis"):
             basis = getattr(there, name)  # in the layout that the device's kernels read
             setattr(there, name, planar_basis(basis) if basis.is_cuda else basis.contiguous())
         return there
@@ -136,6 +153,7 @@ class Head:
         leye_pose: Tensor | None = None,
         reye_pose: Tensor | None = None,
         transl: Tensor | None = None,
+        surface: Surface | None = None,
     ) -> Mesh:
         """Vertices of B heads. Every argument has 1 or B rows; what is left out is neutral.
 
@@ -149,9 +167,13 @@ class Head:
             leye_pose: [B, 3] axis-angle of the subject's left eyeball, radians.
             reye_pose: [B, 3] axis-angle of the right eyeball, radians.
             transl: [B, 3] metres.
+            surface: Hair, cloth and wrinkles of 1 or B people (`pain3d.skin.surface`). Growth moves each vertex along
+                the person's neutral normal, by the same vector in every expression: differences between expressions
+                are those of the bare skin.
 
         Returns:
-            Mesh with vertices [B, V, 3] and posed joints [B, 5, 3] in metres.
+            Mesh with vertices [B, V, 3] and posed joints [B, 5, 3] in metres, occlusion [B, V] that follows the
+            expression, up [B, 3], the head's vertical axis, and, with a surface, wrinkles [B, V, 2].
 
         Gradients: to every tensor argument.
 
@@ -163,6 +185,9 @@ class Head:
         poses = {"global_orient": global_orient, "neck_pose": neck_pose, "jaw_pose": jaw_pose,
                  "leye_pose": leye_pose, "reye_pose": reye_pose}  # fmt: skip
         rows = {"identity": shape, "au": units, "expression": expression, "transl": transl, **poses}
+        if surface is not None:
+            rows |= {"surface.growth": surface.growth, "surface.resting": surface.resting,
+                     "surface.depth": surface.depth}  # fmt: skip
         batch = max(len(t) for t in rows.values() if t is not None)
         for name, tensor in rows.items():
             if tensor is not None and len(tensor) not in (1, batch):
@@ -181,6 +206,9 @@ class Head:
         index = torch.arange(batch, device=self.device) * (len(people) > 1)
         shaped = deform(people, self.expression_basis, weights.expand(batch, -1).contiguous(), template_index=index)
         shaped = self._clear_eyes(shaped)
+        if surface is not None:
+            shaped = shaped + self._growth(people, shape, surface)
+        occlusion, wrinkles = self._detail_of(units, surface)
 
         still = shaped.new_zeros(batch, 3)
         angles = [still if pose is None else pose.expand(batch, 3) for pose in poses.values()]
@@ -194,7 +222,53 @@ class Head:
         )
         if transl is not None:
             vertices, joints = vertices + transl[:, None], joints + transl[:, None]
-        return Mesh(vertices, joints, self.topology)
+        return Mesh(
+            vertices,
+            joints,
+            self.topology,
+            occlusion=occlusion.expand(batch, -1),
+            wrinkles=None if wrinkles is None else wrinkles.expand(batch, -1, -1),
+            up=transforms[:, NECK_JOINT, :3, 1],
+        )
+
+    def _mend(self, faces: Tensor, vertex_parts: Tensor, parts: tuple[str, ...]) -> None:
+        """Add what the source of the default head leaves out (see `correctives`)."""
+        edge = self.lid_rings[:, 1].flatten()
+        skin = vertex_parts == parts.index("skin")
+        for row, moved_by in bulges(self.template, faces, skin, edge, self.unit_names).items():
+            self.expression_basis[row] += moved_by
+        movable = skin | (vertex_parts == parts.index("lashes"))
+        for unit, sign in (("eyeBlinkLeft", 1.0), ("eyeBlinkRight", -1.0)):
+            blink = self.expression_basis[self.unit_names.index(unit)]
+            blink += higher_meeting(self.template, blink, movable, sign)
+        tongue = torch.nonzero(vertex_parts == parts.index("tongue")).flatten()
+        self.template = lowered_tongue(self.template, tongue)
+
+    def _growth(self, people: Tensor, shape: Tensor, surface: Surface) -> Tensor:
+        """What a surface adds to the vertices [1 or B, V, 3]: ears lie under hair that covers them, the rest grows."""
+        if surface.cover is None:
+            return surface.growth[..., None] * vertex_normals(people, self.topology.faces)
+        laid = people.new_zeros(people.shape)
+        laid[:, self._ears] = deform(self._laid_template, self._laid_basis, shape)
+        laid = surface.cover[:, None, None] * laid
+        return laid + surface.growth[..., None] * vertex_normals(people + laid, self.topology.faces)
+
+    def laid_ears(self) -> tuple[Tensor, Tensor]:
+        """Vertices [E] of both ears, and by how much [E, 3] (m) the template's lie elsewhere under hair."""
+        return self._ears, self._laid_template[0]
+
+    def _detail_of(self, units: Tensor, surface: Surface | None) -> tuple[Tensor, Tensor | None]:
+        """Occlusion and wrinkles of the expressions; the basis of a surface's creases is made once."""
+        basis = self._occlusion_change
+        if surface is not None:
+            kept = self._detail
+            if kept is None or kept[0] is not surface.creases or surface.creases.requires_grad:
+                kept = self._detail = surface.creases, detail_basis(basis, surface.creases)
+            basis = kept[1]
+        occlusion, wrinkles = detail(basis, self.topology.occlusion, action_weights(units), surface)
+        if surface is not None and surface.cover is not None:
+            occlusion = occlusion + surface.cover[:, None] * (COVERED_OCCLUSION - occlusion) * self._ear_mask
+        return occlusion, wrinkles
 
     def identity_rows(self, identity: Identity | Sequence[Identity] | Tensor | None) -> Tensor:
         """Coefficients [1 or B, S] of what `__call__` takes as identity. Raises ValueError on another shape."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -14,21 +15,25 @@ from torch import Tensor
 
 from pain3d.background import paint_background
 from pain3d.camera import CONVENTION, Camera
-from pain3d.colour import typology_angle
-from pain3d.facs.action_units import ActionUnits
+from pain3d.colour import temperature_gains, typology_angle
+from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits
 from pain3d.head.model import Head
-from pain3d.kernels.sample_texture import Mipmaps, build_mipmaps
+from pain3d.kernels.render import DETAIL_LAYERS, shoulder
+from pain3d.kernels.sample_texture import Mipmaps
+from pain3d.kernels.sensor import sensor
 from pain3d.light import Light
-from pain3d.mesh import Mesh
-from pain3d.random import keyed_generator
+from pain3d.mesh import Mesh, Surface
+from pain3d.random import keyed_generator, keyed_number
 from pain3d.render.heatmap import colourise, displacement_from_first, shading
 from pain3d.render.render import render
 from pain3d.scene import CameraSetting, Scene
-from pain3d.skin import paint, surface_maps
+from pain3d.skin import SurfaceMaps, surface, surface_maps
+from pain3d.skin.paint import paint_mipmaps
 
 TEXTURE_SIZE = 1024  # texels a side: 0.4 mm on the cheek, finer than a pixel at 512²
 FRONTAL = CameraSetting()  # of the frontal heatmap
-SKIN_LANDMARKS = ("ibug_1", "ibug_15", "ibug_27", "ibug_3", "ibug_13")  # of the tone: cheeks, nose bridge, jaw
+# Where the tone is taken, seen from the front in mm: cheeks below the eyes and bridge of the nose, where no hair grows.
+TONE_POINTS = ((-40.0, -2.0), (-30.0, -12.0), (0.0, 25.0), (30.0, -12.0), (40.0, -2.0))
 FACE_LANDMARKS = 68  # the first of a head's landmarks, of which the bounding box is taken
 
 Floats = npt.NDArray[np.float32]
@@ -84,20 +89,25 @@ class Frames:
         return rows
 
 
-def render_scenes(scenes: Sequence[Scene], head: Head | None = None) -> Frames:
+def render_scenes(scenes: Sequence[Scene], head: Head | None = None, light: Light | None = None) -> Frames:
     """Render scenes that share identity, skin and size: one texture, one mesh per expression, one picture per scene.
 
     The bytes depend on the scenes alone: not on the machine's threads, nor on what else is rendered.
 
+    Args:
+        scenes: What to render.
+        head: Whose shapes the identities mix; None is the default head.
+        light: Takes the place of the scenes' own: 1, or as many as there are scenes. A judge's calibration light.
+
     Raises:
-        ValueError: No scene, or scenes of several identities, skins or sizes.
+        ValueError: No scene, or scenes of several identities, skins or sizes, or with and without wrinkles.
     """
     check_scenes(scenes)
     head = head or Head.default()
     clock = _Clock()
     first = scenes[0]
     maps = surface_maps(head, TEXTURE_SIZE)
-    texture = build_mipmaps(paint(maps, first.skin)[None])
+    texture = paint_mipmaps(maps, first.skin)
     clock.lap("paint")
 
     expressions = {scene.expression_id: scene for scene in reversed(scenes)}
@@ -105,10 +115,14 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None) -> Frames:
     moments = [expressions[number] for number in order]
     identity = head.identity_vector(first.identity)
     faces = [moment.au for moment in moments]
+    grown = surface(head, first.skin)
+    if not first.wrinkles:
+        grown = replace(grown, creases=_no_creases(head), resting=torch.zeros_like(grown.resting))
+    clock.lap("surface")
     # The neutral face goes through the same call as the expressions, so that equal faces give equal bits.
-    still = head(identity, [ActionUnits(), *faces])
+    still = head(identity, [ActionUnits(), *faces], surface=grown)
     heat = displacement_from_first(still.vertices)
-    posed = pose_head(head, identity, moments)
+    posed = pose_head(head, identity, moments, grown)
     clock.lap("deform")
 
     camera = cameras(scenes)
@@ -116,7 +130,7 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None) -> Frames:
     view = render(
         posed,
         camera,
-        light=lights(scenes),
+        light=lights(scenes) if light is None else light,
         texture=texture,
         background=backgrounds(scenes),
         attributes=heat[..., None],
@@ -125,6 +139,8 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None) -> Frames:
     )
     assert view.image is not None and view.alpha is not None and view.attributes is not None
     clock.lap("render")
+    image = add_noise(view.image, scenes)
+    clock.lap("sensor")
     frontal = _frontal_heatmaps(still, heat, first.size)
     clock.lap("heatmap")
 
@@ -133,7 +149,7 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None) -> Frames:
     face = pixels[:, :FACE_LANDMARKS]
     alpha = view.alpha.numpy()
     frames = Frames(
-        image=view.image.numpy(),
+        image=image.numpy(),
         alpha=alpha,
         heatmap=view.attributes[..., 0].numpy(),
         frontal_heatmap=frontal,
@@ -141,7 +157,7 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None) -> Frames:
         landmarks_3d=landmarks.numpy(),
         bbox=torch.cat([face.amin(1), face.amax(1)], 1).numpy(),
         coverage=np.array([np.count_nonzero(picture >= 128) / picture.size for picture in alpha], np.float32),
-        skin_ita=_skin_tone(head, texture),
+        skin_ita=_skin_tone(maps, texture),
         neutral_vertices=still.vertices[0].numpy(),
         camera=camera,
         timings=clock.laps,
@@ -154,12 +170,18 @@ def check_scenes(scenes: Sequence[Scene]) -> None:
     """Raise ValueError unless the scenes can be rendered together."""
     if not scenes:
         raise ValueError("scenes must not be empty")
-    for name in ("identity", "skin", "size"):
+    for name in ("identity", "skin", "size", "wrinkles"):
         if any(getattr(scene, name) != getattr(scenes[0], name) for scene in scenes):
             raise ValueError(f"scenes must share one {name}")
 
 
-def pose_head(head: Head, identity: Tensor, moments: Sequence[Scene]) -> Mesh:
+@lru_cache(maxsize=4)
+def _no_creases(head: Head) -> Tensor:
+    """Creases of a skin that nothing wrinkles: one tensor per head, because the head keeps what it makes of it."""
+    return torch.zeros(len(AU_NUMBERS), len(SIDES), len(head.template), DETAIL_LAYERS)
+
+
+def pose_head(head: Head, identity: Tensor, moments: Sequence[Scene], grown: Surface | None = None) -> Mesh:
     """One posed mesh per expression: its action units, the turn of the neck and the gaze."""
 
     def turn(pitch: str, yaw: str, roll: str | None) -> Tensor:
@@ -173,6 +195,7 @@ def pose_head(head: Head, identity: Tensor, moments: Sequence[Scene]) -> Mesh:
         neck_pose=turn("neck_pitch", "neck_yaw", "neck_roll"),
         leye_pose=gaze,
         reye_pose=gaze,
+        surface=grown,
     )
 
 
@@ -191,7 +214,7 @@ def cameras(scenes: Sequence[Scene]) -> Camera:
 
 
 def lights(scenes: Sequence[Scene]) -> Light:
-    """The light of each scene; many scenes share one."""
+    """The light of each scene, exposed and white-balanced as its sensor has it."""
     settings = [scene.light for scene in scenes]
     presets = {
         setting: Light.preset(
@@ -200,18 +223,44 @@ def lights(scenes: Sequence[Scene]) -> Light:
             elevation_degrees=setting.elevation,
             intensity=setting.intensity,
             key_share=setting.key_share,
+            temperature=setting.temperature,
         )
         for setting in set(settings)
     }
     made = [presets[setting] for setting in settings]
-    return Light(*(torch.cat([getattr(light, name) for light in made]) for name in Light.__dataclass_fields__))
+    light = Light(*(torch.cat([getattr(light, name) for light in made]) for name in Light.__dataclass_fields__))
+    exposure = light.exposure * torch.tensor([2**scene.sensor.exposure for scene in scenes], dtype=torch.float32)
+    return replace(light, exposure=exposure).with_gains(white_balance(scenes))
+
+
+def white_balance(scenes: Sequence[Scene]) -> Tensor:
+    """Factors [B, 3] on linear light that turn white into the colour it has in each scene's picture."""
+    gains = [temperature_gains(scene.sensor.white_balance) for scene in scenes]
+    return torch.tensor(np.array(gains), dtype=torch.float32)
 
 
 def backgrounds(scenes: Sequence[Scene]) -> Tensor:
-    """The background of each scene, [B, 128, 128, 3]; scenes of one identity and view share it."""
-    keys = [(s.background, s.seed, s.identity_id, s.view_id) for s in scenes]
-    painted = {key: paint_background(key[0], keyed_generator(key[1], "background", *key[2:])) for key in set(keys)}
-    return torch.from_numpy(np.stack([painted[key] for key in keys]))
+    """The background of each scene as the renderer takes it, [B, 128, 128, 3] linear.
+
+    What many scenes share is painted once, and exposed and white-balanced for each of them.
+    """
+    keys = [(s.background, s.background_blur, s.seed, s.identity_id, s.view_id, s.background_id) for s in scenes]
+    painted = {key: _painted_background(*key) for key in set(keys)}
+    gains = white_balance(scenes) * torch.tensor([[2**scene.sensor.exposure] for scene in scenes], dtype=torch.float32)
+    return torch.stack([shoulder(painted[key] * gain) for key, gain in zip(keys, gains, strict=True)])
+
+
+def _painted_background(name: str, blur: float, seed: int, *place: int) -> Tensor:
+    return torch.from_numpy(paint_background(name, keyed_generator(seed, "background", *place), blur))
+
+
+def add_noise(image: Tensor, scenes: Sequence[Scene]) -> Tensor:
+    """The pictures [B, H, W, 3] as each scene's sensor reads them out; the noise depends on the scene alone."""
+    keys = [keyed_number(s.seed, "sensor/noise", s.identity_id, s.expression_id, s.view_id) for s in scenes]
+    shot, read = (
+        torch.tensor([getattr(s.sensor, name) for s in scenes], dtype=torch.float64) for name in ("shot", "read")
+    )
+    return sensor(image, shot, read, torch.tensor(keys, dtype=torch.int64))
 
 
 def _frontal_heatmaps(still: Mesh, heat: Tensor, size: int) -> Bytes:
@@ -231,17 +280,12 @@ def _frontal_heatmaps(still: Mesh, heat: Tensor, size: int) -> Bytes:
     return colourise(seen[..., 0], seen[..., 1])
 
 
-def _skin_tone(head: Head, texture: Mipmaps) -> float:
-    """ITA° of the mean painted albedo around `SKIN_LANDMARKS`."""
-    topology = head.topology
-    vertices = head.landmarks[[head.landmark_names.index(name) for name in SKIN_LANDMARKS]]
-    corners = [int((topology.faces.flatten() == vertex).nonzero()[0, 0]) for vertex in vertices]
-    uv = topology.uvs[topology.uv_faces.flatten()[corners].long()].numpy()
+def _skin_tone(maps: SurfaceMaps, texture: Mipmaps) -> float:
+    """ITA° of the median of the painted albedo around `TONE_POINTS`."""
     base = texture.texels[0, : texture.height * texture.width, :3].numpy().reshape(texture.height, texture.width, 3)
     reach = max(1, texture.width // 64)
     tones = []
-    for u, v in uv:
-        column, row = int(u * texture.width), int((1 - v) * texture.height)
+    for column, row in maps.texels_at(np.array(TONE_POINTS, np.float32)).round().astype(int):
         patch = base[max(0, row - reach) : row + reach, max(0, column - reach) : column + reach]
         tones.append(patch.reshape(-1, 3).mean(0, dtype=np.float64))
     return float(typology_angle(np.median(tones, axis=0)))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pain3d.camera import Camera
 from pain3d.device import constant
+from pain3d.kernels.render import CHANNELS
 from pain3d.kernels.render import render as render_op
 from pain3d.kernels.sample_texture import Mipmaps
 from pain3d.light import Light
@@ -19,7 +20,8 @@ from pain3d.mesh import Mesh
 if TYPE_CHECKING:
     from pain3d.kernels.render.topology import Topology as PreparedTopology
 
-CLAY = (0.42, 0.38, 0.35, 0.6, 0.6)  # albedo, specular scale, roughness of a head that nobody painted
+# A head that nobody painted: albedo, specular scale, roughness, no slopes, scatter, and detail layers of nothing.
+CLAY = (0.42, 0.38, 0.35, 0.6, 0.6, 0.0, 0.0, 1.0, *(0.0,) * (CHANNELS - 8))
 GREY_BACKGROUND = (0.10, 0.11, 0.12)  # linear
 OUTPUTS = ("image", "alpha", "face_ids", "depth", "attributes", "part_ids")
 
@@ -67,9 +69,8 @@ def render(
     Args:
         mesh: 1 or N meshes, or M where `mesh_index` is given.
         cameras: N cameras.
-        light: A preset (``studio``, ``indoor``, ``outdoor``) or 1 or N lights.
-        texture: [1 or N, Ht, Wt, 5] linear albedo, specular scale and roughness (`pain3d.paint`), or its mipmaps;
-            None is clay.
+        light: A preset (``studio``, ``ward``, … : `pain3d.light.LIGHTS`) or 1 or N lights.
+        texture: [1 or N, Ht, Wt, 16] linear (`pain3d.paint`), or its mipmaps; None is clay.
         background: [1 or N, Hb, Wb, 3] linear, stretched over the picture; None is dark grey.
         attributes: [1 or M, V, A] numbers on the vertices, to be seen per pixel (with ``"attributes"`` in `outputs`).
         mesh_index: [N] which mesh each camera sees; None pairs them in order.
@@ -91,7 +92,7 @@ def render(
     topology = mesh.topology
     lights = Light.preset(light) if isinstance(light, str) else light
     if texture is None:
-        texture = constant(CLAY, mesh.vertices).expand(1, 1, 1, 5)
+        texture = constant(CLAY, mesh.vertices).expand(1, 1, 1, CHANNELS)
     if background is None:
         background = constant(GREY_BACKGROUND, mesh.vertices).expand(1, 1, 1, 3)
     textures = texture.texels if isinstance(texture, Mipmaps) else texture
@@ -113,7 +114,7 @@ def render(
         topology.uvs,
         topology.uv_faces,
         texture,
-        topology.occlusion[None],
+        topology.occlusion[None] if mesh.occlusion is None else mesh.occlusion,
         cameras.world_to_clip,
         cameras.position,
         lights.sh.expand(count, -1, -1),
@@ -123,6 +124,8 @@ def render(
         cameras.size,
         mesh_index=_index(mesh, len(mesh), count) if mesh_index is None else mesh_index,
         texture_index=_index(mesh, len(textures), count),
+        detail_weights=mesh.wrinkles,
+        up=mesh.up,
         attributes=None if attributes is None else attributes.expand(len(mesh), -1, -1),
         exposure=lights.exposure.expand(count),
         face_labels=topology.face_parts,

@@ -19,8 +19,10 @@ from pain3d.facs.action_units import ActionUnits
 from pain3d.head.identity import Identity
 from pain3d.head.model import Head
 from pain3d.kernels._backend import resolve_backend
+from pain3d.kernels.render import CHANNELS
 from pain3d.kernels.sample_texture import Mipmaps, build_mipmaps
 from pain3d.light import Light
+from pain3d.mesh import Surface
 from pain3d.render.heatmap import MILLIMETRES
 from pain3d.render.render import CLAY, GREY_BACKGROUND, OUTPUTS, View, render
 
@@ -43,6 +45,7 @@ class RendererInputs:
     texture: Mipmaps
     background: Tensor
     mesh_index: Tensor | None
+    surface: Surface | None = None
 
 
 class Renderer:
@@ -83,6 +86,7 @@ class Renderer:
                 raise ValueError(f"outputs must be among {', '.join(RENDERER_OUTPUTS)}, got {name!r}")
         self.image_dtype, self.layout, self.backend = image_dtype, layout, backend
         self._prepared = self._prepare()
+        self._creases: tuple[Tensor, Tensor] | None = None  # of the last surface: as given, and on the device
 
     @property
     def device(self) -> torch.device:
@@ -100,6 +104,7 @@ class Renderer:
         texture: Tensor | Mipmaps | None = None,
         background: Tensor | None = None,
         mesh_index: Tensor | None = None,
+        surface: Surface | None = None,
     ) -> View:
         """Render N pictures of M meshes.
 
@@ -109,9 +114,10 @@ class Renderer:
             au: Of 1 or M meshes, as `Head` takes it.
             pose: Poses by name, as `Head` takes them: ``{"neck_pose": [M, 3]}``, radians.
             light: A preset, or 1 or N lights.
-            texture: [1 or N, Ht, Wt, 5] (`pain3d.paint`) or its mipmaps; None is clay.
+            texture: [1 or N, Ht, Wt, 16] (`pain3d.paint`) or its mipmaps; None is clay.
             background: [1 or N, Hb, Wb, 3] linear; None is dark grey.
             mesh_index: [N] which mesh each camera sees; None pairs them in order.
+            surface: Hair, cloth and wrinkles of 1 or M people (`pain3d.skin.surface`), as `Head` takes it.
 
         Returns:
             View; on a CUDA device its tensors are there, and the call returns before they are written.
@@ -119,7 +125,7 @@ class Renderer:
         Raises:
             ValueError: Numbers of rows that do not fit.
         """
-        return self.forward(self.inputs(cameras, identity, au, pose, light, texture, background, mesh_index))
+        return self.forward(self.inputs(cameras, identity, au, pose, light, texture, background, mesh_index, surface))
 
     def capture(self, cameras: Camera, **arguments: Any) -> Captured:
         """Record the forward for inputs of these shapes in a CUDA graph; arguments as for a call.
@@ -144,11 +150,12 @@ class Renderer:
         texture: Tensor | Mipmaps | None = None,
         background: Tensor | None = None,
         mesh_index: Tensor | None = None,
+        surface: Surface | None = None,
     ) -> RendererInputs:
         """Return the arguments of a call as tensors on the device: all copies from the host happen here."""
         device = self.device
         if texture is None:
-            texture = torch.tensor(CLAY).expand(1, 1, 1, 5)
+            texture = torch.tensor(CLAY).expand(1, 1, 1, CHANNELS)
         chain = moved(texture, device)
         return RendererInputs(
             identity=self.head.identity_rows(identity).to(device),
@@ -161,13 +168,20 @@ class Renderer:
                 device
             ),
             mesh_index=None if mesh_index is None else mesh_index.to(device),
+            surface=None if surface is None else self._there(surface),
         )
+
+    def _there(self, surface: Surface) -> Surface:
+        """The surface on the device; its creases, which all people of a head share, are copied there once."""
+        if self._creases is None or self._creases[0] is not surface.creases:
+            self._creases = surface.creases, surface.creases.to(self.device)
+        return replace(surface, creases=self._creases[1]).to(self.device)
 
     def forward(self, given: RendererInputs) -> View:
         """Render inputs that are on the device: no copy from the host, no wait for the device."""
         outputs = ["attributes" if name == "heatmap" else name for name in self.outputs]
         view = render(
-            self.head(given.identity, given.au, **given.pose),
+            self.head(given.identity, given.au, **given.pose, surface=given.surface),
             given.cameras,
             light=given.light,
             texture=given.texture,
@@ -217,7 +231,11 @@ class Captured:
         """Keep own copies of the inputs, which the recorded kernels read, and record one forward of them."""
         self.renderer = renderer
         self._given = map_tensors(given, torch.clone)
+        if given.surface is not None:  # its creases stay the ones that all people of the head share
+            copied = map_tensors(given.surface, torch.clone)
+            self._given = replace(self._given, surface=replace(copied, creases=given.surface.creases))
         self._replay, self._view = record(lambda: renderer.forward(self._given))
+        self._read = renderer.head._detail  # the recorded kernels read it: the head may keep another one later
 
     def __call__(self, cameras: Camera, **arguments: Any) -> View:
         """Render other inputs, of the shapes that were captured; arguments as for `Renderer.__call__`.
@@ -226,9 +244,12 @@ class Captured:
             ValueError: A shape differs from the captured one.
         """
         for name, (kept, new) in _pairs(self._given, self.renderer.inputs(cameras, **arguments)).items():
+            if name == "surface.creases" and new is not kept:
+                raise ValueError("surface.creases must be the captured ones: all people of a head share them")
             if new.shape != kept.shape:
                 raise ValueError(f"{name} must be {list(kept.shape)} as captured, got {list(new.shape)}")
-            kept.copy_(new)
+            if new is not kept:
+                kept.copy_(new)
         self._replay()
         return self._view
 

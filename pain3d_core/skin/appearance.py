@@ -12,12 +12,15 @@ import numpy.typing as npt
 
 from pain3d.random import keyed_generator
 
-HAIR_STYLES = ("bald", "buzz", "short")
+HAIR_STYLES = ("bald", "buzz", "short", "curly", "crop", "bun", "bob")
+WOMENS_STYLES, WOMENS_SHARES = ("bob", "crop", "bun", "short"), (0.52, 0.26, 0.14, 0.08 + 1e-9)
+DYED = 0.45  # share of women whose grey does not show
+BEARDED = 0.28  # share of men with a full beard
 Colour = tuple[float, float, float]
 
 # Melanin (scale of `chromophores`) by axis: mean and standard deviation. The tests hold the ITA° that come of it to
 # −45 to 60 degrees, each axis over more than one of Chardon's classes.
-MELANIN = ((0.84, 0.075), (0.44, 0.12), (0.25, 0.13))
+MELANIN = ((0.84, 0.075), (0.44, 0.12), (0.21, 0.13))
 # Hair: eumelanin on 0 (fair) to 1 (black), mean and standard deviation by axis.
 EUMELANIN = ((0.97, 0.03), (0.95, 0.05), (0.62, 0.25))
 FAIR_HAIR, BROWN_HAIR, BLACK_HAIR = (0.36, 0.23, 0.115), (0.095, 0.050, 0.026), (0.013, 0.010, 0.009)  # linear
@@ -49,15 +52,18 @@ class Skin:
         sex: 0 (female) to 1 (male).
         melanin: Epidermal melanin on the scale of `chromophores.skin_albedo`.
         haemoglobin: Dermal blood on the same scale.
+        carotene: Yellow of what is eaten, on the same scale.
         eye_colour: Linear rgb of the middle of the iris.
         hair_colour: Linear rgb of scalp hair without grey; brows and stubble follow it.
         greyness: Share of grey hair.
-        hair_style: ``bald``, ``buzz`` or ``short``.
+        hair_style: One of `HAIR_STYLES`; ``crop`` and ``bob`` lie over the ears, a ``bun`` is drawn back.
+        hair_curl: 0 straight, 0.5 wavy, 1 coiled.
         hair_density: Coverage of the scalp where hair grows.
         recession: Of the hairline; above 0.6 the crown thins too.
         brow_density: Number of hairs of the brows.
         brow_thickness: Height of the brows, millimetres.
         stubble: Density of the beard's shadow.
+        beard: Length and density of a full beard; 0 is none.
         freckles: Density.
         age_marks: Strength of lines and age spots.
         lip_tint: How much redder the lips are than the skin.
@@ -73,16 +79,19 @@ class Skin:
     age: float = 35.0
     sex: float = 0.5
     melanin: float = 0.35
-    haemoglobin: float = 0.37
+    haemoglobin: float = 0.42
+    carotene: float = 0.25
     eye_colour: Colour = IRISES[1]
     hair_colour: Colour = BROWN_HAIR
     greyness: float = 0.0
     hair_style: str = "short"
+    hair_curl: float = 0.1
     hair_density: float = 0.9
     recession: float = 0.1
     brow_density: float = 0.6
     brow_thickness: float = 6.5
     stubble: float = 0.0
+    beard: float = 0.0
     freckles: float = 0.1
     age_marks: float = 0.2
     lip_tint: float = 0.5
@@ -109,8 +118,8 @@ class Skin:
 
 
 SHARES = (
-    "sex", "melanin", "haemoglobin", "greyness", "hair_density", "recession", "brow_density", "stubble", "freckles",
-    "age_marks", "lip_tint", "lip_gloss", "undereye", "flush", "oiliness",
+    "sex", "melanin", "haemoglobin", "carotene", "greyness", "hair_curl", "hair_density", "recession", "brow_density",
+    "stubble", "beard", "freckles", "age_marks", "lip_tint", "lip_gloss", "undereye", "flush", "oiliness",
 )  # fmt: skip
 
 
@@ -131,7 +140,7 @@ def sample_skin(seed: int, identity_id: int, age: float, sex: float, ancestry: t
         raise ValueError(f"ancestry must be three shares that sum to 1, got {ancestry}")
     generator = keyed_generator(seed, "skin/appearance", identity_id)
     normal = np.clip(generator.standard_normal(12), -2.3, 2.3)
-    u = generator.random(20)
+    u = generator.random(24)
     share = np.array(ancestry)
     old = float(np.clip((age - 30) / 55, 0, 1))
     male = sex > 0.5
@@ -151,12 +160,18 @@ def sample_skin(seed: int, identity_id: int, age: float, sex: float, ancestry: t
     )
     onset = 36 + 5 * (share[0] + share[1]) + 5 * normal[2]
     greyness = float(np.clip((age - onset) / 34, 0, 1) ** 0.9 * np.clip(1 + 0.2 * normal[3], 0.4, 1.3))
+    if not male and u[17] < DYED:
+        greyness *= 0.12
     recession = float(np.clip((0.10 + 0.75 * old) * u[1] * 1.3, 0, 1)) if male else 0.15 * u[1] + 0.15 * old * u[1]
     style = HAIR_STYLES[int(u[2] < 0.93) + int(u[2] < 0.62)]
     if male and recession > 0.75 and u[3] < 0.6:
         style = "bald"
     if not male:
-        style = "buzz" if u[2] > 0.85 else "short"
+        style = WOMENS_STYLES[int(np.searchsorted(np.cumsum(WOMENS_SHARES), u[2]))]
+    curl = float(np.clip(0.12 + 0.25 * u[20] + (0.75 if share[0] > 0.5 else 0.0), 0, 1))
+    if curl > 0.7 and style in ("short", "crop", "bob"):
+        style = "curly" if style == "short" or u[21] < 0.75 else style
+    beard = float(np.clip(0.25 + 0.75 * u[23], 0, 1)) if male and u[22] < BEARDED else 0.0
     shadow = (0.12 + 0.88 * u[4] ** 1.6) * (1 - 0.45 * share[1]) if male and u[5] < 0.85 else 0.06 * float(male)
 
     return Skin(
@@ -165,16 +180,19 @@ def sample_skin(seed: int, identity_id: int, age: float, sex: float, ancestry: t
         age=round(float(age), 2),
         sex=round(float(sex), 4),
         melanin=_round(melanin),
-        haemoglobin=_round(0.36 + 0.06 * normal[4] + 0.04 * float(male) + 0.03 * old),
+        carotene=_round(0.08 + 0.42 * u[16] ** 1.5),
+        haemoglobin=_round(0.38 + 0.10 * melanin + 0.045 * normal[4] + 0.04 * float(male) + 0.03 * old),
         eye_colour=_tint(IRISES[_choose(main @ np.array(IRIS_SHARES), u[6])], 0.14 * normal[5]),
         hair_colour=_tint(RED_HAIR if ginger else hair, 0.10 * normal[6]),
         greyness=_round(greyness),
         hair_style=style,
-        hair_density=_round((0.94 if style == "short" else 0.86) - 0.25 * old * u[7] + 0.05 * normal[7]),
+        hair_curl=_round(curl),
+        hair_density=_round((0.86 if style in ("buzz", "bald") else 0.94) - 0.25 * old * u[7] + 0.05 * normal[7]),
         recession=_round(recession),
         brow_density=_round(0.48 + 0.14 * float(male) + 0.12 * normal[8] - 0.18 * old * (1 - 0.5 * float(male))),
         brow_thickness=round(float(np.clip((7.0 if male else 5.2) + 0.9 * normal[9] - 0.6 * old, 3.2, 10.5)), 3),
         stubble=_round(shadow),
+        beard=_round(beard),
         freckles=_round(
             (0.85 if ginger else 0.45 * u[8] ** 2) * (share[2] + 0.25 * (1 - share[2])) * (1 - 0.8 * melanin)
         ),

@@ -1,4 +1,4 @@
-"""Knows how `SurfaceMaps` come about: the chart rasterised, padded outwards, with noise, strands and masks on it."""
+"""Knows how `SurfaceMaps` come about: the chart rasterised, padded outwards, with noise, slopes and masks on it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ from pain3d.head.model import Head
 from pain3d.kernels.rasterize import rasterize
 from pain3d.skin.maps import FRONTAL_CENTRE, FRONTAL_EXTENT, FRONTAL_SIZE, Box, Bytes, Floats, SurfaceMaps
 from pain3d.skin.masks import skin_masks
-from pain3d.skin.noise import noise_at, streak_sheet
+from pain3d.skin.noise import noise_at
+from pain3d.skin.relief import slope_matrix
 
 MILLIMETRES = np.float32(1000.0)
-WAVELENGTHS = {"broad": 48.0, "patch": 13.0, "mottle": 2.8}  # mm: complexion, patches, pores and capillaries
+WAVELENGTHS = {"broad": 48.0, "patch": 13.0, "mottle": 2.8, "grain": 1.4}  # mm: complexion, patches, capillaries, pores
 OVERLAP_DEPTH = 1e-6  # per metre: orders overlapping faces and moves no barycentric coordinate
-# Hair grows away from the whorl, a little left of the midline on the back of the crown; mm and a direction.
-SKULL_CENTRE = (0.0, 35.0, -5.0)
-WHORL = (0.10, 0.75, -0.65)
-STRAND_WIDTH = 0.55  # mm of a column of the streak sheet at the widest circle around the whorl
-STRAND_LENGTH = 14.0  # mm, of the cells of the streak sheet along a strand
 
 
 def build_maps(head: Head, size: int) -> SurfaceMaps:
@@ -62,7 +58,6 @@ def build_maps(head: Head, size: int) -> SurfaceMaps:
         z=z,
         cavity=np.ascontiguousarray(cavity.reshape(size, size)),
         noise={name: noise_at(points, length).reshape(-1, size, size) for name, length in WAVELENGTHS.items()},
-        strands=_strands(x, y, z),
         azimuth=np.arctan2(np.abs(x), z).astype(np.float32),
         boxes=_boxes(part, topology.part_names),
         frontal=_frontal(head, texel_of),
@@ -70,9 +65,25 @@ def build_maps(head: Head, size: int) -> SurfaceMaps:
         landmark_texels={name: texel_of[v] for name, v in zip(head.landmark_names, chosen, strict=True)},
         lid_texels=texel_of[rings],
         lid_points=template[rings],
+        slopes=slope_matrix(x, y, z, part, covered),
     )
     maps.masks.update(skin_masks(maps))
+    maps.masks.update(_laid_masks(head, corners, weights, size))
+    laid_x, laid_y, laid_z = (maps.masks[f"laid_{axis}"] for axis in "xyz")
+    maps.masks["laid_slopes"] = slope_matrix(laid_x, laid_y, laid_z, part, covered)
     return maps
+
+
+def _laid_masks(head: Head, corners: npt.NDArray[np.int32], weights: Floats, size: int) -> dict[str, Floats]:
+    """Where texels lie once the ears lie flat under hair (mm), and which of them are on ears, [H, W] each."""
+    ears, offset = head.laid_ears()
+    laid = np.concatenate([head.template.numpy(), np.zeros((len(head.template), 1), np.float32)], 1)
+    laid[ears.numpy(), :3] += offset.numpy()
+    laid[:, :3] *= MILLIMETRES
+    laid[ears.numpy(), 3] = 1
+    planes = _interpolate(laid, corners, weights)
+    names = ("laid_x", "laid_y", "laid_z", "laid_ear")
+    return {name: np.ascontiguousarray(planes[:, k].reshape(size, size)) for k, name in enumerate(names)}
 
 
 def _interpolate(values: Floats, corners: npt.NDArray[np.int32], weights: Floats) -> Floats:
@@ -100,28 +111,6 @@ def _boxes(part: Bytes, names: tuple[str, ...]) -> dict[str, Box]:
             rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
             boxes[name] = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
     return boxes
-
-
-def _strands(x: Floats, y: Floats, z: Floats) -> Floats:
-    """The streak sheet on polar coordinates about the whorl: strands start there and run down to the hairline."""
-    axis = np.array(WHORL) / np.linalg.norm(WHORL)
-    side = np.cross(axis, [1.0, 0.0, 0.0])
-    side /= np.linalg.norm(side)
-    across = np.cross(side, axis)
-    from_centre = [plane - np.float32(c) for plane, c in zip((x, y, z), SKULL_CENTRE, strict=True)]
-    along, up, over = (
-        sum(np.float32(d) * plane for d, plane in zip(direction, from_centre, strict=True))
-        for direction in (axis, side, across)
-    )
-    radius = np.hypot(up, over)
-    reach = np.arctan2(radius, along) * np.float32(90.0)  # mm along the skull, whose radius is about 90 mm
-    turn = np.arctan2(up, over)
-    sheet = streak_sheet()
-    turns = np.float32(round(2 * np.pi * 90.0 / STRAND_WIDTH / len(sheet)) * len(sheet) / (2 * np.pi))  # whole periods
-    columns = np.mod((turn + np.float32(np.pi)) * turns, np.float32(len(sheet)))
-    rows = np.mod(reach * np.float32(9.0 / STRAND_LENGTH * 2), np.float32(len(sheet)))
-    wrapped = np.pad(sheet, ((0, 1), (0, 1)), mode="wrap")
-    return np.asarray(cv2.remap(wrapped, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR))
 
 
 def _frontal(head: Head, texel_of: Floats) -> Floats:

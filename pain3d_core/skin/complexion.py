@@ -1,4 +1,4 @@
-"""Knows the colour of bare skin: flush, eye sockets, mottling, freckles, moles, age spots, lines and lips."""
+"""Knows bare skin: its pigment and blood region by region, its gloss, and the fine relief of pores, grain and lips."""
 
 from __future__ import annotations
 
@@ -8,91 +8,120 @@ import numpy.typing as npt
 
 from pain3d.random import keyed_generator
 from pain3d.skin.appearance import Skin
+from pain3d.skin.blemishes import draw_blemishes
 from pain3d.skin.chromophores import skin_albedo
 from pain3d.skin.layer import Layer, mixed_noise
 from pain3d.skin.maps import Box, SurfaceMaps
-from pain3d.skin.strokes import blurred, draw_lines, draw_spots, smooth_curve
+from pain3d.skin.masks import smoothstep
 
 Floats = npt.NDArray[np.float32]
 
-SKIN_ROUGHNESS, SHINE_ROUGHNESS, LIP_ROUGHNESS = 0.52, 0.40, 0.38
-# Age lines seen from the front, |x| and y in mm: where each runs, its width in mm and its strength. Mirrored.
-Line = tuple[tuple[tuple[float, float], ...], float, float]
-LINES: tuple[Line, ...] = (
-    (((15, -19), (22, -26), (28, -36), (30.5, -45)), 1.6, 0.9),  # nasolabial fold
-    (((28, -46), (31, -54), (31.5, -62)), 1.3, 0.45),  # marionette line
-    (((0, 62), (14, 63), (28, 64), (42, 62)), 1.0, 0.40),  # forehead
-    (((0, 71), (14, 72.5), (28, 73), (40, 71)), 1.0, 0.45),
-    (((0, 81), (12, 82), (24, 82), (34, 80)), 1.0, 0.30),
-    (((4, 37), (5.5, 44), (5, 51)), 0.9, 0.45),  # glabella
-    (((46, 25), (52, 28), (57, 33)), 0.8, 0.5),  # crow's feet
-    (((46.5, 23), (53, 23.5), (59, 25)), 0.8, 0.55),
-    (((46, 21), (52, 18), (57, 14)), 0.8, 0.5),
-    (((20, 17), (26, 12), (34, 10.5), (42, 14)), 1.4, 0.6),  # below the eye
-    (((22, 18.5), (29, 15), (38, 15.5)), 0.9, 0.4),
-    (((8, -35), (9, -31)), 0.6, 0.2),  # upper lip
-    (((14, -35), (15.5, -31)), 0.6, 0.2),
-    (((2.5, -34), (3, -31)), 0.6, 0.2),
-)
+SKIN_ROUGHNESS, SHINE_ROUGHNESS, LIP_ROUGHNESS = 0.55, 0.38, 0.38
 SEAM_BLOOD, SEAM_SHADE = 0.15, -0.42  # added where the lips meet
-FRECKLES = 900  # at density 1
-MOLES = 7
+GRAIN = 0.016  # mm, standard deviation of the finest relief that a texel holds; twice that in old skin
+UNDULATION = 0.020  # mm, of the relief 3 mm wide
+PORE_DEPTH = 0.05  # mm
+PORES = (0.9, 2.0)  # of the grain's noise: where a pore begins and where it is deepest
+LIP_LINES = 2.1  # mm from one line across the lips to the next
+LIP_DEPTH = 0.11  # mm
+BEARD_TINT = (0.13, 0.095, 0.06)  # share of red, green and blue that shaved hair under a man's skin takes
 
 
 def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin, facial: bool) -> Layer:
-    """Skin without hair on the rows and columns `box`; with lines and marks where `facial`."""
+    """Skin without hair on the rows and columns `box`; with marks where `facial`."""
     generator = keyed_generator(skin.seed, "skin/complexion", skin.identity)
     broad, patch, mottle = (mixed_noise(maps, scale, box, generator) for scale in ("broad", "patch", "mottle"))
-    redness = mixed_noise(maps, "patch", box, generator)
-    pores = maps.noise["mottle"][int(generator.integers(4))][box]
-    flush, socket, lips = (maps.masks[name][box] for name in ("flush", "socket", "lips"))
-    lines, marks = _drawn(maps, box, skin) if facial else (np.zeros_like(broad), np.zeros_like(broad))
+    redness, flecks = (mixed_noise(maps, scale, box, generator) for scale in ("patch", "mottle"))
+    grain = maps.noise["grain"][int(generator.integers(len(maps.noise["grain"])))][box]
+    flush, socket, lips, shine, sallow, ruddy = (
+        maps.masks[name][box] for name in ("flush", "socket", "lips", "shine", "sallow", "ruddy")
+    )
+    age = skin.age_marks
 
     # Sums of weighted planes, in place: a pass over the texture costs more than the arithmetic.
     melanin = np.full(broad.shape, np.float32(skin.melanin), np.float32)
     haemoglobin = np.full(broad.shape, np.float32(skin.haemoglobin), np.float32)
-    uneven = 0.6 + 0.8 * skin.age_marks
-    _add(melanin, broad, 0.010 * uneven)
-    _add(melanin, patch, 0.010 * uneven)
-    _add(melanin, mottle, 0.005)
+    uneven = (0.6 + 0.8 * age) * (1 - 0.6 * skin.melanin)  # a step of melanin darkens dark skin more
+    _add(melanin, broad, 0.012 * uneven)
+    _add(melanin, patch, 0.015 * uneven)
+    _add(melanin, mottle, 0.010 * uneven)
     _add(melanin, socket, 0.02 + 0.07 * skin.undereye)
-    _add(melanin, lines, 0.13)
-    _add(melanin, marks, 0.32 - 0.14 * skin.melanin)
+    _add(melanin, sallow, 0.015)
     _add(melanin, flush, -0.02)
-    _add(haemoglobin, flush, 0.08 + 0.16 * skin.flush)
-    _add(haemoglobin, redness, 0.022 + 0.03 * skin.age_marks)
-    _add(haemoglobin, mottle, 0.010 + 0.008 * skin.age_marks)
+    _add(haemoglobin, flush, 0.04 + 0.14 * skin.flush)
+    _add(haemoglobin, ruddy, 0.06 + 0.10 * skin.flush)
+    _add(haemoglobin, sallow, -0.04)
+    _add(haemoglobin, redness, 0.030 + 0.025 * age)
+    _add(haemoglobin, flecks, 0.016 + 0.012 * age)
+    _add(haemoglobin, flecks * flush, 0.025 + 0.05 * age)  # small vessels of the cheeks
     _add(haemoglobin, broad, -0.018)
     _add(haemoglobin, socket, 0.05 + 0.08 * skin.undereye)
-    _add(haemoglobin, lines, 0.10)
     _add(haemoglobin, maps.masks["corner"][box], 0.35)
     _add(haemoglobin, maps.masks["margin"][box], 0.22)
     _add(haemoglobin, maps.cavity[box], 0.12)
     lip_melanin, lip_blood, lip_shade = _lips(skin)
     _add(melanin, lips, lip_melanin)
     _add(haemoglobin, lips, lip_blood)
+    _add(haemoglobin, lips * flecks, 0.04)
     _add(haemoglobin, maps.masks["seam"][box], SEAM_BLOOD)
-    albedo = [np.asarray(plane, np.float32) for plane in cv2.split(skin_albedo(melanin, haemoglobin))]
+    blemishes = draw_blemishes(maps, box, skin) if facial else None
+    if blemishes is not None:
+        melanin[blemishes.inside] += np.float32(0.32 - 0.14 * skin.melanin) * blemishes.dark
+        haemoglobin[blemishes.inside] += np.float32(0.30) * blemishes.red
+    albedo = [np.asarray(plane, np.float32) for plane in cv2.split(skin_albedo(melanin, haemoglobin, skin.carotene))]
 
-    shade = np.float32(1) - np.float32(0.34) * lines
-    _add(shade, pores, 0.016)
+    pores = smoothstep(grain, *PORES)
+    pores *= np.float32(0.25) + np.float32(0.75) * np.maximum(shine, np.float32(0.8) * flush)
+    pores *= 1 - lips
+    furrows = _lip_lines(maps, box, patch)
+    shade = np.ones_like(grain)
+    _add(shade, pores, -0.10)
+    _add(shade, grain, 0.012)
+    _add(shade, furrows, -0.10)
     _add(shade, maps.masks["seam"][box], SEAM_SHADE)
     _add(shade, lips, lip_shade)
     layer = Layer(maps, box, albedo, np.ones_like(shade), np.full_like(shade, SKIN_ROUGHNESS))
     layer.multiply(shade)
-    shine = maps.masks["shine"][box]
-    _add(layer.roughness, shine, -(SKIN_ROUGHNESS - SHINE_ROUGHNESS) * skin.oiliness)
-    _add(layer.roughness, pores, 0.018)
-    _add(layer.specular, shine, 0.15 * skin.oiliness)
+    if skin.sex > 0.5:
+        beard = smoothstep(maps.masks["beard"][box], -4.0, 9.0) * (1 - lips)
+        for plane, share in zip(layer.albedo, BEARD_TINT, strict=True):
+            plane *= 1 - np.float32((0.35 + 0.65 * skin.stubble) * share) * beard
+
+    _add(layer.height, grain, GRAIN * (1 + age))
+    _add(layer.height, mottle, UNDULATION * (1 + 0.8 * age))
+    _add(layer.height, pores, -PORE_DEPTH)
+    _add(layer.height, furrows, -LIP_DEPTH * (1 + 0.5 * age))
+    if blemishes is not None:
+        layer.height[blemishes.inside] += blemishes.height
+    _add(layer.roughness, shine, -(SKIN_ROUGHNESS - SHINE_ROUGHNESS) * (0.3 + 0.7 * skin.oiliness))
+    _add(layer.roughness, flecks, 0.02)
+    _add(layer.roughness, sallow, 0.03)
+    _add(layer.specular, shine, 0.25 * skin.oiliness)
+    _add(layer.specular, mottle, 0.06)
+    _add(layer.specular, pores, -0.35)
     _add(layer.specular, maps.cavity[box], -0.8)
     _add(layer.specular, lips, 0.15 + 0.35 * skin.lip_gloss)
     _add(layer.roughness, lips, -(SKIN_ROUGHNESS - LIP_ROUGHNESS) - 0.06 * skin.lip_gloss)
-    _add(layer.specular, lines, -0.25)
     # Between the lips normals turn away from the eye, where Fresnel's law makes a mirror: nothing shines in there.
     for dull in ("mouth_corner", "seam"):
         layer.specular *= 1 - np.float32(0.95) * maps.masks[dull][box]
     np.maximum(layer.specular, np.float32(0.1), out=layer.specular)
     return layer
+
+
+def _lip_lines(maps: SurfaceMaps, box: Box, noise: Floats) -> Floats:
+    """Grooves 0–1 [h, w] that run down the lips, fanning out and uneven; 0 elsewhere."""
+    lips = maps.masks["lips"][box]
+    grooves = np.zeros_like(lips)
+    rows, columns = np.flatnonzero(lips.any(1)), np.flatnonzero(lips.any(0))
+    if len(rows) == 0:
+        return grooves
+    inside = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    phase = maps.x[box][inside] * np.float32(2 * np.pi / LIP_LINES) + np.float32(1.6) * noise[inside]
+    waves = np.cos(phase)
+    waves += np.float32(0.6) * np.cos(phase * np.float32(1.63) + np.float32(1.1))
+    grooves[inside] = smoothstep(waves, 0.2, 1.5) * lips[inside]
+    return grooves
 
 
 def _lips(skin: Skin) -> tuple[float, float, float]:
@@ -103,61 +132,11 @@ def _lips(skin: Skin) -> tuple[float, float, float]:
 def lip_edge_colour(skin: Skin) -> list[float]:
     """Linear albedo where the lips turn into the mouth."""
     melanin, blood, shade = _lips(skin)
-    levels = (skin.melanin + melanin, skin.haemoglobin + blood + SEAM_BLOOD)
-    albedo = skin_albedo(*(np.full((1, 1), level, np.float32) for level in levels))[0, 0]
+    shares = skin.melanin + melanin, skin.haemoglobin + blood + SEAM_BLOOD
+    pigment, red = (np.full((1, 1), share, np.float32) for share in shares)
+    albedo = skin_albedo(pigment, red, skin.carotene)[0, 0]
     return [float(c * (1 + shade + SEAM_SHADE)) for c in albedo]
 
 
 def _add(plane: Floats, mask: Floats, weight: float) -> None:
     cv2.scaleAdd(mask, float(weight), plane, dst=plane)
-
-
-def _drawn(maps: SurfaceMaps, box: Box, skin: Skin) -> tuple[Floats, Floats]:
-    """Age lines, and dark marks (freckles, moles, age spots), each [h, w] in 0–1."""
-    shape = maps.part[box].shape
-    rows, columns = box
-    generator = keyed_generator(skin.seed, "skin/marks", skin.identity)
-    origin = np.array([columns.start, rows.start], np.float32)
-    texels_per_mm = float(maps.size) / 1024 * 2.2  # on the face
-    fine, wide = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    for points, width, strength in LINES:
-        for side in (-1.0, 1.0):
-            place = np.array(points, np.float32) + generator.normal(0, 0.8, (len(points), 2)).astype(np.float32)
-            if points[0][0] == 0:  # forehead lines cross the midline
-                place[0, 0] = 0
-            value = 255 * skin.age_marks * strength * generator.uniform(0.6, 1.0)
-            curve = maps.texels_at(smooth_curve(place, 24) * np.array([side, 1], np.float32)) - origin
-            if value >= 1:
-                draw_lines(
-                    wide if width >= 1.2 else fine, [curve], int(value), max(1, round(width * texels_per_mm * 0.6))
-                )
-    scale = maps.size / 1024
-    lines = np.maximum(blurred(fine, 1.2 * scale), blurred(wide, 2.4 * scale))
-
-    spots = np.zeros(shape, np.uint8)
-    count = int(FRECKLES * skin.freckles)
-    across = generator.normal(0, 27, count)
-    up = generator.normal(6, 24, count)
-    sizes = generator.gamma(2.0, 0.22, count) + 0.25
-    draw_spots(
-        spots, maps.texels_at(np.stack([across, up], 1).astype(np.float32)) - origin,
-        (sizes * texels_per_mm * 0.5).astype(np.float32), generator.integers(30, 110, count),
-    )  # fmt: skip
-    old = round(34 * max(0.0, skin.age_marks - 0.3))
-    side = np.sign(generator.random(old) - 0.5) * np.abs(generator.normal(42, 16, old))
-    place = np.stack([side, generator.normal(28, 36, old)], 1)
-    draw_spots(
-        spots, maps.texels_at(place.astype(np.float32)) - origin,
-        (generator.uniform(0.7, 2.4, old) * texels_per_mm).astype(np.float32), generator.integers(25, 80, old),
-    )  # fmt: skip
-    soft = blurred(spots, 1.1 * scale)
-    moles = np.zeros(shape, np.uint8)
-    count = int(generator.integers(0, MOLES))
-    place = np.stack([generator.normal(0, 42, count), generator.normal(-5, 42, count)], 1)
-    draw_spots(
-        moles, maps.texels_at(place.astype(np.float32)) - origin,
-        (generator.uniform(0.4, 1.1, count) * texels_per_mm).astype(np.float32), generator.integers(150, 255, count),
-    )  # fmt: skip
-    marks = np.maximum(soft, blurred(moles, 0.6 * scale))
-    marks *= np.float32(1) - maps.masks["lips"][box]
-    return lines, np.asarray(marks, np.float32)

@@ -20,8 +20,10 @@ Floats = npt.NDArray[np.float32]
 IRIS_ANGLE = 20.0
 PUPIL_ANGLE = (6.0, 8.5)
 LIMBUS_WIDTH = 4.0
-SCLERA = (0.60, 0.55, 0.50)
-EYE_SPECULAR, CORNEA_ROUGHNESS, SCLERA_ROUGHNESS = 1.6, 0.08, 0.15
+SCLERA = (0.53, 0.48, 0.44)
+CORNEA_ANGLE, CORNEA_HEIGHT, EYE_SCATTER = 26.0, 0.55, 0.5  # degrees; mm; a sclera is no skin
+WATERLINE, WET_SPECULAR, WET_ROUGHNESS, MENISCUS = (0.42, 0.21, 0.18), 1.5, 0.18, 0.20  # mm of tears
+EYE_SPECULAR, CORNEA_ROUGHNESS, SCLERA_ROUGHNESS = 1.2, 0.11, 0.16
 
 
 def paint_eye(maps: SurfaceMaps, part: str, skin: Skin) -> Layer:
@@ -65,9 +67,24 @@ def paint_eye(maps: SurfaceMaps, part: str, skin: Skin) -> Layer:
     wet = 1 - smoothstep(angle, IRIS_ANGLE, IRIS_ANGLE + 6)
     layer.roughness += wet * np.float32(CORNEA_ROUGHNESS - SCLERA_ROUGHNESS)
     # The upper lid and its lashes shade the eye, the lower one a little.
-    shade = np.float32(1) - np.float32(0.50) * smoothstep(up, 6, 22) - np.float32(0.16) * smoothstep(-up, 12, 24)
-    layer.multiply(shade * (1 - np.float32(0.25) * smoothstep(angle, 34, 50)))
+    shade = np.float32(1) - np.float32(0.58) * smoothstep(up, 4, 21) - np.float32(0.16) * smoothstep(-up, 12, 24)
+    layer.multiply(shade * (1 - np.float32(0.30) * smoothstep(angle, 30, 48)))
+    # The cornea bulges over the iris; around it lies a shallow furrow. The pupil's rim lies deeper than the limbus.
+    bulge = np.clip(1 - (angle / np.float32(CORNEA_ANGLE)) ** 2, 0, 1)
+    layer.height += np.float32(CORNEA_HEIGHT) * bulge * bulge
+    layer.scatter[...] = np.float32(EYE_SCATTER)
     return layer
+
+
+def paint_waterline(layer: Layer, skin: Skin) -> None:
+    """The wet, pink rim of the lower lids: tears stand on it and catch the light; in place."""
+    corners = float(np.mean([layer.maps.landmarks[f"ibug_{k}"][1] for k in (36, 39, 42, 45)]))
+    lower = 1 - smoothstep(layer.maps.y[layer.box], corners - 3.5, corners - 1.0)
+    rim = layer.mask("margin") * lower
+    pale = 1 - 0.45 * skin.melanin
+    layer.cover(rim * np.float32(0.40), [c * pale for c in WATERLINE])
+    layer.cover(rim, layer.albedo, WET_SPECULAR, WET_ROUGHNESS)
+    layer.height += np.float32(MENISCUS) * rim
 
 
 def _directions(maps: SurfaceMaps, part: str) -> tuple[Floats, Floats, Floats]:

@@ -1,73 +1,115 @@
-"""Knows the hair of a face: scalp, brows, beard shadow and lashes."""
+"""Knows the hair of a scalp: where it grows, how its strands catch the light, and how it thins out at its edge."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from pain3d.random import keyed_generator
 from pain3d.skin.appearance import GREY_HAIR, Skin
-from pain3d.skin.layer import Layer, mixed_noise
+from pain3d.skin.hairline import COVERING, hair_outline
+from pain3d.skin.layer import Layer, bounds, mixed_noise
 from pain3d.skin.masks import smoothstep, unrolled_distance
-from pain3d.skin.strokes import draw_lines
+from pain3d.skin.strands import COILED, Strands, strands
 
 Floats = npt.NDArray[np.float32]
 
-HAIR_SPECULAR, HAIR_ROUGHNESS = 0.45, 0.55
-EDGE = {"short": 11.0, "buzz": 13.0, "bald": 16.0}  # mm over which hair thins out at the hairline
-COVERAGE = {"short": 1.0, "buzz": 0.92, "bald": 0.70}  # of the density, where hair grows
-# The hairline on the unrolled head (degrees from the front, mm), and how far full recession moves each point up.
-HAIRLINE = (
-    (0, 91, 42), (10, 93, 45), (20, 95, 48), (29, 94, 50), (37, 88, 50), (45, 78, 44), (52, 66, 30), (59, 52, 16),
-    (66, 37, 5), (70, 18, 0), (72, -2, 0), (80, -5, 0), (82, 12, 0), (86, 38, 0), (104, 38, 0), (112, 22, 0),
-    (117, -6, 0), (123, -34, 0), (140, -50, 0), (160, -57, 0), (180, -60, 0), (180, 200, 0), (0, 200, 0),
-)  # fmt: skip
-SIDEBURN, SIDEBURN_LIFT = (72, 80), 14.0  # degrees of its lower end; mm that a woman's ends higher
+HAIR_SPECULAR, HAIR_ROUGHNESS, GREY_ROUGHNESS = 0.80, 0.46, 0.55
+COVERAGE = {"buzz": 0.90, "bald": 0.62}  # of the density, where hair grows; other styles 1
+LONGER = 0.22  # of coverage that length adds: long hair lies over the skin between its roots
+EDGE = {"buzz": (-4.0, 12.0), "bald": (-4.0, 16.0)}  # mm from the hairline over which hair closes up
+LONG_EDGE = (-5.0, 6.0)  # of other styles, whose shell stands off there
+RAGGED = {"buzz": 2.5, "bald": 3.0}  # mm by which locks move the hairline; other styles `LONG_RAGGED`
+LONG_RAGGED, LOCK_RAGGED = 1.6, 0.8  # mm, by single strands and by locks
+BABY_HAIR, BABY_REACH = 0.28, 9.0  # coverage of fine hairs before the hairline, and how far they reach, mm
+STRAND_HEIGHT, LOCK_HEIGHT, COIL_HEIGHT = 0.20, 0.16, 0.28  # mm
 CROWN, CROWN_RADIUS = (0.0, 128.0, -38.0), 78.0  # mm: where the hair thins at recession above 0.6, up to this far
-BALD_RECESSION = 0.85  # at least: the crown is never bald behind a full front
-BROW_HAIRS = 520  # of one brow at density 1
-BROW_REACH = 3.5  # mm that a brow goes on beyond its inner and outer landmark
-ARCH_KEPT = 0.72  # of the landmarks' arch: they follow the bone's edge, hairs lie flatter
-BROW_TONE = 0.8  # brows are darker than the scalp's hair
-FINER = 2  # a strand is thinner than a texel: brows are drawn this much larger
+FURTHEST = 24.0  # mm before the hairline beyond which nothing grows: baby hairs, and what rags and noise can add
+GREY_STRANDS = 0.45  # share of grey that comes in whole strands; the rest mixes finer than a texel
+SHADOW, SHADOW_REACH = 0.45, 26.0  # of hair that hangs, on the neck below it; mm
+UNDER_HAIR_FROM = 82.0  # degrees from the front: nearer there is the cheek, which hanging hair leaves in the light
 
 
 def paint_scalp(layer: Layer, skin: Skin) -> None:
-    """Short hair on the skull, soft at the hairline, thinner where it recedes; in place."""
-    maps, box = layer.maps, layer.box
+    """Hair strand by strand, ragged at the hairline, thinner where it recedes; in place."""
     generator = keyed_generator(skin.seed, "skin/scalp", skin.identity)
-    strands = maps.strands[box]
-    ragged = mixed_noise(maps, "patch", box, generator)
-    distance = _hairline_distance(layer, skin)
-    distance += np.float32(2.0) * ragged
-    density = np.clip(distance * np.float32(1 / EDGE[skin.hair_style]) + np.float32(0.35), 0, 1)
-    # Near the hairline single strands show, further in they close up.
-    alpha = density * np.float32(1.30)
-    alpha += strands * (np.minimum(density * 4, 1) * (np.float32(1.05) - density) * np.float32(0.30))
-    alpha -= np.float32(0.12)
-    np.clip(alpha, 0, 1, out=alpha)
-    thin = np.float32(skin.hair_density * COVERAGE[skin.hair_style])
-    alpha *= thin * (1 + (1 - thin) * np.float32(0.6) * strands)
-    np.clip(alpha, 0, 1, out=alpha)
-    alpha *= 1 - layer.mask("ear")
-    grey = np.clip(np.float32(skin.greyness) + np.float32(min(0.09, 0.5 * skin.greyness)) * strands, 0, 1)
-    contrast = (0.30 if skin.hair_style == "short" else 0.14) * (1 - 0.5 * skin.greyness)
-    light = np.float32(1) + np.float32(contrast) * strands
-    np.maximum(light, np.float32(0.35), out=light)
-    colour = [
-        (np.float32(c) + grey * np.float32(g - c)) * light for c, g in zip(skin.hair_colour, GREY_HAIR, strict=True)
-    ]
-    layer.cover(alpha, colour, HAIR_SPECULAR, HAIR_ROUGHNESS)
+    whole = _hairline_distance(layer, skin)
+    grows = whole > -FURTHEST
+    if skin.hair_style in COVERING:
+        _shade_neck(layer, whole)
+        grows |= layer.mask("laid_ear") > 0
+    if not grows.any():
+        return
+    inside = bounds(grows)
+    layer, distance = layer.part(inside), whole[inside]
+    pole = ("left", "right")[int(generator.random() < 0.5)]
+    if skin.hair_style in ("buzz", "bald", "curly", "short"):
+        pole = "whorl"
+    elif skin.hair_style == "bun":
+        pole = "bun"
+    lie = strands(layer, pole, skin.hair_curl, generator, cropped=skin.hair_style in COVERAGE)
+    alpha = _coverage(layer, skin, distance, lie, generator)
+    roughness = HAIR_ROUGHNESS + (GREY_ROUGHNESS - HAIR_ROUGHNESS) * skin.greyness
+    layer.cover(alpha, _colour(skin, lie), HAIR_SPECULAR, roughness, scatter=0.0)
+    short = 0.35 if skin.hair_style in ("buzz", "bald") else 1.0
+    fine = COIL_HEIGHT if skin.hair_curl > COILED else STRAND_HEIGHT
+    relief = np.float32(fine * short) * lie.fine + np.float32(LOCK_HEIGHT * short) * lie.locks
+    layer.height *= 1 - alpha
+    layer.height += alpha * relief
+    # Strands that lie deeper see less of the light.
+    layer.specular *= 1 - alpha * (np.float32(0.35) - np.float32(0.25) * np.clip(lie.fine, -1.4, 1.4))
+
+
+def _coverage(layer: Layer, skin: Skin, distance: Floats, lie: Strands, generator: np.random.Generator) -> Floats:
+    style = skin.hair_style
+    ragged = distance + np.float32(RAGGED.get(style, LONG_RAGGED)) * lie.fine + np.float32(LOCK_RAGGED) * lie.locks
+    ragged += np.float32(1.5) * mixed_noise(layer.maps, "patch", layer.box, generator)
+    alpha = smoothstep(ragged, *EDGE.get(style, LONG_EDGE))
+    baby = np.clip(1 + distance * np.float32(1 / BABY_REACH), 0, 1) * smoothstep(lie.fine, 0.6, 1.6)
+    alpha = np.maximum(alpha, np.float32(BABY_HAIR) * baby)
+    thin = np.float32(
+        skin.hair_density * COVERAGE[style] if style in COVERAGE else min(1.0, skin.hair_density + LONGER)
+    )
+    alpha *= thin + (1 - thin) * np.clip(np.float32(0.3) + np.float32(0.6) * lie.fine, 0, 1)
+    alpha *= np.float32(min(1.0, 4 * skin.hair_density))  # a density of 0 is none
+    if style in COVERING:
+        np.maximum(alpha, smoothstep(layer.mask("laid_ear"), 0.3, 0.8), out=alpha)
+    else:
+        alpha *= 1 - layer.mask("ear")
+    return np.asarray(np.clip(alpha, 0, 1), np.float32)
+
+
+def _colour(skin: Skin, lie: Strands) -> list[Floats]:
+    """Each strand has a tone of its own; grey comes strand by strand, and valleys between locks lie in the shade."""
+    both = np.float32(0.95) * lie.fine + np.float32(0.3) * lie.locks
+    first = 3.8 - 7.6 * skin.greyness
+    grey = smoothstep(both, first - 1.9, first + 1.9)
+    grey = np.float32(GREY_STRANDS) * grey + np.float32((1 - GREY_STRANDS) * skin.greyness)
+    if skin.hair_curl > COILED:  # coils of both colours mix finer than a texel
+        grey = np.clip(np.float32(skin.greyness) + np.float32(0.45 * skin.greyness * (1 - skin.greyness)) * both, 0, 1)
+    fair = float(np.clip(np.mean(skin.hair_colour) / 0.2, 0, 1))
+    tone = np.exp(np.float32(0.22) * lie.fine + np.float32(0.07) * lie.locks)
+    shade = 1 - np.float32(0.22) * np.clip(-lie.locks - np.float32(0.5), 0, 1)
+    warm = np.float32(0.06 * fair) * lie.locks  # sun bleaches locks: lighter ones are yellower
+    planes = []
+    for channel, (dark, light) in enumerate(zip(skin.hair_colour, GREY_HAIR, strict=True)):
+        hair = np.float32(dark) * tone * (1 + warm * np.float32((0.5, 0.0, -1.0)[channel]))
+        light_hair = np.float32(0.92 * light) * np.sqrt(tone)
+        planes.append(np.asarray((hair + grey * (light_hair - hair)) * shade, np.float32))
+    return planes
+
+
+def _shade_neck(layer: Layer, distance: Floats) -> None:
+    """Darken the neck under hair that hangs before it, in place."""
+    below = np.exp(np.minimum(distance, 0) * np.float32(1 / SHADOW_REACH))
+    behind = smoothstep(np.degrees(layer.maps.azimuth[layer.box]), UNDER_HAIR_FROM, UNDER_HAIR_FROM + 12)
+    low = 1 - smoothstep(layer.maps.y[layer.box], -45.0, -30.0)
+    layer.multiply(1 - np.float32(SHADOW) * below * behind * low)
 
 
 def _hairline_distance(layer: Layer, skin: Skin) -> Floats:
     maps, box = layer.maps, layer.box
-    back = (max(skin.recession, BALD_RECESSION) if skin.hair_style == "bald" else skin.recession) ** 1.2
-    outline = [(degrees, height + lift * back) for degrees, height, lift in HAIRLINE]
-    raised = SIDEBURN_LIFT * (1 - skin.sex)
-    outline = [(d, h + raised if SIDEBURN[0] <= d <= SIDEBURN[1] else h) for d, h in outline]
-    distance = unrolled_distance(maps, outline, box)
+    distance = unrolled_distance(maps, hair_outline(skin), box)
     radius = CROWN_RADIUS * max(0.0, (skin.recession - 0.55) / 0.45)
     if skin.hair_style == "bald":
         radius = CROWN_RADIUS * 1.15
@@ -75,104 +117,3 @@ def _hairline_distance(layer: Layer, skin: Skin) -> Floats:
         x, y, z = (plane[box] - np.float32(c) for plane, c in zip((maps.x, maps.y, maps.z), CROWN, strict=True))
         np.minimum(distance, np.sqrt(x * x + y * y + z * z) - np.float32(radius), out=distance)
     return distance
-
-
-def paint_beard(layer: Layer, skin: Skin) -> None:
-    """The shadow of a shaved or three-day beard, in place."""
-    if skin.stubble <= 0:
-        return
-    maps, box = layer.maps, layer.box
-    generator = keyed_generator(skin.seed, "skin/beard", skin.identity)
-    distance = layer.mask("beard") + 3 * mixed_noise(maps, "patch", box, generator)
-    alpha = smoothstep(distance, -5.0, 11.0)
-    dots = mixed_noise(maps, "mottle", box, generator)
-    alpha *= np.float32(0.85) + np.float32(0.22) * dots
-    alpha *= 1 - layer.mask("lips")
-    alpha *= np.float32(0.50 * skin.stubble)
-    np.clip(alpha, 0, 1, out=alpha)
-    grey = 0.85 * skin.greyness
-    colour = [c + grey * (0.7 * g - c) + 0.02 for c, g in zip(skin.hair_colour, GREY_HAIR, strict=True)]
-    layer.cover(alpha, [float(c) for c in colour], 0.8, 0.58)
-
-
-def paint_brows(layer: Layer, skin: Skin) -> None:
-    """Both brows, hair by hair, over a faint shade of their roots; in place."""
-    maps = layer.maps
-    generator = keyed_generator(skin.seed, "skin/brows", skin.identity)
-    for names, side in ((range(17, 22), -1.0), (range(26, 21, -1), 1.0)):
-        arch = np.stack([maps.landmarks[f"ibug_{k}"] for k in names])[:, :2] * np.array([side, 1], np.float32)
-        strands, roots = _brow_hairs(arch, skin, generator)
-        mirrored = np.array([side, 1], np.float32)
-        _draw_brow(layer, maps.texels_at(strands * mirrored), maps.texels_at(roots * mirrored), skin)
-
-
-def _brow_hairs(arch: Floats, skin: Skin, generator: np.random.Generator) -> tuple[Floats, Floats]:
-    """Hairs [S, 4, 2] and the outline of their roots [K, 2] in mm, x away from the midline, from landmarks [5, 2]."""
-    shape = np.polynomial.Polynomial.fit(arch[:, 0], ARCH_KEPT * arch[:, 1] + (1 - ARCH_KEPT) * arch[:, 1].mean(), 2)
-    inner, outer = arch[:, 0].min() - BROW_REACH, arch[:, 0].max() + 0.5 * BROW_REACH
-    count = int(BROW_HAIRS * (0.35 + 0.65 * skin.brow_density) * (1 - 0.4 * skin.greyness) * skin.brow_thickness / 7)
-    along = np.clip(generator.beta(1.05, 1.15, count), 0, 1)
-    half = 0.5 * skin.brow_thickness
-
-    def height(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Half height of the brow: rounded inside, full at a third, a point outside."""
-        return np.asarray(half * np.clip((t + 0.04) / 0.16, 0, 1) ** 0.5 * np.clip((1.03 - t) / 0.75, 0.05, 1) ** 0.75)
-
-    def spine(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        x = inner + t * (outer - inner)
-        return np.stack([x, shape(x) - 0.55 * half], -1)
-
-    across = np.clip(generator.normal(0, 0.5, count), -1, 1)
-    root = spine(along) + np.stack([np.zeros(count), across * height(along)], 1)
-    # Hairs rise at the inner end, lie along the brow outside, and lean towards its spine from both edges.
-    lean = np.radians(64 - 54 * along**0.6 - 26 * across * np.minimum(1, 3 * along)) + generator.normal(0, 0.20, count)
-    length = (3.0 + 2.6 * np.sin(np.pi * np.clip(along + 0.1, 0, 1))) * generator.uniform(0.65, 1.15, count)
-    slope = np.arctan(shape.deriv()(root[:, 0]))
-    steps = np.linspace(0, 1, 4)
-    bend = lean[:, None] + slope[:, None] - 0.35 * steps[None]  # curls towards the temple
-    forward = np.stack([np.cos(bend), np.sin(bend)], -1) * (length[:, None, None] / 3)
-    strands = root[:, None] + np.concatenate([np.zeros((count, 1, 2)), np.cumsum(forward[:, :-1], 1)], 1)
-    t = np.linspace(0.03, 0.93, 24)
-    edge = 0.75 * height(t)[:, None] * np.array([0, 1])
-    roots = np.concatenate([spine(t) + edge, (spine(t) - edge)[::-1]])
-    return strands.astype(np.float32), roots.astype(np.float32)
-
-
-def _draw_brow(layer: Layer, strands: Floats, roots: Floats, skin: Skin) -> None:
-    rows, columns = layer.box
-    low = np.floor(strands.min((0, 1))).astype(int) - 8
-    high = np.ceil(strands.max((0, 1))).astype(int) + 9
-    low = np.maximum(low, [columns.start, rows.start])
-    high = np.minimum(high, [columns.stop, rows.stop])
-    wide, tall = high - low
-    scale = layer.maps.size / 1024
-    inside = (
-        slice(int(low[1]) - rows.start, int(high[1]) - rows.start),
-        slice(int(low[0]) - columns.start, int(high[0]) - columns.start),
-    )
-    shade = np.zeros((tall, wide), np.uint8)
-    cv2.fillPoly(shade, [np.rint(roots - low).astype(np.int32)], 255)
-    strength = (0.20 + 0.30 * skin.brow_density) * (1 - 0.7 * skin.greyness)
-    coverages = [cv2.GaussianBlur(shade, (0, 0), 3.0 * scale) * np.float32(strength / 255)]
-    greys = [0.0]
-    for number, value in enumerate((150, 185, 220)):  # a third each: brows turn grey hair by hair
-        canvas = np.zeros((tall * FINER, wide * FINER), np.uint8)
-        draw_lines(canvas, list((strands[number::3] - low + 0.5) * FINER - 0.5), value, max(1, round(scale)))
-        drawn = cv2.resize(canvas, (int(wide), int(tall)), interpolation=cv2.INTER_AREA)
-        coverages.append(drawn * np.float32((0.85 - 0.25 * skin.greyness) / 255))
-        greys.append(float(np.clip(2.2 * skin.greyness - 0.5 * number, 0, 1)))
-    for coverage, grey in zip(coverages, greys, strict=True):
-        for plane, dark, light in zip(layer.albedo, skin.hair_colour, GREY_HAIR, strict=True):
-            hair = BROW_TONE * dark + grey * (0.85 * light - BROW_TONE * dark)
-            plane[inside] += coverage * (np.float32(hair) - plane[inside])
-        layer.specular[inside] *= 1 - 0.4 * coverage
-
-
-def paint_lash_lines(layer: Layer, skin: Skin) -> None:
-    """The roots of the upper lashes, in place."""
-    layer.cover(layer.mask("lash") * np.float32(0.65 + 0.25 * (1 - skin.sex)), lash_colour(skin))
-
-
-def lash_colour(skin: Skin) -> list[float]:
-    """Lashes are darker than any other hair of a face."""
-    return [0.35 * c + 0.006 for c in skin.hair_colour]

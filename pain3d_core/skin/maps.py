@@ -39,12 +39,12 @@ class SurfaceMaps:
         z: See x.
         cavity: [H, W] 1 − occlusion of the head: 1 in the depth of nostrils and ears.
         noise: Name of the scale → [4, H, W] fields of zero mean and unit variance, functions of position.
-        strands: [H, W] streaks along the growth of the scalp's hair, zero mean and unit variance.
         azimuth: [H, W] |angle| about the vertical axis, 0 in front to π behind.
         boxes: Name of the part → the rows and columns that hold all of it.
         frontal: [440, 440, 2] texel (column, row) under a frontal position, see `texels_at`.
         landmarks: Name → [3] mm; landmark_texels: name → [2] column, row.
         lid_texels: [2, R, 28, 2] texels of the rings around each eye, left first; lid_points: [2, R, 28, 3] mm.
+        slopes: [4, H, W] from differences of a height in mm to the two slopes, see `relief.slope_matrix`.
         masks: Skin-independent masks by name, see `masks.skin_masks`.
     """
 
@@ -57,7 +57,6 @@ class SurfaceMaps:
     z: Floats
     cavity: Floats
     noise: dict[str, Floats]
-    strands: Floats
     azimuth: Floats
     boxes: dict[str, Box]
     frontal: Floats
@@ -65,6 +64,7 @@ class SurfaceMaps:
     landmark_texels: dict[str, Floats]
     lid_texels: Floats
     lid_points: Floats
+    slopes: Floats
     masks: dict[str, Floats] = field(default_factory=dict)
 
     def texels_at(self, points: Floats) -> Floats:

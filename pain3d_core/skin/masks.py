@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pain3d.skin.maps import SurfaceMaps
 
 Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.floating]
 
 # Soft ellipses seen from the front: centre (|x|, y), half widths (mm) and weight; the landmarks' template is the scale.
 Ellipse = tuple[float, float, float, float, float]
@@ -33,6 +34,20 @@ SHINE: tuple[Ellipse, ...] = (
     (38, -2, 12, 10, 0.35),
     (0, -76, 12, 8, 0.4),
 )
+RUDDY: tuple[Ellipse, ...] = (  # where vessels lie close below: nose, its wings, chin, upper lids, inner cheeks
+    (0, -15, 8, 8, 0.9),
+    (14, -21, 5, 6, 1.0),
+    (28, -6, 13, 9, 0.6),
+    (0, -74, 10, 6, 0.4),
+    (31, 31, 11, 4, 0.5),
+    (21, 13, 5, 5, 0.4),
+)
+SALLOW: tuple[Ellipse, ...] = (  # where they lie deep: forehead, around the mouth, beside the nose's root
+    (0, 68, 40, 16, 0.8),
+    (22, -48, 12, 18, 0.7),
+    (0, -30, 12, 5, 0.4),
+    (58, 30, 10, 16, 0.4),
+)
 CORNER: tuple[Ellipse, ...] = ((20.6, 22.4, 2.4, 2.2, 1.0),)
 FACING = (10.0, 45.0)  # mm of z between which a point starts to count as facing front
 EAR_SIDE, EAR_LOW, EAR_HIGH, EAR_BACK, EAR_FRONT = (
@@ -45,7 +60,7 @@ EAR_SIDE, EAR_LOW, EAR_HIGH, EAR_BACK, EAR_FRONT = (
 
 LASH_RINGS = (2, 3, 4)  # of the lids, from the seam: the edge that lashes grow from and that is seen from the front
 LOWER_LASHES = 90  # of 255: strength of the lower line
-LASH_FADE = (0.5, 2.2)  # mm from the margin over which a card of lashes thins out
+LASH_FADE = (1.0, 2.8)  # mm from the margin over which a card of lashes thins out
 LIP_FADE = (3.0, 9.0)  # mm inside the lips over which their colour turns into the mouth's
 
 # Outlines on the unrolled head: degrees from the front, height in mm.
@@ -73,6 +88,8 @@ def skin_masks(maps: SurfaceMaps) -> dict[str, Floats]:
     masks = {
         "flush": ellipses(maps, FLUSH) * facing + 0.8 * ear(maps),
         "socket": ellipses(maps, SOCKET) * facing,
+        "ruddy": ellipses(maps, RUDDY) * facing,
+        "sallow": ellipses(maps, SALLOW) * facing,
         "shine": ellipses(maps, SHINE) * facing,
         "corner": ellipses(maps, CORNER) * facing,
         "ear": ear(maps),
@@ -91,8 +108,14 @@ def skin_masks(maps: SurfaceMaps) -> dict[str, Floats]:
 
 def smoothstep(values: Floats, low: float, high: float) -> Floats:
     """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
+    t = np.asarray(values - np.float32(low), np.float32)
+    t *= np.float32(1 / (high - low))
+    np.clip(t, 0, 1, out=t)
+    rest = t * np.float32(-2)
+    rest += np.float32(3)
+    t *= t
+    t *= rest
+    return t
 
 
 def ellipses(maps: SurfaceMaps, shapes: Sequence[Ellipse]) -> Floats:
@@ -143,11 +166,16 @@ def unrolled_distance(maps: SurfaceMaps, outline: Outline, box: tuple[slice, sli
 
 def neckline(maps: SurfaceMaps) -> Floats:
     """Height above the shirt's neckline, mm; negative under the shirt."""
+    return np.asarray(above_neckline(maps.x, maps.y, maps.z), np.float32)
+
+
+def above_neckline(x: Numbers, y: Numbers, z: Numbers) -> Numbers:
+    """Height in mm of positions in mm above the shirt's neckline."""
     (z_front, y_front), (z_back, y_back) = NECKLINE_FRONT, NECKLINE_BACK
     slope = (y_front - y_back) / (z_front - z_back)
-    plane = np.float32(y_front) + np.float32(slope) * (maps.z - np.float32(z_front))
-    outside = np.hypot(maps.x, maps.z - np.float32(NECK_AXIS)) - np.float32(NECK_RADIUS)
-    return np.asarray(maps.y - plane - np.float32(NECKLINE_FALL) * outside, np.float32)
+    plane = y_front + slope * (z - z_front)
+    outside = np.hypot(x, z - NECK_AXIS) - NECK_RADIUS
+    return np.asarray(y - plane - NECKLINE_FALL * outside)
 
 
 def near_curves(maps: SurfaceMaps, part: str, curves: Sequence[Floats], fade: tuple[float, float]) -> Floats:

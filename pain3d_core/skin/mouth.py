@@ -15,11 +15,12 @@ from pain3d.skin.masks import smoothstep
 Floats = npt.NDArray[np.float32]
 
 MUCOSA, THROAT, TONGUE, GUM = (0.30, 0.095, 0.085), (0.055, 0.014, 0.013), (0.33, 0.125, 0.115), (0.36, 0.15, 0.14)
-IVORY = (0.62, 0.56, 0.44)
+IVORY = (0.71, 0.61, 0.47)
 WET_SPECULAR = 1.3
-# Widths of the teeth from the midline outwards, mm (Wheeler's dental anatomy), and the height of the gum in front.
-UPPER_WIDTHS, UPPER_GUM = (8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 10.0), -34.5
-LOWER_WIDTHS, LOWER_GUM = (5.0, 5.5, 7.0, 7.0, 7.0, 11.0, 10.5), -54.0
+# Widths of the teeth from the midline outwards, mm (Wheeler's dental anatomy), and the height of a crown above the gum.
+UPPER_WIDTHS, UPPER_CROWN = (8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 10.0), 9.0
+LOWER_WIDTHS, LOWER_CROWN = (5.0, 5.5, 7.0, 7.0, 7.0, 11.0, 10.5), 7.5
+OCCLUSAL = (-45.5, 90.0, -0.22)  # mm: height and z of the cutting edges in front, and how the plane rises to the back
 ARCH = 0.05  # 1/mm: the teeth stand on z = z0 − ARCH x²
 GUM_SCALLOP = 1.6  # mm that the gum reaches down between two teeth
 
@@ -72,10 +73,13 @@ def paint_teeth(maps: SurfaceMaps, part: str, skin: Skin) -> Layer:
     layer.multiply(1 - np.float32(0.55) * (1 - smoothstep(to_edge, 0.0, 0.8)))
 
     scallop = np.float32(GUM_SCALLOP) * (1 - smoothstep(to_edge, 0.0, 3.0))
-    gum = y - np.float32(UPPER_GUM) + scallop if upper else np.float32(LOWER_GUM) - y + scallop
+    edge = np.float32(OCCLUSAL[0]) + np.float32(OCCLUSAL[2]) * (z - np.float32(OCCLUSAL[1]))
+    gum = (y - edge - np.float32(UPPER_CROWN) if upper else edge - np.float32(LOWER_CROWN) - y) + scallop
     near_gum = smoothstep(gum, -4.0, 0.0)
     layer.multiply(1 - np.float32(0.18) * near_gum)
     pink = [c * (1 - 0.35 * skin.melanin) for c in GUM]
     layer.cover(smoothstep(gum, -0.5, 0.5), pink, WET_SPECULAR, 0.30)
-    layer.multiply(np.float32(0.30) + np.float32(0.70) * smoothstep(z, 50.0, 86.0))  # far teeth lie in the dark
+    layer.multiply(np.float32(0.20) + np.float32(0.80) * smoothstep(z, 58.0, 88.0))  # far teeth lie in the dark
+    layer.scatter *= 0
+    layer.height += np.float32(0.35) * smoothstep(to_edge, 0.0, 1.6) * (1 - smoothstep(gum, -0.5, 0.5))
     return layer

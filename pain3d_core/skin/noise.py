@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -48,14 +47,3 @@ def noise_at(points: Floats, wavelength: float) -> Floats:
     grid = grid.reshape(parts, 1, 1, -1, 3)
     fields = torch.nn.functional.grid_sample(volume, grid, mode="bilinear", align_corners=True)
     return np.asarray(fields.transpose(0, 1).reshape(CHANNELS, len(points)).numpy())
-
-
-@lru_cache(maxsize=1)
-def streak_sheet() -> Floats:
-    """Periodic [512, 512] sheet of fine strands along the first axis, zero mean, unit variance."""
-    white = keyed_generator(0, "skin/streaks").standard_normal((512, 512)).astype(np.float32)
-    wrapped = np.pad(white, 32, mode="wrap")
-    thin = cv2.GaussianBlur(wrapped, (0, 0), sigmaX=0.8, sigmaY=9.0)[32:-32, 32:-32]
-    locks = cv2.GaussianBlur(wrapped, (0, 0), sigmaX=4.0, sigmaY=10.0)[32:-32, 32:-32]
-    sheet = thin / thin.std() + 0.25 * locks / locks.std()
-    return np.asarray(sheet / sheet.std(), np.float32)

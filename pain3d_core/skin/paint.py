@@ -1,10 +1,15 @@
-"""Knows the door to a person's texture: from `SurfaceMaps` and `Skin` to five channels."""
+"""Knows the door to a person's texture: from `SurfaceMaps` and `Skin` to sixteen channels."""
 
 from __future__ import annotations
+
+import threading
 
 import torch
 from torch import Tensor
 
+from pain3d.kernels.render.relief import CHANNELS
+from pain3d.kernels.sample_texture import Mipmaps, build_mipmaps
+from pain3d.kernels.sample_texture.reference import level_table
 from pain3d.skin.appearance import Skin
 from pain3d.skin.maps import SurfaceMaps
 
@@ -17,11 +22,29 @@ def paint(head_maps: SurfaceMaps, skin: Skin) -> Tensor:
         skin: Who.
 
     Returns:
-        [H, W, 5] float32: linear red, green and blue albedo (0.003–0.95), specular scale (1 is skin), roughness
-        (0.05–1). Between the charts it goes on with the colour of the nearest one.
+        [H, W, 16] float32, as `pain3d.kernels.render` reads it: linear red, green and blue albedo (0.003–0.95),
+        specular scale (1 is skin), roughness (0.05–1), slopes of the relief, scatter (0–1), and two layers of wrinkles
+        at weight 1: slopes, shade and blood. Between the charts it goes on with the colour of the nearest one.
 
     Gradients: none.
     """
-    from pain3d.skin.compose import paint_texture  # here: `import pain3d` loads no OpenCV
+    from pain3d.skin.compose import Canvas, paint_texture  # here: `import pain3d` loads no OpenCV
 
-    return torch.from_numpy(paint_texture(head_maps, skin))
+    return torch.from_numpy(paint_texture(Canvas(head_maps), skin))
+
+
+_kept = threading.local()
+
+
+def paint_mipmaps(head_maps: SurfaceMaps, skin: Skin) -> Mipmaps:
+    """As `paint`, with its mip levels, in memory that the thread's next call paints over."""
+    from pain3d.skin.compose import Canvas, paint_texture
+
+    size = head_maps.size
+    if getattr(_kept, "maps", None) is not head_maps:
+        offset, rows, columns = level_table(size, size)[-1]
+        _kept.chain = torch.empty(1, offset + rows * columns, CHANNELS)
+        _kept.level = _kept.chain[:, : size * size].view(1, size, size, CHANNELS)
+        _kept.canvas, _kept.maps = Canvas(head_maps, _kept.level[0].numpy()), head_maps
+    paint_texture(_kept.canvas, skin)
+    return build_mipmaps(_kept.level, out=_kept.chain)

@@ -39,6 +39,7 @@ def test_wheel_holds_what_it_must(wheel: Path, tracked: tuple[Path, ...]) -> Non
     kept = {
         "pain3d/py.typed",
         "pain3d/head/data/head_cc0.npz",
+        "pain3d/head/data/head_cc0.occlusion.npz",
         "pain3d/head/data/NOTICE",
         "pain3d/kernels/README.md",
         f"{information}/licenses/LICENSE",

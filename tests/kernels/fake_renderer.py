@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import pain3d
 from pain3d.device import map_tensors
 from pain3d.render.renderer import RENDERER_OUTPUTS
+from pain3d.skin import surface
 
 SCRIPT = __file__
 
@@ -25,7 +26,7 @@ def contiguous(tensor: Tensor) -> Tensor:
 
 
 def main() -> None:
-    """Observe a still and a posed forward, twice each: constants are made at the first."""
+    """Observe a still, a posed and a wrinkled forward, twice each: constants are made at the first."""
     # Beside this file, which runs as a script: its folder is on the path.
     from compile_offline import isolate
     from fake_device import indexed, observe, write_indexed
@@ -37,6 +38,8 @@ def main() -> None:
     cases = {"still": {}, "posed": {"neck_pose": torch.full((3, 3), 0.1)}}
     renderer = pain3d.Renderer(head, 24)
     made = {name: renderer.inputs(cameras, people, pain3d.ActionUnits(AU4=3), pose) for name, pose in cases.items()}
+    wrinkled = surface(head, pain3d.sample_skin(0, 0, age=80, sex=0.5, ancestry=(1, 0, 0)))
+    made["wrinkled"] = renderer.inputs(cameras, people, pain3d.ActionUnits(AU4=3), surface=wrinkled)
     if not torch.backends.cuda.is_built():
         Tensor.__getitem__, Tensor.__setitem__, Tensor.contiguous = indexed, write_indexed, contiguous
     mode = FakeTensorMode()

@@ -19,6 +19,7 @@ from pain3d.kernels import (
     rasterize,
     render,
     sample_texture,
+    sensor,
     shade,
     vertex_normals,
 )
@@ -30,6 +31,7 @@ from pain3d.kernels.interpolate.example import example_inputs as interpolate_inp
 from pain3d.kernels.rasterize.example import example_inputs as rasterize_inputs
 from pain3d.kernels.render.example import example_inputs as render_inputs
 from pain3d.kernels.sample_texture.example import example_inputs as sample_texture_inputs
+from pain3d.kernels.sensor.example import example_inputs as sensor_inputs
 from pain3d.kernels.shade.example import example_inputs as shade_inputs
 
 
@@ -109,6 +111,7 @@ SHADED = (
     "occlusion",
     "specular",
     "roughness",
+    "scatter",
 )
 
 ROOMS = [
@@ -145,6 +148,8 @@ ROOMS = [
     Room("antialias", antialias, antialias_inputs, ("triton",), (2, 0), ("colour",),
          ("colour", "face_ids", "depth", "vertices_clip"), triton_tolerance=5e-7),
     Room("face_adjacency", face_adjacency, adjacency_inputs, (), (2, 1), (), ()),
+    # sensor: whole numbers, the same bytes
+    Room("sensor", sensor, sensor_inputs, ("cpu", "triton"), (9, 3), (), ("image", "shot", "read", "keys")),
     # render: one byte level, see test_render.py and test_render_triton.py for how many
     Room("render", partial(render, outputs=Rendered._fields), render_inputs, ("cpu", "triton"), (33, 16), (),
          ("world_to_clip", "camera_position", "sh", "key_direction", "key_colour", "background", "exposure",

@@ -108,6 +108,7 @@ def test_a_surface_that_covers_everything():
         "adjacent_faces": face_adjacency(faces),
         "face_labels": torch.tensor([3, 254]),
         "occlusion": torch.ones(1, 4),
+        "detail_weights": torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.5, 2.0], [0.0, 1.0]]]),
         "attributes": corners[None, :, :2],
     }
     rendered = compared(inputs | {name: tensor.to(DEVICE) for name, tensor in mesh.items()})

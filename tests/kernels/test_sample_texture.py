@@ -23,6 +23,14 @@ def test_texel_centres_and_the_flip():
             assert found == texture[0, row, column]
 
 
+@pytest.mark.parametrize("sides", [(32, 8), (1, 16), (16, 1), (1, 1), (256, 256)])
+@pytest.mark.parametrize("channels", [3, 16])
+def test_mipmaps_of_any_sides_and_channels_are_those_of_the_reference(sides: tuple[int, int], channels: int):
+    texture = torch.rand(2, *sides, channels, generator=torch.Generator().manual_seed(0))
+    fast, slow = (build_mipmaps(texture, backend=backend) for backend in ("cpu", "reference"))
+    assert torch.equal(fast.texels, slow.texels)
+
+
 def test_bilinear_between_centres_and_clamp_outside():
     texture = torch.tensor([[0.0, 1.0], [2.0, 5.0]]).reshape(1, 2, 2, 1)
     assert look_up(texture, 0.5, 0.5) == 2.0  # the mean of all four

@@ -34,6 +34,7 @@ def lit(normal: Tensor, **changes: Tensor) -> Tensor:
         "occlusion": torch.ones(1, count, dtype=torch.float64),
         "specular": torch.zeros(1, count, dtype=torch.float64),
         "roughness": torch.full((1, count), 0.5, dtype=torch.float64),
+        "scatter": torch.ones(1, count, dtype=torch.float64),
     }
     return shade(**(inputs | changes))[0]
 
@@ -69,13 +70,26 @@ def test_key_light_alone_is_wrapped_lambert():
     colour = torch.tensor([[math.pi, 0.0, 2 * math.pi]], dtype=torch.float64)
     normals = sphere_points(200)
     radiance = lit(normals, key_colour=colour)
-    wrapped = (normals[:, 2] + WRAP).clamp(min=0) / (1 + WRAP) ** 2
-    torch.testing.assert_close(radiance[:, 0], wrapped, rtol=0, atol=1e-12)
-    torch.testing.assert_close(radiance[:, 2], 2 * wrapped, rtol=0, atol=1e-12)
+    red, _, blue = [(normals[:, 2] + wrap).clamp(min=0) / (1 + wrap) ** 2 for wrap in WRAP]
+    torch.testing.assert_close(radiance[:, 0], red, rtol=0, atol=1e-12)
+    torch.testing.assert_close(radiance[:, 2], 2 * blue, rtol=0, atol=1e-12)
     assert (radiance[:, 1] == 0).all()
-    # normalised: over all orientations it reflects as much as Lambert's cosine, whose mean is 1/4
-    mean = ((sphere_points()[:, 2] + WRAP).clamp(min=0) / (1 + WRAP) ** 2).mean()
-    torch.testing.assert_close(mean, torch.tensor(0.25, dtype=torch.float64), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("scatter", [0.0, 0.4, 1.0])
+def test_scatter_takes_no_light_away_and_carries_red_farthest(scatter: float):
+    normals = sphere_points()
+    amount = torch.full((1, len(normals)), scatter, dtype=torch.float64)
+    white = torch.full((1, 3), math.pi, dtype=torch.float64)
+    radiance = lit(normals, key_colour=white, scatter=amount)
+    # over all orientations it reflects as much as Lambert's cosine, whose mean is 1/4; worst seen 2e-6
+    torch.testing.assert_close(radiance.mean(0), torch.full((3,), 0.25, dtype=torch.float64), rtol=1e-4, atol=0)
+    shadow = radiance[(normals[:, 2] < -0.01) & (normals[:, 2] > -0.03)].mean(0)  # a little past the terminator
+    if scatter == 0:
+        assert torch.equal(radiance[:, 0], radiance[:, 1]) and (shadow == 0).all()
+        torch.testing.assert_close(radiance[:, 0], normals[:, 2].clamp(min=0), rtol=0, atol=1e-12)
+    else:
+        assert shadow[0] > shadow[1] > shadow[2] > 0
 
 
 @pytest.mark.parametrize("roughness", [0.3, 0.5, 0.8])

@@ -15,7 +15,7 @@ from pain3d.kernels.shade.reference import MIN_COSINE, MIN_ROUGHNESS, unit
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")
-POINTWISE = ("albedo", "normal", "view_direction", "occlusion", "specular", "roughness")
+POINTWISE = ("albedo", "normal", "view_direction", "occlusion", "specular", "roughness", "scatter")
 
 
 def roundings(**inputs: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ def test_any_block_gives_the_same_bits_and_writes_no_further():
         light = memory[300:-300].view(2, 75, 3)
         vectors = [inputs[name] for name in ("albedo", "normal", "view_direction")]
         lights = [inputs[name] for name in ("sh", "key_direction", "key_colour")]
-        scalars = [inputs[name] for name in ("occlusion", "specular", "roughness")]
+        scalars = [inputs[name] for name in ("occlusion", "specular", "roughness", "scatter")]
         launch_shade(light, *vectors, *lights, *scalars, block=block)
         assert torch.equal(light, expected)
         assert (memory[:300] == -7).all() and (memory[-300:] == -7).all()

@@ -69,8 +69,8 @@ def test_file_keeps_defaults(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("identitis: 3", "unknown key 'identitis', did you mean 'identities'?"),
-        ("3: 3", "unknown key '3'; known are identities, expressions, views, size, seed, law, co_occurring, "
-         "asymmetry, quality, identities_per_shard, device, batch_size, processes"),
+        ("3: 3", "unknown key '3'; known are identities, expressions, views, cameras, size, seed, law, "
+         "co_occurring, asymmetry, wrinkles, quality, identities_per_shard, device, batch_size, processes"),
         ("- 3", "expected a mapping of names to values, got a list"),
         ("a: [", "not YAML at line 1"),
         ("size: 0", "size must be a whole number from 1 to 4096, got 0"),
@@ -96,8 +96,8 @@ def test_hash_is_of_what_is_made() -> None:
     assert config_hash(config, "cpu") == config_hash(dataclasses.replace(config, batch_size=9, processes=3), "cpu")
     assert config_hash(config, "cpu") == config_hash(dataclasses.replace(config, asymmetry=0), "cpu")
     changed = {
-        "identities": 9, "expressions": 9, "views": 4, "size": 64, "seed": 1, "law": "clinical",
-        "co_occurring": False, "asymmetry": 0.5, "quality": 90, "identities_per_shard": 2,
+        "identities": 9, "expressions": 9, "views": 4, "cameras": "free", "size": 64, "seed": 1, "law": "clinical",
+        "co_occurring": False, "asymmetry": 0.5, "wrinkles": False, "quality": 90, "identities_per_shard": 2,
     }  # fmt: skip
     assert set(changed) == set(WHAT)
     hashes = {config_hash(dataclasses.replace(config, **{name: value}), "cpu") for name, value in changed.items()}

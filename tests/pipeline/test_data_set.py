@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from pain3d.pipeline.encode import encode_image
 from pain3d.pipeline.run import synthesise
 from pain3d.records import COLUMNS, ROW_GROUP_ROWS, SPLITS, SUBSETS, arrow_schema
 from pain3d.scene import Scene
@@ -186,3 +188,22 @@ def test_card_names_every_file(small: Path) -> None:
     text = (small / "README.md").read_text()
     assert "{" not in text.replace("{bytes, path}", "") and "|\n\n|" not in text  # rendered, and its tables whole
     assert (small / "LICENSES" / "CC0-1.0.txt").stat().st_size > 6000
+
+
+def test_every_image_has_its_own_camera_and_quality(small: Path, tmp_path: Path) -> None:
+    def rows(out: Path) -> list[dict[str, Any]]:
+        columns = ["expression_id", "view_id", "image", "jpeg_quality", "camera_R", "background_blur", "scene"]
+        tables = [pq.read_table(path, columns=columns) for path in sorted(out.glob("data/frames/*"))]
+        return [row for table in tables for row in table.to_pylist()]
+
+    config = replace(SMALL, identities=1, cameras="free", wrinkles=False, quality=80)
+    synthesise(config, tmp_path / "free", quiet=True)
+    free = rows(tmp_path / "free")
+    assert len({str(row["camera_R"]) for row in free}) == len({row["background_blur"] for row in free}) == len(free)
+    assert not any(Scene.from_json(row["scene"]).wrinkles for row in free)
+    fixed = rows(small)
+    assert len({str(row["camera_R"]) for row in fixed}) == SMALL.identities * SMALL.views
+    for row, most in (*((row, 80) for row in free), *((row, 95) for row in fixed)):
+        assert 70 <= row["jpeg_quality"] <= most
+        expected = Image.open(io.BytesIO(encode_image(np.zeros((8, 8, 3), np.uint8), row["jpeg_quality"])))
+        assert Image.open(io.BytesIO(row["image"]["bytes"])).quantization == expected.quantization

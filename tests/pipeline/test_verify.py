@@ -116,6 +116,13 @@ def picture(size: int) -> bytes:
         (lambda rows: rows[3].update(scene="{}"), "scene can't be read"),
         (lambda rows: rows[3].update(scene=rows[11]["scene"]), "its scene says"),
         (lambda rows: rows[3].update(age=99.0), "age is 99, its scene says"),
+        (lambda rows: rows[3].update(jpeg_quality=12), "jpeg_quality is 12, its scene says"),
+        (lambda rows: rows[3].update(focal_length_mm=28.0), "focal_length_mm is 28, its scene says"),
+        (lambda rows: rows[3].update(iso=0.0), "iso is 0, its scene says"),
+        (lambda rows: rows[3].update(background="sea"), "background is 'sea', its scene says"),
+        (lambda rows: rows[3].update(wrinkles=False), "wrinkles is 0, its scene says 1"),
+        (lambda rows: rows[3].update(scene=rows[3]["scene"].replace('"wrinkles":true', '"wrinkles":false')),
+         "wrinkles is 1, its scene says 0"),
     ],
 )  # fmt: skip
 def test_a_wrong_row_is_named(

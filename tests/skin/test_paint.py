@@ -13,7 +13,11 @@ import torch
 
 from pain3d.colour import typology_angle
 from pain3d.head.model import Head
+from pain3d.kernels.render.relief import CHANNELS
+from pain3d.scene import demographic_grid, sample_scenes
 from pain3d.skin import Skin, SurfaceMaps, paint, sample_skin, surface_maps
+from pain3d.skin.chromophores import skin_albedo
+from pain3d.skin.relief import STEEPEST
 
 Floats = npt.NDArray[np.float32]
 SIZE = 512  # half of what is rendered with: every mask and stroke is there, a test takes a quarter of the time
@@ -26,9 +30,9 @@ def maps() -> SurfaceMaps:
 
 
 def texels(maps: SurfaceMaps, texture: torch.Tensor, x: float, y: float, reach: int = 3) -> Floats:
-    """Texels [N, 5] around a frontal position in mm."""
+    """Texels [N, 16] around a frontal position in mm."""
     column, row = np.rint(maps.texels_at(np.array([[x, y]], np.float32))[0]).astype(int)
-    return texture[row - reach : row + reach + 1, column - reach : column + reach + 1].reshape(-1, 5).numpy()
+    return texture[row - reach : row + reach + 1, column - reach : column + reach + 1].reshape(-1, CHANNELS).numpy()
 
 
 def brightness(maps: SurfaceMaps, texture: torch.Tensor, x: float, y: float, reach: int = 3) -> float:
@@ -78,7 +82,7 @@ def test_every_texel_is_painted_within_range(size: int) -> None:
     maps = surface_maps(Head.default(), size)
     for number, ancestry in enumerate([(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]):
         texture = paint(maps, sample_skin(0, number, 18.0 + 38 * number, number % 2, ancestry))
-        assert texture.shape == (size, size, 5)
+        assert texture.shape == (size, size, CHANNELS)
         assert texture.dtype == torch.float32
         assert bool(torch.isfinite(texture).all())
         # 0.003 is the least albedo that paint writes: a texel that no layer reached would hold what was in memory.
@@ -87,6 +91,11 @@ def test_every_texel_is_painted_within_range(size: int) -> None:
         assert 0 <= float(texture[..., 3].min()) <= float(texture[..., 3].max()) <= 2
         assert float(texture[..., 4].min()) >= 0.05
         assert float(texture[..., 4].max()) <= 1
+        assert float(texture[..., 5:7].abs().max()) <= np.float32(STEEPEST)
+        assert 0 <= float(texture[..., 7].min()) <= float(texture[..., 7].max()) <= 1
+        for first in (8, 12):
+            assert float(texture[..., first : first + 2].abs().max()) <= np.float32(STEEPEST)
+            assert float(texture[..., first + 2].min()) >= 0  # shade
 
 
 def test_no_part_of_the_texture_is_left_to_memory(maps: SurfaceMaps) -> None:
@@ -213,7 +222,7 @@ def test_iris_pupil_and_sclera_are_where_they_belong(maps: SurfaceMaps) -> None:
         assert texture[row, column, :3].max() < 0.03
         iris = texture[row, column + round(0.014 * SIZE)]  # 14 degrees out
         assert iris[2] > 1.5 * iris[0]
-        assert iris[4] < 0.12
+        assert iris[4] < 0.15  # the cornea is a mirror
         white = texture[row, column + round(0.030 * SIZE)]  # 30 degrees
         assert white[:3].min() > 0.25
 
@@ -228,14 +237,35 @@ def test_teeth_are_lighter_than_the_mouth_which_is_not_black(maps: SurfaceMaps) 
     assert np.median(mouth[:, 0]) > 2 * np.median(mouth[:, 1])
 
 
-def test_grey_and_lines_come_with_age(maps: SurfaceMaps) -> None:
+def test_grey_comes_with_age(maps: SurfaceMaps) -> None:
     young, old = (Skin(hair_colour=(0.02, 0.015, 0.01), greyness=g, age_marks=a) for g, a in ((0, 0), (1, 1)))
     first, second = paint(maps, young).numpy(), paint(maps, old).numpy()
     top = (maps.part == 0) & (maps.y > 125)
     assert np.median(second[top][:, :3]) > 4 * np.median(first[top][:, :3])
-    column, row = np.rint(maps.texels_at(np.array([[22.0, -26.0]], np.float32))[0]).astype(int)
-    fold = (slice(row - 4, row + 5), slice(column - 4, column + 5))
-    assert second[fold][..., :3].mean(-1).min() < 0.9 * first[fold][..., :3].mean(-1).min()
+
+
+def test_cheeks_of_the_whole_grid_have_the_tone_that_was_asked() -> None:
+    """No cell is darker than asked: painted ITA° against that of the parameters alone, two people a cell."""
+    small = surface_maps(Head.default(), 256)
+    asked, seen, melanin = [], [], []
+    for number, cell in enumerate(demographic_grid(48, seed=3)):
+        scene = sample_scenes(seed=3, identity_id=number, cell=cell, expressions=0, views=1)[0]
+        texture = paint(small, replace(scene.skin, stubble=0.0, beard=0.0))
+        cheeks = np.concatenate([texels(small, texture, side * 40, -20, 2) for side in (-1, 1)])[:, :3]
+        seen.append(float(typology_angle(np.median(cheeks.astype(float), 0))))
+        levels = (np.full((1, 1), level, np.float32) for level in (scene.skin.melanin, scene.skin.haemoglobin))
+        asked.append(float(typology_angle(skin_albedo(*levels, scene.skin.carotene)[0, 0].astype(float))))
+        melanin.append(scene.skin.melanin)
+    assert np.corrcoef(asked, seen)[0, 1] > 0.98  # seen 0.999
+    assert np.corrcoef(seen, melanin)[0, 1] < -0.95  # seen -0.957; the rest is blood and carotene
+    assert min(seen) < -30
+    assert max(seen) > 55
+    difference = np.array(seen) - np.array(asked)
+    # The cheek is flushed: a few degrees darker than the parameters, light skin and dark alike.
+    assert np.abs(np.median(difference)) < 6
+    for low, high in ((-90, 10), (10, 40), (40, 90)):
+        group = difference[(np.array(asked) >= low) & (np.array(asked) < high)]
+        assert abs(np.median(group) - np.median(difference)) < 6, (low, high)
 
 
 @pytest.mark.parametrize("size", [0, 63, 1000, 16384])

@@ -1,0 +1,207 @@
+"""Knows how a picture is taken: the records of camera, pose, light and sensor, and how each is drawn by key.
+
+Nothing here knows the person: exposure, white balance and noise are the same draw whoever stands before the camera.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from pain3d.background import BACKGROUNDS
+from pain3d.colour import NEUTRAL_KELVIN
+from pain3d.light import LIGHTS, key_azimuth
+from pain3d.random import keyed_generator
+
+FRAME_MM = 24.0  # height of a full frame; the square picture is as high, so focal lengths are full-frame equivalents
+FOCAL_LENGTH = (35.0, 85.0)  # mm: from a telephone at arm's length to a portrait lens
+
+# Camera and head together stay within ±45° yaw, ±20° pitch and ±10° roll (seen 44.6, 19.5, 9.8 in 20 000 draws): the
+# camera takes the first share, counted as the head's angles in the picture, and the neck the second.
+CAMERA_YAW, NECK_YAW = 34.5, 10.0  # degrees
+CAMERA_PITCH, NECK_PITCH = 13.5, 6.0
+CAMERA_ROLL, NECK_ROLL = 4.8, 3.5
+GAZE = 6.0
+FRAME_HEIGHT = (0.26, 0.34)  # metres of scene that the picture is high at the face: higher, and the chest's end shows
+FRAME_CENTRE = (0.0, 0.006, 0.02)  # metres: the middle of head and collar
+FRAME_JITTER = (0.09, 0.05)  # across and up, of the frame's height, to each side
+FACE_DEPTH = 0.08  # metres: how much nearer than the centre of the head the face is to the camera
+KEY_AZIMUTH = 75.0  # degrees to each side of the face: farther round, the face is a silhouette
+MIRED = 22.0  # spread of the white balance and of the key: a mired is 1e6 / kelvin, a just visible step about 5
+EXPOSURE = 0.22  # stops to each side: a metered picture
+ISO = (50.0, 800.0)
+LEAST_QUALITY = 70  # of a JPEG
+BACKGROUND_SHARES = {"plain": 0.12, "gradient": 0.10, "bokeh": 0.18, "ward": 0.25, "room": 0.20, "outdoor": 0.15}
+BACKGROUND_BLUR = (0.016, 0.055)  # radius of the disc of confusion, as a share of the picture's height
+
+
+@dataclass(frozen=True)
+class CameraSetting:
+    """Where the camera stands (degrees, metres) and its lens; see `Camera.orbit`.
+
+    Attributes:
+        yaw: Turn around the head.
+        pitch: Looks down from above.
+        roll: Turn about its axis.
+        distance: To `target`, metres.
+        focal_length_mm: Full-frame equivalent: the picture is as high as a frame of 24 mm.
+        target: Point that it looks at, metres.
+    """
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    distance: float = 0.8
+    focal_length_mm: float = 54.0
+    target: tuple[float, float, float] = FRAME_CENTRE
+
+    @property
+    def fov(self) -> float:
+        """Vertical field of view, degrees."""
+        return math.degrees(2 * math.atan(FRAME_MM / 2 / self.focal_length_mm))
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Turns of the head against the torso and of the eyes in it, degrees: yaw to the subject's left, pitch down."""
+
+    neck_yaw: float = 0.0
+    neck_pitch: float = 0.0
+    neck_roll: float = 0.0
+    gaze_yaw: float = 0.0
+    gaze_pitch: float = 0.0
+
+
+@dataclass(frozen=True)
+class LightSetting:
+    """A light preset and its jitter; see `Light.preset`."""
+
+    name: str = "studio"
+    azimuth: float = 0.0
+    elevation: float = 0.0
+    intensity: float = 1.0
+    key_share: float = 1.0
+    temperature: float = NEUTRAL_KELVIN
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """What the camera does with the light it gets.
+
+    Attributes:
+        exposure: Stops above what the meter says: a factor 2**exposure on light and background.
+        white_balance: Correlated colour temperature of white in the picture, kelvin: 6504 is neutral, less is warmer.
+        iso: Speed, which decides the noise (`shot` and `read`); 0 is a sensor without noise.
+        quality: Of the JPEG, 1–100.
+    """
+
+    exposure: float = 0.0
+    white_balance: float = NEUTRAL_KELVIN
+    iso: float = 0.0
+    quality: int = 95
+
+    @property
+    def shot(self) -> float:
+        """Variance of the noise per unit of linear light (white is 1): 1 / electrons at white.
+
+        10 000 electrons at ISO 100 are those of a telephone's pixel after demosaicing.
+        """
+        return 1e-6 * self.iso
+
+    @property
+    def read(self) -> float:
+        """Standard deviation of the noise in the dark, linear light: 1.5 electrons at ISO 100 and its gain."""
+        return 1.5e-6 * self.iso
+
+
+def sample_camera(seed: int, identity_id: int, view: int, views: int, moment: int | None = None) -> CameraSetting:
+    """Draw the camera of a view, or with `moment` that of one expression in it; yaws lie in the view's stratum."""
+    ids = (identity_id, view) if moment is None else (identity_id, view, moment)
+    u = keyed_generator(seed, "camera", *ids).random(7)
+    shortest, longest = FOCAL_LENGTH
+    focal_length = round(shortest * (longest / shortest) ** float(u[1]), 2)
+    height = FRAME_HEIGHT[0] * (FRAME_HEIGHT[1] / FRAME_HEIGHT[0]) ** float(u[2])
+    # The head turned to one side is the camera turned to the other.
+    yaw, pitch, roll = orbit_angles(
+        -CAMERA_YAW * (2 * (view + float(u[0])) / views - 1), spread(u[3], CAMERA_PITCH), spread(u[4], CAMERA_ROLL)
+    )
+    # Along the picture's own axes, so that a turned camera keeps the face where the draw puts it.
+    across, up = (spread(v, reach) * height for v, reach in zip(u[5:], FRAME_JITTER, strict=True))
+    x, y, z = FRAME_CENTRE
+    turn = math.radians(yaw)
+    return CameraSetting(
+        yaw=yaw,
+        pitch=pitch,
+        roll=roll,
+        distance=round(height * focal_length / FRAME_MM + FACE_DEPTH, 4),
+        focal_length_mm=focal_length,
+        target=(round(x + across * math.cos(turn), 4), round(y + up, 4), round(z - across * math.sin(turn), 4)),
+    )
+
+
+def orbit_angles(yaw: float, pitch: float, roll: float) -> tuple[float, float, float]:
+    """Where a camera must orbit (yaw, pitch, roll) to see an unturned head at these angles, all in degrees.
+
+    The head's turn in the view is R = Ry(yaw) Rx(pitch) Rz(roll), as the columns of a data set have it; the third row
+    of R points from the head to the camera.
+    """
+    (sy, cy), (sp, cp), (sr, cr) = ((math.sin(math.radians(a)), math.cos(math.radians(a))) for a in (yaw, pitch, roll))
+    right_y, up_y = cy * -sr + sy * sp * cr, cp * cr
+    away = (-sy * cr + cy * sp * sr, sy * sr + cy * sp * cr, cy * cp)
+    orbit = (math.atan2(away[0], away[2]), math.asin(away[1]), math.atan2(-right_y, up_y))
+    first, second, third = (round(math.degrees(angle), 3) for angle in orbit)
+    return first, second, third
+
+
+def sample_pose(seed: int, identity_id: int, expression: int) -> Pose:
+    """Draw neck and gaze of an expression."""
+    u = keyed_generator(seed, "pose", identity_id, expression).random(5)
+    reach = (NECK_YAW, NECK_PITCH, NECK_ROLL, GAZE, GAZE / 2)
+    return Pose(*(spread(float(v), r) for v, r in zip(u, reach, strict=True)))
+
+
+def sample_light(seed: int, identity_id: int, *moment: int) -> LightSetting:
+    """Draw the light of an expression, or of an expression and a view. The key's side is even, whatever the preset."""
+    u = keyed_generator(seed, "light", identity_id, *moment).random(6)
+    name = LIGHTS[min(int(u[0] * len(LIGHTS)), len(LIGHTS) - 1)]
+    return LightSetting(
+        name=name,
+        azimuth=round((2 * float(u[1]) - 1) * KEY_AZIMUTH - key_azimuth(name), 3),
+        elevation=spread(u[2], 12.0),
+        intensity=round(1.1 + 0.3 * float(u[3]), 4),
+        key_share=round(0.5 + 0.6 * float(u[4]), 4),
+        temperature=near_neutral(u[5]),
+    )
+
+
+def sample_sensor(seed: int, identity_id: int, expression: int, view: int, quality: int = 95) -> Sensor:
+    """Draw exposure, white balance, noise and JPEG quality of one picture; `quality` is the best of them."""
+    u = keyed_generator(seed, "sensor", identity_id, expression, view).random(4)
+    worst = min(LEAST_QUALITY, quality)
+    return Sensor(
+        exposure=spread(u[0], EXPOSURE),
+        white_balance=near_neutral(u[1]),
+        iso=round(ISO[0] * (ISO[1] / ISO[0]) ** float(u[2]), 1),
+        quality=worst + min(int(u[3] * (quality - worst + 1)), quality - worst),
+    )
+
+
+def sample_background(seed: int, *place: int) -> tuple[str, float]:
+    """Draw the name of what stands behind, and its blur as a share of the picture's height."""
+    u = keyed_generator(seed, "background/name", *place).random(2)
+    shares = np.cumsum([BACKGROUND_SHARES[name] for name in BACKGROUNDS])
+    sharpest, softest = BACKGROUND_BLUR
+    name = BACKGROUNDS[int(np.searchsorted(shares, u[0]).clip(0, len(shares) - 1))]
+    return name, round(sharpest * (softest / sharpest) ** float(u[1]), 4)
+
+
+def near_neutral(u: float) -> float:
+    """A colour temperature, kelvin, evenly within `MIRED` of neutral."""
+    return round(1e6 / (1e6 / NEUTRAL_KELVIN + (2 * float(u) - 1) * MIRED))
+
+
+def spread(u: float, reach: float) -> float:
+    """Evenly within `reach` of 0, thousandths."""
+    return round((2 * float(u) - 1) * reach, 3)

@@ -1,0 +1,164 @@
+"""Knows how one person's wrinkles are drawn: both detail layers as slopes, shade and blood on the texels of the face.
+
+A stroke is drawn as a thin line and blurred: across it stands the Gaussian of its kind. Coarse kinds are drawn small.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pain3d.random import keyed_generator
+from pain3d.skin.appearance import Skin
+from pain3d.skin.maps import Box, SurfaceMaps
+from pain3d.skin.relief import slopes
+from pain3d.skin.strokes import draw_lines, smooth_curve
+from pain3d.skin.wrinkle_patterns import KINDS, REGIONS, Kind, Stroke
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Bytes = npt.NDArray[np.uint8]
+
+LAYERS = 2
+TEXELS_PER_MM = 2.2  # of a 1024² texture, on the face: 1.8 across the eyes, 3 down the nose
+SHOULDER = 2.4  # a groove's shoulders are this much wider than it
+WANDER, JITTER, WAVE = 0.8, 0.8, 0.30  # mm at most: of a region, of each point of a line, of its waves
+WHOLE_JITTER = 20.0  # mm: shorter lines stray less, in proportion
+STRENGTH, STRENGTH_SPREAD = 0.75, 0.45  # of a line against its pattern: least, and what chance adds
+POINTS, PIECES = 25, 8  # of a curve; pieces of it that are drawn in one strength
+TAPER = 0.28  # share of a line over which it fades in and out
+MARGIN = 24  # texels of a 1024² texture around the patterns, wider than the widest shoulder
+BLOCK = 4  # the box is whole in the coarsest texels
+FULL = 150.0  # of 255: the canvas value of strength 1 at the thinnest line, with room for stronger ones
+Line = tuple[Floats, float, float, bool]  # texels [POINTS, 2], strength, thickness in mm, crosses the midline
+
+
+@dataclass(frozen=True)
+class Wrinkles:
+    """One detail layer at weight 1 on a box: height [h, w] in mm; planes slope_t, slope_b, shade (≥ 0) and blood."""
+
+    box: Box
+    height: Floats
+    planes: tuple[Floats, Floats, Floats, Floats]
+
+
+def draw_wrinkles(maps: SurfaceMaps, skin: Skin) -> list[Wrinkles]:
+    """Both detail layers of one person, by key: lines that wander, waver, differ in strength or are missing."""
+    box = _box(maps)
+    rows, columns = box
+    origin = np.array([columns.start, rows.start], np.float32)
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    lines: dict[tuple[int, str], list[Line]] = {}
+    strokes, curves = _strokes(skin)
+    texels = maps.texels_at(curves) - origin
+    for (layer, stroke, strength), texel in zip(strokes, texels, strict=True):
+        middle = stroke.points[0][0] == 0
+        lines.setdefault((layer, stroke.kind), []).append((texel, strength, stroke.thick, middle))
+    scale = maps.size / 1024
+    made = []
+    for layer in range(LAYERS):
+        planes = [np.zeros((shape[0] // BLOCK, shape[1] // BLOCK), np.float32) for _ in range(3)]
+        for coarse in (4, 2, 1):  # what is drawn coarse is doubled step by step: in one step its grid would show
+            if coarse < BLOCK:
+                size = shape[1] // coarse, shape[0] // coarse
+                planes = [cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in planes]
+                planes[0] = cv2.GaussianBlur(planes[0], (5, 5), 0.8)
+            for name, kind in KINDS.items():
+                if kind.coarse == coarse and (layer, name) in lines:
+                    _lay(planes, lines[layer, name], kind, TEXELS_PER_MM * scale / coarse)
+        height, shade, blood = planes
+        slope_t, slope_b = slopes(height, maps.slopes[:, rows, columns])
+        np.maximum(shade, np.float32(0), out=shade)
+        made.append(Wrinkles(box, height, (slope_t, slope_b, shade, blood)))
+    return made
+
+
+def _strokes(skin: Skin) -> tuple[list[tuple[int, Stroke, float]], Floats]:
+    """Layer, stroke and strength of each line of both sides, and the lines [N, POINTS, 2] in frontal mm."""
+    strokes: list[tuple[int, Stroke, float]] = []
+    by_points: dict[int, list[tuple[int, Doubles, tuple[float, float, float, float]]]] = {}
+    drawn: set[int] = set()
+    for name, region in REGIONS.items():
+        if id(region.strokes) in drawn:  # the forehead is two regions of the same lines
+            continue
+        drawn.add(id(region.strokes))
+        generator = keyed_generator(skin.seed, f"skin/wrinkles/{name}", skin.identity)
+        wander = generator.uniform(-WANDER, WANDER, (2, 2))
+        for stroke in region.strokes:
+            missing, (shared, phase, turns, strong) = generator.random(3), generator.random(4)
+            middle = stroke.points[0][0] == 0
+            stray = min(1.0, math.dist(stroke.points[0], stroke.points[-1]) / WHOLE_JITTER)
+            for side, sign in enumerate((1.0, -1.0)):
+                place = generator.uniform(-JITTER * stray, JITTER * stray, (len(stroke.points), 2))
+                place += wander[side]
+                place += stroke.points
+                if middle:  # both sides meet there, and are missing together
+                    place[0] = 0.0, stroke.points[0][1] + (2 * shared - 1) * JITTER
+                if missing[2 if middle else side] < stroke.missing:
+                    continue
+                wave = WAVE * stray if stroke.kind in ("fine", "furrow") else 0.0
+                turned = (phase + 0.37 * side) % 1, 1.2 + (turns + 0.53 * side) % 1
+                by_points.setdefault(len(stroke.points), []).append((len(strokes), place, (sign, wave, *turned)))
+                share = (strong + 0.41 * side) % 1  # sides differ
+                strokes.append((region.layer, stroke, stroke.strength * (STRENGTH + share * STRENGTH_SPREAD)))
+    curves = np.empty((len(strokes), POINTS, 2), np.float32)
+    t = np.linspace(0, 1, POINTS)
+    for group in by_points.values():  # curves of equally many points at once
+        numbers, places, ways = zip(*group, strict=True)
+        curve = smooth_curve(np.stack(places, 1), POINTS)  # [POINTS, N, 2]
+        sign, wave, phase, turns = np.array(ways).T
+        along = np.gradient(curve, axis=0)
+        along /= np.maximum(np.linalg.norm(along, axis=2, keepdims=True), 1e-6)
+        aside = wave * np.sin(2 * np.pi * (phase + turns * t[:, None])) * np.sin(np.pi * t[:, None])
+        curve += (along[..., ::-1] * np.array([-1, 1]) * aside[..., None]).astype(np.float32)
+        curve[..., 0] *= sign
+        curves[list(numbers)] = curve.transpose(1, 0, 2)
+    return strokes, curves
+
+
+def _lay(planes: list[Floats], lines: list[Line], kind: Kind, texels_per_mm: float) -> None:
+    """Add the strokes of a kind to height, shade and blood at its resolution, in place."""
+    sigma = kind.width * texels_per_mm
+    # A line of one texel, blurred, reaches this share of its value; a thicker one more, and is drawn fainter.
+    least = math.erf(0.5 / (math.sqrt(2) * sigma))
+    canvas = np.zeros(planes[0].shape, np.uint8)
+    t = (np.arange(PIECES) + 0.5) / PIECES
+    step = (POINTS - 1) // PIECES
+    for line, strength, thick, crosses in lines:
+        thickness = max(1, round(thick * texels_per_mm))
+        reached = math.erf(0.5 * thickness / (math.sqrt(2) * sigma))
+        small = (line + np.float32(0.5)) / np.float32(kind.coarse) - np.float32(0.5)
+        fade = np.clip(np.minimum(np.ones_like(t) if crosses else t, 1 - t) / TAPER, 0.25, 1)
+        for number in range(PIECES):
+            value = FULL * strength * float(fade[number]) * least / reached
+            draw_lines(canvas, [small[number * step : (number + 1) * step + 1]], min(255, round(value)), thickness)
+    ridge = _blur(canvas, sigma) * np.float32(1 / (FULL * least))
+    cv2.scaleAdd(ridge, kind.height, planes[0], dst=planes[0])
+    if kind.shade:
+        cv2.scaleAdd(ridge, kind.shade, planes[1], dst=planes[1])
+    if kind.shoulder or kind.blood > 0:
+        wide = _blur(canvas, SHOULDER * sigma) * np.float32(1 / (FULL * least))
+        cv2.scaleAdd(wide, SHOULDER * kind.shoulder, planes[0], dst=planes[0])
+        cv2.scaleAdd(wide, SHOULDER * kind.blood, planes[2], dst=planes[2])
+    else:
+        cv2.scaleAdd(ridge, kind.blood, planes[2], dst=planes[2])
+
+
+def _blur(canvas: Bytes, sigma: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(canvas.astype(np.float32), (0, 0), sigma), np.float32)
+
+
+def _box(maps: SurfaceMaps) -> Box:
+    """Rows and columns of the texture that hold all patterns, whole in blocks of `BLOCK` texels."""
+    points = np.array([p for r in REGIONS.values() for s in r.strokes for p in s.points], np.float32)
+    both = np.concatenate([points, points * np.array([-1, 1], np.float32)])
+    texels = maps.texels_at(both)
+    margin = MARGIN * maps.size / 1024
+    low = np.floor((texels.min(0) - margin) / BLOCK).astype(int) * BLOCK
+    high = np.ceil((texels.max(0) + margin) / BLOCK).astype(int) * BLOCK
+    (left, top), (right, bottom) = np.clip(low, 0, maps.size), np.clip(high, 0, maps.size)
+    return slice(int(top), int(bottom)), slice(int(left), int(right))
