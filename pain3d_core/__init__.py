@@ -12,7 +12,7 @@ from pain3d.mesh import Mesh
 from pain3d.render import Renderer, View, au_heatmap, colourise, joint_heatmap, render
 from pain3d.render.frames import Frames, render_scenes
 from pain3d.scene import Scene, demographic_grid, sample_scenes
-from pain3d.skin import Skin, paint, sample_skin, surface_maps
+from pain3d.skin import Skin, paint, sample_skin, surface, surface_maps
 
 __version__ = "0.1.0"
 
@@ -38,5 +38,6 @@ __all__ = [
     "render_scenes",
     "sample_scenes",
     "sample_skin",
+    "surface",
     "surface_maps",
 ]

@@ -31,6 +31,7 @@ SIZES = (16, 2048)  # pixels a side that faces may be rendered at
 QUALITY = 90  # of the sheets' JPEG
 FRONTAL = CameraSetting(distance=1.0, focal_length_mm=72.0)  # a portrait lens
 STUDIO = LightSetting()
+SENSOR = Sensor(exposure=0.3)  # stops: sheets have a white ground, on which what is metered looks dull
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -138,9 +139,10 @@ def pictures(scenes: Iterable[Scene]) -> Iterator[tuple[int, Pixels]]:
 
 
 def _plain(scene: Scene) -> Scene:
-    """The same person, still, from the front in studio light."""
-    plain = replace(scene, camera=FRONTAL, light=STUDIO, pose=Pose(), background="gradient", sensor=Sensor())
-    return replace(plain, au=ActionUnits())
+    """The same person, still, from the front in studio light, on a plain ground."""
+    return replace(
+        scene, camera=FRONTAL, light=STUDIO, sensor=SENSOR, pose=Pose(), background="gradient", au=ActionUnits()
+    )
 
 
 def _face(scene: Scene, au: ActionUnits) -> Scene:

@@ -3,6 +3,7 @@
 A picture is rasterised into the thread's visibility buffer; then row after row its covered pixels are gathered into
 blocks, shaded, mixed along silhouettes with the rows above and below, and encoded. Only three rows of light are kept.
 Each picture is computed in full by one thread, in a fixed order: its bytes depend on neither the batch nor the threads.
+Longer than other files, because numba keeps what is compiled together fast only within one file.
 """
 
 from __future__ import annotations

@@ -77,3 +77,21 @@ def test_interpolate_known_values():
     assert interpolate(attributes, faces, ids, barycentrics).tolist() == [[[[2.0], [0.0]]]]
     empty = interpolate(attributes, torch.empty(0, 3, dtype=torch.int32), torch.full_like(ids, -1), barycentrics)
     assert empty.tolist() == [[[[0.0], [0.0]]]]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_chain_can_be_built_in_given_memory_around_its_own_first_level(backend: str):
+    texture = torch.rand(2, 8, 4, 3)
+    expected = build_mipmaps(texture, backend="reference").texels
+    memory = torch.full_like(expected, torch.nan)
+    level = memory[:, : 8 * 4].view(2, 8, 4, 3)
+    level.copy_(texture)
+    made = build_mipmaps(level, out=memory, backend=backend)
+    assert made.texels.data_ptr() == memory.data_ptr() and torch.equal(memory, expected)
+    again = build_mipmaps(texture, out=torch.empty_like(expected), backend=backend)
+    assert torch.equal(again.texels, expected)
+
+
+def test_memory_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"out must be \[1, 5, 3\] of torch.float32, contiguous, got \[1, 4, 3\]"):
+        build_mipmaps(torch.rand(1, 2, 2, 3), out=torch.empty(1, 4, 3))

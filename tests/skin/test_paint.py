@@ -14,9 +14,12 @@ import torch
 from pain3d.colour import typology_angle
 from pain3d.head.model import Head
 from pain3d.kernels.render.relief import CHANNELS
+from pain3d.kernels.sample_texture import build_mipmaps
 from pain3d.scene import demographic_grid, sample_scenes
 from pain3d.skin import Skin, SurfaceMaps, paint, sample_skin, surface_maps
 from pain3d.skin.chromophores import skin_albedo
+from pain3d.skin.layer import Layer, bounds
+from pain3d.skin.paint import paint_mipmaps
 from pain3d.skin.relief import STEEPEST
 
 Floats = npt.NDArray[np.float32]
@@ -276,3 +279,36 @@ def test_size_of_maps_is_checked(size: int) -> None:
 
 def test_maps_are_made_once(maps: SurfaceMaps) -> None:
     assert surface_maps(Head.default(), SIZE) is maps
+
+
+def test_memory_that_is_painted_over_keeps_nothing_of_the_last_person(maps: SurfaceMaps) -> None:
+    people = [
+        replace(BARE, hair_style="bob", beard=0.0),
+        replace(BARE, sex=1.0, beard=0.9, age=80.0, age_marks=0.9),
+        BARE,
+    ]
+    for person in (*people, people[0]):
+        assert torch.equal(paint_mipmaps(maps, person).texels, build_mipmaps(paint(maps, person)[None]).texels)
+
+
+def test_paint_on_a_part_of_a_layer_is_paint_on_the_layer(maps: SurfaceMaps) -> None:
+    layer = Layer.plain(maps, maps.boxes["neck"], (0.5, 0.5, 0.5), 1.0, 0.5)
+    where = np.zeros(layer.height.shape, bool)
+    where[3:7, 10:14] = where[20, 30] = True
+    rows, columns = bounds(where)
+    assert (rows, columns) == (slice(3, 21), slice(10, 31))
+    part = layer.part((rows, columns))
+    assert np.array_equal(part.mask("neckline"), layer.mask("neckline")[rows, columns])
+    part.cover(where[rows, columns].astype(np.float32), (0.1, 0.2, 0.3), scatter=0.0)
+    part.height += 1
+    assert np.array_equal(layer.albedo[0] != np.float32(0.5), where) and np.array_equal(layer.scatter == 0, where)
+    assert layer.height.sum() == 18 * 21
+    assert bounds(np.zeros((4, 4), bool)) == (slice(0, 0), slice(0, 0))
+
+
+def test_hair_hides_the_wrinkles_below_it(maps: SurfaceMaps) -> None:
+    bald, fringe = (paint(maps, replace(BARE, age_marks=0.8, hair_style=style, hair_density=density))
+                    for style, density in (("bald", 0.0), ("buzz", 1.0)))  # fmt: skip
+    covered = fringe[..., 7] == 0
+    assert covered.any() and not fringe[covered][:, 8:].any()
+    assert bald[..., 8:].any()

@@ -24,7 +24,7 @@ def test_channels_show_their_own_unit_and_side_in_millimetres() -> None:
     heat = pain3d.au_heatmap(HEAD, au, camera)
     assert heat.shape == (1, 128, 128, 12)
     peak = dict(zip(PAIN_CHANNELS, heat.amax((0, 1, 2)).tolist(), strict=True))
-    assert 5.5 < peak["AU04_L"] < 7.5  # browDown moves 7.0 mm at most
+    assert 6 < peak["AU04_L"] < 8.2  # seen 7.7: 7.0 mm of browDown, and the corrective that draws the brows together
     assert peak["AU04_R"] == peak["AU06_L"] == peak["AU43_R"] == 0
     assert peak["AU10_L"] > 2 and peak["AU10_R"] > 2
     left_half = heat[0, :, 64:, PAIN_CHANNELS.index("AU04_L")].sum()  # the subject's left is right in the picture
