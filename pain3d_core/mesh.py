@@ -46,7 +46,7 @@ class Surface:
     Attributes:
         growth: [1 or B, V] metres along the neutral person's normals: hair, beard and cloth stand off the skin.
         resting: [1 or B, V, 2] wrinkle weights at rest.
-        depth: [1 or B] how deep the wrinkles of an action unit get, about 0.6 at 20 years to 1.6 at 90.
+        depth: [1 or B] how deep the wrinkles of an action unit get, about 0.9 at 20 years to 1.15 at 90.
         creases: [A, 2, V, 2] wrinkle weights that an action unit brings at weight 1, left and right apart, in the order
             of `AU_NUMBERS`. Shared by all people of a head.
         cover: [1 or B] 1 where hair lies over the ears, which are then laid flat below it, else 0; None is 0.
