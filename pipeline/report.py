@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from pain3d.facs.action_units import AU_COLUMNS, FACS_NAMES, parse_name
 from pain3d.pipeline import charts
 from pain3d.pipeline.contact_sheet import decode, decode_heatmap, fit, hot
 from pain3d.pipeline.encode import encode_image
 from pain3d.pipeline.folder import ShardEntry
 from pain3d.pipeline.labels import Columns, read_first_identities
+from pain3d.pipeline.page import html_page
 from pain3d.records import HEATMAP_UNIT_MM, SPLITS, SUBSETS
 
 LABELS = (
@@ -49,14 +48,8 @@ def make_report(
     """
     pain = [row for row, neutral in enumerate(labels["neutral"]) if not neutral]
     people = first_rows(labels["identity_id"])
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return html_page(
+        Path(__file__).parent / "templates" / "report.html.j2",
         name=out.resolve().name,
         resolved=resolved,
         counts=counts,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pain3d.facs.action_units import AU_NUMBERS, SIDES
 from pain3d.head.model import Head
+from pain3d.skin.ramp import ramp
 from pain3d.skin.wrinkle_patterns import KINDS, REGIONS, Region
 
 Floats = npt.NDArray[np.float64]
@@ -44,9 +45,9 @@ def _build(head: Head) -> tuple[Floats, Floats, Floats]:
     points = head.template.double().cpu().numpy() * 1000
     skin = head.topology.vertex_parts.cpu().numpy() == head.topology.part_names.index("skin")
     x, y, z = points.T
-    facing = _smooth(z, *FACING) * skin
+    facing = ramp(z, *FACING) * skin
     side = np.abs(x)
-    left = _smooth(x, -MIDLINE, MIDLINE)
+    left = ramp(x, -MIDLINE, MIDLINE)
     brought = np.zeros((len(AU_NUMBERS), len(SIDES), len(points), LAYERS))
     resting, aged = np.zeros((2, len(points), LAYERS))
     for region in REGIONS.values():
@@ -70,10 +71,10 @@ def region_mask(region: Region, side: Floats, height: Floats) -> Floats:
         wide = stroke.thick / 2 + max(0.0, 1.5 * (KINDS[stroke.kind].width - WIDEST))
         for start, end in pairwise(points):
             nearest = np.minimum(nearest, _distance(side, height, start, end) - wide)
-    mask = 1 - _smooth(nearest, REACH, FADE)
+    mask = 1 - ramp(nearest, REACH, FADE)
     if region.across is not None:
         low, high = region.across
-        mask *= _smooth(side, low, high) if low < high else 1 - _smooth(side, high, low)
+        mask *= ramp(side, low, high) if low < high else 1 - ramp(side, high, low)
     return np.asarray(mask)
 
 
@@ -81,8 +82,3 @@ def _distance(x: Floats, y: Floats, start: Floats, end: Floats) -> Floats:
     along = end - start
     share = np.clip(((x - start[0]) * along[0] + (y - start[1]) * along[1]) / (along @ along), 0, 1)
     return np.asarray(np.hypot(x - start[0] - share * along[0], y - start[1] - share * along[1]))
-
-
-def _smooth(values: Floats, low: float, high: float) -> Floats:
-    t = np.clip((values - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))

@@ -11,6 +11,7 @@ from pain3d.head.model import Head
 from pain3d.random import keyed_generator
 from pain3d.skin.appearance import Skin
 from pain3d.skin.hairline import COVERING, hair_outline, outline_distance
+from pain3d.skin.ramp import ramp
 
 Floats = npt.NDArray[np.float64]
 
@@ -65,21 +66,16 @@ def cover(skin: Skin) -> float:
     return float(skin.hair_style in COVERING)
 
 
-def _smooth(values: Floats, low: float, high: float) -> Floats:
-    t = np.clip((values - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
-
-
 def _hair(points: Floats, skin: Skin, head: Head) -> Floats:
     generator = keyed_generator(skin.seed, "skin/growth", skin.identity)
     fuller, parting = 0.75 + 0.5 * generator.random(), float(generator.choice([-1.0, 1.0]))
     x, y, z = points.T
     distance = outline_distance(points, hair_outline(skin))
     side, crown, taper = SHELLS[skin.hair_style]
-    on_top = _smooth(y, CROWN_FROM, CROWN_TO)
+    on_top = ramp(y, CROWN_FROM, CROWN_TO)
     shell = side + (crown * fuller - side) * on_top
     if skin.hair_style in ("short", "crop", "bob"):
-        shell += QUIFF * fuller * on_top * np.exp(-((distance / QUIFF_REACH) ** 2)) * _smooth(z, 20, 60)
+        shell += QUIFF * fuller * on_top * np.exp(-((distance / QUIFF_REACH) ** 2)) * ramp(z, 20, 60)
         shell += SIDE_PART * parting * np.tanh(x / 25) * on_top
     if skin.hair_style == "curly":
         shell *= 1 + FULLER_CURLS * (1 - skin.sex)
@@ -87,13 +83,13 @@ def _hair(points: Floats, skin: Skin, head: Head) -> Floats:
     if skin.hair_style == "bun":
         away = np.linalg.norm(points - np.array(BUN), axis=1)
         shell += BUN_HEIGHT * fuller * np.sqrt(np.clip(1 - (away / BUN_RADIUS) ** 2, 0, 1))
-    shell *= _smooth(distance, -1.0, taper)
+    shell *= ramp(distance, -1.0, taper)
     covered = skin.hair_style in COVERING
     if covered:
         ears = np.zeros(len(points), bool)
         ears[head.laid_ears()[0].cpu().numpy()] = True
         hanging = _hanging(points, skin, head)
-        beyond = _smooth(distance, -3.0, HANG_TAPER[skin.hair_style])
+        beyond = ramp(distance, -3.0, HANG_TAPER[skin.hair_style])
         beyond = np.where(ears, 1.0, beyond)
         shell = np.maximum(shell, hanging * beyond)
     else:
@@ -114,14 +110,16 @@ def _hanging(points: Floats, skin: Skin, head: Head) -> Floats:
     cosine, sine = z / np.maximum(radius, 1e-9), laid[:, 0] / np.maximum(radius, 1e-9)
     reach = 1 / np.sqrt((sine / across) ** 2 + (cosine / back) ** 2)
     gap = np.clip(reach - radius, 0, HANG_MOST)
-    return np.asarray(gap * (1 - _smooth(points[:, 1], HANG_TOP, HANG_TOP + 45)))
+    return np.asarray(gap * (1 - ramp(points[:, 1], HANG_TOP, HANG_TOP + 45)))
 
 
 def _ear_share(points: Floats) -> Floats:
     """1 on the ears, 0 on the skull."""
-    inside = _smooth(points[:, 1], -26, -23) * (1 - _smooth(points[:, 1], 34, 37))
-    inside *= _smooth(points[:, 2], -33, -30) * (1 - _smooth(points[:, 2], 13, 16))
-    return np.asarray(inside * _smooth(np.abs(points[:, 0]), 73.5, 76))
+    from pain3d.skin.masks import EAR_BACK, EAR_FRONT, EAR_HIGH, EAR_LOW, EAR_SIDE  # here: as in `_beard`
+
+    inside = ramp(points[:, 1], EAR_LOW, EAR_LOW + 3) * (1 - ramp(points[:, 1], EAR_HIGH - 3, EAR_HIGH))
+    inside *= ramp(points[:, 2], EAR_BACK, EAR_BACK + 3) * (1 - ramp(points[:, 2], EAR_FRONT - 3, EAR_FRONT))
+    return np.asarray(inside * ramp(np.abs(points[:, 0]), EAR_SIDE, EAR_SIDE + 2.5))
 
 
 def _beard(points: Floats, skin: Skin, head: Head) -> Floats:
@@ -137,12 +135,12 @@ def _beard(points: Floats, skin: Skin, head: Head) -> Floats:
     names = dict(zip(head.landmark_names, head.landmarks.tolist(), strict=True))
     lips = points[[names[f"ibug_{k}"] for k in range(48, 68)]]
     near = np.sqrt(((points[:, None] - lips[None]) ** 2).sum(-1)).min(1)
-    shell = shell * _smooth(points[:, 1], *BEARD_END) * (1 - _ear_share(points))
-    return np.asarray(shell * _smooth(distance, 0.0, BEARD_TAPER) * _smooth(near, *LIPS_CLEAR))
+    shell = shell * ramp(points[:, 1], *BEARD_END) * (1 - _ear_share(points))
+    return np.asarray(shell * ramp(distance, 0.0, BEARD_TAPER) * ramp(near, *LIPS_CLEAR))
 
 
 def _cloth(points: Floats, skin: Skin) -> Floats:
     from pain3d.skin.masks import above_neckline
 
     above = above_neckline(points[:, 0], points[:, 1], points[:, 2])
-    return np.asarray(CLOTH * _smooth(-above.astype(np.float64), 0.0, CLOTH_TAPER))
+    return np.asarray(CLOTH * ramp(-above.astype(np.float64), 0.0, CLOTH_TAPER))

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from pain3d.pipeline.config import RefusedError
 from pain3d.pipeline.folder import partial_path
 from pain3d.pipeline.judge.rows import DataSet
 from pain3d.pipeline.judge.verdict import Verdict
+from pain3d.pipeline.page import html_page
 from pain3d.pipeline.provenance import pain3d_version
 
 NUMBERS, PAGE = "judge.json", "index.html"
@@ -77,20 +76,16 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 def page(data: DataSet, verdicts: Sequence[Verdict]) -> str:
     """The page, with its pictures inside and nothing loaded from elsewhere."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     pictures = {
         figure.name: f"data:image/png;base64,{base64.b64encode(figure.png).decode()}"
         for verdict in verdicts
         for figure in verdict.figures
     }
-    return environment.get_template("judge.html.j2").render(
-        name=data.out.resolve().name, verdicts=verdicts, pictures=pictures
+    return html_page(
+        Path(__file__).parent / "templates" / "judge.html.j2",
+        name=data.out.resolve().name,
+        verdicts=verdicts,
+        pictures=pictures,
     )
 
 
