@@ -22,7 +22,7 @@ from benchmarks.workload import Workload
 JPEG_QUALITY = 95  # what `pain3d synth` writes; chroma halved
 EXPRESSIONS, VIEWS = 10, 3  # of the command by default
 PICTURES_PER_PERSON = (EXPRESSIONS + 1) * VIEWS  # a neutral face among them
-COMMAND = "from pain3d.pipeline.cli import main; main()"
+COMMAND = "from pain3d.__main__ import main; main()"
 NEEDS = ("tyro", "pyarrow", "simplejpeg", "cv2", "yaml", "jinja2", "rich", "matplotlib")  # of the command line
 
 Encode = Callable[[Any], bytes]

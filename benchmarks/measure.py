@@ -30,7 +30,7 @@ from benchmarks.counts import count_work
 from benchmarks.limits import Device
 from benchmarks.sampled import SEED
 from benchmarks.workload import MeshSet, ViewSet, Workload
-from pain3d.pipeline.provenance import code_version
+from pain3d.provenance import code_version
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = ("torch", "triton", "numba", "numpy")

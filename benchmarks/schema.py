@@ -26,7 +26,7 @@ WHERE_FIELDS: dict[str, type | tuple[type, ...]] = {
     "antialiased": (bool, type(None)),
     "run": str,  # of the session: when it began, ISO 8601
     "commit": str,  # 40 hex digits, `+` behind them if files had changed; or `unknown`
-    "code": str,  # hash over the shipped sources (pain3d.pipeline.provenance), which needs no git
+    "code": str,  # hash over the shipped sources (pain3d.provenance), which needs no git
     "device": str,
     "kind": str,  # cpu or cuda
     "threads": int,  # of torch and of our numba code

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final
 
 import tyro
 
+from pain3d.console.refused import RefusedError
 from pain3d.facs import LAWS
 
 DEVICES: Final = ("auto", "cpu", "cuda")
@@ -38,10 +39,6 @@ LIMITS: Final[dict[str, tuple[int, int]]] = {
     "batch_size": (1, 100_000),
     "processes": (1, 1_024),
 }
-
-
-class RefusedError(ValueError):
-    """Something the user asked for can't be done; the message is one line and names the culprit."""
 
 
 @dataclass(frozen=True)

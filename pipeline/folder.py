@@ -16,13 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypedDict
 
-from pain3d.pipeline.config import RefusedError, differences
+from pain3d.console.refused import RefusedError
+from pain3d.files import PARTIAL, flush_folder, partial_path, write_flushed
+from pain3d.pipeline.config import differences
 from pain3d.records import FORMAT_VERSION
 
 RESOLVED: Final = "config.resolved.yaml"
 MANIFEST: Final = "manifest.json"
 LINES: Final = "manifest.partial.jsonl"
-PARTIAL: Final = ".partial"  # ends the name of a file that is being written; such a file is never part of the data
 
 
 class FileEntry(TypedDict):
@@ -91,7 +92,7 @@ class DataFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """Publish a small file atomically: written beside its place, flushed to the disk, renamed."""
-        self.publish({name: lambda path: _write_durably(path, content)})
+        self.publish({name: lambda path: write_flushed(path, content)})
 
     def publish(self, writers: Mapping[str, Callable[[Path], None]]) -> None:
         """Publish files together; if one fails, none of them stays.
@@ -118,7 +119,7 @@ class DataFolder:
                 moved.append(self.out / name)
                 partial_path(self.out / name).replace(self.out / name)
             for folder in {path.parent for path in moved}:
-                _flush_folder(folder)
+                flush_folder(folder)
         except BaseException:
             for path in moved:
                 path.unlink(missing_ok=True)
@@ -179,11 +180,6 @@ class DataFolder:
             _remove_if_empty(folder)
 
 
-def partial_path(path: Path) -> Path:
-    """Where a file is written before it gets its name: ``.name.partial`` in the same folder."""
-    return path.with_name(f".{path.name}{PARTIAL}")
-
-
 def resolved_text(resolved: Mapping[str, Any]) -> str:
     """The text of ``config.resolved.yaml``; also valid JSON line by line, so it needs no YAML library to be written."""
     return "".join(f"{name}: {json.dumps(value)}\n" for name, value in resolved.items())
@@ -237,26 +233,11 @@ def _read_lines(path: Path) -> dict[str, ShardEntry]:
     return {entry["shard"]: entry for entry in entries}
 
 
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _append_durably(path: Path, line: bytes) -> None:
     with path.open("ab") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pain3d.pipeline.config import RefusedError, SynthConfig, config_hash, what_fields
+from pain3d.console.interrupt import Interruptible
+from pain3d.console.progress import Progress
+from pain3d.console.refused import RefusedError
+from pain3d.pipeline.config import SynthConfig, config_hash, what_fields
 from pain3d.pipeline.folder import DataFolder, check_folder
-from pain3d.pipeline.interrupt import Interruptible
 from pain3d.pipeline.plan import Plan, images_per_identity, make_plan
-from pain3d.pipeline.progress import Progress
-from pain3d.pipeline.provenance import code_version, pain3d_version
 from pain3d.pipeline.rows import Provenance
 from pain3d.pipeline.workers import synthesise_all
 from pain3d.pipeline.write import ShardWriter
+from pain3d.provenance import code_version, pain3d_version
 from pain3d.records import FORMAT_VERSION
 
 

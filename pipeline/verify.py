@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pain3d.pipeline.config import RefusedError
+from pain3d.console.refused import RefusedError
 from pain3d.pipeline.folder import LINES, MANIFEST, RESOLVED, FileEntry, read_resolved
 from pain3d.pipeline.verify_rows import Seen, check_file
 from pain3d.pipeline.write import file_hash

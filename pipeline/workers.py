@@ -19,8 +19,9 @@ from importlib import import_module
 import cv2
 import torch
 
-from pain3d.pipeline.config import RefusedError, SynthConfig
-from pain3d.pipeline.interrupt import unheard_by_children
+from pain3d.console.interrupt import unheard_by_children
+from pain3d.console.refused import RefusedError
+from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance
 from pain3d.pipeline.synthesise import EncodedIdentity, synthesise_identity

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pain3d.pipeline.folder import FileEntry, ShardEntry, partial_path
+from pain3d.files import partial_path
+from pain3d.pipeline.folder import FileEntry, ShardEntry
 from pain3d.pipeline.plan import PlannedShard
 from pain3d.records import COLUMNS, ROW_GROUP_ROWS, SUBSETS, arrow_schema
 

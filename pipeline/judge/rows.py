@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pain3d.pipeline.config import RefusedError
+from pain3d.console.refused import RefusedError
 from pain3d.pipeline.folder import MANIFEST, ShardEntry
 from pain3d.pipeline.labels import files_of
 

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.colour import linear_to_lab, typology_angle
+from pain3d.console.progress import Progress
 from pain3d.pipeline.contact_sheet import decode, fit
 from pain3d.pipeline.judge.drawing import TILE, Tile, mosaic, new_plot, saved
 from pain3d.pipeline.judge.measures import correlation, median
 from pain3d.pipeline.judge.rows import CELL, DataSet, Row, cell_name, scene_of
 from pain3d.pipeline.judge.studio import frontal, photograph, skin_light, white_room
 from pain3d.pipeline.judge.verdict import Cell, Figure, Measure, Table, Verdict
-from pain3d.pipeline.progress import Progress
 
 if TYPE_CHECKING:
     from pain3d.skin import Skin

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pain3d.pipeline.config import RefusedError
-from pain3d.pipeline.folder import partial_path
+from pain3d.console.page import html_page
+from pain3d.console.refused import RefusedError
+from pain3d.files import write_durably
 from pain3d.pipeline.judge.rows import DataSet
 from pain3d.pipeline.judge.verdict import Verdict
-from pain3d.pipeline.page import html_page
-from pain3d.pipeline.provenance import pain3d_version
+from pain3d.provenance import pain3d_version
 
 NUMBERS, PAGE = "judge.json", "index.html"
 
@@ -35,7 +35,7 @@ def write_verdict(folder: Path, data: DataSet, verdicts: Sequence[Verdict], seco
     folder.mkdir(parents=True, exist_ok=True)
     for verdict in verdicts:
         for figure in verdict.figures:
-            _place(folder / f"{figure.name}.png", figure.png)
+            write_durably(folder / f"{figure.name}.png", figure.png)
     about = {
         "data": str(data.out),
         "config_hash": data.resolved.get("config_hash"),
@@ -51,8 +51,8 @@ def write_verdict(folder: Path, data: DataSet, verdicts: Sequence[Verdict], seco
         for verdict in verdicts
     }
     content = _finite({**about, **summary(verdicts), "tables": tables, "details": details})
-    _place(folder / PAGE, page(data, verdicts).encode())
-    _place(folder / NUMBERS, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    write_durably(folder / PAGE, page(data, verdicts).encode())
+    write_durably(folder / NUMBERS, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -102,13 +102,6 @@ def show(verdicts: Sequence[Verdict]) -> None:
             said = {True: "yes", False: "NO", None: ""}[measure.reached]
             table.add_row(verdict.name if place == 0 else "", measure.name, measure.shown, measure.bar, said)
     Console(soft_wrap=False).print(table)
-
-
-def _place(path: Path, content: bytes) -> None:
-    """Write beside, then rename: a page that is open never is half a page."""
-    partial = partial_path(path)
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def _finite(value: Any) -> Any:

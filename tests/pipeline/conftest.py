@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pain3d.pipeline.cli import main
+from pain3d.__main__ import main
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.run import synthesise
 

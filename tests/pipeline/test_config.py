@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pain3d.console.refused import RefusedError
 from pain3d.pipeline.config import (
     HOW,
     LIMITS,
     WHAT,
-    RefusedError,
     SynthConfig,
     config_from_mapping,
     config_hash,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pain3d.pipeline.config import RefusedError
+from pain3d.console.refused import RefusedError
 from pain3d.pipeline.judge import extra
 from pain3d.pipeline.judge.centerface import STRIDE, surest
 from pain3d.pipeline.judge.command import Judge, check

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pain3d.pipeline.config import RefusedError
+from pain3d.console.refused import RefusedError
+from pain3d.face.square import SQUARE_COLUMNS, cut, face_square
 from pain3d.pipeline.judge import probe, probe_net
 from pain3d.pipeline.judge.probe_net import SIDE, Probe, ask, augmented, plain, train
 from pain3d.pipeline.judge.rows import open_data_set
@@ -95,7 +96,7 @@ def test_a_crop_is_the_square() -> None:
     picture[60:140, 70:130] = 200
     for scale in (1, 4):  # shrunk first where it is large
         large = np.kron(picture, np.ones((scale, scale, 1), np.uint8))
-        seen = probe.cut(large, 100.0 * scale, 100.0 * scale, 104.0 * scale)
+        seen = cut(large, 100.0 * scale, 100.0 * scale, 104.0 * scale, probe.CROP)
         bright = seen[..., 0] > 100
         rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
         assert len(rows) == pytest.approx(CROP * 80 / 104, abs=1.1)
@@ -107,11 +108,11 @@ def test_the_square_does_not_follow_the_face_it_shows(small: Path) -> None:
     data = open_data_set(small)
     rows = [row for row in data.frames((*probe.COLUMNS, "bbox")) if row["view_id"] == 0 and row["identity_id"] == 0]
     for row in rows:
-        x, y, side = probe.face_square(row)
+        x, y, side = face_square(*(row[name] for name in SQUARE_COLUMNS))
         x0, y0, x1, y1 = row["bbox"]
         assert 0.7 * (y1 - y0) < side < 1.6 * (y1 - y0)
         assert x0 < x < x1 and y0 < y < y1
-    sides = [probe.face_square(row)[2] for row in rows]
+    sides = [face_square(*(row[name] for name in SQUARE_COLUMNS))[2] for row in rows]
     assert max(sides) / min(sides) < 1.04  # one camera: only the turn of the neck moves the eyes nearer
 
 

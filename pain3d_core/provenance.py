@@ -5,7 +5,12 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
+
+MAKES_DATA: Final = ("pain3d", "kernels", "pipeline")
+LEARNS: Final = ("pain3d", "kernels", "training")
 
 
 @cache
@@ -15,14 +20,11 @@ def pain3d_version() -> str:
 
 
 @cache
-def code_version() -> str:
-    """SHA-256 over the Python sources that make data, by name and content; the first 12 hex digits."""
-    import pain3d
-    import pain3d.kernels
-
-    core, kernels, pipeline = Path(pain3d.__path__[0]), Path(pain3d.kernels.__path__[0]), Path(__file__).parent
+def code_version(folders: tuple[str, ...] = MAKES_DATA) -> str:
+    """SHA-256 over the Python sources of some folders, by name and content; the first 12 hex digits."""
     digest = hashlib.sha256()
-    for name, folder in (("pain3d", core), ("kernels", kernels), ("pipeline", pipeline)):
+    for name in folders:
+        folder = _folder(name)
         for path in sorted(folder.rglob("*.py")):
             inside = path.relative_to(folder)
             if name == "pain3d" and inside.parts[0] in ("kernels", "pipeline", "training"):
@@ -30,3 +32,9 @@ def code_version() -> str:
             digest.update(f"{name}/{inside.as_posix()}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _folder(name: str) -> Path:
+    found = find_spec(name if name == "pain3d" else f"pain3d.{name}")
+    assert found is not None and found.origin is not None
+    return Path(found.origin).parent

@@ -1,0 +1,1 @@
+"""Where a face is in a picture: the square that a network looks at."""
