@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchmarks.backends import PICTURES, render_call
 from benchmarks.contender import Contender
+from benchmarks.distilled import compare, true_answers
 from benchmarks.workload import Shared, Workload
 from pain3d import kernels
 
@@ -59,6 +60,8 @@ def truth_of(workload: Workload) -> Truth:
         return Truth({"vertices": _true_vertices(workload)}, 0.0)
     if workload.case == "synth":
         return Truth({}, 0.0)
+    if workload.case == "distill":
+        return Truth(true_answers(workload), 0.0)
     if workload.case == "encode":
         return Truth({"image": workload.ring[0].image[:FEW_PICTURES]}, 0.0)
     few = workload.few(FEW_PICTURES)
@@ -75,6 +78,8 @@ def check(contender: Contender, workload: Workload, truth: Truth, outputs: Mappi
     if workload.case == "synth":
         made = int(outputs["images"])
         return Checked(made == workload.size.batch, f"{made} images written and verified")
+    if workload.case == "distill":
+        return Checked(*compare(truth.outputs, outputs))
     if workload.case == "encode":
         return _check_files(truth, outputs["files"])
     given = {name: _first(outputs[name], len(answer)) for name, answer in truth.outputs.items() if name in outputs}

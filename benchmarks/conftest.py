@@ -26,6 +26,7 @@ sys.path.append(str(ROOT))
 from benchmarks.backends import BACKENDS  # noqa: E402
 from benchmarks.check import Truth, truth_of  # noqa: E402
 from benchmarks.contender import Contender, peers  # noqa: E402
+from benchmarks.distilled import DISTILLERS, token_workload  # noqa: E402
 from benchmarks.limits import device_slug, this_device  # noqa: E402
 from benchmarks.makers import MAKERS  # noqa: E402
 from benchmarks.measure import SLOW_BATCH, gets_few, measure, where_fields  # noqa: E402
@@ -63,7 +64,7 @@ def device_kind() -> str:
 
 def contenders() -> tuple[Contender, ...]:
     """Ours, then the peers in the order of their files."""
-    return (*BACKENDS, *MAKERS, *peers())
+    return (*BACKENDS, *DISTILLERS, *MAKERS, *peers())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -105,6 +106,8 @@ class Arena:
             texture = {"texture_size": TINY_TEXTURE} if self.tiny else {}
             if case in ("deform", "deform_pairs"):
                 made = mesh_workload(case, size, kind)
+            elif case == "distill":
+                made = token_workload(size, kind)
             elif case == "encode":
                 made = encode_workload(size, **texture)
             elif case == "synth":

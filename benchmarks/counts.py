@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from benchmarks.workload import MeshSet, PictureSet, ViewSet, Workload
+from benchmarks.workload import MeshSet, PictureSet, TokenSet, ViewSet, Workload
 
 FLOAT = 4  # bytes
 OUTPUT_BYTES = {"image": 3, "face_ids": 4, "depth": 4}  # per pixel; attributes: 4 per channel
@@ -24,6 +24,9 @@ FACE_NORMAL_OPERATIONS = 23  # two edges (6), a cross product (9), added (8: thr
 # their sum for three colours 54, diffuse and GGX key light 60, its wrap per colour 13, eight texels of eight channels
 # 128, the tilt of the normal 31, tone and sRGB 20.
 SHADE_OPERATIONS = 411
+# An entry of a token: two layer norms (mean, difference, square, sum, scaling: 5 each), their difference, its square
+# and its product with the student's, each summed (5), the gradient (3).
+TOKEN_OPERATIONS = 18
 CHANNEL_OPERATIONS = 5  # one more attribute by three corners
 
 
@@ -44,6 +47,11 @@ def count_work(workload: Workload, coverage: float) -> Work:
     each = workload.ring[0]
     if isinstance(each, MeshSet):
         return _meshes(workload, each)
+    if isinstance(each, TokenSet):
+        tokens = each.inputs["student_tokens"]
+        return Work(
+            3 * tokens.numel() * tokens.element_size(), TOKEN_OPERATIONS * tokens.numel()
+        )  # two read, one written
     if isinstance(each, PictureSet):
         return Work(each.image.numel(), 0)
     if isinstance(each, ViewSet):

@@ -1,7 +1,7 @@
 """Knows the goals: what is compared with what, in one run, and from which ratio on a goal is met.
 
-The numbers are those of the project's design; 5 and 10 to 12 are not the harness's to measure. A goal whose contenders
-did not run is not measured, and says why.
+The numbers are those of the project's design; 5, 10, 11 and the nets of 12 are not the harness's to measure. A goal
+whose contenders did not run is not measured, and says why.
 """
 
 from __future__ import annotations
@@ -100,12 +100,21 @@ class Rows:
         percent = None if mine is None or measured is None else mine["percent_of_limit"]
         return Goal(number, self.kind, what, wanted, measured, least, percent, reason, unit)
 
-    def memory(self, number: str, what: str, wanted: float, peer: str) -> Goal:
-        """A peer's peak memory over ours, W."""
-        mine, theirs = self.find("render", "triton", "512x512"), self.find("render", peer, "512x512")
+    def memory(
+        self,
+        number: str,
+        what: str,
+        wanted: float,
+        peer: str,
+        case: str = "render",
+        ours: str = "triton",
+        size: str = F,
+    ) -> Goal:
+        """A peer's peak memory over ours; of pictures at W."""
+        mine, theirs = self.find(case, ours, size), self.find(case, peer, size)
         known = mine is not None and theirs is not None and mine["batch"] == theirs["batch"]
         measured = theirs["peak_bytes"] / mine["peak_bytes"] if known and mine and theirs else None
-        return self._goal(number, what, wanted, measured, mine, self.reason("render", "triton", peer), "×")
+        return self._goal(number, what, wanted, measured, mine, self.reason(case, ours, peer), "×")
 
     def flatness(self, number: str, what: str) -> Goal:
         """Memory beside the pictures themselves at the largest batch over that at the smallest."""
@@ -160,6 +169,8 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
         gpu.pairs("8", "identities x expressions against goal 7", 2),
         gpu.heat("9a", "a heatmap on top of the picture costs", 10, 1),
         gpu.heat("9b", "twelve heatmaps, float32, cost", 10, 12),
+        gpu.ratio("12a", "distillation, ViT-B: loss and gradients, eager", 2.5, "distill", "triton", "reference"),
+        gpu.memory("12b", "the same, peak memory: eager over ours", 3, "reference", "distill", "triton-in-place", ""),
     ]  # fmt: skip
 
 

@@ -31,6 +31,7 @@ TITLES = {
     "small_views": "Small pictures, many",
     "latency": "One picture alone",
     "heatmaps": "Pictures with heatmaps",
+    "distill": "Distillation: the loss and its gradients",
     "encode": "JPEG",
     "synth": "`pain3d synth`, start to report",
 }

@@ -118,6 +118,13 @@ class PictureSet:
 
 
 @dataclass(frozen=True)
+class TokenSet:
+    """Inputs of one round of distillation: arguments of `pain3d.kernels.distill_loss`, tokens [B, L, D] among them."""
+
+    inputs: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
 class Workload:
     """A case's inputs: what is shared, and the ring of sets. `size.side` is the side of the pictures."""
 
@@ -125,7 +132,7 @@ class Workload:
     size: Size
     device: str
     shared: Shared
-    ring: tuple[Any, ...]  # ViewSet, MeshSet or PictureSet, all of one kind; None for the command line
+    ring: tuple[Any, ...]  # ViewSet, MeshSet, PictureSet or TokenSet, all of one kind; None for the command line
 
     def few(self, batch: int) -> Workload:
         """The first `batch` pictures or meshes of every set, for who would need minutes for all of them."""

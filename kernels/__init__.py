@@ -6,6 +6,7 @@ Nothing here loads numba or triton: a room's ``cpu.py`` and ``kernel.py`` do, at
 from pain3d.kernels._backend import use_backend
 from pain3d.kernels.antialias import antialias, face_adjacency
 from pain3d.kernels.deform import deform, deform_pairs, deform_to_clip, vertex_normals
+from pain3d.kernels.distill import DistillLoss, distill_loss
 from pain3d.kernels.interpolate import interpolate
 from pain3d.kernels.rasterize import Fragments, rasterize
 from pain3d.kernels.render import Rendered, encode_srgb, render, shoulder
@@ -14,6 +15,7 @@ from pain3d.kernels.sensor import sensor
 from pain3d.kernels.shade import sh_basis, shade
 
 __all__ = [
+    "DistillLoss",
     "Fragments",
     "Mipmaps",
     "Rendered",
@@ -22,6 +24,7 @@ __all__ = [
     "deform",
     "deform_pairs",
     "deform_to_clip",
+    "distill_loss",
     "encode_srgb",
     "face_adjacency",
     "interpolate",

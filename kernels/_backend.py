@@ -3,8 +3,8 @@
 A room has up to three backends: ``reference`` (plain torch, the definition), ``cpu`` (numba) and ``triton`` (CUDA).
 Two rooms also have ``nvdiffrast``, for who comes from there: only where it is installed, and only when asked for.
 The choice falls in this order: the call's ``backend=``; the innermost ``use_backend``; ``triton`` for CUDA tensors
-where the room has it, ``cpu`` for CPU tensors where the room has it, both only if no input needs a gradient; else
-``reference``.
+where the room has it, ``cpu`` for CPU tensors where the room has it, both only if no input needs a gradient or the
+room's backend has gradients; else ``reference``.
 The default never changes the answer beyond the tolerance of the room's README, only the speed. A backend that was asked
 for and can't run raises: nothing falls back in silence. Where triton is not installed, no room has it.
 """
@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 BACKENDS = ("reference", "cpu", "triton", "nvdiffrast")
-WITHOUT_GRADIENT = ("cpu", "triton")  # numba code is outside autograd; the triton kernels have no backward yet
+# Numba code is outside autograd; most triton kernels have no backward. A room whose backend has one says so.
+WITHOUT_GRADIENT = ("cpu", "triton")
 OPTIONAL = ("triton", "nvdiffrast")  # libraries that may be absent, each of the name of its backend
 ABSENT = tuple(name for name in OPTIONAL if find_spec(name) is None)
 
@@ -62,7 +63,12 @@ _asked_now._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def resolve_backend(
-    room: str, backend: str | None, available: Sequence[str], *tensors: Tensor | None, differentiable: bool = True
+    room: str,
+    backend: str | None,
+    available: Sequence[str],
+    *tensors: Tensor | None,
+    differentiable: bool = True,
+    with_gradient: Sequence[str] = (),
 ) -> str:
     """Return the name of the backend that answers this call.
 
@@ -72,6 +78,7 @@ def resolve_backend(
         available: The backends that the room has.
         tensors: The op's inputs; their device and ``requires_grad`` take part in the choice.
         differentiable: False for an op without any gradient, whose inputs may require one all the same.
+        with_gradient: Those of `WITHOUT_GRADIENT` that have a gradient in this room.
 
     Raises:
         ValueError: The asked backend is unknown, or the room has none of that name.
@@ -84,12 +91,12 @@ def resolve_backend(
     asked = backend if backend is not None else _asked_now()
     missing = [name for name in available if name in ABSENT]
     available = [name for name in available if name not in ABSENT]
+    lacking = [name for name in WITHOUT_GRADIENT if needs_gradient and name not in with_gradient]
     if asked is None:
-        if needs_gradient:
-            return "reference"
-        if on_cuda and given and "triton" in available:
+        usable = [name for name in available if name not in lacking]
+        if on_cuda and given and "triton" in usable:
             return "triton"
-        return "cpu" if "cpu" in available and on_cpu else "reference"
+        return "cpu" if "cpu" in usable and on_cpu else "reference"
     have = f"(available: {', '.join(available)}{''.join(f'; {name} is not installed' for name in missing)})"
     if asked not in available:
         raise ValueError(f"{room} has no backend {asked!r} {have}")
@@ -99,6 +106,6 @@ def resolve_backend(
         raise RuntimeError(f"{room} can't run backend 'triton': an input is not on a CUDA device {have}")
     if asked == "nvdiffrast" and not on_cuda:
         raise RuntimeError(f"{room} can't run backend 'nvdiffrast': an input is not on a CUDA device {have}")
-    if asked in WITHOUT_GRADIENT and needs_gradient:
+    if asked in lacking:
         raise RuntimeError(f"{room} can't run backend {asked!r}: an input requires a gradient {have}")
     return asked

@@ -78,6 +78,30 @@ def screen_records(**inputs: Any) -> torch.Tensor:
     return screen
 
 
+def distilled(over_teacher: bool, kind: str, **inputs: torch.Tensor) -> None:
+    """What `distill_loss` launches in training: autograd itself can't run on the fake tensors of `fake_device.py`."""
+    from pain3d.kernels.distill.triton_op import distill_over_teacher, distill_scale, distill_triton
+
+    options = (1, kind, [1.0] * 6, 2.0, [5.0] * 5 + [1.0], [1.0, 2.0, 3.0])
+    if over_teacher:
+        losses, _ = distill_over_teacher(*inputs.values(), *options)
+        distill_scale(inputs["teacher_tokens"], losses[0])
+    else:
+        losses, gradient, _ = distill_triton(*inputs.values(), *options, True)
+        distill_scale(gradient, losses[0])
+
+
+def distill_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+    """Tokens of ViT-B/16 at 224 pixels and of a ViT of 192 at 112, both dtypes and kinds, with gradients."""
+    for width, length in ((768, 197), (192, 50)):
+        for dtype in (torch.float32, torch.bfloat16):
+            student, teacher = torch.zeros(2, len(inputs["pspi"]), length, width, dtype=dtype)
+            given = inputs | {"student_tokens": student, "teacher_tokens": teacher}
+            for kind in ("mse", "cosine"):
+                yield f"{width} wide, {dtype}, {kind}", partial(distilled, False, kind), given
+            yield f"{width} wide, {dtype}, over the teacher", partial(distilled, True, kind), given
+
+
 def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     """Calls of the public ops that between them make every launch: each room's example, and what it leaves out."""
     for room in ROOMS:
@@ -88,3 +112,6 @@ def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
                 yield f"{room.name}: {what}", partial(room.op, backend="triton"), changed
             if room.name == "deform_to_clip":
                 yield f"{room.name}: screen records", screen_records, inputs
+            if room.name == "distill_loss":
+                for what, op, given in distill_calls(inputs):
+                    yield f"{room.name}: {what}", op, given

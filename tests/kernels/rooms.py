@@ -14,6 +14,7 @@ from pain3d.kernels import (
     antialias,
     build_mipmaps,
     deform,
+    distill_loss,
     face_adjacency,
     interpolate,
     rasterize,
@@ -27,6 +28,7 @@ from pain3d.kernels.antialias.example import example_inputs as antialias_inputs
 from pain3d.kernels.deform import deform_pairs, deform_to_clip
 from pain3d.kernels.deform.example import example_inputs as deform_inputs
 from pain3d.kernels.deform.example import example_sphere
+from pain3d.kernels.distill.example import example_inputs as distill_inputs
 from pain3d.kernels.interpolate.example import example_inputs as interpolate_inputs
 from pain3d.kernels.rasterize.example import example_inputs as rasterize_inputs
 from pain3d.kernels.render.example import example_inputs as render_inputs
@@ -91,6 +93,7 @@ class Room:
     batched: tuple[str, ...]  # arguments whose first dimension is the batch
     tolerance: float = 0.0  # greatest difference of the cpu backend from the reference, with its evidence beside it
     triton_tolerance: float = 0.0  # of the triton backend, likewise
+    with_gradient: tuple[str, ...] = ()  # backends beside the reference that have a gradient
 
     def greatest_difference(self, backend: str) -> float:
         return self.triton_tolerance if backend == "triton" else self.tolerance
@@ -150,6 +153,10 @@ ROOMS = [
     Room("face_adjacency", face_adjacency, adjacency_inputs, (), (2, 1), (), ()),
     # sensor: whole numbers, the same bytes
     Room("sensor", sensor, sensor_inputs, ("cpu", "triton"), (9, 3), (), ("image", "shot", "read", "keys")),
+    # distill_loss: of a loss of 5 worst seen 9e-7, interpreter; of its gradients, up to 0.3, 8e-8; a GPU adds 2 ulp
+    Room("distill_loss", distill_loss, distill_inputs, ("triton",), (5, 2),
+         ("student_tokens", "student_pspi", "student_au", "student_binary"), (), triton_tolerance=2e-6,
+         with_gradient=("triton",)),
     # render: one byte level, see test_render.py and test_render_triton.py for how many
     Room("render", partial(render, outputs=Rendered._fields), render_inputs, ("cpu", "triton"), (33, 16), (),
          ("world_to_clip", "camera_position", "sh", "key_direction", "key_colour", "background", "exposure",

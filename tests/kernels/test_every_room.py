@@ -96,11 +96,26 @@ def test_gradient_takes_the_reference_by_default(room: Room):
     inputs[room.gradients[0]] = inputs[room.gradients[0]].clone().requires_grad_()
     tensors_of(room.op(**inputs))[0].sum().backward()
     assert torch.isfinite(inputs[room.gradients[0]].grad).all()
-    for backend in room.backends:
+    for backend in set(room.backends) - set(room.with_gradient):
         there = room.inputs(room.sizes[0], device_of(backend))
         there[room.gradients[0]].requires_grad_()
         with pytest.raises(RuntimeError, match=rf"{room.name} can't run backend '{backend}'.*gradient.*available"):
             room.op(**there, backend=backend)
+
+
+@pytest.mark.parametrize(
+    ("room", "backend"),
+    [pytest.param(room, backend, id=f"{room.name}-{backend}") for room in ROOMS for backend in room.with_gradient],
+)
+def test_gradients_of_a_backend_are_the_references(room: Room, backend: str):
+    found = []
+    for asked in (backend, "reference"):
+        there = room.inputs(room.sizes[0], device_of(backend))
+        leaves = [there[name].requires_grad_() for name in room.gradients]
+        tensors_of(room.op(**there, backend=asked))[0].sum().backward()
+        found.append([leaf.grad for leaf in leaves])
+    for name, fast, slow in zip(room.gradients, *found, strict=True):
+        assert (fast - slow).abs().max() <= room.greatest_difference(backend), name
 
 
 @every_backend
