@@ -8,10 +8,8 @@ bit-identical on one class of devices only.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +18,12 @@ from typing import Annotated, Any, Final
 import tyro
 
 from pain3d.console.refused import RefusedError
+from pain3d.console.settings import check_keys, checked, read_yaml
 from pain3d.facs import LAWS
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 HOW: Final = ("device", "batch_size", "processes")  # change speed, never bytes
 CHOICES: Final[dict[str, tuple[str, ...]]] = {"law": LAWS, "device": DEVICES, "cameras": ("fixed", "free")}
-MAX_CONFIG_BYTES: Final = 1 << 20  # a configuration is a few hundred bytes; a larger file is something else
 
 # name: (smallest, largest). The largest are where a typing error is likelier than a wish.
 LIMITS: Final[dict[str, tuple[int, int]]] = {
@@ -88,25 +86,7 @@ def load_config(path: Path) -> SynthConfig:
     Raises:
         RefusedError: The file can't be read or parsed, is no mapping, or has an unknown key or a bad value.
     """
-    import yaml
-
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise RefusedError(f"--config {path}: {error.strerror}") from error
-    if len(text) > MAX_CONFIG_BYTES:
-        raise RefusedError(f"--config {path}: larger than {MAX_CONFIG_BYTES} bytes, that is no configuration")
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise RefusedError(f"--config {path}: not YAML{where}") from error
-    if content is None:
-        content = {}
-    if not isinstance(content, dict):
-        raise RefusedError(f"--config {path}: expected a mapping of names to values, got a {type(content).__name__}")
+    content = read_yaml(path)
     try:
         return config_from_mapping(content)
     except RefusedError as error:
@@ -119,37 +99,13 @@ def config_from_mapping(content: Mapping[Any, Any]) -> SynthConfig:
     Raises:
         RefusedError: An unknown key (the nearest known one is named), a value of the wrong type or out of its limits.
     """
-    for key in content:
-        if key not in FIELDS:
-            near = difflib.get_close_matches(str(key), FIELDS, n=1, cutoff=0.5)
-            hint = f", did you mean {near[0]!r}?" if near else f"; known are {', '.join(FIELDS)}"
-            raise RefusedError(f"unknown key {str(key)!r}{hint}")
+    check_keys(content, SynthConfig)
     return validated(SynthConfig(**content))
 
 
 def validated(config: SynthConfig) -> SynthConfig:
-    """Hand back the configuration if every value is within its limits.
-
-    Raises:
-        RefusedError: Names the first field that isn't, its limits and what it holds.
-    """
-    for field in dataclasses.fields(config):
-        name, value = field.name, getattr(config, field.name)
-        if name in LIMITS:
-            least, most = LIMITS[name]
-            if type(value) is not int or not least <= value <= most:
-                raise RefusedError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
-        elif name in CHOICES:
-            choices = CHOICES[name]
-            if value not in choices:
-                raise RefusedError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-        elif name == "asymmetry":
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or not 0 <= value <= 1:
-                raise RefusedError(f"asymmetry must be a number from 0 to 1, got {value!r}")
-        elif type(value) is not bool:
-            raise RefusedError(f"{name} must be true or false, got {value!r}")
-    return config
+    """Hand back the configuration if every value is within its limits. Raises RefusedError for the first that isn't."""
+    return checked(config, {**LIMITS, "asymmetry": (0.0, 1.0)}, CHOICES)
 
 
 def what_fields(config: SynthConfig) -> dict[str, Any]:

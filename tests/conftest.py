@@ -1,11 +1,15 @@
 """Knows what every test runs under: fixed torch threads, fixed hypothesis examples on CI, no network.
 
-Triton kernels run in its interpreter where there is no GPU.
+Triton kernels run in its interpreter where there is no GPU. The command line runs inside the test's process.
 """
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import hypothesis
+import pytest
 import torch
 
 # Set before any test imports a hub client: they read it once, at import.
@@ -22,3 +26,28 @@ torch.set_num_threads(2)
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def pain3d(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs ``pain3d`` with arguments and hands back its exit code and output."""
+
+    def run(*arguments: str | Path) -> Ran:
+        capsys.readouterr()
+        from pain3d.__main__ import main
+
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Ran(int(stop.value.code or 0), said.out, said.err)
+
+    return run

@@ -46,17 +46,19 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def add(self, images: int) -> None:
-        """So many more images are done."""
+    def add(self, images: int, note: str = "") -> None:
+        """So many more images are done; `note` is shown beside the speed."""
         self.done += images
         now = time.monotonic()
         rate = (self.done - self._before) / max(now - self._started, 1e-9)
+        beside = f", {note}" if note else ""
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self.done, rate=f"{rate:.0f} images/s")
+            self._bar.update(self._task, completed=self.done, rate=f"{rate:.0f} images/s{beside}")
         elif self._lines and now - self._said >= SECONDS_BETWEEN_LINES:
             self._said = now
             left = (self.total - self.done) / max(rate, 1e-9)
-            print(f"{self.done} of {self.total} images, {rate:.0f} images/s, {left:.0f} s left", file=sys.stderr)
+            so_far = f"{self.done} of {self.total} images, {rate:.0f} images/s{beside}"
+            print(f"{so_far}, {left:.0f} s left", file=sys.stderr)
 
 
 def _make_bar(total: int, done: int) -> tuple[RichProgress, TaskID]:

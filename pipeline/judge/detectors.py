@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from pain3d.console.progress import Progress
+from pain3d.face.detect import CENTERFACE, CenterFace
 from pain3d.pipeline.contact_sheet import decode
-from pain3d.pipeline.judge.centerface import CenterFace
 from pain3d.pipeline.judge.drawing import Tile, mosaic
-from pain3d.pipeline.judge.extra import CENTERFACE, LANDMARKER, described
+from pain3d.pipeline.judge.extra import LANDMARKER, described
 from pain3d.pipeline.judge.landmarker import Landmarker
 from pain3d.pipeline.judge.measures import INNER, JAW, landmark_error, median, overlap, percent, yaw_bin
 from pain3d.pipeline.judge.rows import CELL, DataSet, Row, cell_name
@@ -59,14 +59,14 @@ def judge_detectors(data: DataSet, most: int, quiet: bool) -> Verdict:
 
 def _look(row: Row, landmarker: Landmarker, centerface: CenterFace) -> Sighting:
     pixels = decode(row["image"]["bytes"])
-    reading, box = landmarker.read(pixels), centerface.read(pixels)
+    reading, faces = landmarker.read(pixels), centerface.find(pixels)
     found = reading is not None and overlap(reading.box, row["bbox"]) >= LEAST_OVERLAP
     errors = landmark_error(reading.ibug, row["landmarks_2d"]) if found and reading is not None else None
     return Sighting(
         row,
         mediapipe=found,
-        centerface=box is not None and overlap(box[0], row["bbox"]) >= LEAST_OVERLAP,
-        score=box[1] if box is not None else 0.0,
+        centerface=bool(faces) and overlap(faces[0].box, row["bbox"]) >= LEAST_OVERLAP,
+        score=faces[0].score if faces else 0.0,
         errors=errors,
         points=reading.ibug if reading is not None else None,
     )

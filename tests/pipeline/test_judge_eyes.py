@@ -61,7 +61,7 @@ def test_tone_judges_a_data_set(small: Path) -> None:
 
 @needs_extra
 def test_both_detectors_see_the_face_where_it_is(seen: tuple[np.ndarray, np.ndarray]) -> None:
-    from pain3d.pipeline.judge.centerface import CenterFace
+    from pain3d.face.detect import CenterFace
     from pain3d.pipeline.judge.landmarker import Landmarker
 
     pictures, landmarks = seen
@@ -69,13 +69,13 @@ def test_both_detectors_see_the_face_where_it_is(seen: tuple[np.ndarray, np.ndar
     with Landmarker() as landmarker:
         readings = [landmarker.read(picture) for picture in pictures]
         assert landmarker.read(np.full((256, 256, 3), 128, np.uint8)) is None
-    assert centerface.read(np.full((256, 256, 3), 128, np.uint8)) is None
+    assert centerface.find(np.full((256, 256, 3), 128, np.uint8)) == []
     for picture, points, reading in zip(pictures, landmarks, readings, strict=True):
         assert reading is not None
         assert landmark_error(reading.ibug, points)[INNER].mean() < 6  # per cent; seen 3.0 to 3.3
         box = (*points[:68].min(0), *points[:68].max(0))
-        found = centerface.read(picture)
-        assert found is not None and overlap(found[0], box) > 0.4  # seen 0.64: it draws the forehead in
+        found = centerface.find(picture)
+        assert len(found) == 1 and overlap(found[0].box, box) > 0.4  # seen 0.64: it draws the forehead in
     neutral, smile, open_jaw = readings
     assert smile.response("mouthSmile") > neutral.response("mouthSmile") + 0.3
     assert open_jaw.response("jawOpen") > neutral.response("jawOpen") + 0.1

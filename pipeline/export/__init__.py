@@ -1,0 +1,1 @@
+"""Writes a data set in the layouts that other people's code reads."""

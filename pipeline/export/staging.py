@@ -1,0 +1,88 @@
+"""Knows how a whole folder is published at once: filled beside its place, flushed, renamed; or nothing is left."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+from pain3d.console.refused import RefusedError
+from pain3d.files import flush_folder, partial_path
+
+
+def refuse_occupied(to: Path) -> None:
+    """Refuse a destination that holds something; looks only.
+
+    Raises:
+        RefusedError: It is a file, or a folder that isn't empty.
+    """
+    if to.is_dir():
+        if any(to.iterdir()):
+            raise RefusedError(f"{to}: not empty, an export needs a new or an empty folder")
+    elif to.exists() or to.is_symlink():
+        raise RefusedError(f"{to}: not a folder")
+
+
+class StagedFolder:
+    """A context that hands out a folder to fill; it gets its name when the context ends without an error.
+
+    It lies beside its place, as ``.name.partial``. After an error, Ctrl-C too, nothing of it stays. What a process that
+    was killed left behind is removed by the next one; a lock keeps two of them apart.
+
+    Args:
+        to: Where the folder goes; absent or empty.
+
+    Raises:
+        RefusedError: There is something already, or another export to the same place is running.
+    """
+
+    def __init__(self, to: Path) -> None:
+        self.to = to
+        self.folder = partial_path(to)
+        self._made: list[Path] = []
+        self._lock = -1
+
+    def __enter__(self) -> Path:
+        refuse_occupied(self.to)
+        for parent in reversed(self.to.parents):
+            if not parent.exists():
+                parent.mkdir()
+                self._made.append(parent)
+        self.folder.mkdir(exist_ok=True)
+        self._lock = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise RefusedError(f"{self.to}: another export is writing it") from error
+        for old in self.folder.iterdir():
+            shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+        return self.folder
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._publish()
+            else:
+                self._abandon()
+        finally:
+            os.close(self._lock)
+
+    def _publish(self) -> None:
+        os.sync()  # once for all: a flush per file is a millisecond, and there may be 100,000 files
+        try:
+            self.folder.rename(self.to)  # over an empty folder, never over a full one
+        except OSError as error:
+            self._abandon()
+            raise RefusedError(f"{self.to}: could not be published ({error.strerror})") from error
+        flush_folder(self.to.parent)
+
+    def _abandon(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for parent in reversed(self._made):
+            if not any(parent.iterdir()):
+                parent.rmdir()
