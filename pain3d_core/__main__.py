@@ -7,14 +7,37 @@ done, or the disk failed; 130 interrupted. Results go to stdout, everything else
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, Final, NoReturn
 
-from pain3d.console.refused import INTERRUPTED, REFUSED, RefusedError, complain
+import tyro
+
+from pain3d.console.entry import Entry
+from pain3d.console.refused import INTERRUPTED, REFUSED, RefusedError, complain, hint
+
+FORMATS: Final = ("3dpain", "onnx")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a data set in the layout of 3DPain, or a trained model as ONNX."""
+
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Folder of a data set, or of a run."""
+    to: Annotated[Path | None, tyro.conf.arg(metavar="DEST")] = None
+    """The new folder, or the .onnx file."""
+    format: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(FORMATS)}}}")] = ""
+    """3dpain for a data set, onnx for a model."""
+    onnx: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Short for --format onnx."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """End with one JSON object on stdout."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -45,7 +68,7 @@ def _run(given: list[str], started: float) -> int:
         from pain3d.pipeline.cli import COMMANDS as MAKING
         from pain3d.training.cli import COMMANDS as LEARNING
 
-        known = {**MAKING, **LEARNING}
+        known = {**MAKING, **LEARNING, "export": Entry(Export, _export)}
         command = parse(given, {name: entry.form for name, entry in known.items()})
         entry = next(entry for entry in known.values() if isinstance(command, entry.form))
         left = entry.interrupted
@@ -62,6 +85,26 @@ def _run(given: list[str], started: float) -> int:
     except KeyboardInterrupt:
         complain(f"interrupted; {left}")
         return INTERRUPTED
+
+
+def _export(command: Export, started: float) -> int:
+    word = command.format or ("onnx" if command.onnx else "")
+    if word not in FORMATS or (command.onnx and word != "onnx"):
+        raise RefusedError(f"--format {word!r}{hint(word, FORMATS)}")
+    if command.to is None:
+        raise RefusedError("--to DEST is missing: where to write")
+    if word == "onnx":
+        from pain3d.training.model.onnx_export import export_onnx
+
+        said = {"to": str(command.to), "largest_difference": export_onnx(command.source, command.to, quiet=True)}
+        line = f"{command.to}: ONNX Runtime says the same within {said['largest_difference']:.1e} PSPI"
+    else:
+        from pain3d.pipeline.export.threedpain import export_3dpain
+
+        done = export_3dpain(command.source, command.to, command.json)
+        said, line = {**vars(done), "to": str(command.to)}, str(done)
+    print(json.dumps(said, default=str) if command.json else line)
+    return 0
 
 
 def _seconds_since_process_start() -> float:

@@ -2,8 +2,120 @@
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final
+
+import tyro
 
 from pain3d.console.entry import Entry
+from pain3d.console.refused import RefusedError
+from pain3d.training.config import PRESETS, TASKS, TrainConfig, checked_words, load_config, preset, validated
+from pain3d.training.score.command import Score, run_score
 
-COMMANDS: Final[dict[str, Entry]] = {}
+
+@dataclass(frozen=True)
+class Train:
+    """Train ViTPain, its heatmap teacher, a student of it, or the siamese conv net that it is compared with."""
+
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder of the run: new, empty, or an unfinished one to go on with."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Data set: of pain3d, 3DPain, SynPAIN or UNBC-McMaster."""
+    task: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(TASKS)}}}")] = "v4"
+    """v4: pictures beside a neutral one. teacher: heat maps. distill: v4 that a teacher helps. siamese: a conv net."""
+    preset: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(PRESETS)}}}")] = "tiny"
+    """Which defaults the settings have: tiny learns on a laptop, paper is the published net."""
+    config: Path | None = None
+    """YAML file of the settings below; the command line overrides it."""
+    settings: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    evaluate: bool = True
+    """End with an evaluation on the test people."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """End with one JSON object on stdout."""
+
+    def with_config(self) -> Train:
+        """The defaults that preset, task and configuration file make. Raises RefusedError."""
+        checked_words(self.preset, self.task)
+        settings = preset(self.preset, self.task)
+        if self.config is not None:
+            settings = load_config(self.config, settings)
+        return Train(tyro.MISSING, settings=settings)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Ask trained models about people whom they never saw: agreement, bias table, plots, the worst errors."""
+
+    model: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN...")]
+    """Run, or the runs of several folds, whose answers are then pooled."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Data set; without it the one that the run learned from."""
+    split: Annotated[str, tyro.conf.arg(metavar="{test,validation,train,all}")] = "test"
+    """Which people are asked about."""
+    beside: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN...")] = ()
+    """Other runs in the same table."""
+    to: Path | None = None
+    """Folder of the report; RUN/evaluation without it."""
+    resamples: int = 1000
+    """Of people, for the 95 % intervals."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """End with one JSON object on stdout."""
+
+
+def _train(command: Train, started: float) -> int:
+    from pain3d.training.run import train
+
+    settings = validated(command.settings)
+    if command.data is None:
+        raise RefusedError("--data DIR is missing: the data set to learn from")
+    learned = train(command.out, command.data, command.task, settings, quiet=command.json)
+    said = {
+        "run": str(command.out),
+        "steps": learned.steps,
+        "validation": learned.best,
+        "images_per_second": round(learned.images_per_second, 1),
+        "share_of_peak": round(learned.share_of_peak, 3),
+    }
+    if not command.json:
+        print(f"{learned.steps} steps, {learned.images_per_second:.0f} images/s, {learned.share_of_peak:.0%} of peak")
+        print(f"model   {command.out / 'model'}")
+    if command.evaluate:
+        said["evaluation"] = _report(Evaluate((command.out,), json=command.json))
+    if command.json:
+        print(json.dumps(said))
+    return 0
+
+
+def _evaluate(command: Evaluate, started: float) -> int:
+    figures = _report(command)
+    if command.json:
+        print(json.dumps(figures))
+    return 0
+
+
+def _report(command: Evaluate) -> object:
+    from pain3d.training.evaluate import evaluate
+
+    return evaluate(
+        command.model,
+        data=command.data,
+        split=command.split,
+        beside=command.beside,
+        to=command.to,
+        resamples=command.resamples,
+        quiet=command.json,
+    )
+
+
+def _score(command: Score, started: float) -> int:
+    run_score(command)
+    return 0
+
+
+COMMANDS: Final[dict[str, Entry]] = {
+    "train": Entry(Train, _train, "the last checkpoint is kept, the same command goes on from there"),
+    "evaluate": Entry(Evaluate, _evaluate),
+    "score": Entry(Score, _score),
+}

@@ -39,10 +39,11 @@ def parse(given: Sequence[str], forms: Mapping[str, type]) -> Any:
 def _parse_once(given: Sequence[str], forms: Mapping[str, type], default: Any) -> Any:
     if given and not given[0].startswith("-") and given[0] not in forms:
         raise RefusedError(f"unknown command {given[0]!r}{hint(given[0], list(forms))}")
-    arms = []
+    arms: list[Any] = []
+    annotated: Any = Annotated  # made at run time, which is no type to a type checker
     for name, form in forms.items():
         known = {"default": default} if isinstance(default, form) else {}
-        arms.append(Annotated[form, tyro.conf.subcommand(name, **known)])
+        arms.append(annotated[form, tyro.conf.subcommand(name, **known)])
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

@@ -16,6 +16,7 @@ from torch import Tensor
 from pain3d.background import paint_background
 from pain3d.camera import CONVENTION, Camera
 from pain3d.colour import temperature_gains, typology_angle
+from pain3d.device import moved
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits
 from pain3d.head.model import Head
 from pain3d.kernels.render import DETAIL_LAYERS, shoulder
@@ -27,7 +28,7 @@ from pain3d.random import keyed_generator, keyed_number
 from pain3d.render.heatmap import colourise, displacement_from_first, shading
 from pain3d.render.render import render
 from pain3d.scene import CameraSetting, Scene
-from pain3d.skin import SurfaceMaps, surface, surface_maps
+from pain3d.skin import Skin, SurfaceMaps, surface, surface_maps
 from pain3d.skin.paint import paint_mipmaps
 
 TEXTURE_SIZE = 1024  # texels a side: 0.4 mm on the cheek, finer than a pixel at 512²
@@ -115,9 +116,7 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None, light: Ligh
     moments = [expressions[number] for number in order]
     identity = head.identity_vector(first.identity)
     faces = [moment.au for moment in moments]
-    grown = surface(head, first.skin)
-    if not first.wrinkles:
-        grown = replace(grown, creases=_no_creases(head), resting=torch.zeros_like(grown.resting))
+    grown = grown_surface(head, first.skin, first.wrinkles)
     clock.lap("surface")
     # The neutral face goes through the same call as the expressions, so that equal faces give equal bits.
     still = head(identity, [ActionUnits(), *faces], surface=grown)
@@ -175,6 +174,14 @@ def check_scenes(scenes: Sequence[Scene]) -> None:
             raise ValueError(f"scenes must share one {name}")
 
 
+def grown_surface(head: Head, skin: Skin, wrinkles: bool) -> Surface:
+    """A person's surface, or with `wrinkles` False one that neither age nor expression wrinkles."""
+    grown = surface(head, skin)
+    if wrinkles:
+        return grown
+    return replace(grown, creases=_no_creases(head), resting=torch.zeros_like(grown.resting))
+
+
 @lru_cache(maxsize=4)
 def _no_creases(head: Head) -> Tensor:
     """Creases of a skin that nothing wrinkles: one tensor per head, because the head keeps what it makes of it."""
@@ -186,7 +193,7 @@ def pose_head(head: Head, identity: Tensor, moments: Sequence[Scene], grown: Sur
 
     def turn(pitch: str, yaw: str, roll: str | None) -> Tensor:
         rows = [[getattr(m.pose, pitch), getattr(m.pose, yaw), getattr(m.pose, roll) if roll else 0.0] for m in moments]
-        return torch.deg2rad(torch.tensor(rows, dtype=torch.float32))
+        return torch.deg2rad(torch.tensor(rows, dtype=torch.float32)).to(head.device)
 
     gaze = turn("gaze_pitch", "gaze_yaw", None)
     return head(
@@ -246,8 +253,14 @@ def backgrounds(scenes: Sequence[Scene]) -> Tensor:
     """
     keys = [(s.background, s.background_blur, s.seed, s.identity_id, s.view_id, s.background_id) for s in scenes]
     painted = {key: _painted_background(*key) for key in set(keys)}
-    gains = white_balance(scenes) * torch.tensor([[2**scene.sensor.exposure] for scene in scenes], dtype=torch.float32)
+    gains = background_gains(scenes)
     return torch.stack([shoulder(painted[key] * gain) for key, gain in zip(keys, gains, strict=True)])
+
+
+def background_gains(scenes: Sequence[Scene]) -> Tensor:
+    """Factors [B, 3] on the linear light of each scene's background: its exposure and its white balance."""
+    exposure = torch.tensor([[2**scene.sensor.exposure] for scene in scenes], dtype=torch.float32)
+    return white_balance(scenes) * exposure
 
 
 def _painted_background(name: str, blur: float, seed: int, *place: int) -> Tensor:
@@ -260,7 +273,7 @@ def add_noise(image: Tensor, scenes: Sequence[Scene]) -> Tensor:
     shot, read = (
         torch.tensor([getattr(s.sensor, name) for s in scenes], dtype=torch.float64) for name in ("shot", "read")
     )
-    return sensor(image, shot, read, torch.tensor(keys, dtype=torch.int64))
+    return sensor(image, *moved((shot, read, torch.tensor(keys, dtype=torch.int64)), image.device))
 
 
 def _frontal_heatmaps(still: Mesh, heat: Tensor, size: int) -> Bytes:

@@ -58,6 +58,7 @@ def render(
     background: Tensor | None = None,
     attributes: Tensor | None = None,
     mesh_index: Tensor | None = None,
+    texture_index: Tensor | None = None,
     outputs: Sequence[str] = ("image", "alpha"),
     image_dtype: str = "uint8",
     layout: str = "NHWC",
@@ -70,10 +71,12 @@ def render(
         mesh: 1 or N meshes, or M where `mesh_index` is given.
         cameras: N cameras.
         light: A preset (``studio``, ``ward``, … : `pain3d.light.LIGHTS`) or 1 or N lights.
-        texture: [1 or N, Ht, Wt, 16] linear (`pain3d.paint`), or its mipmaps; None is clay.
+        texture: [1 or N, Ht, Wt, 16] linear (`pain3d.paint`), or its mipmaps; None is clay. [K, …] where
+            `texture_index` is given.
         background: [1 or N, Hb, Wb, 3] linear, stretched over the picture; None is dark grey.
         attributes: [1 or M, V, A] numbers on the vertices, to be seen per pixel (with ``"attributes"`` in `outputs`).
         mesh_index: [N] which mesh each camera sees; None pairs them in order.
+        texture_index: [N] which texture each camera sees on its mesh; None pairs them in order.
         outputs: Any of image, alpha, face_ids, depth, attributes, part_ids; what is not asked for costs nothing.
         image_dtype: ``"uint8"``, or ``"bfloat16"`` for byte / 255: the same picture, as a network takes it.
         layout: Of the image: ``"NHWC"`` or ``"NCHW"``.
@@ -96,11 +99,12 @@ def render(
     if background is None:
         background = constant(GREY_BACKGROUND, mesh.vertices).expand(1, 1, 1, 3)
     textures = texture.texels if isinstance(texture, Mipmaps) else texture
-    pairs = count if mesh_index is None else len(mesh_index)
-    if pairs != count:
-        raise ValueError(f"mesh_index must have {count} entries for {count} cameras, got {pairs}")
-    meshes = len(mesh) if mesh_index is None else count
-    groups = {"meshes": meshes, "lights": len(lights), "textures": len(textures), "backgrounds": len(background)}
+    groups = {"lights": len(lights), "backgrounds": len(background)}
+    for what, rows, index in (("mesh", len(mesh), mesh_index), ("texture", len(textures), texture_index)):
+        if index is None:
+            groups["meshes" if what == "mesh" else "textures"] = rows
+        elif len(index) != count:
+            raise ValueError(f"{what}_index must have {count} entries for {count} cameras, got {len(index)}")
     for name, length in groups.items():
         if length not in (1, count):
             raise ValueError(f"there must be 1 or {count} {name} for {count} cameras, got {length}")
@@ -123,7 +127,7 @@ def render(
         background.expand(count, -1, -1, -1),
         cameras.size,
         mesh_index=_index(mesh, len(mesh), count) if mesh_index is None else mesh_index,
-        texture_index=_index(mesh, len(textures), count),
+        texture_index=_index(mesh, len(textures), count) if texture_index is None else texture_index,
         detail_weights=mesh.wrinkles,
         up=mesh.up,
         attributes=None if attributes is None else attributes.expand(len(mesh), -1, -1),

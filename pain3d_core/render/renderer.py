@@ -85,7 +85,7 @@ class Renderer:
             if name not in RENDERER_OUTPUTS:
                 raise ValueError(f"outputs must be among {', '.join(RENDERER_OUTPUTS)}, got {name!r}")
         self.image_dtype, self.layout, self.backend = image_dtype, layout, backend
-        self._prepared = self._prepare()
+        self._prepared = prepared_topology(self.head, backend)
         self._creases: tuple[Tensor, Tensor] | None = None  # of the last surface: as given, and on the device
 
     @property
@@ -196,16 +196,6 @@ class Renderer:
         )
         return view if view.attributes is None else replace(view, attributes=None, heatmap=view.attributes[..., 0])
 
-    def _prepare(self) -> PreparedTopology | None:
-        """What the Triton kernels read of the topology; None where another backend answers."""
-        topology = self.head.topology
-        if resolve_backend("render", self.backend, ("reference", "cpu", "triton"), topology.faces) != "triton":
-            return None
-        from pain3d.kernels.render.topology import prepare_topology
-
-        tables = (topology.faces, topology.adjacent_faces, topology.uvs, topology.uv_faces, topology.face_parts)
-        return prepare_topology(*tables, len(self.head.template))
-
     def _displacement(self, given: RendererInputs) -> Tensor:
         """|expression − neutral| [M, V, 1] in mm; the pose plays no part.
 
@@ -217,6 +207,17 @@ class Renderer:
         neutral, pained = self.head(identity, torch.cat([torch.zeros_like(expressed), expressed])).vertices.chunk(2)
         distance: Tensor = torch.linalg.vector_norm(pained - neutral, dim=2, keepdim=True)
         return distance * MILLIMETRES
+
+
+def prepared_topology(head: Head, backend: str | None = None) -> PreparedTopology | None:
+    """What the Triton kernels read of a head's topology, to be made once; None where another backend answers."""
+    topology = head.topology
+    if resolve_backend("render", backend, ("reference", "cpu", "triton"), topology.faces) != "triton":
+        return None
+    from pain3d.kernels.render.topology import prepare_topology
+
+    tables = (topology.faces, topology.adjacent_faces, topology.uvs, topology.uv_faces, topology.face_parts)
+    return prepare_topology(*tables, len(head.template))
 
 
 class Captured:

@@ -79,11 +79,6 @@ def picture_name(identity_id: int, expression_id: int, view_id: int) -> str:
     return f"{expression_name(identity_id, expression_id)}_textured_view_{view_id:03d}_inpainted.jpg"
 
 
-def run_export(path: Path, to: Path, quiet: bool = False) -> ExportSummary:
-    """What ``pain3d export PATH --format 3dpain --to TO`` does; see `export_3dpain`."""
-    return export_3dpain(path, to, quiet)
-
-
 def export_3dpain(data: Path, to: Path, quiet: bool = False) -> ExportSummary:
     """Write a finished data set in the layout of 3DPain: all of it, or nothing.
 

@@ -91,7 +91,8 @@ def test_synth_ends_with_one_json_object(pain3d: Run, tmp_path: Path) -> None:
     assert ran.code == 0
     said = json.loads(ran.out)
     assert said["images"] == said["new_images"] == 2
-    assert said["images_per_second"] == pytest.approx(2 / said["seconds"], rel=0.01, abs=0.005)  # printed with two digits
+    rounded = pytest.approx(2 / said["seconds"], rel=0.01, abs=0.005)  # two digits
+    assert said["images_per_second"] == rounded
     assert {"start_up", "paint", "deform", "render", "encode", "rows", "write", "report"} <= set(said["stages"])
     assert pain3d("verify", tmp_path / "out").code == 0  # a data set of one split still holds together
 

@@ -17,7 +17,7 @@ import pytest
 
 from pain3d.console.refused import RefusedError
 from pain3d.pipeline.export.staging import StagedFolder
-from pain3d.pipeline.export.threedpain import ExportSummary, export_3dpain, run_export
+from pain3d.pipeline.export.threedpain import ExportSummary, export_3dpain
 from pain3d.training.data import open_data
 from pain3d.training.data.parquet import open_pain3d
 from pain3d.training.data.threedpain import open_3dpain
@@ -28,7 +28,7 @@ from tests.pipeline.conftest import SMALL
 def exported(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small data set in the layout of 3DPain; not to be changed."""
     to = tmp_path_factory.mktemp("export") / "new" / "pain_faces"
-    summary = run_export(small, to, quiet=True)
+    summary = export_3dpain(small, to, quiet=True)
     views, pains = SMALL.views, SMALL.identities * SMALL.expressions
     written = sum(path.stat().st_size for path in to.rglob("*.jpg"))
     assert summary == ExportSummary(to, SMALL.identities, pains, (pains + SMALL.identities) * views, pains, written)

@@ -1,0 +1,88 @@
+"""Knows what a training step costs when its pictures are rendered inside it, beside one whose pictures lie in memory.
+
+No row of a results file: pytest-benchmark's table has both steps in one group, with their ratio. `batch_ms`, in what
+`--benchmark-json FILE` writes, is the median of what the batch alone took.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import pytest
+import torch
+
+from pain3d.training.config import preset
+from pain3d.training.data.augment import Augmentation, augmented
+from pain3d.training.data.batches import RawBatch, crop_side
+from pain3d.training.data.cast import sampled_cast
+from pain3d.training.data.online import OnlineBatches
+from pain3d.training.loop import make_optimiser
+from pain3d.training.model.build import build_model
+from pain3d.training.task import Task, model_config
+
+SEED = 0
+WARM_UP = 2  # steps: they compile, and paint most of the people who will be seen
+RESIDENT = 4  # batches in memory that the resident step walks around
+SCALES = {  # people, those of them that are there at once, batch, whole picture, rounds
+    "full": (64, 32, 64, 256, 12),
+    "tiny": (3, 3, 8, 96, 2),
+}
+
+
+@pytest.mark.benchmark(group="training step")
+@pytest.mark.parametrize("source", ["resident", "online"])
+def bench_step(benchmark: Any, request: pytest.FixtureRequest, source: str) -> None:
+    """Batch, augmentation, forward, backward and update of the tiny net."""
+    people, pool, size, frame, rounds = SCALES[request.config.getoption("--scale")]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    config = preset("tiny", "v4")
+    online = OnlineBatches(
+        sampled_cast(people, SEED, size=frame),
+        size=size,
+        neutral=True,
+        side=crop_side(config.image_size),
+        seed=SEED,
+        steps_per_epoch=1,
+        pool=pool,
+        device=device,
+    )
+    source_of: Callable[[int], RawBatch] = online
+    if source == "resident":
+        kept = [online(step) for step in range(RESIDENT)]
+        source_of = lambda step: kept[step % RESIDENT]  # noqa: E731
+    else:
+        for step in range(-(-pool * config.group // size)):
+            online(step)  # until everybody of the start is painted
+    learn = _learner(config, device)
+    batch_ms: list[float] = []
+    steps = iter(range(10**9))
+
+    def one() -> None:
+        step = next(steps)
+        started = time.perf_counter()
+        batch = source_of(step)
+        batch_ms.append(1000 * (time.perf_counter() - started))
+        learn(batch, step)
+
+    benchmark.pedantic(one, rounds=rounds, warmup_rounds=WARM_UP)
+    online.close()
+    benchmark.extra_info |= {"batch_ms": round(median(batch_ms[WARM_UP:]), 1), "pictures": size, "people": people}
+
+
+def _learner(config: Any, device: torch.device) -> Callable[[RawBatch, int], None]:
+    """One step of the tiny net on a batch; it ends when the device has done it."""
+    model = build_model(model_config("v4", config), seed=SEED).to(device).train()
+    task, optimiser = Task(model, config), make_optimiser(model, config)
+
+    def learn(raw: RawBatch, step: int) -> None:
+        batch = augmented(raw, config.image_size, SEED, step, device, Augmentation())
+        loss = task.loss(model, batch, model)["loss"]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        loss.item()  # waits for the device
+
+    return learn

@@ -1,0 +1,209 @@
+"""Holds the door of timm: tokens with their positions and registers, first weights from a seed or a file, refusals."""
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pain3d.console.refused import RefusedError
+from pain3d.training.model.backbone import Backbone, make_backbone, read_weights
+from pain3d.training.model.build import build_model
+from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.first_weights import LOUDNESS, start_anew, waves
+
+TINY: dict[str, Any] = {"width": 32, "depth": 2, "heads": 2, "image_size": 32}
+ROTARY = ModelConfig(backbone="vit_tiny_patch16_dinov3_qkvb", depth=1, image_size=48)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Models this small are faster so, and much faster where other tests run beside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def pictures(count: int, side: int) -> Tensor:
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("config", "prefix", "grid", "width"),
+    [
+        (ModelConfig(**TINY), 1, (2, 2), 32),
+        (ModelConfig(**TINY, conv_stem=True), 1, (2, 2), 32),
+        (ModelConfig(backbone="vit_small_patch14_reg4_dinov2", depth=1, width=64, image_size=56), 5, (4, 4), 64),
+        (ROTARY, 5, (3, 3), 192),
+        (ModelConfig(architecture="siamese", image_size=48), 0, (3, 3), 192),
+        (ModelConfig(architecture="siamese", backbone="resnet10t", image_size=64), 0, (2, 2), 512),
+    ],
+    ids=lambda value: value.backbone if isinstance(value, ModelConfig) else None,
+)
+def test_tokens(config: ModelConfig, prefix: int, grid: tuple[int, int], width: int) -> None:
+    backbone = make_backbone(config)
+    assert (backbone.prefix, backbone.grid, backbone.width) == (prefix, grid, width)
+    tokens = backbone.tokens(pictures(2, config.image_size))
+    assert tokens.shape == (2, prefix + grid[0] * grid[1], width)
+    assert torch.isfinite(tokens).all()
+
+
+@pytest.mark.parametrize("config", [ModelConfig(**{**TINY, "image_size": 48}), ROTARY], ids=["learnt", "rotary"])
+def test_places_matter(config: ModelConfig) -> None:
+    """Swapped patches change CLS; without positions, learnt or rotary, they would not."""
+    backbone = make_backbone(config).eval()
+    with torch.no_grad():
+        for name, parameter in backbone.named_parameters():
+            if "gamma" in name:  # layer scale starts at 1e-5: the blocks would say next to nothing
+                parameter.fill_(1.0)
+        whole = pictures(1, 48)
+        swapped = torch.cat([whole[..., 16:], whole[..., :16]], -1)
+        apart = backbone.tokens(whole)[:, 0] - backbone.tokens(swapped)[:, 0]
+    assert apart.abs().max() > 1e-3  # seen: 0.078 and 0.059; without positions 7e-7
+
+
+def test_written_out_attention_says_the_same() -> None:
+    backbone = make_backbone(ModelConfig(**TINY)).eval()
+    seen = backbone.tokens(pictures(2, 32))
+    attentions = [module for module in backbone.modules() if hasattr(module, "fused_attn")]
+    assert len(attentions) == 2
+    assert not any(module.fused_attn for module in attentions)
+    for module in attentions:
+        module.fused_attn = True
+    # worst seen 1e-6: another order of the same sums
+    torch.testing.assert_close(backbone.tokens(pictures(2, 32)), seen, atol=1e-5, rtol=0)
+
+
+def test_weights_belong_to_the_seed() -> None:
+    before = torch.random.get_rng_state()
+    first, same, other = (build_model(ModelConfig(**TINY), seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["backbone.net.cls_token"], other["backbone.net.cls_token"])
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Backbone, Path]:
+    backbone = make_backbone(ModelConfig(**TINY))
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter.normal_(generator=torch.Generator().manual_seed(1))
+    path = tmp_path / "weights.safetensors"
+    save_file({**backbone.net.state_dict(), "head.weight": torch.zeros(10, 32)}, path)
+    return backbone, path
+
+
+def test_weights_from_files(saved: tuple[Backbone, Path], tmp_path: Path) -> None:
+    backbone, path = saved
+    torch.save({"model": backbone.net.state_dict()}, tmp_path / "weights.pth")
+    ours = {f"backbone.net.{name}": value for name, value in backbone.net.state_dict().items()}
+    save_file({**ours, "units.bias": torch.zeros(6)}, tmp_path / "model.safetensors")
+    for name in ("weights.safetensors", "weights.pth", "model.safetensors"):
+        read = make_backbone(ModelConfig(**TINY), str(path.with_name(name)))
+        for key, value in backbone.state_dict().items():
+            assert torch.equal(read.state_dict()[key], value), (name, key)
+
+
+def test_positions_are_resampled_to_the_side(saved: tuple[Backbone, Path]) -> None:
+    larger = make_backbone(ModelConfig(**{**TINY, "image_size": 64}), str(saved[1]))
+    assert larger.net.pos_embed.shape == (1, 17, 32)
+    assert torch.equal(larger.net.cls_token, saved[0].net.cls_token)
+
+
+class Pickled:
+    """Something that a reader of pickles would run."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.getcwd, ())
+
+
+@pytest.mark.parametrize(
+    ("config", "weights", "says"),
+    [
+        ({"depth": 3}, "weights.safetensors", r"weights\.safetensors: no blocks\.2\.\S+; they are of another archi"),
+        ({"depth": 1}, "weights.safetensors", r"blocks\.1\.\S+ is nothing of this backbone"),
+        ({"width": 64}, "weights.safetensors", r"cls_token is \[1, 1, 32\], the backbone needs \[1, 1, 64\]"),
+        ({}, "cut.safetensors", r"cut\.safetensors: not a whole safetensors file"),
+        ({}, "pickled.pth", r"pickled\.pth: holds pickled objects"),
+        ({}, "cut.pth", r"cut\.pth: "),
+        ({}, "none.safetensors", r"none\.safetensors: no such file"),
+        ({}, "weights.bin", r"weights\.bin: weights are read from \.safetensors or \.pth"),
+        ({}, "hub:vit_base_patch16_224", r"hub:vit_base_patch16_224: the backbone is vit_tiny_patch16_224"),
+        ({"backbone": "vit_tine"}, "random", r"'vit_tine': timm \S+ knows no such model"),
+        ({"backbone": "resnet10t", "depth": None, "width": None, "heads": None}, "random", r"resnet10t: "),
+        ({"image_size": 40}, "random", r"vit_tiny_patch16_224: image_size must be a multiple of 16, got 40"),
+        ({"image_size": 40, "conv_stem": True}, "random", r"conv_stem needs patches of 16 px"),
+    ],
+)
+def test_refused_in_one_line(saved: tuple[Backbone, Path], config: dict[str, Any], weights: str, says: str) -> None:
+    folder = saved[1].parent
+    whole = saved[1].read_bytes()
+    (folder / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    (folder / "cut.pth").write_bytes(b"PK\x03\x04 cut")
+    (folder / "pickled.pth").write_bytes(pickle.dumps(Pickled(), 2))
+    (folder / "weights.bin").write_bytes(whole)
+    source = weights if weights == "random" or ":" in weights else str(folder / weights)
+    with pytest.raises(RefusedError, match=says) as refused:
+        make_backbone(ModelConfig(**{**TINY, **config}), source)
+    assert "\n" not in str(refused.value)
+
+
+def test_each_architecture_wants_its_kind() -> None:
+    with pytest.raises(RefusedError, match="siamese needs a conv net"):
+        make_backbone(ModelConfig(architecture="siamese", backbone="vit_tiny_patch16_224", image_size=224))
+    with pytest.raises(RefusedError, match="vitpain needs a transformer with a CLS token"):
+        make_backbone(ModelConfig(backbone="small_conv"))
+
+
+def test_tables_of_other_things_are_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "weight": torch.zeros(1)}, tmp_path / "run.pth")
+    with pytest.raises(RefusedError, match=r"run\.pth: holds no table of tensors"):
+        read_weights(tmp_path / "run.pth")
+
+
+def test_a_torchvision_of_another_torch(tmp_path: Path) -> None:
+    """Stand-ins fail as the real ones do: shapes are registered for an operator that was never loaded."""
+    (tmp_path / "timm.py").write_text("import torchvision\n__version__ = '0'\n")
+    (tmp_path / "torchvision.py").write_text(
+        "import torch\nfor name in ('nms', 'qnms'):\n    torch.library.register_fake(f'torchvision::{name}')(print)\n"
+    )
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "timm.py").write_text("raise RuntimeError('something else')\n")
+    script = (
+        "import sys; from pain3d.training.model.backbone import import_timm\n"
+        "sys.path.insert(0, 'broken')\n"
+        "try: import_timm()\n"
+        "except RuntimeError as error: print(error)\n"
+        "sys.path[0] = '.'\n"
+        "print(import_timm().__version__, import_timm().__file__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "something else"
+    assert done.stdout.splitlines()[1].startswith("0 ")
+
+
+def test_places_are_told_apart_at_first() -> None:
+    """Waves along rows and columns: no two patches alike, neighbours more alike than far ones."""
+    seen = waves(3, 5, 30)
+    assert seen.shape == (15, 30)
+    apart = torch.cdist(seen, seen)
+    assert apart.fill_diagonal_(1).min() > 0.1
+    assert apart[0, 1] < apart[0, 2] < apart[0, 14]
+
+
+def test_only_what_is_drawn_starts_anew() -> None:
+    drawn = make_backbone(ModelConfig(**TINY)).net
+    assert torch.equal(drawn.pos_embed[0, 1:], LOUDNESS * waves(2, 2, 32))
+    rotary = make_backbone(ROTARY).net
+    before = rotary.cls_token.clone()
+    start_anew(rotary)
+    assert torch.equal(rotary.cls_token, before)

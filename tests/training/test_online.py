@@ -1,0 +1,247 @@
+"""Batches without files: functions of the step, rings of people, and the law of a data set."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pain3d.console.refused import RefusedError
+from pain3d.face.square import cut
+from pain3d.scene import demographic_grid, sample_scenes
+from pain3d.training.config import TrainConfig
+from pain3d.training.data import open_data
+from pain3d.training.data.batches import RawBatch
+from pain3d.training.data.cast import Cast, cast_of, cast_of_rows, drawn_scene, sampled_cast
+from pain3d.training.data.online import OnlineBatches, cut_on_device, online_batches
+from pain3d.training.data.parquet import subject_name
+from pain3d.training.data.ring import Ring, Turnover
+
+SIDE, SEED = 48, 3
+
+
+@pytest.fixture(scope="module")
+def cast() -> Cast:
+    """Three people, small pictures, half of them at rest."""
+    return sampled_cast(3, 7, size=96, neutral_share=0.5)
+
+
+def batches(cast: Cast, **changed: object) -> OnlineBatches:
+    settings: dict[str, object] = {
+        "size": 4, "group": 2, "neutral": True, "side": SIDE, "seed": SEED, "steps_per_epoch": 5, "pool": 2, "renew": 1,
+        "heatmaps": True,
+    }  # fmt: skip
+    return OnlineBatches(cast, **(settings | changed))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def online(cast: Cast) -> Iterator[OnlineBatches]:
+    made = batches(cast)
+    yield made
+    made.close()
+
+
+def same(one: RawBatch, other: RawBatch) -> bool:
+    """Whether all tensors are equal, bit by bit."""
+    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(RawBatch)]
+    return all((a is None and b is None) or torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_batch_is_a_function_of_the_step_alone(cast: Cast, online: OnlineBatches) -> None:
+    """Another order, one thread, and a painter that works ahead: the same bytes."""
+    seen = {step: online(step) for step in (0, 1, 3)}
+    assert not torch.equal(seen[0].image, seen[1].image)
+    threads = torch.get_num_threads()
+    again = batches(cast, painters=1)
+    try:
+        torch.set_num_threads(1)
+        assert all(same(again(step), seen[step]) for step in (3, 0, 1))
+    finally:
+        torch.set_num_threads(threads)
+        again.close()
+
+
+def test_another_seed_is_another_batch(cast: Cast, online: OnlineBatches) -> None:
+    assert batches(cast, seed=SEED + 1).plan(0).scenes != online.plan(0).scenes
+
+
+def test_labels_are_those_of_the_scenes(online: OnlineBatches) -> None:
+    batch, plan = online(0), online.plan(0)
+    assert batch.image.shape == (4, SIDE, SIDE, 3) and batch.image.dtype == torch.uint8
+    assert batch.neutral is not None and batch.neutral.shape == (2, SIDE, SIDE, 3)
+    for row, scene in enumerate(plan.scenes[:4]):
+        columns = scene.au.as_row()
+        assert batch.pspi[row] == scene.au.pspi()
+        assert batch.au[row].tolist() == [columns[name] for name in ("AU04", "AU06", "AU07", "AU09", "AU10", "AU43")]
+        assert batch.sides[row, 0].tolist() == [columns["AU04_L"], columns["AU04_R"]]
+    assert torch.equal(batch.pain, (batch.pspi >= 1).float())
+    assert set(batch.row.tolist()) == {-1}
+
+
+def test_a_group_is_one_person_and_shares_a_face_at_rest(cast: Cast) -> None:
+    made = batches(cast, shots=2, group=2)
+    plan = made.plan(4)
+    who = [scene.identity_id for scene in plan.scenes]
+    assert who[0] == who[1] and who[2] == who[3]
+    neutral_of = made(4).neutral_of
+    assert neutral_of is not None
+    assert [[who[4 + row] for row in rows] for rows in neutral_of.tolist()] == [[w, w] for w in who[:4]]
+    assert all(scene.au.pspi() == 0 and not scene.au.nonzero() for scene in plan.scenes[4:])
+    assert len({scene.expression_id for scene in plan.scenes}) == 8  # no draw twice
+
+
+def test_heat_maps_tell_who_moves(cast: Cast) -> None:
+    made = batches(cast, size=16)
+    batch = made(0)
+    assert batch.heatmap is not None
+    hottest = batch.heatmap.flatten(1).amax(1)
+    at_rest = torch.tensor([not scene.au.nonzero() for scene in made.plan(0).scenes[:16]])
+    assert 0 < at_rest.sum() < 16
+    assert (hottest[at_rest] == 0).all()
+    assert (hottest[batch.pspi >= 4] > 10).all()  # 1 mm: least seen 22 levels, at PSPI 4
+
+
+def test_ranks_share_a_batch(cast: Cast) -> None:
+    whole = batches(cast, size=8).plan(2).scenes[:8]
+    parts = [batches(cast, size=8, rank=rank, world=2).plan(2).scenes[:4] for rank in (0, 1)]
+    assert [*parts[0][:2], *parts[1][:2], *parts[0][2:], *parts[1][2:]] == whole
+
+
+def test_everybody_comes_once_before_anybody_comes_again() -> None:
+    cast = sampled_cast(7, 1, size=96)
+    made = batches(cast, pool=3)
+    arrivals = [made._person(number).identity_id for number in range(14)]
+    assert sorted(arrivals[:7]) == sorted(arrivals[7:]) == list(range(7))
+    assert arrivals[:7] != arrivals[7:]
+
+
+def test_a_draw_is_that_of_free_cameras() -> None:
+    """The law is written twice, for pictures on disk and without: the same numbers give the same scene."""
+    cell = demographic_grid(3, 7)[2]
+    scenes = sample_scenes(
+        seed=7, identity_id=2, cell=cell, expressions=3, views=1, size=96, cameras="free", law="independent",
+        asymmetry=0.5, quality=80,
+    )  # fmt: skip
+    cast = sampled_cast(3, 7, size=96, law="independent", asymmetry=0.5, quality=80)
+    for number, scene in enumerate(scenes):
+        drawn = drawn_scene(cast, cast.people[2], 7, number, neutral=number == 0)
+        behind = {"background": scene.background, "background_blur": scene.background_blur}
+        assert replace(drawn, **behind) == scene  # type: ignore[arg-type]
+
+
+def test_the_cast_is_that_of_the_split(faces: Path) -> None:
+    manifest = json.loads((faces / "manifest.json").read_bytes())
+    cast = cast_of(faces)
+    assert len(cast.people) == manifest["counts"]["identities"]["train"] == 4
+    assert (cast.size, cast.law, cast.neutral_share) == (96, "uniform", 0.25)
+    everybody = cast_of(faces, split=None)
+    assert [scene.identity_id for scene in everybody.people] == list(range(6))
+    known = sampled_cast(6, 5, size=96).people
+    pairs = zip(everybody.people, known, strict=True)
+    assert all((one.identity, one.skin) == (other.identity, other.skin) for one, other in pairs)
+
+
+def test_the_cast_is_that_of_the_rows(faces: Path) -> None:
+    samples = open_data(faces)
+    rows = samples.rows("validation")
+    chosen = cast_of_rows(samples.only(np.arange(len(samples))), rows)
+    names = {samples.subjects[subject] for subject in samples.subject[rows].tolist()}
+    assert {subject_name(scene.seed, scene.identity_id) for scene in chosen.people} == names
+    made = online_batches(samples, rows, TrainConfig(batch=8), heatmaps=False, device=torch.device("cpu"))
+    assert made.steps_per_epoch == -(-len(rows) // 8)
+    assert {scene.identity_id for scene in made.plan(0).scenes} <= {scene.identity_id for scene in chosen.people}
+    with pytest.raises(RefusedError, match="only people of a data set of pain3d"):
+        cast_of_rows(replace(samples, pixels=NoPixels()), rows)
+
+
+class NoPixels:
+    """Pictures of some other data set."""
+
+    def picture(self, row: int) -> npt.NDArray[np.uint8]:
+        raise NotImplementedError
+
+    def heatmap(self, row: int) -> npt.NDArray[np.uint8] | None:
+        raise NotImplementedError
+
+
+def test_a_cast_that_cannot_be_read_is_named(faces: Path, tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"no finished data set of pain3d"):
+        cast_of(tmp_path)
+    with pytest.raises(RefusedError, match=r"nobody is in its split dress rehearsal"):
+        cast_of(faces, "dress rehearsal")
+    broken = tmp_path / "broken"
+    shutil.copytree(faces, broken)
+    file = next((broken / "data/identities").glob("train-*.parquet"))
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(RefusedError, match=file.name) as refused:
+        cast_of(broken)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_cannot_be_dealt_is_refused(cast: Cast) -> None:
+    with pytest.raises(RefusedError, match="groups of 2"):
+        batches(cast, size=5)
+    with pytest.raises(RefusedError, match="nobody"):
+        batches(replace(cast, people=()))
+
+
+@given(st.integers(1, 9), st.integers(0, 4), st.integers(1, 5), st.integers(0, 60))
+def test_the_newest_are_in_the_ring(places: int, new: int, every: int, step: int) -> None:
+    turnover = Turnover(places, new, every)
+    there = [turnover.arrival(place, step) for place in range(places)]
+    last = max(there)
+    assert sorted(there) == list(range(last - places + 1, last + 1))
+    assert all(arrival % places == place for place, arrival in enumerate(there))
+    assert last == places - 1 + step * new // every
+
+
+@given(st.lists(st.tuples(st.lists(st.integers(0, 3)), st.integers(0, 12)), max_size=8), st.integers(0, 2))
+def test_a_ring_holds_who_should_be_there(asked: list[tuple[list[int], int]], ahead: int) -> None:
+    held: dict[int, int] = {}
+    turnover = Turnover(4, 3, 2)
+    ring: Ring[int] = Ring(turnover, lambda arrival: arrival, held.__setitem__, ahead=ahead)
+    for places, step in asked:
+        ring.fill(places, step)
+        assert all(held[place] == turnover.arrival(place, step) for place in places)
+        ring.expect(places, step + 1)
+        assert len(ring._coming) <= 2 * ahead
+    ring.close()
+
+
+def test_nobody_is_painted_twice(cast: Cast) -> None:
+    painted: list[int] = []
+    held: dict[int, int] = {}
+
+    def make(arrival: int) -> int:
+        painted.append(arrival)
+        return arrival
+
+    ring = Ring(Turnover(3, 1, 2), make, held.__setitem__)
+    for step in range(9):
+        ring.fill(range(3), step)
+    assert painted == list(range(7))
+
+
+@pytest.mark.parametrize("square", [60.0, 30.0])
+def test_a_device_cuts_as_the_file_reader_does(square: float) -> None:
+    image = torch.randint(256, (2, 96, 96, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    squares = torch.tensor([[50.3, 44.8, square], [20.0, 90.1, square]])  # the second reaches beyond the picture
+    made = cut_on_device(image, squares, SIDE).int()
+    for row in range(2):
+        expected = torch.from_numpy(cut(image[row].numpy(), *squares[row].tolist(), SIDE)).int()
+        assert (made[row] - expected).abs().max() <= 8  # pure noise; OpenCV has weights of 5 bits. Faces: 1 level
+
+
+def test_a_device_averages_before_it_makes_small() -> None:
+    """Lines finer than the crop's pixels become grey, not stripes."""
+    image = torch.zeros(1, 128, 128, 3, dtype=torch.uint8)
+    image[:, :, ::2] = 200
+    crop = cut_on_device(image, torch.tensor([[64.0, 64.0, 120.0]]), 30).float()
+    assert crop.std() < 15

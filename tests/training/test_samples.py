@@ -1,0 +1,266 @@
+"""A data set of pain3d comes in with the labels of its files; what is wrong with one is named in one line."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import simplejpeg
+
+from pain3d.console.refused import RefusedError
+from pain3d.face.square import cut
+from pain3d.training.data import open_data
+from pain3d.training.data import parquet as parquet_file
+from pain3d.training.data.parquet import ParquetPixels, _Part, open_pain3d
+from pain3d.training.data.samples import UNITS, pspi_of, require_neutrals, skin_tone, yaw_word
+from pain3d.training.data.store import CropStore
+from tests.training.made_samples import MadePixels, made_samples
+
+
+def frames_of(folder: Path) -> list[Path]:
+    return sorted((folder / "data" / "frames").glob("*.parquet"))
+
+
+def rewrite(folder: Path, path: Path, table: pa.Table, rows_a_group: int = 16) -> None:
+    """Put another table in the place of a file, and its size into the manifest."""
+    pq.write_table(table, path, row_group_size=rows_a_group)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    for shard in manifest["shards"]:
+        for file in shard["files"]:
+            if file["path"] == path.relative_to(folder).as_posix():
+                file["bytes"] = path.stat().st_size
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.fixture
+def copy(faces: Path, tmp_path: Path) -> Path:
+    """The small data set, to be damaged."""
+    return Path(shutil.copytree(faces, tmp_path / "faces"))
+
+
+def test_labels_are_those_of_the_files(faces: Path) -> None:
+    samples = open_data(faces)
+    rows = [row for path in frames_of(faces) for row in pq.read_table(path).to_pylist()]
+    assert list(samples.ids) == [row["sample_id"] for row in rows]
+    assert samples.split is not None
+    for place, row in enumerate(rows):
+        assert samples.subjects[samples.subject[place]] == f"seed{row['seed']}_id{row['identity_id']:06d}"
+        assert samples.split[place] == row["split"]
+        assert samples.au[place].tolist() == [row[unit] for unit in UNITS]
+        assert samples.sides[place].tolist() == [[row[f"{unit}_L"], row[f"{unit}_R"]] for unit in UNITS]
+        assert samples.pspi[place] == row["PSPI"] and samples.pain[place] == (row["PSPI"] >= 1)
+        assert samples.neutral[place] == (row["expression_id"] == 0)
+        words = [samples.slices[kind][place] for kind in ("age group", "sex", "ancestry", "skin tone", "yaw")]
+        assert words[:3] == [row["age_group"], row["sex"], row["ancestry"]]
+        assert words[3:] == [skin_tone(row["skin_ita_degrees"]), yaw_word(row["yaw_degrees"])]
+        np.testing.assert_array_equal(
+            samples.pixels.picture(place), simplejpeg.decode_jpeg(row["image"]["bytes"], "RGB")
+        )
+    np.testing.assert_allclose(samples.pspi, pspi_of(samples.au), atol=0)
+    assert len(samples.subjects) == 6 and samples.key == rows[0]["config_hash"]
+
+
+def test_faces_are_cut_around_the_eyes(faces: Path) -> None:
+    """The landmarks that the square is told by lie where they do in every crop: eyes above the middle."""
+    samples = open_data(faces)
+    points = [row for path in frames_of(faces) for row in pq.read_table(path, columns=["landmarks_2d"]).to_pylist()]
+    x, y, side = samples.square.T
+    eyes = np.array([np.asarray(row["landmarks_2d"])[[36, 39, 42, 45]].mean(0) for row in points])
+    below = np.hypot(x - eyes[:, 0], y - eyes[:, 1]) / side
+    np.testing.assert_allclose(below, 0.022 / 0.15, atol=1e-5)  # worst seen 5e-8: float32 of pixels up to 96
+    store = CropStore(samples, 32, heatmaps=True)
+    np.testing.assert_array_equal(
+        store.images([5])[0], cut(samples.pixels.picture(5), *map(float, samples.square[5]), 32)
+    )
+    assert (store.heatmaps(np.flatnonzero(samples.neutral)) == 0).all()
+    assert (store.heatmaps(np.flatnonzero(samples.pspi > 8)).max((1, 2)) > 0).all()
+
+
+def test_row_groups_come_and_go(copy: Path) -> None:
+    """Pictures are the same however few encoded bytes are kept, and in whatever order they are asked for."""
+    for path in frames_of(copy):
+        rewrite(copy, path, pq.read_table(path), rows_a_group=5)
+    samples = open_data(copy)
+    assert isinstance(samples.pixels, ParquetPixels)
+    tight = ParquetPixels(samples.pixels.parts, samples.pixels.names, kept_bytes=1)
+    for row in np.random.default_rng(0).permutation(len(samples)).tolist():
+        np.testing.assert_array_equal(tight.picture(row), samples.pixels.picture(row))
+        np.testing.assert_array_equal(tight.heatmap(row), samples.pixels.heatmap(row))
+    assert len(tight._kept) == 1
+    assert len(samples.pixels._kept) == 2 * len(samples.pixels._groups)
+
+
+def test_without_landmarks_the_picture_is_whole(copy: Path) -> None:
+    for path in frames_of(copy):
+        rewrite(copy, path, pq.read_table(path).drop_columns(["landmarks_2d", "heatmap", "yaw_degrees"]))
+    samples = open_data(copy)
+    assert np.isnan(samples.square).all() and "yaw" not in samples.slices
+    np.testing.assert_array_equal(CropStore(samples, 96).images([3])[0], samples.pixels.picture(3))
+    assert samples.pixels.heatmap(3) is None
+
+
+def test_a_damaged_picture_is_named(copy: Path) -> None:
+    path = frames_of(copy)[0]
+    table = pq.read_table(path)
+    images = table["image"].to_pylist()
+    images[1]["bytes"] = images[1]["bytes"][: len(images[1]["bytes"]) // 2]
+    images[2]["bytes"] = None
+    table = table.set_column(table.column_names.index("image"), table.schema.field("image"), pa.array(images))
+    rewrite(copy, path, table)
+    samples = open_data(copy)
+    store = CropStore(samples, 32)
+    store.images([0])
+    for row in (1, 2):
+        with pytest.raises(RefusedError, match=f"{path.name}: the picture of {samples.ids[row]} can't be read"):
+            store.images([0, row])
+
+
+def test_a_truncated_file_is_named(copy: Path) -> None:
+    path = frames_of(copy)[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(
+        RefusedError, match=rf"{path.name}: damaged, it has \d+ bytes and the manifest says {len(whole)}"
+    ):
+        open_data(copy)
+    path.write_bytes(whole[:-8] + bytes(8))  # as long as before, without its footer
+    with pytest.raises(RefusedError, match=f"{path.name}: damaged .Parquet magic bytes"):
+        open_data(copy)
+    path.unlink()
+    with pytest.raises(RefusedError, match=f"{path.name}: missing"):
+        open_data(copy)
+
+
+def test_a_file_that_vanishes_later_is_named(copy: Path) -> None:
+    samples = open_data(copy)
+    frames_of(copy)[0].unlink()
+    with pytest.raises(RefusedError, match="damaged"):
+        samples.pixels.picture(0)
+
+
+def test_a_missing_column_is_named(copy: Path) -> None:
+    path = frames_of(copy)[0]
+    rewrite(copy, path, pq.read_table(path).drop_columns(["AU43"]))
+    with pytest.raises(RefusedError, match=f"{path.name}: it has no column AU43"):
+        open_data(copy)
+
+
+def manifest_with(folder: Path, **changes: Any) -> None:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+
+
+def test_folders_that_can_t_be_opened(copy: Path, tmp_path: Path) -> None:
+    resolved = json.loads((copy / "manifest.json").read_bytes())["resolved"]
+    manifest_with(copy, resolved={**resolved, "pain3d_format": 99})
+    with pytest.raises(RefusedError, match="its format is 99, this pain3d reads up to 1"):
+        open_data(copy)
+    manifest_with(copy, resolved=resolved, shards=[])
+    with pytest.raises(RefusedError, match="it has no frames"):
+        open_data(copy)
+    (copy / "manifest.json").write_text("{")
+    with pytest.raises(RefusedError, match=r"manifest\.json: can't be read"):
+        open_data(copy)
+    (copy / "manifest.json").unlink()
+    with pytest.raises(RefusedError, match="was never finished"):
+        open_data(copy)
+    with pytest.raises(RefusedError, match="no such folder"):
+        open_data(tmp_path / "nowhere")
+    with pytest.raises(RefusedError, match="is no data set of pain3d"):
+        open_pain3d(tmp_path)
+    (tmp_path / "note.txt").write_text("")
+    with pytest.raises(RefusedError, match="no data set that is known; looked for") as refused:
+        open_data(tmp_path / "note.txt")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "reader"),
+    [
+        (("annotations/a.json", "meshes_inpainted/a.jpg"), "threedpain.open_3dpain"),
+        (("annotations/a.json", "images/a.jpg"), "threedpain.open_3dpain"),
+        (("meshes_inpainted/a.jpg",), "threedpain.open_3dpain"),  # whose reader says that annotations are missing
+        (("frames.hdf5", "annotations.hdf5"), "unbc.open_unbc"),
+        (("frames.h5",), "unbc.open_unbc"),
+        (("pictures/1000000000_NoPain_Woman_Old.jpg", "folds.csv"), "synpain.open_synpain"),
+        (("pictures/1000000000_pain_man_young.PNG",), "synpain.open_synpain"),
+        (("manifest.json", "config.resolved.yaml"), "parquet.open_pain3d"),
+    ],
+)
+def test_kinds_are_told_apart(
+    files: tuple[str, ...], reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    module, function = reader.split(".")
+    answer = SimpleNamespace(**{function: lambda path: (reader, path)})
+    monkeypatch.setitem(sys.modules, f"pain3d.training.data.{module}", answer)  # type: ignore[arg-type]
+    assert open_data(tmp_path) == (reader, tmp_path)  # type: ignore[comparison-overlap]
+
+
+def test_a_selection_keeps_what_belongs_together() -> None:
+    samples = made_samples([4, 3, 5], neutrals=2)
+    once = samples.only([11, 2, 7, 4])
+    twice = once.only(np.array([False, True, False, True]))
+    assert once.ids == ("picture11", "picture2", "picture7", "picture4") and twice.ids == ("picture2", "picture4")
+    assert once.subjects == samples.subjects and len(once) == 4
+    np.testing.assert_array_equal(twice.au, samples.au[[2, 4]])
+    np.testing.assert_array_equal(twice.pixels.picture(1), MadePixels().picture(4))
+    np.testing.assert_array_equal(twice.pixels.heatmap(0), MadePixels().heatmap(2))
+    assert twice.slices["sex"] == (samples.slices["sex"][2], samples.slices["sex"][4])
+
+
+def test_what_samples_refuse() -> None:
+    samples = made_samples([2, 2])
+    with pytest.raises(RefusedError, match="made: two pictures are named picture1"):
+        replace(samples, ids=("picture0", "picture1", "picture1", "picture1"))
+    with pytest.raises(RefusedError, match="made: person1 is in two splits, train and test"):
+        replace(samples, split=("train", "train", "test", "train"))
+    with pytest.raises(RefusedError, match="made: split 'dev' is none of train, validation, test"):
+        replace(samples, split=("train", "train", "dev", "dev"))
+    with pytest.raises(ValueError, match=r"au must be \(4, 6\), got \(4, 5\)"):
+        replace(samples, au=samples.au[:, :5])
+    with pytest.raises(ValueError, match="sex must have 4 words, got 1"):
+        replace(samples, slices={"sex": ("female",)})
+    with pytest.raises(RefusedError, match="made: it has no splits"):
+        samples.rows("train")
+    with pytest.raises(RefusedError, match="made: no picture in split test"):
+        replace(samples, split=("train",) * 4).rows("test")
+    require_neutrals(samples, range(4))
+    with pytest.raises(RefusedError, match=r"^made: no neutral picture of person1$"):
+        require_neutrals(replace(samples, neutral=np.array([True, False, False, False])), [0, 3])
+
+
+def test_words_and_scores() -> None:
+    angles = (56, 55, 41.5, 30, 12, 10, 0, -29, -31, np.nan)
+    tones = ("very light", "light", "light", "intermediate", "tan", "brown", "brown", "brown", "dark", "unknown")
+    assert tuple(skin_tone(angle) for angle in angles) == tones
+    yaws = [yaw_word(angle) for angle in (0, -14.9, 15, -31, 46, 90, np.nan)]
+    assert yaws == ["0-15°", "0-15°", "15-30°", "30-45°", "45-90°", "45-90°", "unknown"]
+    au = np.array([[5, 1, 4, 2, 3, 1], [0, 0, np.nan, 0, 0, 0]], np.float32)
+    np.testing.assert_array_equal(pspi_of(au), np.array([13, np.nan], np.float32))
+
+
+def test_only_what_is_needed_is_read(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening reads no picture: a data set may be larger than memory."""
+    asked: list[list[str]] = []
+    read = _Part.read
+
+    def watched(self: _Part, columns: list[str], groups: Any) -> Any:
+        asked.append(columns)
+        return read(self, columns, groups)
+
+    monkeypatch.setattr(parquet_file._Part, "read", watched)
+    samples = open_data(faces)
+    assert asked and not any({"image", "heatmap", "scene"} & set(columns) for columns in asked)
+    asked.clear()
+    samples.pixels.picture(0)
+    assert asked == [["image.bytes"]]

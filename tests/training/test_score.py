@@ -1,0 +1,326 @@
+"""Pictures are read, cut, scored and shown as in training; what can't be scored is refused in one line."""
+
+import io
+import json
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pain3d.console.parse import parse
+from pain3d.console.refused import RefusedError
+from pain3d.face.detect import Face
+from pain3d.training.data import open_data
+from pain3d.training.data.batches import crop_side
+from pain3d.training.data.samples import Samples
+from pain3d.training.data.store import CropStore
+from pain3d.training.model.build import build_model
+from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.pretrained import save_pretrained
+from pain3d.training.predict import ask
+from pain3d.training.score import portrait
+from pain3d.training.score.ask import rolled_up
+from pain3d.training.score.command import Score, run_score
+from pain3d.training.score.familiarity import (
+    fit_familiarity,
+    judge_familiarity,
+    load_familiarity,
+    save_familiarity,
+    shrunk_covariance,
+)
+from pain3d.training.score.overlay import FULL, SHOWN, marked
+from pain3d.training.score.portrait import find_square, read_picture, read_portrait
+
+TINY = {"image_size": 64, "conv_stem": True, "depth": 1, "width": 32, "heads": 2, "fusion_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def samples(faces: Path) -> Samples:
+    return open_data(faces)
+
+
+@pytest.fixture(scope="module")
+def pictures(samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The pictures of the first person, lossless."""
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = []
+    for row in np.flatnonzero(samples.subject == 0):
+        paths.append(folder / f"{samples.ids[row]}.png")
+        Image.fromarray(samples.pixels.picture(int(row))).save(paths[-1])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder with a model that compares, and what it is used to."""
+    model = build_model(ModelConfig(**TINY), seed=1)
+    folder = tmp_path_factory.mktemp("run")
+    save_pretrained(model, folder / "model", {"title": "tiny"})
+    features = torch.randn(200, 32, generator=torch.Generator().manual_seed(0))
+    save_familiarity(folder / "model", fit_familiarity(features[:150], features[150:]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A siamese model that takes no neutral picture, and no measure of what it is used to."""
+    folder = tmp_path_factory.mktemp("alone")
+    save_pretrained(build_model(ModelConfig(architecture="siamese", image_size=64, neutral=False)), folder, {})
+    return folder
+
+
+def box_of(samples: Samples, row: int) -> str:
+    x, y, side = samples.square[row].tolist()
+    return ",".join(repr(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2))
+
+
+def scored(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict:
+    run_score(parse(["score", *map(str, arguments), "--json"], {"score": Score, "other": Score}))
+    return json.loads(capsys.readouterr().out)
+
+
+def refusal(*arguments: str | Path) -> str:
+    with pytest.raises(RefusedError) as refused:
+        run_score(parse(["score", *map(str, arguments)], {"score": Score, "other": Score}))
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_score_is_what_evaluation_says_of_the_same_picture(samples, pictures, run, capsys, tmp_path) -> None:
+    first = np.flatnonzero(samples.subject == 0)
+    neutral, pain = (int(first[samples.neutral[first] == yes][-1]) for yes in (True, False))
+    files = {row: path for row, path in zip(first.tolist(), pictures, strict=True)}
+    model = build_model(ModelConfig(**TINY), seed=1).eval()
+    chosen = samples.only([pain, neutral])
+    store = CropStore(chosen, crop_side(64))
+    wanted, feature = ask(model, store, [0], shots=1, device=torch.device("cpu"), precision=torch.float32)
+    boxes = ("--box", box_of(samples, pain), "--neutral-box", box_of(samples, neutral))
+    out = tmp_path / "out"
+    said = scored(capsys, "--model", run, "--neutral", files[neutral], *boxes, "--to", out, files[pain])
+    (face,) = said["faces"]
+    assert face["pspi"] == pytest.approx(wanted.pspi[0], abs=1e-4)  # the same crop; rounded to 4 digits
+    assert list(face["au"].values()) == pytest.approx(wanted.au[0], abs=1e-4)
+    assert list(face["at_least"].values()) == pytest.approx(wanted.binary[0], abs=1e-4)
+    fitted = load_familiarity(run / "model")
+    assert fitted is not None
+    assert face["familiarity"]["distance"] == pytest.approx(judge_familiarity(fitted, feature)[0].distance, rel=1e-4)
+    assert "not a medical device" in said["notice"]
+    assert json.loads((out / "scores.json").read_text()) == said
+    with Image.open(face["picture"]) as drawn:
+        assert drawn.size[0] > 1000 and len(np.unique(np.asarray(drawn))) > 100
+
+
+def test_a_model_without_attention_and_pictures_of_one_name(alone, pictures, capsys, tmp_path) -> None:
+    again = tmp_path / "b" / pictures[0].name
+    again.parent.mkdir()
+    again.write_bytes(pictures[0].read_bytes())
+    run_score(Score((pictures[0], again), alone, box="8,8,88,88", to=tmp_path / "out"))
+    text = capsys.readouterr().out
+    assert text.count("of 16") == 2 and "not measured" in text and "not a medical device" in text
+    assert "was enlarged" not in text  # 80 pixels are there, 80 are looked at
+    stem = pictures[0].stem
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"{stem}-2.png", f"{stem}.png", "scores.json"]
+
+
+def test_a_picture_that_was_scored_is_never_replaced(alone, pictures, capsys, tmp_path) -> None:
+    mine = tmp_path / "face.png"
+    mine.write_bytes(pictures[0].read_bytes())
+    said = scored(capsys, "--model", alone, "--box", "8,8,88,88", "--to", tmp_path, mine)
+    assert mine.read_bytes() == pictures[0].read_bytes()
+    assert said["faces"][0]["picture"] == str(tmp_path / "face-2.png")
+
+
+def test_what_cannot_be_scored_is_refused_and_nothing_is_written(run, alone, pictures, tmp_path) -> None:
+    face, box, out = pictures[0], ("--box", "8,8,88,88"), tmp_path / "out"
+    assert refusal("--model", run, *box, face) == (
+        f"{run}: it compares with a neutral face of the same person, give --neutral FILE"
+    )
+    assert refusal("--model", alone, "--neutral", face, face).endswith("this model takes no neutral face")
+    assert refusal("--model", alone, "--neutral-box", "1,1,9,9", face) == "--neutral-box goes with --neutral"
+    assert refusal("--model", alone, "--box", "1,2,3", face) == "--box must be x0,y0,x1,y1 in pixels, got '1,2,3'"
+    assert "upper left" in refusal("--model", alone, "--box", "9,9,1,1", face)
+    assert "does not lie in the picture, 96 × 96" in refusal("--model", alone, "--box", "8,8,88,97", face)
+    assert "at least 32 are needed" in refusal("--model", alone, "--box", "8,8,28,28", face)
+    assert refusal("--model", alone) == "no picture to score: pain3d score --model RUN FACE.jpg"
+    assert "no such folder" in refusal("--model", tmp_path / "none", face)
+    missing = refusal("--model", alone, *box, "--to", out, face, tmp_path / "none.jpg")
+    assert missing == f"{tmp_path / 'none.jpg'}: no such file" and not out.exists()
+    assert refusal("--model", alone, *box, "--to", face, face) == f"--to {face}: not a folder"
+
+
+def test_a_teacher_is_refused(alone, pictures, tmp_path, monkeypatch) -> None:
+    from pain3d.training import run as runs
+
+    (alone / runs.RESOLVED).write_text("task: teacher\n")
+    monkeypatch.setattr(runs, "open_run", lambda folder: type("Run", (), {"task": "teacher"}))
+    assert "learned from heat maps" in refusal("--model", alone, pictures[0])
+    (alone / runs.RESOLVED).unlink()
+
+
+def test_broken_weights_are_told(pictures, tmp_path) -> None:
+    model = build_model(ModelConfig(architecture="siamese", image_size=64, neutral=False))
+    torch.nn.init.constant_(model.out.bias, math.nan)
+    save_pretrained(model, tmp_path / "model", {})
+    assert "no number" in refusal("--model", tmp_path, "--box", "8,8,88,88", pictures[0])
+
+
+def jpeg(orientation: int = 1) -> bytes:
+    """Upper left corner white; with an EXIF tag."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:20, :20] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "jpeg", exif=exif, quality=95)
+    return content.getvalue()
+
+
+def bomb(side: int) -> bytes:
+    """The beginning of a PNG of so many pixels a side."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    parts = (struct.pack(">I", 13), header, struct.pack(">I", zlib.crc32(header)), struct.pack(">I", 9), b"IDAT")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_a_picture_is_turned_upright(tmp_path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(6))  # 6: turned a quarter clockwise to be upright
+    picture = read_picture(tmp_path / "a.jpg")
+    assert picture.shape == (60, 40, 3)
+    assert picture[5, 35].min() > 240 and picture[5, 5].max() < 15 and picture[55, 35].max() < 15
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
+def test_any_mode_becomes_three_channels(tmp_path, mode: str) -> None:
+    Image.new("RGB", (9, 7), (200, 100, 50)).convert(mode).save(tmp_path / "a.tiff")
+    assert read_picture(tmp_path / "a.tiff").shape == (7, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not a picture that can be read here, convert it to JPEG"),
+        (b"<html>please log in</html>", "not a picture that can be read here"),
+        (b"\x00\x00\x00\x18ftypheic" + bytes(40), "not a picture that can be read here"),
+        (jpeg()[:400], "damaged ("),
+        (bomb(60_000), "too many pixels"),
+        (bomb(15_000), "too many pixels"),
+        (bomb(4), "damaged ("),
+    ],
+)
+def test_what_is_no_picture_is_named(tmp_path, content: bytes, says: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(RefusedError) as refused:
+        read_picture(path)
+    assert str(refused.value).startswith(f"{path}: ") and says in str(refused.value)
+
+
+def test_sixteen_bits_and_folders_are_refused(tmp_path) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(RefusedError, match="save it with 8 bits a channel"):
+        read_picture(tmp_path / "a.png")
+    with pytest.raises(RefusedError, match="a folder"):
+        read_picture(tmp_path)
+
+
+def face_at(x: float, size: float, turned: bool = False) -> Face:
+    """Eyes, nose and mouth of a frontal face."""
+    points = np.array([[-0.2, -0.1], [0.2, -0.1], [0, 0.1], [-0.17, 0.3], [0.17, 0.3]])
+    points = points[:, ::-1] * (1, -1) if turned else points
+    box = (x - size / 2, 100 - size / 2, x + size / 2, 100 + size / 2)
+    return Face(box, points * size + (x, 100), 0.9)
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ([face_at(60, 80), face_at(200, 100)], "2 faces found, the largest is scored"),
+        ([face_at(200, 100, turned=True)], "tilted by 90°"),
+        ([face_at(200, 100)], None),
+    ],
+)
+def test_the_largest_face_is_taken(monkeypatch, found: list[Face], says: str | None) -> None:
+    monkeypatch.setattr("pain3d.face.detect.find_faces", lambda picture: found)
+    (x, y, side), notes = find_square(Path("a.jpg"), np.zeros((200, 300, 3), np.uint8))
+    assert abs(x - 200) < 20 and abs(y - 100) < 20 and 80 < side < 120
+    assert (notes == []) if says is None else (len(notes) == 1 and says in notes[0])
+
+
+def test_no_face_and_a_small_one(monkeypatch, pictures) -> None:
+    found: list[Face] = []
+    monkeypatch.setattr("pain3d.face.detect.find_faces", lambda picture: found)
+    with pytest.raises(RefusedError, match="no face found; give its place with --box"):
+        read_portrait(pictures[0], None, 80)
+    found.append(face_at(48, 50))
+    assert "was enlarged to 128" in read_portrait(pictures[0], None, 128).notes[0]
+    assert portrait.LEAST_SIDE < 50
+
+
+def test_familiarity_tells_what_is_strange(tmp_path) -> None:
+    generator = torch.Generator().manual_seed(2)
+    mix = torch.randn(16, 16, generator=generator)
+    known, other, strange = (torch.randn(n, 16, generator=generator) @ mix for n in (400, 200, 5))
+    fitted = fit_familiarity(known, other)
+    save_familiarity(tmp_path, fitted)
+    read = load_familiarity(tmp_path)
+    assert read is not None and all(torch.equal(read[name], fitted[name]) for name in fitted)
+    usual = judge_familiarity(read, other)
+    assert sum(one.unlike for one in usual) == 2  # 1 % of 200
+    assert np.mean([one.distance for one in usual]) == pytest.approx(1, abs=0.1)  # seen 0.99
+    far = judge_familiarity(read, strange + 10 * mix[0] * mix[0].norm())
+    assert all(one.unlike and one.nearer > 0.998 for one in far)
+    assert load_familiarity(tmp_path / "nothing") is None
+
+
+def test_shrinking_is_that_of_ledoit_and_wolf() -> None:
+    from sklearn.covariance import ledoit_wolf
+
+    features = np.random.default_rng(3).normal(size=(40, 12)) @ np.diag(np.linspace(0.1, 3, 12)) + 5
+    wanted, share = ledoit_wolf(features)
+    assert 0.05 < share < 0.95
+    assert shrunk_covariance(torch.from_numpy(features)).numpy() == pytest.approx(wanted, rel=1e-9)
+
+
+def test_features_that_never_vary_and_more_features_than_pictures() -> None:
+    generator = torch.Generator().manual_seed(4)
+    features = torch.randn(6, 40, generator=generator)
+    features[:, 3] = 7.0
+    for known in (features, torch.ones(5, 4)):
+        told = judge_familiarity(fit_familiarity(known, known[:2]), known)
+        assert all(math.isfinite(one.distance) for one in told)
+    with pytest.raises(ValueError, match="a spread takes 2 pictures"):
+        fit_familiarity(features[:1], features)
+
+
+def test_a_damaged_measure_is_named(tmp_path: Path) -> None:
+    features = torch.randn(9, 4, generator=torch.Generator().manual_seed(5))
+    save_familiarity(tmp_path, fit_familiarity(features, features))
+    path = tmp_path / "familiarity.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(RefusedError, match=r"familiarity.safetensors: damaged"):
+        load_familiarity(tmp_path)
+
+
+def test_attention_is_followed_through_the_patches() -> None:
+    units = torch.zeros(1, 6, 2)
+    units[..., 1] = 1  # every unit looks at the second patch
+    neutral = torch.zeros(1, 2, 3, 4)  # tokens: CLS, two patches
+    neutral[:, :, 0, 0] = neutral[:, :, 1, 1] = 1
+    neutral[:, 0, 2, 2] = neutral[:, 1, 2, 3] = 1  # the second patch: one head at neutral token 2, one at 3
+    assert rolled_up(units, neutral).tolist() == [[0, 0, 0.5, 0.5]]
+
+
+def test_even_attention_has_no_colour_and_much_has_it() -> None:
+    face = np.full((64, 64, 3), 128, np.uint8)
+    even = marked(face, np.full((4, 4), 1 / 16))
+    assert even.shape == (SHOWN, SHOWN, 3) and (even == 128).all()
+    shares = np.full((4, 4), (1 - FULL / 16) / 15)
+    shares[0, 3] = FULL / 16
+    shown = marked(face, shares)
+    red, _, blue = shown[SHOWN // 8, -SHOWN // 8].astype(int)
+    assert red > 160 and blue < 80 and (shown[-SHOWN // 8, SHOWN // 8] == 128).all()

@@ -1,0 +1,79 @@
+"""Knows the whole state of a run as one file of safetensors: weights, their average, the optimiser, and where it stood.
+
+Batches, augmentation and dropout are functions of seed and step, so no generator has to be kept. The file is replaced
+at once: there is always a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pain3d.console.refused import RefusedError
+from pain3d.files import write_durably
+
+NAME = "checkpoint.safetensors"
+
+
+def save_checkpoint(
+    path: Path, model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, progress: dict[str, Any]
+) -> None:
+    """Write the state after a step.
+
+    Args:
+        path: Of the file.
+        model: What learns.
+        average: Running average of its weights.
+        optimiser: AdamW over the model's parameters.
+        progress: JSON values: step, best validation, configuration hash.
+    """
+    from safetensors.torch import save
+
+    tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"average/{name}": tensor for name, tensor in average.state_dict().items()}
+    for place, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{place}/{name}": torch.as_tensor(tensor) for name, tensor in state.items()}
+    apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_durably(path, save(apart, {"progress": json.dumps(progress)}))
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Put a saved state back and return its progress.
+
+    Raises:
+        RefusedError: The file is damaged, or of another model.
+    """
+    tensors, progress = read_checkpoint(path)
+    for part, module in (("model", model), ("average", average)):
+        state = {name.partition("/")[2]: tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as error:
+            raise RefusedError(f"{path}: of another model ({str(error).splitlines()[1].strip()})") from error
+    kept: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser/"):
+            _, place, what = name.split("/")
+            kept.setdefault(int(place), {})[what] = tensor
+    whole = optimiser.state_dict()
+    whole["state"] = kept
+    optimiser.load_state_dict(whole)
+    return progress
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and progress of a checkpoint. Raises RefusedError if it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = json.loads((file.metadata() or {})["progress"])
+            return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise RefusedError(f"{path}: not a checkpoint of pain3d, or damaged ({error})") from error

@@ -1,0 +1,224 @@
+"""Knows what a training run can be told: settings, presets, limits, and which settings decide only its speed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import tyro
+
+from pain3d.console.refused import RefusedError
+from pain3d.console.settings import check_keys, checked, read_yaml
+
+TASKS: Final = ("v4", "teacher", "distill", "siamese")
+PRESETS: Final = ("tiny", "small", "base", "paper")
+HOW: Final = ("device", "cache_mb", "checkpoint_seconds", "compile")  # change speed, never what is learned
+CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "task": TASKS,
+    "preset": PRESETS,
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("auto", "fp32", "bf16"),
+    "compile": ("auto", "yes", "no"),
+    "teacher_mode": ("frozen", "ema"),
+    "distance": ("mse", "cosine"),
+}
+# name: (smallest, largest). The largest are where a typing error is likelier than a wish.
+LIMITS: Final[dict[str, tuple[float, float]]] = {
+    "image_size": (16, 1024), "depth": (0, 100), "width": (0, 8192), "heads": (0, 128), "shots": (1, 64),
+    "lora_rank": (0, 1024), "batch": (1, 65_536), "group": (1, 1024), "steps": (1, 100_000_000), "warm_up": (0, 1e6),
+    "rate": (0.0, 10.0), "backbone_rate": (0.0, 10.0), "last_rate": (0.0, 10.0), "weight_decay": (0.0, 10.0),
+    "clip": (0.0, 1e6), "average": (0.0, 0.999999), "augment": (0.0, 4.0), "pain_weight": (0.0, 1e3),
+    "pspi_weight": (0.0, 1e3), "au_weight": (0.0, 1e3), "binary_weight": (0.0, 1e3),
+    "cls_weight": (0.0, 1e3), "patch_weight": (0.0, 1e3), "score_weight": (0.0, 1e3), "attention_weight": (0.0, 1e3),
+    "temperature": (0.01, 100.0), "validations": (0, 100_000), "patience": (0, 100_000), "seed": (0, 2**63 - 1),
+    "folds": (0, 100_000), "fold": (0, 99_999), "people": (0, 10**9), "cache_mb": (0, 10**9),
+    "online_pool": (1, 100_000), "checkpoint_seconds": (1, 10**9), "dropout": (0.0, 0.95),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What is learned, how, and how fast. The defaults are those of preset ``tiny``, task ``v4``."""
+
+    # The model.
+    backbone: str = "vit_tiny_patch16_224"
+    """A name of timm."""
+    weights: str = "random"
+    """Of the backbone: a file of safetensors, hub:NAME, or random."""
+    image_size: int = 112
+    """Pixels a side that the net sees."""
+    conv_stem: bool = True
+    """A few convolutions instead of one linear map a patch."""
+    depth: int = 2
+    """Transformer blocks; 0 is the backbone's own number."""
+    width: int = 192
+    """Channels of a token; 0 is the backbone's own number."""
+    heads: int = 3
+    """Attention heads; 0 is the backbone's own number."""
+    dropout: float = 0.1
+    """In the score's head; with 0.5 it is the published 0.5, 0.5, 0.3, 0.3."""
+    neutral: bool = True
+    """Whether the net also sees a neutral picture of the person."""
+    shots: int = 1
+    """Neutral pictures of a person, averaged after attention."""
+    separate: bool = False
+    """A second encoder, with weights of its own, for neutral pictures."""
+    lora_rank: int = 0
+    """Rank of the low-rank update of a frozen backbone; 0 trains all of it."""
+    # The data.
+    online: bool = False
+    """Render the pictures inside the step instead of reading them."""
+    online_pool: int = 64
+    """Painted people held at a time when rendering online."""
+    people: int = 0
+    """Learn from so many of the training people; 0 is all."""
+    folds: int = 0
+    """Split people into so many folds instead of the data's own split; as many as people leaves one out."""
+    fold: int = 0
+    """Which fold is held out for the test; the next one validates."""
+    batch: int = 64
+    """Pictures a step."""
+    group: int = 4
+    """Pictures of one person in a batch; they share their neutral picture."""
+    pain_weight: float = 1.0
+    """Weight of a picture with pain in the losses; 1 for one without."""
+    augment: float = 1.0
+    """Strength of augmentation; 0 is none."""
+    # The losses.
+    pspi_weight: float = 1.0
+    """Of the squared error of PSPI / 16."""
+    au_weight: float = 1.0
+    """Of the squared error of action units / 5."""
+    binary_weight: float = 0.2
+    """Of the cross entropy of PSPI ≥ 1, 2, 3."""
+    teacher: str = ""
+    """Run of the heatmap teacher, for task distill."""
+    teacher_mode: Annotated[str, tyro.conf.arg(metavar="{frozen,ema}")] = "frozen"
+    """A trained teacher that sees heatmaps, or the student's own running average that sees the same picture."""
+    distance: Annotated[str, tyro.conf.arg(metavar="{mse,cosine}")] = "mse"
+    """Between tokens of student and teacher."""
+    cls_weight: float = 1.0
+    """Of the distance of class tokens."""
+    patch_weight: float = 1.0
+    """Of the distance of patch tokens."""
+    score_weight: float = 1.0
+    """Of the divergence from the teacher's score."""
+    temperature: float = 2.0
+    """Of that divergence."""
+    attention_weight: float = 0.0
+    """Of the squared difference of the action units' attention maps."""
+    # The optimiser.
+    steps: int = 6000
+    """Steps in all."""
+    rate: float = 1e-3
+    """Greatest learning rate, of heads and of weights that start at random."""
+    backbone_rate: float = 1e-3
+    """Greatest learning rate of the backbone or of its low-rank update."""
+    last_rate: float = 1e-6
+    """Learning rate at the end of the cosine."""
+    warm_up: int = 150
+    """Steps over which the rate rises."""
+    weight_decay: float = 0.05
+    """Of AdamW, on matrices only."""
+    clip: float = 1.0
+    """Greatest norm of the gradient; 0 doesn't clip."""
+    average: float = 0.995
+    """Of the running average of the weights, which is what is tested and kept."""
+    # The run.
+    validations: int = 10
+    """How often the validation people are asked, evenly over the steps; 0 never asks."""
+    patience: int = 0
+    """Stop after so many validations without a better one; 0 goes to the end."""
+    seed: int = 0
+    """Of weights, batches, augmentation and dropout."""
+    precision: Annotated[str, tyro.conf.arg(metavar="{auto,fp32,bf16}")] = "auto"
+    """bf16 where the device multiplies it in hardware."""
+    compile: Annotated[str, tyro.conf.arg(metavar="{auto,yes,no}")] = "auto"
+    """torch.compile; auto is on a GPU only. Changes speed, and the last bits."""
+    device: Annotated[str, tyro.conf.arg(metavar="{auto,cpu,cuda}")] = "auto"
+    """Where to learn."""
+    cache_mb: int = 2048
+    """Memory for cut-out faces; what doesn't fit is read again."""
+    checkpoint_seconds: int = 120
+    """Time between checkpoints; the same command goes on from the last one."""
+
+
+# The published settings where there are any (arXiv 2509.16727, v4 code); what is not published is our choice.
+_PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "tiny": {},
+    "small": {
+        "backbone": "vit_small_patch14_reg4_dinov2", "image_size": 224, "conv_stem": False, "depth": 0, "width": 0,
+        "heads": 0, "dropout": 0.3, "batch": 64, "steps": 20_000, "rate": 1e-4, "backbone_rate": 5e-5,
+    },
+    "base": {
+        "backbone": "vit_base_patch14_reg4_dinov2", "image_size": 224, "conv_stem": False, "depth": 0, "width": 0,
+        "heads": 0, "dropout": 0.5, "batch": 64, "steps": 40_000, "rate": 1e-4, "backbone_rate": 1e-5, "lora_rank": 8,
+        "weight_decay": 0.1,
+    },
+    "paper": {  # steps: 150 epochs of 57,600 training pictures in batches of 48
+        "backbone": "vit_large_patch16_dinov3", "image_size": 224, "conv_stem": False, "depth": 0, "width": 0,
+        "heads": 0, "dropout": 0.5, "batch": 48, "steps": 180_000, "rate": 1e-4, "backbone_rate": 1e-5, "lora_rank": 8,
+        "separate": True, "weight_decay": 0.1, "binary_weight": 1.0, "seed": 42, "average": 0.0,
+    },
+}  # fmt: skip
+# A heat map is black where nothing moved, and black for every neutral face: a reference would say nothing.
+_TASKS: Final[dict[str, dict[str, Any]]] = {"v4": {}, "teacher": {"neutral": False}, "distill": {}, "siamese": {}}
+_SIAMESE_TINY: Final = {"rate": 2e-3, "backbone_rate": 2e-3}  # what worked for the conv net; the ViT wants half
+
+
+def preset(name: str, task: str) -> TrainConfig:
+    """The settings of a preset for a task. Raises RefusedError for an unknown name."""
+    checked_words(name, task)
+    chosen = {**_PRESETS[name], **_TASKS[task]}
+    if task == "siamese":
+        if name != "tiny":
+            raise RefusedError(f"--task siamese is a small net for comparison: it has --preset tiny only, got {name}")
+        chosen |= _SIAMESE_TINY
+    return TrainConfig(**chosen)
+
+
+def checked_words(name: str, task: str) -> None:
+    """Raise RefusedError for an unknown preset or task."""
+    for option, word, known in (("preset", name, PRESETS), ("task", task, TASKS)):
+        if word not in known:
+            raise RefusedError(f"--{option} must be one of {', '.join(known)}, got {word!r}")
+
+
+def load_config(path: Path, start: TrainConfig) -> TrainConfig:
+    """Settings of a YAML file over those of `start`. Raises RefusedError."""
+    content = read_yaml(path)
+    try:
+        return from_mapping(content, start)
+    except RefusedError as error:
+        raise RefusedError(f"--config {path}: {error}") from error
+
+
+def from_mapping(content: Mapping[Any, Any], start: TrainConfig | None = None) -> TrainConfig:
+    """Checked settings of a mapping, over those of `start`. Raises RefusedError."""
+    check_keys(content, TrainConfig)
+    return validated(dataclasses.replace(start or TrainConfig(), **content))
+
+
+def validated(config: TrainConfig) -> TrainConfig:
+    """Hand back settings that can be run. Raises RefusedError for the first that can't."""
+    checked(config, LIMITS, CHOICES)
+    if config.batch % config.group:
+        raise RefusedError(f"batch must be a multiple of group, got {config.batch} and {config.group}")
+    if config.folds == 1 or (config.folds and config.fold >= config.folds):
+        raise RefusedError(f"fold must be from 0 to folds - 1, of at least 2, got {config.fold} of {config.folds}")
+    if config.lora_rank and config.weights == "random":
+        raise RefusedError(
+            "lora_rank freezes the backbone, and weights are random: give weights (a file, or hub:NAME) or lora_rank 0"
+        )
+    return config
+
+
+def config_hash(task: str, config: TrainConfig, data_key: str) -> str:
+    """SHA-256 over what decides the result: task, settings but those of `HOW`, and the data; 64 hex digits."""
+    what = {name: value for name, value in dataclasses.asdict(config).items() if name not in HOW}
+    return hashlib.sha256(json.dumps([task, what, data_key], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,214 @@
+"""Knows which pictures make a batch: a pure function of the samples, the seed and the number of the step.
+
+So a run that stopped goes on with the batch that it would have seen, and nothing but the step's number is saved.
+A batch holds *groups*, a few pictures of one person: a neutral picture is then encoded once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pain3d.console.refused import RefusedError
+from pain3d.random import keyed_generator
+from pain3d.training.data.samples import Rows, Samples, require_neutrals
+from pain3d.training.data.store import CropStore
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """Crops and labels as they come from the disk or the renderer; B pictures of C × C.
+
+    Attributes:
+        image: [B, C, C, 3] uint8 RGB.
+        heatmap: [B, C, C] uint8 in levels of `records.HEATMAP_UNIT_MM`, the same crop; None where nobody asked.
+        neutral: [M, C, C, 3] uint8, distinct neutral pictures; None where nobody asked.
+        neutral_of: [B, K] int64, which of `neutral` belong to each picture.
+        au: [B, 6] float32 as UNITS; NaN is unknown.
+        sides: [B, 6, 2] float32, left and right.
+        pspi: [B] float32.
+        pain: [B] float32, 0 or 1.
+        weight: [B] float32, what a picture counts in the loss.
+        row: [B] int64 in the samples; −1 where the picture is of no data set.
+    """
+
+    image: Tensor
+    heatmap: Tensor | None
+    neutral: Tensor | None
+    neutral_of: Tensor | None
+    au: Tensor
+    sides: Tensor
+    pspi: Tensor
+    pain: Tensor
+    weight: Tensor
+    row: Tensor
+
+
+def crop_side(size: int) -> int:
+    """Pixels a side of the crops for a net that sees `size`: an eighth more, so that it can be moved; 112 → 128."""
+    return max(round(size * 8 / 7 / 16) * 16, -(-size // 16) * 16)
+
+
+class Batches:
+    """Batches to learn from, by step.
+
+    An epoch deals the pictures of each person into groups, each picture once, the last group of a person filled up from
+    their first; then shuffles the groups and cuts them into batches, the last one filled up from the epoch's first.
+
+    Args:
+        store: The crops.
+        rows: Of the samples, what to learn from.
+        size: Pictures of a batch, of all ranks together.
+        group: Pictures of one person side by side.
+        shots: Neutral pictures for each, K. Somebody who has fewer lends some of them twice.
+        neutral: Whether neutral pictures are wanted.
+        seed: Of the order.
+        pain_weight: What a picture with pain counts in the loss beside one without.
+        rank: Of this process: it gets its share of the groups of each batch.
+        world: Processes that share a batch.
+
+    Attributes:
+        steps_per_epoch: Batches after which each picture was seen.
+
+    Raises:
+        RefusedError: No rows, a size that groups and ranks don't divide, or somebody has no neutral picture.
+    """
+
+    def __init__(
+        self,
+        store: CropStore,
+        rows: npt.ArrayLike,
+        *,
+        size: int,
+        group: int = 4,
+        shots: int = 1,
+        neutral: bool,
+        seed: int,
+        pain_weight: float = 1.0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        chosen = np.asarray(rows, np.int64)
+        if not len(chosen):
+            raise RefusedError(f"{store.samples.name}: no picture to learn from")
+        if size < 1 or group < 1 or shots < 1 or size % (group * world):
+            ranks = f" on {world} ranks" if world > 1 else ""
+            raise RefusedError(f"a batch of {size} can't be cut into groups of {group}{ranks}")
+        if neutral:
+            require_neutrals(store.samples, chosen)
+        self._store, self._seed, self._group, self._shots = store, seed, group, shots
+        self._neutral, self._pain_weight = neutral, pain_weight
+        self._rank, self._world = rank, world
+        subject = store.samples.subject[chosen]
+        self._people = [(int(person), np.sort(chosen[subject == person])) for person in np.unique(subject)]
+        self._neutrals = _neutrals_of(store.samples)
+        self._groups_a_batch = size // group
+        groups = sum(-(-len(pictures) // group) for _, pictures in self._people)
+        self.steps_per_epoch = -(-groups // self._groups_a_batch)
+        self._last: tuple[int, Rows] | None = None
+
+    def __call__(self, step: int) -> RawBatch:
+        """The batch of a step, counted from 0 over all epochs.
+
+        Raises:
+            RefusedError: A picture can't be read; names it.
+        """
+        groups = self.rows(step)
+        picked = groups.reshape(-1)
+        if not self._neutral:
+            return _assemble(self._store, picked, None, self._pain_weight)
+        samples = self._store.samples
+        neutrals = []
+        for place, group in enumerate(groups):
+            theirs = self._neutrals[int(samples.subject[group[0]])]
+            generator = keyed_generator(self._seed, "neutral", step, place * self._world + self._rank)
+            order = theirs[generator.permutation(len(theirs))]
+            order = order[np.argsort(np.isin(order, group), kind="stable")]  # who is no target first: all can share it
+            neutrals += [_shots(order, int(row), self._shots) for row in group]
+        return _assemble(self._store, picked, np.stack(neutrals), self._pain_weight)
+
+    def rows(self, step: int) -> Rows:
+        """Rows of a step's pictures, [groups, group], of this rank."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        groups = self._epoch(epoch)
+        places = np.arange(batch * self._groups_a_batch, (batch + 1) * self._groups_a_batch)
+        return np.asarray(groups[places[self._rank :: self._world] % len(groups)])
+
+    def _epoch(self, epoch: int) -> Rows:
+        """All groups of an epoch, [G, group] rows, in their order. The last one asked for is kept."""
+        last = self._last
+        if last is not None and last[0] == epoch:
+            return last[1]
+        parts: list[Rows] = []
+        for person, pictures in self._people:
+            order = keyed_generator(self._seed, "group", epoch, person).permutation(pictures)
+            count = -(-len(order) // self._group) * self._group
+            parts.append(np.resize(order, count).reshape(-1, self._group))  # resize repeats from the first
+        groups = np.concatenate(parts)
+        groups = groups[keyed_generator(self._seed, "epoch", epoch).permutation(len(groups))]
+        self._last = (epoch, groups)
+        return groups
+
+
+def ordered_batches(
+    store: CropStore, rows: npt.ArrayLike, size: int, shots: int = 1, neutral: bool = True
+) -> Iterator[RawBatch]:
+    """Every picture once, in the order of `rows`, for evaluation; the last batch may be small.
+
+    Its neutral pictures are its person's first `shots` in the samples, other than itself where there are others.
+
+    Raises:
+        RefusedError: Somebody has no neutral picture, or a picture can't be read.
+    """
+    chosen = np.asarray(rows, np.int64)
+    samples = store.samples
+    if neutral:
+        require_neutrals(samples, chosen)
+    theirs = _neutrals_of(samples)
+    for start in range(0, len(chosen), size):
+        part = chosen[start : start + size]
+        known = None
+        if neutral:
+            known = np.stack([_shots(theirs[int(samples.subject[row])], int(row), shots) for row in part])
+        yield _assemble(store, part, known, 1.0)
+
+
+def _neutrals_of(samples: Samples) -> dict[int, Rows]:
+    """Rows of the neutral pictures of each person who has some, ascending."""
+    rows = np.flatnonzero(samples.neutral)
+    people = samples.subject[rows]
+    return {int(person): rows[people == person] for person in np.unique(people)}
+
+
+def _shots(order: Rows, row: int, shots: int) -> Rows:
+    """The first `shots` of a person's neutral pictures that aren't the picture itself, some twice if there are few."""
+    others = order[order != row]
+    return np.resize(others if len(others) else order, shots)
+
+
+def _assemble(store: CropStore, rows: Rows, neutrals: Rows | None, pain_weight: float) -> RawBatch:
+    """Crops and labels of `rows` [B], with `neutrals` [B, K], rows too."""
+    samples = store.samples
+    neutral = neutral_of = None
+    if neutrals is not None:
+        distinct, places = np.unique(neutrals, return_inverse=True)
+        neutral = torch.from_numpy(store.images(distinct))
+        neutral_of = torch.from_numpy(places.reshape(neutrals.shape).astype(np.int64))
+    pain = samples.pain[rows]
+    return RawBatch(
+        image=torch.from_numpy(store.images(rows)),
+        heatmap=torch.from_numpy(store.heatmaps(rows)) if store.has_heatmaps else None,
+        neutral=neutral,
+        neutral_of=neutral_of,
+        au=torch.from_numpy(samples.au[rows]),
+        sides=torch.from_numpy(samples.sides[rows]),
+        pspi=torch.from_numpy(samples.pspi[rows]),
+        pain=torch.from_numpy(pain),
+        weight=torch.from_numpy(np.where(pain > 0, pain_weight, 1).astype(np.float32)),
+        row=torch.from_numpy(rows.copy()),
+    )

@@ -1,0 +1,146 @@
+"""Knows what readers of other people's data sets share: pictures that are files, folds, and one way to Samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from pain3d.console.refused import RefusedError
+from pain3d.training.data.samples import UNITS, Pixels, Samples
+
+PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png")
+LEAST_FOLDS: Final = 3  # one to test, one to choose thresholds and checkpoints, one to learn from
+
+
+class PictureFiles:
+    """Pictures that lie in files, one per row; see `Pixels`. Reads anew at each call, so any thread may call."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = tuple(paths)
+
+    def picture(self, row: int) -> npt.NDArray[np.uint8]:
+        """The picture of a row, [H, W, 3] RGB. Raises RefusedError naming the file if it can't be read."""
+        return read_picture(self.paths[row])
+
+    def heatmap(self, row: int) -> npt.NDArray[np.uint8] | None:
+        """None: the data set has no heatmaps."""
+        return None
+
+
+def read_picture(path: Path) -> npt.NDArray[np.uint8]:
+    """A JPEG or PNG file as [H, W, 3] RGB, its pixels as they are stored: no rotation by metadata.
+
+    Raises:
+        RefusedError: It can't be read, or is cut off.
+    """
+    import simplejpeg
+    from PIL import Image
+
+    try:
+        content = path.read_bytes()
+        if simplejpeg.is_jpeg(content):
+            return cast("npt.NDArray[np.uint8]", simplejpeg.decode_jpeg(content, "RGB"))
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"), np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RefusedError(f"{path}: can't be read as a picture ({type(error).__name__})") from error
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Every picture file under a folder, sorted; names that begin with a dot are not the data set's."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    """Files by their name. Raises RefusedError if two of them have the same one."""
+    named: dict[str, Path] = {}
+    for path in paths:
+        if named.setdefault(path.name, path) != path:
+            raise RefusedError(f"{path}: also lies at {named[path.name]}")
+    return named
+
+
+def split_by_fold(fold_of: Mapping[str, int], fold: int, source: Path) -> dict[str, str]:
+    """Split people by a published list of folds: `fold` is the test, the next one validation, the others train.
+
+    Args:
+        fold_of: The fold of each person.
+        fold: Which of the folds to test on, counted from 0 in the order of their numbers.
+        source: The file that says so.
+
+    Returns:
+        ``train``, ``validation`` or ``test`` for each person.
+
+    Raises:
+        RefusedError: There are fewer than three folds, or none of that number.
+    """
+    numbers = sorted(set(fold_of.values()))
+    if len(numbers) < LEAST_FOLDS:
+        raise RefusedError(f"{source}: has {len(numbers)} folds, training needs at least {LEAST_FOLDS}")
+    if not 0 <= fold < len(numbers):
+        raise RefusedError(f"fold must be in 0..{len(numbers) - 1}, the folds of {source}, got {fold}")
+    words = {numbers[fold]: "test", numbers[(fold + 1) % len(numbers)]: "validation"}
+    return {person: words.get(number, "train") for person, number in fold_of.items()}
+
+
+def gather(
+    name: str,
+    pixels: Pixels,
+    ids: Sequence[str],
+    people: Sequence[str],
+    *,
+    split: Sequence[str] | None,
+    au: npt.ArrayLike,
+    pspi: npt.ArrayLike,
+    pain: npt.ArrayLike,
+    neutral: npt.ArrayLike,
+    slices: Mapping[str, Sequence[str]] | None = None,
+) -> Samples:
+    """Samples of a data set that knows neither sides of action units nor where the face is.
+
+    Args:
+        name: For people.
+        pixels: Where its pictures come from.
+        ids: [N] names of the pictures.
+        people: [N] names of who is in them.
+        split: [N], or None where the data set has none.
+        au: [N, 6] intensities in the order of `UNITS`; NaN where unknown.
+        pspi: [N] 0–16; NaN where unknown.
+        pain: [N] 0 or 1.
+        neutral: [N] whether a picture may serve as its person's neutral reference.
+        slices: [N] words by kind of slice.
+    """
+    subjects, subject = np.unique(np.asarray(people, str), return_inverse=True)
+    labels = np.asarray(au, np.float32).reshape(len(ids), len(UNITS))
+    scores, pains = np.asarray(pspi, np.float32), np.asarray(pain, np.float32)
+    digest = hashlib.sha256("\0".join([*ids, *people]).encode())
+    for values in (labels, scores, pains):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return Samples(
+        name=name,
+        key=digest.hexdigest(),
+        ids=tuple(ids),
+        subjects=tuple(str(person) for person in subjects),
+        subject=subject.astype(np.int64),
+        split=None if split is None else tuple(split),
+        au=labels,
+        sides=np.full((len(ids), len(UNITS), 2), np.nan, np.float32),
+        pspi=scores,
+        pain=pains,
+        neutral=np.asarray(neutral, bool),
+        square=np.full((len(ids), 3), np.nan, np.float32),
+        slices={kind: tuple(words) for kind, words in (slices or {}).items()},
+        pixels=pixels,
+    )
+
+
+def first_of(missing: Sequence[Any], noun: str) -> str:
+    """``042 and 3 more people``: how a line names what is missing, without listing all of it."""
+    rest = len(missing) - 1
+    return f"{missing[0]} and {rest} more {noun}" if rest else f"{missing[0]}"

@@ -1,0 +1,125 @@
+"""Knows what a model is made of: everything that must be the same when its weights are read again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pain3d.console.refused import RefusedError
+
+BACKBONES: Final = {"vitpain": "vit_tiny_patch16_224", "siamese": "small_conv"}  # architecture: its usual backbone
+DROPOUTS: Final = 4  # one before each linear layer of the PSPI head
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model; plain values only, so that it can be written as JSON.
+
+    Attributes:
+        architecture: ``vitpain`` (transformer, neutral cross-attention) or ``siamese`` (small conv net, the baseline).
+        backbone: A name of timm, or ``small_conv``; empty: the architecture's usual one.
+        image_size: Side of the picture, px.
+        conv_stem: A few convolutions instead of one large patch convolution; only with a plain ViT of timm.
+        depth: Blocks of the transformer; None: the backbone's own. A value other than None needs weights of that shape.
+        width: Its width D; likewise.
+        heads: Its heads; likewise.
+        neutral: Whether the model sees a neutral face of the same person.
+        separate: A second encoder for neutral faces instead of the same one.
+        lora_rank: Rank of the low-rank updates; 0: all weights train.
+        lora_alpha: Their scale is lora_alpha / lora_rank.
+        lora_dropout: Dropout on what goes into them.
+        fusion_heads: Heads of the neutral cross-attention and of the action unit queries.
+        dropout: Before each linear layer of the PSPI head. The siamese net has no such head and ignores it.
+
+    Raises:
+        RefusedError: A value is out of range, or two don't go together.
+    """
+
+    architecture: str = "vitpain"
+    backbone: str = ""
+    image_size: int = 112
+    conv_stem: bool = False
+    depth: int | None = None
+    width: int | None = None
+    heads: int | None = None
+    neutral: bool = True
+    separate: bool = False
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.1
+    fusion_heads: int = 8
+    dropout: tuple[float, ...] = (0.5, 0.5, 0.3, 0.3)
+
+    def __post_init__(self) -> None:
+        if self.architecture not in BACKBONES:
+            raise RefusedError(f"architecture must be one of {', '.join(BACKBONES)}, got {self.architecture!r}")
+        if not self.backbone:
+            object.__setattr__(self, "backbone", BACKBONES[self.architecture])
+        object.__setattr__(self, "dropout", tuple(float(share) for share in self.dropout))
+        for wrong, message in (
+            (self.image_size < 16, f"image_size must be at least 16, got {self.image_size}"),
+            (self.lora_rank < 0, f"lora_rank must be at least 0, got {self.lora_rank}"),
+            (not 0 <= self.lora_dropout < 1, f"lora_dropout must be in [0, 1), got {self.lora_dropout}"),
+            (self.fusion_heads < 1, f"fusion_heads must be at least 1, got {self.fusion_heads}"),
+            (len(self.dropout) != DROPOUTS, f"dropout must be {DROPOUTS} numbers, got {len(self.dropout)}"),
+            (not all(0 <= share < 1 for share in self.dropout), f"dropout must be in [0, 1), got {self.dropout}"),
+            (self.separate and not self.neutral, "separate needs neutral: there is no neutral face to encode"),
+            (self.lora_rank > 0 and self.conv_stem, "lora_rank freezes the conv_stem, which never learnt"),
+        ):
+            if wrong:
+                raise RefusedError(message)
+        for name in ("depth", "width", "heads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RefusedError(f"{name} must be at least 1, got {value}")
+        if self.architecture == "siamese":
+            self._refuse_transformer_options()
+
+    def _refuse_transformer_options(self) -> None:
+        """The siamese net has no attention: what only shapes a transformer is refused instead of ignored."""
+        plain = {"conv_stem": False, "depth": None, "width": None, "heads": None, "separate": False, "lora_rank": 0}
+        for name, value in plain.items():
+            if getattr(self, name) != value:
+                raise RefusedError(f"{name} is of a transformer: the siamese net takes no {name}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {**dataclasses.asdict(self), "dropout": list(self.dropout)}
+
+
+def config_from_json(values: Mapping[str, Any], source: str) -> ModelConfig:
+    """A config from what a JSON file holds.
+
+    Args:
+        values: The object of the file; a field that is missing has its default.
+        source: The file, for messages.
+
+    Raises:
+        RefusedError: A field that doesn't exist, or a value of another kind; the message names `source` and the field.
+    """
+    fields = {field.name: str(field.type) for field in dataclasses.fields(ModelConfig)}
+    for name, value in values.items():
+        if name not in fields:
+            raise RefusedError(f"{source}: unknown field {name!r}; a newer pain3d may have written it")
+        if not _fits(value, fields[name]):
+            raise RefusedError(f"{source}: {name} must be {fields[name]}, got {value!r}")
+    given: dict[str, Any] = {name: tuple(value) if name == "dropout" else value for name, value in values.items()}
+    try:
+        return ModelConfig(**given)
+    except RefusedError as error:
+        raise RefusedError(f"{source}: {error}") from error
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Whether a JSON value is of the kind that an annotation names."""
+    if kind.startswith("tuple"):
+        return isinstance(value, list | tuple) and all(_fits(part, "float") for part in value)
+    if value is None:
+        return kind.endswith("None")
+    kind = kind.removesuffix(" | None")
+    if isinstance(value, bool) or kind == "bool":
+        return isinstance(value, bool) and kind == "bool"
+    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+    return isinstance(value, kinds[kind])

@@ -1,0 +1,126 @@
+"""Knows how a face is compared with a neutral face of the same person: attention from one to the other.
+
+On a CPU softmax(Q Kᵀ) V is written out where there are few tokens: it is faster than the fused kernel (backbone.py).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pain3d.training.model.backbone import WRITTEN_OUT
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention whose queries come from one sequence and whose keys and values come from another.
+
+    Args:
+        width: D of both.
+        heads: Must divide D.
+
+    Raises:
+        ValueError: It does not.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"fusion_heads must divide the width {width}, got {heads}")
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self,
+        asking: Tensor,
+        asked: Tensor,
+        asked_of: Tensor | None = None,
+        weights: bool = False,
+        bias: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """What each token of one sequence takes from the other.
+
+        Args:
+            asking: [B, L, D].
+            asked: [M, Ln, D]; each is projected once, however often it is asked.
+            asked_of: [B, K] rows of `asked`; what K of them say is averaged. None: M is B, row by row.
+            weights: Whether the attention is handed back too.
+            bias: [heads, L, Ln], added before the softmax.
+
+        Returns:
+            [B, L, D], and [B, heads, L, Ln] (averaged over K; a row sums to 1) or None.
+        """
+        query = self._split(self.query(asking))[:, None]  # [B, 1, h, L, d]
+        key, value = self._split(self.key_value(asked)).chunk(2, -1)  # [M, h, Ln, d] each
+        if asked_of is None:
+            key, value = key[:, None], value[:, None]
+        else:
+            key, value = key[asked_of], value[asked_of]  # [B, K, h, Ln, d]
+        seen: Tensor | None = None
+        if weights or (query.device.type == "cpu" and asked.shape[1] <= WRITTEN_OUT):
+            scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+            scores = scores if bias is None else scores + bias
+            attention = scores.softmax(-1)
+            mixed = attention @ value
+            seen = attention.float().mean(1) if weights else None
+        else:
+            mixed = F.scaled_dot_product_attention(
+                query.expand(-1, key.shape[1], -1, -1, -1), key, value, attn_mask=bias
+            )
+        told: Tensor = self.out(mixed.mean(1).transpose(1, 2).flatten(2))
+        return told, seen
+
+    def _split(self, x: Tensor) -> Tensor:
+        """[N, L, h·d] → [N, h, L, d]."""
+        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+class NeutralCrossAttention(nn.Module):
+    """LayerNorm(target + attention): Q = all target tokens, K = V = all tokens of the neutral face.
+
+    With K neutral faces the attention's output is averaged over them.
+
+    Args:
+        width: D.
+        heads: Must divide D.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention = CrossAttention(width, heads)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(
+        self, target: Tensor, neutral: Tensor, neutral_of: Tensor, weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Target [B, L, D], neutral [M, Ln, D], neutral_of [B, K] → fused [B, L, D] and weights [B, heads, L, Ln]."""
+        told, seen = self.attention(target, neutral, neutral_of, weights)
+        fused: Tensor = self.norm(target + told)
+        return fused, seen
+
+
+def neutral_rows(count: int, neutral: Tensor, neutral_of: Tensor | None) -> Tensor:
+    """Which neutral faces belong to which picture, checked.
+
+    Args:
+        count: Pictures B.
+        neutral: [M, 3, S, S].
+        neutral_of: [B, K], or None where M is B (each its own) or 1 (all the same).
+
+    Returns:
+        [B, K] int64 on the device of `neutral`.
+
+    Raises:
+        ValueError: Neither fits.
+    """
+    many = neutral.shape[0]
+    if neutral_of is None:
+        if many not in (1, count):
+            raise ValueError(f"neutral_of is needed: {count} pictures and {many} neutral ones")
+        rows = torch.arange(count, device=neutral.device) if many == count else neutral.new_zeros(count).long()
+        return rows[:, None]
+    if neutral_of.ndim != 2 or neutral_of.shape[0] != count or neutral_of.shape[1] < 1:
+        raise ValueError(f"neutral_of must be [{count} K], got {list(neutral_of.shape)}")
+    return neutral_of

@@ -1,0 +1,175 @@
+"""Knows how a model becomes one ONNX file, and asks ONNX Runtime whether that file says the same before it is kept.
+
+The file has float32 weights, any number of pictures a batch, and its metadata say how pictures are normalised.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from pain3d.console.refused import RefusedError
+from pain3d.files import flush_folder, partial_path
+from pain3d.provenance import pain3d_version
+from pain3d.random import keyed_generator
+from pain3d.training.data.augment import MEAN, STD
+from pain3d.training.data.samples import UNITS
+from pain3d.training.model.build import Model
+from pain3d.training.model.lora import merge_lora
+from pain3d.training.model.pretrained import load_pretrained
+
+OUTPUTS: Final = ("pspi", "au", "binary")
+NEEDS: Final = ("onnx", "onnxscript", "onnxruntime")
+CHECKED: Final = (2, 1)  # pictures in the batches of the check: a batch whose size got fixed would show
+TOLERANCE: Final = 1e-3  # PSPI, of 16. Worst seen 1e-6: three models with first weights, torch 2.13, runtime 1.32
+LARGEST: Final = 2**31 - 1  # bytes of one protobuf file
+
+
+class _Plain(nn.Module):
+    """A model with tensors for outputs; every picture has its own neutral one."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor, neutral: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, 3, S, S] (and the same of neutral faces) → PSPI [B], units [B, 6], chances of PSPI ≥ 1, 2, 3 [B, 3]."""
+        own = None if neutral is None else torch.arange(image.shape[0], device=image.device)[:, None]
+        said = self.model(image, neutral, own)
+        return said.pspi, said.au, said.binary.sigmoid()
+
+
+def export_onnx(source: Path, to: Path, quiet: bool = False) -> float:
+    """Write a saved model as ONNX.
+
+    Inputs of the file: ``image`` [B, 3, S, S] and, where the model takes one, ``neutral`` [B, 3, S, S]; both
+    (x − mean) / std. Outputs: ``pspi`` [B] 0–16, ``au`` [B, 6], ``binary`` [B, 3] chances of PSPI ≥ 1, 2, 3.
+
+    Args:
+        source: Folder of a model or of a run.
+        to: The file, .onnx; one that is there is replaced, once the new one is whole and checked.
+        quiet: Print nothing.
+
+    Returns:
+        The largest difference from PyTorch that was seen, in PSPI.
+
+    Raises:
+        RefusedError: The extra is missing; the model can't be read; it is too large for one file; or ONNX Runtime says
+            something else than PyTorch, and then no file is left.
+    """
+    if to.suffix != ".onnx":
+        raise RefusedError(f"{to}: the name must end in .onnx")
+    if not to.parent.is_dir():
+        raise RefusedError(f"{to.parent}: no such folder")
+    _need_the_extra()
+    model = load_pretrained(source)
+    merge_lora(model)
+    size = sum(weight.numel() * 4 for weight in model.state_dict().values())
+    if size > LARGEST:
+        raise RefusedError(f"{source}: {size / 1e9:.1f} GB of weights; one ONNX file holds 2.1 GB")
+    plain = _Plain(model).eval()
+    partial = partial_path(to)
+    try:
+        _write(plain, partial)
+        worst = _check(plain, partial)
+        _publish(partial, to)
+    finally:
+        partial.unlink(missing_ok=True)
+    if not quiet:
+        print(f"{to}: {to.stat().st_size / 1e6:.1f} MB, within {worst:.0e} PSPI of PyTorch")
+    return worst
+
+
+def _need_the_extra() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in NEEDS if find_spec(name) is None]
+    if missing:
+        raise RefusedError(f"ONNX needs {', '.join(missing)}: pip install 'pain3d[onnx]'")
+
+
+def _write(plain: _Plain, path: Path) -> None:
+    """Trace the model and save the graph."""
+    pictures = _pictures(plain.model, CHECKED[0])
+    batch = {0: torch.export.Dim("batch")}
+    with _still():
+        program: Any = torch.onnx.export(
+            plain,
+            tuple(pictures.values()),
+            input_names=list(pictures),
+            output_names=list(OUTPUTS),
+            dynamic_shapes=(batch,) * len(pictures) if len(pictures) == 1 else dict.fromkeys(pictures, batch),
+            dynamo=True,
+            verbose=False,
+        )
+    program.model.metadata_props.update(
+        pain3d=pain3d_version(),
+        mean=" ".join(map(str, MEAN)),
+        std=" ".join(map(str, STD)),
+        units=" ".join(UNITS),
+        notice="not a medical device",
+    )
+    program.save(path, external_data=False)
+
+
+def _check(plain: _Plain, path: Path) -> float:
+    """The largest difference in PSPI between ONNX Runtime and PyTorch. Raises RefusedError if it is not small."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for count in CHECKED:
+        pictures = _pictures(plain.model, count)
+        said = session.run(list(OUTPUTS), {name: value.numpy() for name, value in pictures.items()})
+        with torch.no_grad():
+            expected = plain(*pictures.values())
+        for name, ours, theirs in zip(OUTPUTS, expected, said, strict=True):
+            apart = (ours - torch.from_numpy(theirs)).abs().max().item()
+            if not apart <= TOLERANCE:  # NaN is refused too
+                raise RefusedError(f"ONNX Runtime and PyTorch differ by {apart:.1e} in {name}; {TOLERANCE:.0e} may be")
+            worst = max(worst, apart if name == "pspi" else 0.0)
+    return worst
+
+
+def _pictures(model: Model, count: int) -> dict[str, Tensor]:
+    """Made-up inputs by name, [count, 3, S, S] each."""
+    side = model.config.image_size
+    names = ("image", "neutral") if model.config.neutral else ("image",)
+    return {
+        name: torch.from_numpy(
+            keyed_generator(0, f"onnx {name}", count).standard_normal((count, 3, side, side), dtype="float32")
+        )
+        for name in names
+    }
+
+
+@contextmanager
+def _still() -> Iterator[None]:
+    """Keep the exporter's remarks on its own work off the terminal; what goes wrong is raised."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _publish(partial: Path, to: Path) -> None:
+    """Flush a file that is whole and give it its name."""
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(to)
+    flush_folder(to.parent)

@@ -1,0 +1,117 @@
+"""Knows ViTPain: a transformer that sees a face and a neutral face of the same person and says how much it hurts.
+
+After arXiv 2509.16727 v4: shared or separate encoders (LoRA where the weights were learnt elsewhere), one
+cross-attention from all tokens of the face to all tokens of the neutral one, then a score, three thresholds and six
+action units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pain3d.training.model.backbone import make_backbone
+from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.fusion import NeutralCrossAttention, neutral_rows
+from pain3d.training.model.heads import MAX_PSPI, ScoreHead, ThresholdHead, UnitHead
+from pain3d.training.model.lora import add_lora
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says of B pictures; float32 except `tokens`.
+
+    Attributes:
+        tokens: [B, L, D] of the face's encoder, CLS first, then what else stands before the patches, then patches;
+            before the neutral face is looked at.
+        pspi_logit: [B]; sigmoid × 16 is the PSPI.
+        pspi: [B], 0–16.
+        au: [B, 6] at least 0: AU04 AU06 AU07 AU09 AU10 on 0–5 and AU43 on 0–1.
+        binary: [B, 3] logits of PSPI ≥ 1, 2, 3.
+        attention: Where it was asked for and the model has any: ``au`` [B, 6, P] and, with a neutral face, ``neutral``
+            [B, heads, L, Ln]; rows sum to 1.
+    """
+
+    tokens: Tensor
+    pspi_logit: Tensor
+    pspi: Tensor
+    au: Tensor
+    binary: Tensor
+    attention: dict[str, Tensor] | None = None
+
+
+class ViTPain(nn.Module):
+    """Pictures and neutral pictures in, `Outputs` out.
+
+    Args:
+        config: Its shape.
+        weights: First weights of the encoders, see `make_backbone`.
+
+    Raises:
+        RefusedError: The backbone is unknown or the weights don't fit.
+        ValueError: `fusion_heads` does not divide the backbone's width.
+    """
+
+    def __init__(self, config: ModelConfig, weights: str | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = make_backbone(config, weights)
+        self.neutral_backbone = make_backbone(config, weights) if config.separate else None
+        self.prefix, self.grid = self.backbone.prefix, self.backbone.grid
+        width = self.backbone.width
+        self.fusion = NeutralCrossAttention(width, config.fusion_heads) if config.neutral else None
+        self.score = ScoreHead(width, config.dropout)
+        self.thresholds = ThresholdHead(width, config.dropout[-1])
+        self.units = UnitHead(width, config.fusion_heads, self.grid[0] * self.grid[1], config.dropout[-1])
+        if config.lora_rank:
+            for encoder in (self.backbone, self.neutral_backbone):
+                if encoder is not None:
+                    add_lora(encoder, config.lora_rank, config.lora_alpha, config.lora_dropout)
+
+    def forward(
+        self,
+        image: Tensor,
+        neutral: Tensor | None = None,
+        neutral_of: Tensor | None = None,
+        attention: bool = False,
+    ) -> Outputs:
+        """What it says of pictures.
+
+        Args:
+            image: [B, 3, S, S], (x − mean) / std.
+            neutral: [M, 3, S, S] distinct neutral pictures; each is encoded once.
+            neutral_of: [B, K] rows of `neutral`; may be left out where M is B or 1.
+            attention: Whether the attention is handed back.
+
+        Raises:
+            ValueError: The model takes a neutral picture and got none, or the other way round.
+        """
+        if (neutral is not None) != (self.fusion is not None):
+            raise ValueError(f"this model takes {'a' if self.fusion is not None else 'no'} neutral picture")
+        seen: Tensor | None = None
+        if neutral is None or self.fusion is None:
+            tokens = fused = self.backbone.tokens(image)
+        else:
+            rows = neutral_rows(image.shape[0], neutral, neutral_of)
+            tokens, known = self._encode_both(image, neutral)
+            fused, seen = self.fusion(tokens, known, rows, attention)
+        logit = self.score(fused[:, 0])
+        units, looked = self.units(fused[:, self.prefix :], attention)
+        maps = {"neutral": seen, "au": looked}
+        return Outputs(
+            tokens=tokens,
+            pspi_logit=logit,
+            pspi=logit.sigmoid() * MAX_PSPI,
+            au=units,
+            binary=self.thresholds(fused[:, 0]),
+            attention={name: map_ for name, map_ in maps.items() if map_ is not None} if attention else None,
+        )
+
+    def _encode_both(self, image: Tensor, neutral: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens of faces and of neutral faces; one pass where both have the same encoder."""
+        if self.neutral_backbone is not None:
+            return self.backbone.tokens(image), self.neutral_backbone.tokens(neutral)
+        tokens = self.backbone.tokens(torch.cat([image, neutral]))
+        return tokens[: image.shape[0]], tokens[image.shape[0] :]

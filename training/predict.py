@@ -1,0 +1,87 @@
+"""Knows how a trained model is asked about rows of a data set, in order, and how good it is on validation people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from pain3d.training.data.augment import plain
+from pain3d.training.data.batches import ordered_batches
+from pain3d.training.data.samples import Samples
+from pain3d.training.data.store import CropStore
+from pain3d.training.evaluation.predictions import Predictions, predictions_of
+from pain3d.training.model.vitpain import Outputs
+
+ASKED_AT_ONCE = 256
+
+
+@torch.no_grad()
+def ask(
+    model: nn.Module,
+    store: CropStore,
+    rows: npt.ArrayLike,
+    *,
+    shots: int,
+    device: torch.device,
+    precision: torch.dtype,
+    done: Callable[[int], None] = lambda count: None,
+) -> tuple[Predictions, Tensor]:
+    """What a model says of pictures, and the mean of its tokens for each.
+
+    Args:
+        model: In evaluation mode, on the device; its ``config`` says whether it takes a neutral picture.
+        store: The crops; one that holds heat maps shows these instead of pictures.
+        rows: [N] of the store's samples.
+        shots: Neutral pictures of each person.
+        device: Where the model is.
+        precision: float32 or bfloat16.
+        done: Called with the number of pictures after each batch.
+
+    Returns:
+        N predictions, and [N, D] features on the CPU, float32.
+    """
+    config = model.config
+    said: list[Outputs] = []
+    features: list[Tensor] = []
+    for raw in ordered_batches(store, rows, ASKED_AT_ONCE, shots, bool(config.neutral)):  # type: ignore[union-attr]
+        batch = plain(raw, int(config.image_size), device)  # type: ignore[arg-type, union-attr]
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            out = model(batch.image if batch.heatmap is None else batch.heatmap, batch.neutral, batch.neutral_of)
+        said.append(out)
+        features.append(out.tokens.float().mean(1).cpu())
+        done(len(raw.image))
+    pspi, au, binary = (
+        torch.cat([part.float().cpu() for part in parts]).numpy()
+        for parts in ([o.pspi for o in said], [o.au for o in said], [o.binary.float().sigmoid() for o in said])
+    )
+    return predictions_of(store.samples, rows, pspi, au, binary), torch.cat(features)
+
+
+def validation_figures(found: Predictions) -> dict[str, float]:
+    """What the loop logs and chooses by.
+
+    ``score`` is better when higher: minus the mean error of PSPI, or where PSPI isn't known that of the chance of pain.
+    Both are defined for one person and for labels that don't vary.
+    """
+    known = ~np.isnan(found.pspi_true)
+    if not known.any():
+        error = float(np.abs(found.binary[:, 0] - found.pain_true).mean())
+        return {"score": -error, "pain_error": error}
+    said, true = found.pspi[known], found.pspi_true[known]
+    error = float(np.abs(said - true).mean())
+    varies = len(true) > 2 and said.std() > 0 and true.std() > 0
+    return {
+        "score": -error,
+        "mae": error,
+        "pearson": float(np.corrcoef(said, true)[0, 1]) if varies else float("nan"),
+        "neutral_mean": float(found.pspi[found.neutral].mean()) if found.neutral.any() else float("nan"),
+    }
+
+
+def split_rows(samples: Samples, split: str) -> npt.NDArray[np.int64]:
+    """Rows of a split, possibly none."""
+    return np.flatnonzero(np.array(samples.split or ()) == split).astype(np.int64)

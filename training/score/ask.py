@@ -1,0 +1,151 @@
+"""Knows how a model is asked about portraits: with the crops and numbers of training, and what it looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pain3d.training.data.augment import Batch, plain
+from pain3d.training.data.batches import RawBatch
+from pain3d.training.data.samples import THRESHOLDS, UNITS
+from pain3d.training.model.build import Model
+from pain3d.training.model.vitpain import Outputs
+from pain3d.training.score.familiarity import Familiarity, Fitted, judge_familiarity
+from pain3d.training.score.portrait import Portrait
+
+ASKED_AT_ONCE: Final = 32  # portraits; the attention of a large net over 196 patches is then some 60 MB
+Map = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of a portrait.
+
+    Attributes:
+        pspi: 0–16.
+        au: [6] as UNITS: five intensities 0–5, and the chance of AU43.
+        at_least: [3] chances of PSPI ≥ 1, 2, 3.
+        familiarity: None where nobody measured what the model is used to.
+        face: [S, S, 3] what it saw of the portrait.
+        neutral: [S, S, 3] what it saw of the first neutral face; None if it takes none.
+        looked: [6, h, w] where each action unit looked, sums 1; None for a model without attention.
+        compared: [h, w] which places of the neutral face that was compared with, sums 1; likewise.
+    """
+
+    pspi: float
+    au: tuple[float, ...]
+    at_least: tuple[float, ...]
+    familiarity: Familiarity | None
+    face: Pixels
+    neutral: Pixels | None
+    looked: Map | None
+    compared: Map | None
+
+
+def answers(
+    model: Model, fitted: Fitted | None, portraits: Sequence[Portrait], neutrals: Sequence[Portrait]
+) -> Iterator[Answer]:
+    """What a model says of portraits, in order.
+
+    Args:
+        model: In evaluation mode.
+        fitted: What it is used to, see `fit_familiarity`.
+        portraits: At least one; crops of one size, at least the model's.
+        neutrals: Of the same person, compared with every portrait; none for a model that takes none.
+    """
+    device = next(model.parameters()).device
+    for start in range(0, len(portraits), ASKED_AT_ONCE):
+        part = portraits[start : start + ASKED_AT_ONCE]
+        batch = plain(_raw(part, neutrals), model.config.image_size, device)
+        with torch.no_grad():
+            said: Outputs = model(batch.image, batch.neutral, batch.neutral_of, attention=True)
+        yield from _told(model, fitted, said, part, neutrals, batch)
+
+
+def rolled_up(units: Tensor, neutral: Tensor) -> Tensor:
+    """Which neutral tokens the action units looked at through the patches: [B, Ln], rows sum to at most 1.
+
+    A unit's query weighs patches, a patch weighs neutral tokens; the product is the share of each neutral token, as in
+    attention rollup (Abnar & Zuidema 2020, ACL). Heads and units are averaged.
+
+    Args:
+        units: [B, 6, P] attention of the action unit queries on the patches.
+        neutral: [B, heads, L, Ln] attention of all tokens on the neutral ones; the last P of L are the patches.
+    """
+    patches = neutral.mean(1)[:, -units.shape[-1] :]
+    return torch.einsum("bp,bpn->bn", units.mean(1), patches)
+
+
+def _raw(portraits: Sequence[Portrait], neutrals: Sequence[Portrait]) -> RawBatch:
+    """A batch without labels."""
+    count = len(portraits)
+    unknown = torch.full((count, len(UNITS), 2), torch.nan)
+    return RawBatch(
+        image=_crops(portraits),
+        heatmap=None,
+        neutral=_crops(neutrals) if neutrals else None,
+        neutral_of=torch.arange(len(neutrals)).expand(count, -1) if neutrals else None,
+        au=unknown[:, :, 0],
+        sides=unknown,
+        pspi=unknown[:, 0, 0],
+        pain=unknown[:, 0, 0],
+        weight=torch.ones(count),
+        row=torch.full((count,), -1),
+    )
+
+
+def _crops(portraits: Sequence[Portrait]) -> Tensor:
+    return torch.from_numpy(np.stack([portrait.crop for portrait in portraits]))
+
+
+def _told(
+    model: Model,
+    fitted: Fitted | None,
+    said: Outputs,
+    portraits: Sequence[Portrait],
+    neutrals: Sequence[Portrait],
+    batch: Batch,
+) -> Iterator[Answer]:
+    size = model.config.image_size
+    looked, compared = _maps(model, said.attention or {})
+    usual = [None] * len(portraits) if fitted is None else judge_familiarity(fitted, said.tokens.float().mean(1))
+    chances = said.binary.float().sigmoid()
+    assert chances.shape[1] == len(THRESHOLDS) and len(batch.image) == len(portraits)
+    for place, portrait in enumerate(portraits):
+        yield Answer(
+            pspi=float(said.pspi[place]),
+            au=tuple(said.au[place].tolist()),
+            at_least=tuple(chances[place].tolist()),
+            familiarity=usual[place],
+            face=_middle(portrait.crop, size),
+            neutral=_middle(neutrals[0].crop, size) if neutrals else None,
+            looked=None if looked is None else looked[place],
+            compared=None if compared is None else compared[place],
+        )
+
+
+def _maps(model: Model, attention: dict[str, Tensor]) -> tuple[Map | None, Map | None]:
+    """Attention as maps: of the action units [B, 6, h, w], and of the neutral face [B, h, w]."""
+    units, neutral = attention.get("au"), attention.get("neutral")
+    if units is None:
+        return None, None
+    high, wide = model.grid
+    looked = units.double().cpu().numpy().reshape(*units.shape[:2], high, wide)
+    if neutral is None:
+        return looked, None
+    shares = rolled_up(units.double(), neutral.double())[:, -high * wide :]  # without CLS and registers
+    shares = shares / shares.sum(-1, keepdim=True)
+    return looked, shares.cpu().numpy().reshape(-1, high, wide)
+
+
+def _middle(crop: Pixels, size: int) -> Pixels:
+    """What `plain` takes of a crop."""
+    edge = (len(crop) - size) // 2
+    return crop[edge : edge + size, edge : edge + size]

@@ -1,0 +1,188 @@
+"""Knows what `pain3d score` can be told, what it prints and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import tyro
+
+from pain3d.console.refused import RefusedError
+
+if TYPE_CHECKING:
+    from pain3d.training.model.build import Model
+    from pain3d.training.score.ask import Answer
+    from pain3d.training.score.portrait import Box, Portrait
+
+NUMBERS: Final = "scores.json"
+
+
+@dataclass(frozen=True)
+class Score:
+    """Score pictures of faces with a trained model, and show what it looked at. Not a medical device."""
+
+    faces: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FACE")]
+    """Pictures: JPEG, PNG, WebP, BMP, TIFF."""
+    model: Path
+    """Folder of a run or of a model."""
+    neutral: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
+    """The same person without expression, for a model that compares; several are averaged: --neutral A --neutral B."""
+    box: str | None = None
+    """x0,y0,x1,y1: pixels around the face, from above the brows to the chin, in every FACE; else it is found."""
+    neutral_box: str | None = None
+    """The same in every neutral picture."""
+    to: Path | None = None
+    """Folder of a picture for each face, and of scores.json; files of the same name are replaced."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """End with one JSON object on stdout."""
+
+
+def run_score(command: Score) -> None:
+    """Score, print, and write what was asked for. Nothing is written unless every picture can be scored.
+
+    Raises:
+        RefusedError: No such model, a model of heat maps, a missing or unwanted neutral picture, or a picture that
+            can't be read or shows no face.
+    """
+    if not command.faces:
+        raise RefusedError("no picture to score: pain3d score --model RUN FACE.jpg")
+    if command.to is not None and command.to.exists() and not command.to.is_dir():
+        raise RefusedError(f"--to {command.to}: not a folder")
+    boxes = [_box(name, given) for name, given in (("--box", command.box), ("--neutral-box", command.neutral_box))]
+    from pain3d.training.data.batches import crop_side
+    from pain3d.training.model.pretrained import load_pretrained
+    from pain3d.training.score.ask import answers
+    from pain3d.training.score.familiarity import load_familiarity
+    from pain3d.training.score.portrait import read_portrait
+
+    model = load_pretrained(command.model)
+    _check_task(command.model)
+    _check_neutral(command, model)
+    home = command.model / "model" if (command.model / "model").is_dir() else command.model
+    fitted = load_familiarity(home)
+    side = crop_side(model.config.image_size)
+    portraits = [read_portrait(path, boxes[0], side) for path in command.faces]
+    neutrals = [read_portrait(path, boxes[1], side) for path in command.neutral]
+    told = list(answers(model, fitted, portraits, neutrals))
+    for portrait, answer in zip(portraits, told, strict=True):
+        if not all(math.isfinite(value) for value in (answer.pspi, *answer.au, *answer.at_least)):
+            raise RefusedError(f"{command.model}: what it says of {portrait.path} is no number; its weights are broken")
+    pictures = _write(command.to, portraits, neutrals, told, command.model) if command.to is not None else []
+    if command.json:
+        print(json.dumps(_numbers(portraits, neutrals, told, command.model, pictures), allow_nan=False))
+    else:
+        _show(portraits, neutrals, told, pictures)
+
+
+def _box(name: str, given: str | None) -> Box | None:
+    """Four numbers. Raises RefusedError."""
+    if given is None:
+        return None
+    try:
+        x0, y0, x1, y1 = (float(part) for part in given.split(","))
+    except ValueError:
+        raise RefusedError(f"{name} must be x0,y0,x1,y1 in pixels, got {given!r}") from None
+    if not (x0 < x1 and y0 < y1):
+        raise RefusedError(f"{name} must go from the upper left to the lower right, got {given!r}")
+    return x0, y0, x1, y1
+
+
+def _check_task(folder: Path) -> None:
+    """Refuse a model that has only seen heat maps; where no run is around it, nobody knows."""
+    from pain3d.training.run import RESOLVED, open_run
+
+    for run in (folder, folder.resolve().parent):
+        if (run / RESOLVED).is_file() and open_run(run).task == "teacher":
+            raise RefusedError(f"{folder}: a teacher, it learned from heat maps and can't read pictures")
+
+
+def _check_neutral(command: Score, model: Model) -> None:
+    if model.config.neutral and not command.neutral:
+        raise RefusedError(f"{command.model}: it compares with a neutral face of the same person, give --neutral FILE")
+    if command.neutral and not model.config.neutral:
+        raise RefusedError(f"--neutral {command.neutral[0]}: this model takes no neutral face")
+    if command.neutral_box is not None and not command.neutral:
+        raise RefusedError("--neutral-box goes with --neutral")
+
+
+def _numbers(
+    portraits: Sequence[Portrait],
+    neutrals: Sequence[Portrait],
+    told: Sequence[Answer],
+    model: Path,
+    pictures: Sequence[Path],
+) -> dict[str, Any]:
+    """Everything for machines."""
+    from pain3d.training.data.samples import THRESHOLDS, UNITS
+    from pain3d.training.score.overlay import NOTICE
+
+    faces = []
+    for place, (portrait, answer) in enumerate(zip(portraits, told, strict=True)):
+        usual = answer.familiarity
+        faces.append(
+            {
+                "file": str(portrait.path),
+                "pspi": round(answer.pspi, 4),
+                "au": {unit: round(value, 4) for unit, value in zip(UNITS, answer.au, strict=True)},
+                "at_least": {str(t): round(p, 4) for t, p in zip(THRESHOLDS, answer.at_least, strict=True)},
+                "familiarity": None if usual is None else asdict(usual),
+                "square": [round(value, 2) for value in portrait.square],
+                "notes": list(portrait.notes),
+                "picture": str(pictures[place]) if pictures else None,
+            }
+        )
+    compared = [
+        {"file": str(n.path), "square": [round(v, 2) for v in n.square], "notes": list(n.notes)} for n in neutrals
+    ]
+    return {"model": str(model), "notice": NOTICE, "neutral": compared, "faces": faces}
+
+
+def _write(
+    to: Path, portraits: Sequence[Portrait], neutrals: Sequence[Portrait], told: Sequence[Answer], model: Path
+) -> list[Path]:
+    """A picture for each face, then the numbers. Files of one stem get a number: face.png, face-2.png."""
+    from pain3d.files import write_durably
+    from pain3d.training.score.overlay import draw_answer
+
+    drawn = [draw_answer(answer, portrait.path.name) for portrait, answer in zip(portraits, told, strict=True)]
+    to.mkdir(parents=True, exist_ok=True)
+    pictures: list[Path] = []
+    for portrait, content in zip(portraits, drawn, strict=True):
+        path, number = to / f"{portrait.path.stem}.png", 1
+        while path in pictures or any(path.resolve() == other.path.resolve() for other in (*portraits, *neutrals)):
+            number += 1
+            path = to / f"{portrait.path.stem}-{number}.png"
+        write_durably(path, content)
+        pictures.append(path)
+    numbers = json.dumps(_numbers(portraits, neutrals, told, model, pictures), indent=1, allow_nan=False)
+    write_durably(to / NUMBERS, (numbers + "\n").encode())
+    return pictures
+
+
+def _show(
+    portraits: Sequence[Portrait], neutrals: Sequence[Portrait], told: Sequence[Answer], pictures: Sequence[Path]
+) -> None:
+    """Print a few lines for each face."""
+    from pain3d.training.data.samples import THRESHOLDS, UNITS
+    from pain3d.training.score.overlay import NOTICE, familiarity_words
+
+    for neutral in neutrals:
+        for note in neutral.notes:
+            print(f"{neutral.path} (neutral): {note}")
+    for place, (portrait, answer) in enumerate(zip(portraits, told, strict=True)):
+        print(portrait.path)
+        print(f"  PSPI         {answer.pspi:.1f} of 16")
+        units = (f"AU{int(unit[2:])} {value:.1f}" for unit, value in zip(UNITS[:-1], answer.au[:-1], strict=True))
+        print(f"  intensities  {', '.join(units)} of 5; eyes shut {100 * answer.au[-1]:.0f} %")
+        chances = (f"≥ {t}: {100 * chance:.0f} %" for t, chance in zip(THRESHOLDS, answer.at_least, strict=True))
+        print(f"  chance       PSPI {', '.join(chances)}")
+        print(f"  familiarity  {familiarity_words(answer)}")
+        for note in portrait.notes:
+            print(f"  note         {note}")
+        if pictures:
+            print(f"  picture      {pictures[place]}")
+    print(NOTICE)

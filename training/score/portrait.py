@@ -1,0 +1,128 @@
+"""Knows how a picture file becomes the crop that a model sees: read, turned upright, its face found and cut out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pain3d.console.refused import RefusedError
+from pain3d.face.square import cut, square_from_points
+
+if TYPE_CHECKING:
+    from pain3d.face.detect import Face
+
+Pixels = npt.NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+Square = tuple[float, float, float]
+
+MOST_PIXELS: Final = 200_000_000  # of a picture: 600 MB once decoded; more is a scan or a bomb
+LEAST_SIDE: Final = 32.0  # px of the face square: below it a wrinkle is no pixel
+SHARP_SHARE: Final = 0.75  # of the pixels that the model looks at; fewer are said to be blurred
+MOST_ROLL: Final = 25.0  # degrees that a head may be tilted in the picture before it is said; it learned from up to 10
+READABLE: Final = "JPEG, PNG, WebP, BMP, TIFF or GIF"
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A face that was cut out of a picture.
+
+    Attributes:
+        path: The file.
+        crop: [C, C, 3] RGB.
+        square: x, y of the middle and side, px in the upright picture.
+        notes: What the user should know of it, a sentence each.
+    """
+
+    path: Path
+    crop: Pixels
+    square: Square
+    notes: tuple[str, ...]
+
+
+def read_portrait(path: Path, box: Box | None, pixels: int) -> Portrait:
+    """Cut the face out of a file.
+
+    Args:
+        path: Of the picture.
+        box: x0, y0, x1, y1 around the face in the upright picture, from above the brows to the chin; None: it is found.
+        pixels: Of a side of the crop, C.
+
+    Raises:
+        RefusedError: It can't be read, has no face, or one that is too small; names the file.
+    """
+    picture = read_picture(path)
+    square, notes = (square_of_box(path, picture, box), []) if box is not None else find_square(path, picture)
+    side = square[2]
+    if side < LEAST_SIDE:
+        raise RefusedError(f"{path}: the face is {side:.0f} pixels wide, at least {LEAST_SIDE:.0f} are needed")
+    if side < SHARP_SHARE * pixels:
+        notes.append(f"the face is {side:.0f} pixels wide and was enlarged to {pixels}: fine lines are not in it")
+    return Portrait(path, cut(picture, *square, pixels), square, tuple(notes))
+
+
+def read_picture(path: Path) -> Pixels:
+    """A picture file as [H, W, 3] RGB, upright as its EXIF tag says; the first frame of several.
+
+    Raises:
+        RefusedError: No such file, not a picture, damaged, or of a depth that isn't 8 bits.
+    """
+    import warnings
+
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not path.is_file():
+        raise RefusedError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, by our own limit
+            file = Image.open(path)
+        with file:
+            if file.width * file.height > MOST_PIXELS:
+                raise RefusedError(f"{path}: too many pixels, make it smaller")
+            if file.mode.startswith(("I", "F")):
+                raise RefusedError(f"{path}: its pixels are {file.mode}, save it with 8 bits a channel")
+            upright = ImageOps.exif_transpose(file)
+            return np.asarray(upright.convert("RGB"), np.uint8)
+    except UnidentifiedImageError:
+        raise RefusedError(f"{path}: not a picture that can be read here, convert it to {READABLE}") from None
+    except Image.DecompressionBombError:
+        raise RefusedError(f"{path}: too many pixels, make it smaller") from None
+    except RefusedError:  # a ValueError, too
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise RefusedError(f"{path}: damaged ({' '.join(str(error).split())})") from error
+
+
+def square_of_box(path: Path, picture: Pixels, box: Box) -> Square:
+    """The square around a box's middle, as wide as its longer side. Raises RefusedError outside the picture."""
+    x0, y0, x1, y1 = box
+    height, width = picture.shape[:2]
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        numbers = ",".join(f"{value:g}" for value in box)
+        raise RefusedError(f"{path}: box {numbers} does not lie in the picture, {width} × {height}")
+    return (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0)
+
+
+def find_square(path: Path, picture: Pixels) -> tuple[Square, list[str]]:
+    """The face square of the largest face, and what is to be said of it. Raises RefusedError if there is none."""
+    from pain3d.face.detect import find_faces
+
+    faces = find_faces(picture)
+    if not faces:
+        raise RefusedError(f"{path}: no face found; give its place with --box x0,y0,x1,y1")
+    largest = max(faces, key=lambda face: face.area)
+    notes = [f"{len(faces)} faces found, the largest is scored; --box chooses another"] if len(faces) > 1 else []
+    roll = tilt(largest)
+    if abs(roll) > MOST_ROLL:
+        notes.append(f"the head is tilted by {abs(roll):.0f}°; the model learned from upright ones, turn the picture")
+    return square_from_points(largest.points), notes
+
+
+def tilt(face: Face) -> float:
+    """Degrees by which the line of the eyes is turned in the picture, clockwise."""
+    across = face.points[1] - face.points[0]
+    return float(np.degrees(np.arctan2(across[1], across[0])))
