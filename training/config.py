@@ -80,7 +80,7 @@ class TrainConfig:
     folds: int = 0
     """Split people into so many folds instead of the data's own split; as many as people leaves one out."""
     fold: int = 0
-    """Which fold is held out for the test; the next one validates."""
+    """Which fold is held out for the test, of these or of those that the data set was published with."""
     batch: int = 64
     """Pictures a step."""
     group: int = 4
@@ -113,7 +113,7 @@ class TrainConfig:
     attention_weight: float = 0.0
     """Of the squared difference of the action units' attention maps."""
     # The optimiser.
-    steps: int = 6000
+    steps: int = 4000
     """Steps in all."""
     rate: float = 1e-3
     """Greatest learning rate, of heads and of weights that start at random."""
@@ -209,8 +209,8 @@ def validated(config: TrainConfig) -> TrainConfig:
     checked(config, LIMITS, CHOICES)
     if config.batch % config.group:
         raise RefusedError(f"batch must be a multiple of group, got {config.batch} and {config.group}")
-    if config.folds == 1 or (config.folds and config.fold >= config.folds):
-        raise RefusedError(f"fold must be from 0 to folds - 1, of at least 2, got {config.fold} of {config.folds}")
+    if config.folds and config.fold >= config.folds:
+        raise RefusedError(f"fold must be from 0 to folds - 1, got {config.fold} of {config.folds}")
     if config.lora_rank and config.weights == "random":
         raise RefusedError(
             "lora_rank freezes the backbone, and weights are random: give weights (a file, or hub:NAME) or lora_rank 0"

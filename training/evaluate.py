@@ -13,7 +13,6 @@ import numpy.typing as npt
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
 from pain3d.records import SPLITS
-from pain3d.training.data import open_data
 from pain3d.training.data.batches import crop_side, ordered_batches
 from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
@@ -31,7 +30,7 @@ from pain3d.training.evaluation.report import write_report
 from pain3d.training.loop import precision_of
 from pain3d.training.model.pretrained import load_pretrained
 from pain3d.training.predict import ask, split_rows
-from pain3d.training.run import EVALUATION, VALIDATION, Run, open_run, people_of, pick_device, split_samples
+from pain3d.training.run import EVALUATION, VALIDATION, Run, open_for, open_run, people_of, pick_device, split_samples
 
 EVERYBODY: Final = "all"
 MEAN: Final = "mean predictor"
@@ -84,8 +83,7 @@ def evaluate(
     runs, others = [open_run(folder) for folder in folders], [open_run(folder) for folder in beside]
     if len(runs) > 1 and others:
         raise RefusedError("--beside goes with one --model: folds are pooled")
-    opened = {path: open_data(path) for path in {data or Path(run.data) for run in runs}}
-    asked = [_ask(run, opened[data or Path(run.data)], split, None, quiet) for run in runs]
+    asked = [_ask(run, open_for(data or Path(run.data), run.config), split, None, quiet) for run in runs]
     first = asked[0]
     if len(asked) == 1:
         learned = split_rows(first.samples, "train")

@@ -215,7 +215,8 @@ def _accelerator(config: TrainConfig, device: torch.device) -> tuple[Any, torch.
 def _backward_only(task: Task, model: nn.Module, batch: Any, average: nn.Module, accelerator: Any) -> None:
     """A step's products without its consequences: for counting."""
     with accelerator.autocast():
-        task.loss(model, batch, average)["loss"].backward()
+        loss: Any = task.loss(model, batch, average)["loss"]
+        loss.backward()
     for parameter in model.parameters():
         parameter.grad = None
 

@@ -63,8 +63,9 @@ def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: 
         RefusedError: Data, settings or folder don't allow it; nothing is written then.
     """
     device = pick_device(config.device)
-    samples = split_samples(open_data(data), config)
+    samples = split_samples(open_for(data, config), config)
     task = make_task(task_name, config)
+    _check_heatmaps(samples, task, config)
     rows = training_rows(samples, config)
     batches = _batches(samples, rows, task, config, device)
     identifier = config_hash(task_name, config, samples.key)
@@ -134,6 +135,11 @@ def pick_device(asked: str) -> torch.device:
     return torch.device("cuda" if asked == "cuda" or (asked == "auto" and torch.cuda.is_available()) else "cpu")
 
 
+def open_for(data: Path, config: TrainConfig) -> Samples:
+    """A data set, split by its published folds if the run asks for none of its own. Raises RefusedError."""
+    return open_data(data, 0 if config.folds else config.fold)
+
+
 def split_samples(samples: Samples, config: TrainConfig) -> Samples:
     """Samples with the split that the run asks for. Raises RefusedError where there is none."""
     if config.folds:
@@ -166,6 +172,13 @@ def scaled(strength: Augmentation, factor: float) -> Augmentation:
     """Augmentation so many times as strong; chances stop at 1."""
     parts = {field.name: getattr(strength, field.name) * factor for field in dataclasses.fields(strength)}
     return Augmentation(**{name: min(value, 1.0) if name != "roll_degrees" else value for name, value in parts.items()})
+
+
+def _check_heatmaps(samples: Samples, task: Task, config: TrainConfig) -> None:
+    """Refuse to compare patches of a picture with those of a map that doesn't lie on it."""
+    whole = bool(np.isnan(samples.square).all())
+    if whole and task.needs_heatmaps and not task.heatmaps and config.patch_weight:
+        raise RefusedError(f"{samples.name}: its heat maps are frontal, its pictures are not: give --patch-weight 0")
 
 
 def _store(samples: Samples, config: TrainConfig, heatmaps: bool) -> CropStore:

@@ -42,7 +42,7 @@ def _parse_once(given: Sequence[str], forms: Mapping[str, type], default: Any) -
     arms: list[Any] = []
     annotated: Any = Annotated  # made at run time, which is no type to a type checker
     for name, form in forms.items():
-        known = {"default": default} if isinstance(default, form) else {}
+        known: dict[str, Any] = {"default": default} if isinstance(default, form) else {}
         arms.append(annotated[form, tyro.conf.subcommand(name, **known)])
     said = io.StringIO()
     try:

@@ -13,11 +13,12 @@ HDF5: Final = (".h5", ".hdf5", ".hdf")
 SYNPAIN: Final = re.compile(r"_(no)?pain_(man|woman)_(young|old)\.(jpe?g|png)$", re.IGNORECASE)
 
 
-def open_data(path: Path) -> Samples:
+def open_data(path: Path, fold: int = 0) -> Samples:
     """Open a data set of any kind that is known, told by what lies in its folder.
 
     Args:
         path: A folder of ``pain3d synth``, 3DPain, SynPAIN or UNBC-McMaster in HDF5.
+        fold: Which of its published folds is the test, of SynPAIN and UNBC-McMaster.
 
     Raises:
         RefusedError: Nothing of that is there, or it can't be read; one line says what.
@@ -35,11 +36,11 @@ def open_data(path: Path) -> Samples:
     if path.suffix in HDF5 or (path.is_dir() and any(file.suffix in HDF5 for file in path.iterdir())):
         from pain3d.training.data.unbc import open_unbc
 
-        return open_unbc(path)
+        return open_unbc(path, fold)
     if any(SYNPAIN.search(file.name) for file in path.rglob("*")):
         from pain3d.training.data.synpain import open_synpain
 
-        return open_synpain(path)
+        return open_synpain(path, fold)
     raise RefusedError(
         f"{path}: no data set that is known; looked for manifest.json (pain3d), annotations/ or "
         "meshes_inpainted/ (3DPain), *.h5 or *.hdf5 (UNBC-McMaster), ID_Pain_Man_Young.jpg (SynPAIN)"
