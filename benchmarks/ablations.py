@@ -45,11 +45,15 @@ def run_one(arm: str, seed: int, data: Path, runs: Path) -> None:
     out = runs / name_of(arm, seed)
     if (out / "evaluation" / "metrics.json").is_file():
         return
-    options = [word.format(runs=runs, seed=seed) for word in ARMS[arm]]
-    command = [sys.executable, "-m", "pain3d", "train", str(out), "--data", str(data), *BUDGET, *options]
+    command = [sys.executable, "-m", "pain3d"]
+    if (out / "model").is_dir():  # trained, and stopped before it was evaluated
+        command += ["evaluate", "--model", str(out)]
+    else:
+        options = [word.format(runs=runs, seed=seed) for word in ARMS[arm]]
+        command += ["train", str(out), "--data", str(data), *BUDGET, *options, "--seed", str(seed)]
     with (runs / f"{out.name}.log").open("w") as log:
         subprocess.run(
-            [*command, "--seed", str(seed)],
+            command,
             check=True, cwd=runs, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 

@@ -1,0 +1,141 @@
+"""Tasks: what sees what, what the losses are, and that the fused loss of distillation says the same."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pain3d.console.refused import RefusedError
+from pain3d.training.config import TrainConfig, config_hash, from_mapping, preset
+from pain3d.training.data.augment import Batch
+from pain3d.training.losses import label_losses
+from pain3d.training.model.vitpain import Outputs
+from pain3d.training.task import Distillation, Task, average_of, make_task
+
+SMALL = {"image_size": 32, "depth": 1, "width": 32, "heads": 2, "dropout": 0.0}
+
+
+def config(task: str = "v4", **changes: object) -> TrainConfig:
+    return dataclasses.replace(preset("tiny", task), **{**SMALL, **changes})
+
+
+def batch(neutral: bool = True, count: int = 4) -> Batch:
+    generator = torch.Generator().manual_seed(3)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    au = torch.tensor([[4, 2, 4, 3, 1, 1], [0, 0, 0, 0, 0, 0], [0, 3, 3, 0, 0, 1], [1, 0, 0, 0, 0, 0]]).float()[:count]
+    pspi = au[:, 0] + au[:, 1:3].amax(1) + au[:, 3:5].amax(1) + au[:, 5]
+    return Batch(
+        image=noise(count, 3, 32, 32),
+        heatmap=noise(count, 3, 32, 32),
+        neutral=noise(2, 3, 32, 32) if neutral else None,
+        neutral_of=torch.tensor([[0], [0], [1], [1]])[:count] if neutral else None,
+        au=au,
+        sides=au[..., None].expand(-1, -1, 2),
+        pspi=pspi,
+        pain=(pspi >= 1).float(),
+        weight=torch.tensor([1.0, 2.0, 1.0, 1.0])[:count],
+        row=torch.arange(count),
+    )
+
+
+def said(count: int = 4) -> Outputs:
+    generator = torch.Generator().manual_seed(4)
+    logit = torch.randn(count, generator=generator)
+    au, binary = (torch.randn(count, width, generator=generator) for width in (6, 3))
+    return Outputs(torch.zeros(count, 5, 8), logit, logit.sigmoid() * 16, au.relu(), binary)
+
+
+def test_losses_are_those_of_the_formula() -> None:
+    given, answer = batch(), said()
+    parts = label_losses(answer, given.pspi, given.pain, given.au, given.weight)
+    share = np.array([1, 2, 1, 1]) / 5
+    p, z = given.pspi.numpy(), answer.pspi_logit.numpy()
+    assert float(parts["pspi"]) == pytest.approx(float((share * (1 / (1 + np.exp(-z)) - p / 16) ** 2).sum()), rel=1e-5)
+    scale = np.array([5, 5, 5, 5, 5, 1])
+    units = (((answer.au.numpy() - given.au.numpy()) / scale) ** 2).mean(1)
+    assert float(parts["au"]) == pytest.approx(float((share * units).sum()), rel=1e-5)
+    truth = p[:, None] >= np.array([1, 2, 3])
+    crossed = np.log1p(np.exp(-np.where(truth, 1, -1) * answer.binary.numpy())).mean(1)
+    assert float(parts["binary"]) == pytest.approx(float((share * crossed).sum()), rel=1e-5)
+
+
+def test_unknown_labels_cost_nothing_and_pain_still_teaches() -> None:
+    given, answer = batch(), said()
+    unknown = torch.full_like(given.pspi, torch.nan)
+    parts = label_losses(answer, unknown, given.pain, torch.full_like(given.au, torch.nan), given.weight)
+    assert float(parts["pspi"]) == float(parts["au"]) == 0.0
+    share = given.weight / given.weight.sum()
+    first = torch.nn.functional.binary_cross_entropy_with_logits(answer.binary[:, 0], given.pain, reduction="none")
+    assert float(parts["binary"]) == pytest.approx(float((first * share).sum()), rel=1e-5)
+
+
+def test_distillation_without_a_pull_is_the_task_alone() -> None:
+    """The kernel's label terms are those of `label_losses`."""
+    settings = config("distill", teacher_mode="ema", cls_weight=0.0, patch_weight=0.0, score_weight=0.0)
+    student = make_task("distill", settings)
+    alone = Task(student.model, settings)
+    average = average_of(student.model)
+    given = batch()
+    student.model.eval()
+    fused, plain = (task.loss(student.model, given, average) for task in (student, alone))
+    # worst seen 6e-8: the same terms summed in another order, float32
+    torch.testing.assert_close(fused["loss"], plain["loss"], rtol=1e-6, atol=1e-6)
+    for name in ("pspi", "au", "binary"):
+        torch.testing.assert_close(fused[name], plain[name], rtol=1e-6, atol=1e-6)
+
+
+def test_a_teacher_pulls_the_student() -> None:
+    teacher = make_task("teacher", config("teacher", seed=1)).model
+    student = Distillation(make_task("v4", config()).model, config("distill"), teacher)
+    parts = student.loss(student.model, batch(), average_of(student.model))
+    parts["loss"].backward()
+    assert {"tokens_cls", "tokens_patch", "kd"} <= set(parts)
+    assert float(parts["tokens_cls"]) > 0 and float(parts["tokens_patch"]) > 0
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert student.needs_heatmaps
+
+
+def test_attention_maps_can_be_pulled_too() -> None:
+    settings = config("distill", teacher_mode="ema", attention_weight=1.0)
+    task = make_task("distill", settings)
+    average = average_of(task.model)
+    with torch.no_grad():
+        next(average.units.parameters()).add_(1.0)
+    assert float(task.loss(task.model, batch(), average)["attention"]) > 0
+
+
+def test_the_teacher_sees_heat_maps_and_no_neutral() -> None:
+    task = make_task("teacher", config("teacher"))
+    given = batch(neutral=False)
+    task.model.eval()
+    first = task.see(task.model, given)
+    assert torch.equal(first.pspi, task.see(task.model, dataclasses.replace(given, image=given.image + 1)).pspi)
+    assert not torch.equal(first.pspi, task.see(task.model, dataclasses.replace(given, heatmap=given.image)).pspi)
+
+
+def test_the_hash_knows_what_decides_the_result() -> None:
+    base = config_hash("v4", TrainConfig(), "data")
+    assert base == config_hash("v4", TrainConfig(cache_mb=1, checkpoint_seconds=5, device="cpu"), "data")
+    for other in (
+        ("v4", TrainConfig(seed=1), "data"),
+        ("v4", TrainConfig(), "other"),
+        ("siamese", TrainConfig(), "data"),
+    ):
+        assert config_hash(*other) != base
+
+
+def test_every_setting_is_checked() -> None:
+    for field in dataclasses.fields(TrainConfig):
+        with pytest.raises(RefusedError, match=f"^{field.name} must be"):
+            from_mapping({field.name: [1]})
+
+
+def test_presets_are_valid_once_they_have_weights() -> None:
+    for name in ("tiny", "small", "base", "paper"):
+        settings = preset(name, "v4")
+        from_mapping(dataclasses.asdict(settings) | ({"weights": "hub:somewhere"} if settings.lora_rank else {}))
