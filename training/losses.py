@@ -10,10 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pain3d.training.data.samples import THRESHOLDS
+from pain3d.training.model.heads import MAX_PSPI, UNIT_SCALE
 from pain3d.training.model.vitpain import Outputs
-
-MAX_PSPI = 16.0
-AU_SCALE = (5.0, 5.0, 5.0, 5.0, 5.0, 1.0)  # AU43 is open or shut
 
 
 def label_losses(said: Outputs, pspi: Tensor, pain: Tensor, au: Tensor, weight: Tensor) -> dict[str, Tensor]:
@@ -35,7 +33,7 @@ def label_losses(said: Outputs, pspi: Tensor, pain: Tensor, au: Tensor, weight: 
     share = weight / weight.sum().clamp_min(1e-12)
     known = ~pspi.isnan()
     score = (said.pspi_logit.float().sigmoid() - pspi.nan_to_num() / MAX_PSPI).square()
-    scale = au.new_tensor(AU_SCALE)
+    scale = au.new_tensor(UNIT_SCALE)
     known_au = ~au.isnan()
     units = ((said.au.float() - au.nan_to_num()) / scale).square() * known_au
     limits = pspi.new_tensor(THRESHOLDS)

@@ -17,9 +17,10 @@ from pain3d.console.refused import RefusedError
 from pain3d.kernels.distill import distill_loss
 from pain3d.training.config import TrainConfig
 from pain3d.training.data.augment import Batch
-from pain3d.training.losses import AU_SCALE, label_losses
+from pain3d.training.losses import label_losses
 from pain3d.training.model.build import Model, build_model
 from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.heads import UNIT_SCALE
 from pain3d.training.model.pretrained import load_pretrained
 from pain3d.training.model.vitpain import Outputs
 
@@ -113,7 +114,7 @@ class Distillation(Task):
             binary_weight=c.binary_weight,
             kd_weight=c.score_weight,
             temperature=c.temperature,
-            au_scale=AU_SCALE,
+            au_scale=UNIT_SCALE,
             overwrite_teacher=True,
         )
         out = {"loss": parts.total}
@@ -163,12 +164,9 @@ def _teacher(config: TrainConfig, student: Model) -> Model | None:
     teacher = load_pretrained(Path(config.teacher) / "model")
     if teacher.config.neutral:
         raise RefusedError(f"--teacher {config.teacher}: it takes a neutral picture, so it is no run of --task teacher")
-    for name in ("image_size",):
-        if getattr(teacher.config, name) != getattr(student.config, name):
-            raise RefusedError(
-                f"--teacher {config.teacher}: its {name} is {getattr(teacher.config, name)}, "
-                f"the student's {getattr(student.config, name)}"
-            )
+    sides = teacher.config.image_size, student.config.image_size
+    if sides[0] != sides[1]:
+        raise RefusedError(f"--teacher {config.teacher}: its image_size is {sides[0]}, the student's {sides[1]}")
     if (teacher.backbone.width, teacher.grid) != (student.backbone.width, student.grid):
         raise RefusedError(f"--teacher {config.teacher}: its tokens have another shape than the student's")
     return teacher

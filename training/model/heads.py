@@ -108,9 +108,13 @@ class Intensity(nn.Module):
 class UnitHead(nn.Module):
     """Fused patches [B, P, D] → action units [B, 6]: six learnt queries look at the patches, one MLP reads them all.
 
+    Beyond the published head each unit has places that it prefers from the first step, and a last layer of its own.
+    Queries and a shared last layer alone said the same of all units for hundreds of steps.
+
     Args:
         width: D.
         heads: Heads of the attention.
+        patches: P.
         dropout: Inside the MLP.
     """
 

@@ -15,6 +15,7 @@ from pain3d.training.data.augment import Batch, plain
 from pain3d.training.data.batches import RawBatch
 from pain3d.training.data.samples import THRESHOLDS, UNITS
 from pain3d.training.model.build import Model
+from pain3d.training.model.heads import UNIT_SCALE
 from pain3d.training.model.vitpain import Outputs
 from pain3d.training.score.familiarity import Familiarity, Fitted, judge_familiarity
 from pain3d.training.score.portrait import Portrait
@@ -117,11 +118,12 @@ def _told(
     looked, compared = _maps(model, said.attention or {})
     usual = [None] * len(portraits) if fitted is None else judge_familiarity(fitted, said.tokens.float().mean(1))
     chances = said.binary.float().sigmoid()
+    units = said.au.float().cpu().clamp(max=torch.tensor(UNIT_SCALE))  # nothing stops a net from saying a little more
     assert chances.shape[1] == len(THRESHOLDS) and len(batch.image) == len(portraits)
     for place, portrait in enumerate(portraits):
         yield Answer(
             pspi=float(said.pspi[place]),
-            au=tuple(said.au[place].tolist()),
+            au=tuple(units[place].tolist()),
             at_least=tuple(chances[place].tolist()),
             familiarity=usual[place],
             face=_middle(portrait.crop, size),
