@@ -56,11 +56,14 @@ def load_checkpoint(
             module.load_state_dict(state)
         except RuntimeError as error:
             raise RefusedError(f"{path}: of another model ({str(error).splitlines()[1].strip()})") from error
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     kept: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimiser/"):
             _, place, what = name.split("/")
-            kept.setdefault(int(place), {})[what] = tensor
+            # Laid out in memory as its parameter: a fused optimiser walks both without looking at strides.
+            alike = torch.empty_like(parameters[int(place)]).copy_(tensor) if tensor.ndim else tensor
+            kept.setdefault(int(place), {})[what] = alike
     whole = optimiser.state_dict()
     whole["state"] = kept
     optimiser.load_state_dict(whole)

@@ -28,6 +28,7 @@ from pain3d.training.task import Task, average_of
 from pain3d.training.throughput import operations, peak
 
 STEPS_A_LINE = 20  # of the log; a loss is a mean over them
+BEST = "best.safetensors"  # weights of the best validation so far
 LEAST_AVERAGED = 10  # steps: the average of the first weights would be the first weights
 
 
@@ -80,86 +81,105 @@ def learn(
     if config.compile == "yes" or (config.compile == "auto" and device.type == "cuda"):
         wrapped = torch.compile(wrapped)
     journal = Journal(folder, state["step"])
-    every = math.ceil(config.steps / config.validations) if config.validations and validate else config.steps + 1
-    sums: dict[str, Tensor] = {}
-    flops, roof, saved, started, first = 0, 0.0, time.monotonic(), time.monotonic(), int(state["step"])
-    busy = 0.0
+    every = math.ceil(config.steps / config.validations) if config.validations else config.steps + 1
+    tally, best_path = Tally(), folder / BEST
+    step = first = int(state["step"])
+    flops, roof, saved, started = 0, math.inf, time.monotonic(), time.monotonic()
 
-    def step_once(step: int, batch: Any) -> dict[str, Tensor]:
-        torch.manual_seed(keyed_number(config.seed, "step", step))
-        model.train()
-        with accelerator.autocast():
-            parts = task.loss(wrapped, batch, average)
-        optimiser.zero_grad(set_to_none=True)
-        accelerator.backward(parts["loss"])
-        if config.clip:
-            parts["gradient"] = accelerator.clip_grad_norm_(model.parameters(), config.clip).detach()
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, config, group["top"])
-        optimiser.step()
-        follow(average, model, min(config.average, (step + 1) / (step + LEAST_AVERAGED)))
-        return parts
-
-    def keep(step: int) -> None:
+    def keep() -> None:
         save_checkpoint(path, model, average, optimiser, {**state, "step": step})
 
-    best_path = folder / "best.safetensors"
     with (
         ThreadPoolExecutor(1) as ahead,
         Interruptible() as pause,
         Progress(config.steps * config.batch, first * config.batch, quiet) as progress,
     ):
-        waiting = ahead.submit(prepare, first) if first < config.steps else None
-        step = first
+        waiting = ahead.submit(prepare, step)
         while step < config.steps and not (config.patience and state["since"] >= config.patience):
-            assert waiting is not None
             prepared = waiting.result()
-            waiting = ahead.submit(prepare, step + 1) if step + 1 < config.steps else None
-            began = time.perf_counter()
+            waiting = ahead.submit(prepare, min(step + 1, config.steps - 1))
             batch = finish(prepared, step)
-            if step == first and not flops:
+            if step == first:
                 flops = operations(partial(_backward_only, task, wrapped, batch, average, accelerator))
                 roof = peak(device, amp)
-                began = time.perf_counter()
-            parts = step_once(step, batch)
+            torch.manual_seed(keyed_number(config.seed, "step", step))
+            model.train()
+            tally.add(_step(task, wrapped, batch, average, optimiser, accelerator, step))
+            follow(average, model, min(config.average, (step + 1) / (step + LEAST_AVERAGED)))
             step += 1
-            busy += time.perf_counter() - began
-            for name, value in parts.items():
-                sums[name] = sums.get(name, 0) + value.detach().double()
-            if step % STEPS_A_LINE == 0 or step == config.steps:
-                count = (step - 1) % STEPS_A_LINE + 1
-                means = {name: float(value) / count for name, value in sums.items()}
-                rate = (step - first) * config.batch / max(time.monotonic() - started, 1e-9)
-                journal.write(step, "train", **means, rate=rate_at(step - 1, config, config.rate))
-                share = flops / config.batch * rate / roof
-                progress.add(count * config.batch, f"loss {means['loss']:.4f}, {share:.0%} of peak")
-                sums.clear()
-            if validate and (step % every == 0 or step == config.steps):
+            asked = validate is not None and (step % every == 0 or step == config.steps)
+            if step % STEPS_A_LINE and not asked and step < config.steps:
+                continue  # all below happens where a line of the log ends: a checkpoint never stands inside one
+            means = tally.taken()
+            journal.write(step, "train", **means, rate=rate_at(step - 1, config, config.rate))
+            speed = (step - first) * config.batch / max(time.monotonic() - started, 1e-9)
+            note = f"loss {means['loss']:.4f}, {flops / config.batch * speed / roof:.0%} of peak"
+            progress.add(step * config.batch - progress.done, note)
+            if validate is not None and asked:
                 found = validate(average)
                 journal.write(step, "validation", **found)
-                if found["score"] > state["best"].get("score", -math.inf):
-                    state |= {"best": found, "since": 0}
+                better = found["score"] > state["best"].get("score", -math.inf)
+                state |= {"best": found, "since": 0} if better else {"since": state["since"] + 1}
+                if better:
                     _save_best(best_path, average)
-                else:
-                    state["since"] += 1
-                keep(step)
-                saved = time.monotonic()
-            elif step % STEPS_A_LINE == 0 and time.monotonic() - saved >= config.checkpoint_seconds:
-                keep(step)
+            if asked or step == config.steps or time.monotonic() - saved >= config.checkpoint_seconds:
+                keep()
                 saved = time.monotonic()
             try:
                 pause.check()
             except KeyboardInterrupt:
-                keep(step)
+                keep()
                 raise
-        keep(step)
     journal.close()
     if best_path.exists():
         from safetensors.torch import load_file
 
         average.load_state_dict(load_file(best_path))
     speed = (step - first) * config.batch / max(time.monotonic() - started, 1e-9)
-    return Learned(average, state["best"], step, speed, flops / config.batch * speed / roof if roof else 0.0)
+    return Learned(average, state["best"], step, speed, flops / config.batch * speed / roof)
+
+
+class Tally:
+    """Means of a loss and its parts over some steps; nothing waits for the device until they are taken."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+
+    def add(self, parts: dict[str, Tensor]) -> None:
+        """One more step."""
+        self._steps += 1
+        for name, part in parts.items():
+            self._sums[name] = self._sums.get(name, 0) + part.detach().double()
+
+    def taken(self) -> dict[str, float]:
+        """The means since they were last taken."""
+        means = {name: float(total) / self._steps for name, total in self._sums.items()}
+        self._sums, self._steps = {}, 0
+        return means
+
+
+def _step(
+    task: Task,
+    model: nn.Module,
+    batch: Any,
+    average: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    accelerator: Any,
+    step: int,
+) -> dict[str, Tensor]:
+    """One step of the optimiser; the parts of the loss and the norm of the gradient."""
+    config = task.config
+    with accelerator.autocast():
+        parts = task.loss(model, batch, average)
+    optimiser.zero_grad(set_to_none=True)
+    accelerator.backward(parts["loss"])
+    if config.clip:
+        parts["gradient"] = accelerator.clip_grad_norm_(task.model.parameters(), config.clip)
+    for group in optimiser.param_groups:
+        group["lr"] = rate_at(step, config, group["top"])
+    optimiser.step()
+    return parts
 
 
 def rate_at(step: int, config: TrainConfig, top: float) -> float:
@@ -213,7 +233,8 @@ def _accelerator(config: TrainConfig, device: torch.device) -> tuple[Any, torch.
 
 
 def _backward_only(task: Task, model: nn.Module, batch: Any, average: nn.Module, accelerator: Any) -> None:
-    """A step's products without its consequences: for counting."""
+    """A step's products without its consequences, for counting: evaluation mode, so no batch norm remembers it."""
+    model.eval()
     with accelerator.autocast():
         loss: Any = task.loss(model, batch, average)["loss"]
         loss.backward()
