@@ -113,7 +113,7 @@ class TrainConfig:
     attention_weight: float = 0.0
     """Of the squared difference of the action units' attention maps."""
     # The optimiser.
-    steps: int = 4000
+    steps: int = 3000
     """Steps in all."""
     rate: float = 1e-3
     """Greatest learning rate, of heads and of weights that start at random."""

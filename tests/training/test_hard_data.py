@@ -114,3 +114,16 @@ def test_people_who_were_learned_from_are_not_tested(pain3d: Callable[..., Ran],
     ran = pain3d("evaluate", "--model", layout.parent / "run", "--split", "all", "--to", layout.parent / "report")
     assert ran.code == 2 and "was trained on" in ran.err and ran.err.count("\n") == 1
     assert not (layout.parent / "report").exists()
+
+
+def test_folds_are_pooled(pain3d: Callable[..., Ran], faces: Path, tmp_path: Path) -> None:
+    """Each of six people is tested once, by a run that never saw them."""
+    runs = [tmp_path / f"fold{number}" for number in range(3)]
+    for number, run in enumerate(runs):
+        options = ("--folds", "3", "--fold", str(number), "--no-evaluate")
+        assert pain3d("train", run, "--data", faces, *SHORT, *options).code == 0
+    ran = pain3d("evaluate", "--model", *runs, "--to", tmp_path / "pooled", "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert found["subjects"] == 6 and found["pictures"] == 48
+    assert found["folds"]["pspi.mae"]["folds"] == 3

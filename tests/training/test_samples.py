@@ -201,7 +201,7 @@ def test_kinds_are_told_apart(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     module, function = reader.split(".")
-    answer = SimpleNamespace(**{function: lambda path: (reader, path)})
+    answer = SimpleNamespace(**{function: lambda path, *fold: (reader, path)})
     monkeypatch.setitem(sys.modules, f"pain3d.training.data.{module}", answer)  # type: ignore[arg-type]
     assert open_data(tmp_path) == (reader, tmp_path)  # type: ignore[comparison-overlap]
 
