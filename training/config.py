@@ -8,9 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
-
-import tyro
+from typing import Any, Final, Literal
 
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import check_keys, checked, read_yaml
@@ -98,9 +96,9 @@ class TrainConfig:
     """Of the cross entropy of PSPI ≥ 1, 2, 3."""
     teacher: str = ""
     """Run of the heatmap teacher, for task distill."""
-    teacher_mode: Annotated[str, tyro.conf.arg(metavar="{frozen,ema}")] = "frozen"
+    teacher_mode: Literal["frozen", "ema"] = "frozen"
     """A trained teacher that sees heatmaps, or the student's own running average that sees the same picture."""
-    distance: Annotated[str, tyro.conf.arg(metavar="{mse,cosine}")] = "mse"
+    distance: Literal["mse", "cosine"] = "mse"
     """Between tokens of student and teacher."""
     cls_weight: float = 1.0
     """Of the distance of class tokens."""
@@ -136,11 +134,11 @@ class TrainConfig:
     """Stop after so many validations without a better one; 0 goes to the end."""
     seed: int = 0
     """Of weights, batches, augmentation and dropout."""
-    precision: Annotated[str, tyro.conf.arg(metavar="{auto,fp32,bf16}")] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 where the device multiplies it in hardware."""
-    compile: Annotated[str, tyro.conf.arg(metavar="{auto,yes,no}")] = "auto"
+    compile: Literal["auto", "yes", "no"] = "auto"
     """torch.compile; auto is on a GPU only. Changes speed, and the last bits."""
-    device: Annotated[str, tyro.conf.arg(metavar="{auto,cpu,cuda}")] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to learn."""
     cache_mb: int = 2048
     """Memory for cut-out faces; what doesn't fit is read again."""
