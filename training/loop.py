@@ -68,9 +68,8 @@ def learn(
         quiet: Show no progress.
     """
     accelerator, amp = _accelerator(config, device)
-    model = task.model.to(device)
-    if device.type == "cpu":
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task.to(device)
+    model = task.model
     average = average_of(model)
     optimiser = make_optimiser(model, config)
     path = folder / NAME

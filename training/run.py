@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,8 @@ def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: 
         RefusedError: Data, settings or folder don't allow it; nothing is written then.
     """
     device = pick_device(config.device)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RefusedError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: pain3d train runs in one process")
     samples = split_samples(open_for(data, config), config)
     task = make_task(task_name, config)
     _check_heatmaps(samples, task, config)

@@ -48,6 +48,17 @@ class Task:
         """Whether batches must bring heat maps."""
         return self.heatmaps
 
+    def to(self, device: torch.device) -> None:
+        """Move all nets to a device; on a CPU convolutions are faster with channels last."""
+        for net in self.nets():
+            net.to(device)
+            if device.type == "cpu":
+                net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def nets(self) -> list[Model]:
+        """Every net that is asked."""
+        return [self.model]
+
     def see(self, model: nn.Module, batch: Batch, attention: bool = False) -> Outputs:
         """What a model (the task's, or an average of it) says of a batch."""
         image = batch.heatmap if self.heatmaps else batch.image
@@ -83,6 +94,10 @@ class Distillation(Task):
     def needs_heatmaps(self) -> bool:
         """A trained teacher sees them."""
         return self.teacher is not None
+
+    def nets(self) -> list[Model]:
+        """Student and teacher."""
+        return [self.model, *([self.teacher] if self.teacher is not None else [])]
 
     def loss(self, model: nn.Module, batch: Batch, average: nn.Module) -> dict[str, Tensor]:
         """See `Task.loss`; one pass over the tokens, by `pain3d.kernels.distill`."""

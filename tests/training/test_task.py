@@ -139,3 +139,13 @@ def test_presets_are_valid_once_they_have_weights() -> None:
     for name in ("tiny", "small", "base", "paper"):
         settings = preset(name, "v4")
         from_mapping(dataclasses.asdict(settings) | ({"weights": "hub:somewhere"} if settings.lora_rank else {}))
+
+
+def test_every_net_goes_to_the_device() -> None:
+    """On meta tensors: a teacher left behind would be found by the first GPU only."""
+    task = make_task("v4", config())
+    student = Distillation(task.model, config("distill"), make_task("teacher", config("teacher")).model)
+    student.to(torch.device("meta"))
+    assert student.teacher is not None
+    devices = {parameter.device.type for net in (student.model, student.teacher) for parameter in net.parameters()}
+    assert devices == {"meta"}
