@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from typing import Final
+
+from pain3d.console.refused import RefusedError
 
 PARTIAL: Final = ".partial"  # ends the name of a file that is being written; such a file is never part of the data
 
@@ -41,3 +44,22 @@ def write_durably(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
         raise
     flush_folder(path.parent)
+
+
+def lock_folder(folder: Path, shown: Path | None = None) -> int:
+    """Keep every other run out of a folder, until the descriptor that comes back is closed or the process ends.
+
+    Args:
+        folder: It must exist.
+        shown: What the message calls it.
+
+    Raises:
+        RefusedError: Another run has it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise RefusedError(f"{shown or folder}: another run is writing into it") from error
+    return descriptor

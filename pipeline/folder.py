@@ -8,7 +8,6 @@ process, keeps two runs out of it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypedDict
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import PARTIAL, flush_folder, partial_path, write_flushed
+from pain3d.files import PARTIAL, flush_folder, lock_folder, partial_path, write_flushed
 from pain3d.pipeline.config import differences
 from pain3d.records import FORMAT_VERSION
 
@@ -70,7 +69,7 @@ class DataFolder:
                 if not folder.exists():
                     folder.mkdir()
                     self._made.append(folder)
-            self._take_lock()
+            self._lock = lock_folder(self.out)
             check_folder(self.out, self.resolved)  # again: before the lock another run may have begun or ended
             self._remove_partial()
             if (self.out / RESOLVED).exists():
@@ -146,15 +145,6 @@ class DataFolder:
         """Mark the data set as finished."""
         self.write(MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
         (self.out / LINES).unlink(missing_ok=True)
-
-    def _take_lock(self) -> None:
-        self._lock = os.open(self.out, os.O_RDONLY)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            self._lock = -1
-            raise RefusedError(f"{self.out}: another run is writing into it") from error
 
     def _drop_lock(self) -> None:
         if self._lock >= 0:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import write_durably
+from pain3d.files import lock_folder, write_durably
 from pain3d.provenance import LEARNS, code_version, pain3d_version
 from pain3d.random import keyed_generator
 from pain3d.training.checkpoint import NAME as CHECKPOINT
@@ -72,8 +72,26 @@ def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: 
     rows = training_rows(samples, config)
     batches = _batches(samples, rows, task, config, device)
     identifier = config_hash(task_name, config, samples.key)
-    run = Run(folder, task_name, str(data), samples.key, config, identifier)
+    run = Run(folder, task_name, str(data.resolve()), samples.key, config, identifier)
     _enter(run)
+    lock = lock_folder(folder)
+    try:
+        return _learn_in(run, samples, task, rows, batches, device, quiet)
+    finally:
+        os.close(lock)
+
+
+def _learn_in(
+    run: Run,
+    samples: Samples,
+    task: Task,
+    rows: npt.NDArray[np.int64],
+    batches: Callable[[int], RawBatch],
+    device: torch.device,
+    quiet: bool,
+) -> Learned:
+    """Learn in a folder that is this run's alone."""
+    folder, config = run.folder, run.config
     asked = split_rows(samples, "validation")
     watch = _store(samples, config, task.heatmaps) if len(asked) else None
     precision = precision_of(config, device)
@@ -95,7 +113,7 @@ def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: 
         lambda raw, step: augmented(raw, config.image_size, config.seed, step, device, strength),
         validate if watch is not None else None,
         folder,
-        identifier,
+        run.hash,
         device,
         quiet,
     )

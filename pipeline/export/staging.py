@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
 from types import TracebackType
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import flush_folder, partial_path
+from pain3d.files import flush_folder, lock_folder, partial_path
 
 
 def refuse_occupied(to: Path) -> None:
@@ -51,12 +50,7 @@ class StagedFolder:
                 parent.mkdir()
                 self._made.append(parent)
         self.folder.mkdir(exist_ok=True)
-        self._lock = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise RefusedError(f"{self.to}: another export is writing it") from error
+        self._lock = lock_folder(self.folder, self.to)
         for old in self.folder.iterdir():
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
         return self.folder

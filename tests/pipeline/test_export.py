@@ -138,7 +138,7 @@ def test_an_empty_folder_will_do_and_what_a_killed_export_left_goes(small: Path,
 
 
 def test_two_exports_to_one_place(small: Path, tmp_path: Path) -> None:
-    with StagedFolder(tmp_path / "to"), pytest.raises(RefusedError, match="another export"):
+    with StagedFolder(tmp_path / "to"), pytest.raises(RefusedError, match="another run"):
         export_3dpain(small, tmp_path / "to", quiet=True)
 
 

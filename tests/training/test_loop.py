@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from pain3d.console.refused import RefusedError
+from pain3d.files import lock_folder
 from pain3d.training.config import preset
 from pain3d.training.loop import follow, make_optimiser, rate_at
 from pain3d.training.run import train
@@ -134,3 +135,12 @@ def test_train_without_data_takes_one_line(pain3d: Callable[..., Ran], tmp_path:
     assert pain3d("train", tmp_path / "run").err == "pain3d: --data DIR is missing: the data set to learn from\n"
     ran = pain3d("train", tmp_path / "run", "--data", tmp_path / "none")
     assert ran.code == 2 and str(tmp_path / "none") in ran.err and ran.err.count("\n") == 1
+
+
+def test_two_runs_in_one_folder_are_refused(pain3d: Callable[..., Ran], faces: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    lock = lock_folder(tmp_path / "run")
+    ran = pain3d("train", tmp_path / "run", "--data", faces, *OPTIONS)
+    os.close(lock)
+    assert ran.code == 2
+    assert ran.err == f"pain3d: {tmp_path / 'run'}: another run is writing into it\n"
