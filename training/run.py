@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def _learn_in(
         device,
         quiet,
     )
-    _leave_model(run, learned, samples, task, rows, asked, device, precision)
+    _leave_model(run, learned, samples, task, rows, watch, asked, device, precision)
     return learned
 
 
@@ -272,6 +273,7 @@ def _leave_model(
     samples: Samples,
     task: Task,
     rows: npt.NDArray[np.int64],
+    watch: CropStore | None,
     asked: npt.NDArray[np.int64],
     device: torch.device,
     precision: torch.dtype,
@@ -289,17 +291,13 @@ def _leave_model(
         "metrics": {f"validation {name}": value for name, value in learned.best.items()},
     }
     save_pretrained(model, staging, card)
-    if len(asked):
-        held = _store(samples, run.config, task.heatmaps)
-        found, _ = ask(model, held, asked, shots=run.config.shots, device=device, precision=precision)
+    if watch is not None:
+        question = partial(ask, model, shots=run.config.shots, device=device, precision=precision)
+        found, usual = question(watch, asked)
         write_predictions(run.folder / VALIDATION, found)
-    if not task.heatmaps and len(asked):
-        store = CropStore(samples, crop_side(run.config.image_size), cache_mb=0)
-        known = [
-            ask(model, store, part, shots=run.config.shots, device=device, precision=precision)[1]
-            for part in (rows[:: max(1, len(rows) // FAMILIAR)], asked)
-        ]
-        save_familiarity(staging, fit_familiarity(*known))
+        if not task.heatmaps:
+            few = CropStore(samples, watch.side, cache_mb=0)  # each of its pictures is looked at once
+            save_familiarity(staging, fit_familiarity(question(few, rows[:: max(1, len(rows) // FAMILIAR)])[1], usual))
     staging.replace(run.folder / MODEL)
 
 
