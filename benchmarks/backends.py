@@ -14,8 +14,8 @@ from benchmarks.contender import Contender, Round
 from benchmarks.workload import MeshSet, ViewSet, Workload
 from pain3d.device import map_tensors
 from pain3d.kernels import render
-from pain3d.kernels.deform import deform, deform_pairs, planar_basis
-from pain3d.kernels.render import CHANNELS
+from pain3d.kernels.deformation import deform, deform_pairs, planar_basis
+from pain3d.kernels.rendering import CHANNELS
 
 PICTURES = {  # case: outputs asked of `kernels.render`
     "visibility": ("face_ids", "depth"),
@@ -104,7 +104,7 @@ def _laid_out(basis: Tensor, backend: str | None) -> Tensor:
 
 def graph_round(workload: Workload) -> Round:
     """A round of pictures replayed from a CUDA graph; the inputs of a set are copied into those that it reads."""
-    from pain3d.render.renderer import record_cuda_graph
+    from pain3d.rendering.renderer import record_cuda_graph
 
     outputs = PICTURES[workload.case]
     read = map_tensors(workload.ring[0], torch.clone)

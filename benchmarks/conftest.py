@@ -8,7 +8,6 @@ pytest benchmarks --scale tiny                       seconds: does it run at all
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -18,21 +17,16 @@ from typing import Any
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-# So that worker processes of peers find `benchmarks`. At the end, and in no test run: `kernels` must not become a
-# top-level name where diffusers looks for one.
-sys.path.append(str(ROOT))
-
-from benchmarks.backends import BACKENDS  # noqa: E402
-from benchmarks.check import Truth, truth_of  # noqa: E402
-from benchmarks.contender import Contender, peers  # noqa: E402
-from benchmarks.distilled import DISTILLERS, token_workload  # noqa: E402
-from benchmarks.limits import device_slug, this_device  # noqa: E402
-from benchmarks.makers import MAKERS  # noqa: E402
-from benchmarks.measure import SLOW_BATCH, gets_few, measure, where_fields  # noqa: E402
-from benchmarks.sampled import encode_workload, mesh_workload, picture_workload, synth_workload  # noqa: E402
-from benchmarks.schema import SCHEMA, write_results  # noqa: E402
-from benchmarks.workload import Size, Workload  # noqa: E402
+from benchmarks.backends import BACKENDS
+from benchmarks.check import Truth, truth_of
+from benchmarks.contender import Contender, peers
+from benchmarks.distilled import DISTILLERS, token_workload
+from benchmarks.limits import device_slug, this_device
+from benchmarks.makers import MAKERS
+from benchmarks.measure import SLOW_BATCH, gets_few, measure, where_fields
+from benchmarks.sampled import encode_workload, mesh_workload, picture_workload, synth_workload
+from benchmarks.schema import SCHEMA, write_results
+from benchmarks.workload import Size, Workload
 
 ON_CPU = ("encode", "synth")  # cases that run on the CPU whatever device there is
 TINY_TEXTURE = 64  # texels a side, of the tiny scale

@@ -17,11 +17,11 @@ from pain3d import ActionUnits, Camera, Head, Light, paint, sample_skin, surface
 from pain3d.device import moved
 from pain3d.head.model import joint_transforms
 from pain3d.kernels import build_mipmaps
-from pain3d.kernels.render.relief import CHANNELS, DETAIL_START, SLOPES
+from pain3d.kernels.rendering.relief import CHANNELS, DETAIL_START, SLOPES
 from pain3d.light import LIGHTS
 from pain3d.random import keyed_generator
-from pain3d.render.heatmap import PAIN_CHANNELS, unit_displacement
-from pain3d.render.render import GREY_BACKGROUND
+from pain3d.rendering.heatmap import PAIN_CHANNELS, unit_displacement
+from pain3d.rendering.view import GREY_BACKGROUND
 from pain3d.scene import sample_expression
 from pain3d.setting import (
     CAMERA_PITCH,

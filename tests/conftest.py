@@ -12,6 +12,8 @@ import hypothesis
 import pytest
 import torch
 
+from pain3d.pipeline.config import SynthConfig
+
 # Set before any test imports a hub client: they read it once, at import.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -26,6 +28,11 @@ torch.set_num_threads(2)
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+# 4 identities: two in train, so a shard holds more than one; 2 views, so a pair can be mixed up.
+SMALL = SynthConfig(identities=4, expressions=3, views=2, size=64, seed=7)
+SMALL_OPTIONS = ("--identities", "4", "--expressions", "3", "--views", "2", "--size", "64", "--seed", "7")
 
 
 @dataclass(frozen=True)
@@ -51,3 +58,13 @@ def pain3d(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         return Ran(int(stop.value.code or 0), said.out, said.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished data set of SMALL; not to be changed."""
+    from pain3d.pipeline.run import synthesise
+
+    out = tmp_path_factory.mktemp("pipeline") / "small"
+    synthesise(SMALL, out, quiet=True)
+    return out

@@ -2,7 +2,7 @@
 
 One persistent context, framebuffer, program and vertex array; per picture one write of vertices, one of uniforms, one
 draw, one read. The picture is drawn upside down, so that the first row read is the top one. The shading is that of
-`kernels/shade` (its README has the formulas), term by term, with the sums over harmonics folded into constants.
+`kernels/shading` (its README has the formulas), term by term, with the sums over harmonics folded into constants.
 
 What was tried and dropped stands in this folder's README.
 """
@@ -20,8 +20,8 @@ import torch
 from benchmarks.peers._meshes import corners_of
 from benchmarks.peers._pool import Draw, Pictures
 from pain3d.kernels import encode_srgb, vertex_normals
-from pain3d.kernels.render.colour import KNEE
-from pain3d.kernels.shade.reference import (
+from pain3d.kernels.rendering.colour import KNEE
+from pain3d.kernels.shading.reference import (
     A0,
     A1,
     A2,

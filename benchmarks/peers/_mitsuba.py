@@ -15,7 +15,7 @@ import torch
 from benchmarks.peers._meshes import corners_of, pose_of
 from benchmarks.peers._pool import Draw, Pictures
 from pain3d.kernels import encode_srgb
-from pain3d.kernels.shade.reference import Y00
+from pain3d.kernels.shading.reference import Y00
 
 NEAR, FAR = 0.1, 10.0  # metres
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.contender import Contender, Round
 from benchmarks.workload import ViewSet, Workload
 from pain3d.kernels import shoulder, vertex_normals
-from pain3d.kernels.shade.reference import shade_reference
+from pain3d.kernels.shading.reference import shade_reference
 
 NEAR, FAR = 0.1, 10.0  # metres
 # Pictures of 512 x 512 that go through at once: 128. The chain holds some 200 bytes a pixel, so this is about 7 GB.

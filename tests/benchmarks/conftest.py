@@ -1,19 +1,8 @@
-"""Knows how a test imports `benchmarks`, which is not installed, without a top-level name for the other folders."""
+"""Knows rows of results that the tests of the harness share."""
 
-import sys
-from importlib.machinery import ModuleSpec
-from importlib.util import module_from_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-if "benchmarks" not in sys.modules:
-    spec = ModuleSpec("benchmarks", None, is_package=True)
-    spec.submodule_search_locations = [str(ROOT / "benchmarks")]
-    sys.modules["benchmarks"] = module_from_spec(spec)
 
 
 @pytest.fixture

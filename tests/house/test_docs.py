@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = ("pain3d_core", "kernels", "pipeline", "training")
 TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".cfg", ".j2", ".html", ""}
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|\b(?:src|href)=\"([^\"]+)\"")
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|Users|mnt|srv)/\w|[A-Z]:\\\\?Users")  # a path of somebody's machine
@@ -43,7 +42,7 @@ def test_readme_tree_matches_the_folders(root: Path, tracked: tuple[Path, ...]) 
     trees = [
         block
         for block in re.findall(r"^```\w*\n(.*?)^```", readme, re.M | re.S)
-        if re.search(r"^pain3d_core/", block, re.M)
+        if re.search(r"^src/pain3d/", block, re.M)
     ]
     assert len(trees) == 1, "README.md has one block that shows the tree, a top-level folder at the start of a line"
     shown = re.findall(r"^(\w+)/", trees[0], re.M)
@@ -63,13 +62,13 @@ def test_links_lead_somewhere(root: Path, tracked: tuple[Path, ...]) -> None:
 
 
 def test_every_room_has_its_page_and_example(root: Path) -> None:
-    rooms = [path.parent for path in (root / "kernels").glob("*/__init__.py")]
+    rooms = [path.parent for path in (root / "src/pain3d/kernels").glob("*/__init__.py")]
     assert len(rooms) >= 7
     wanted = ("README.md", "example.py", "op.py", "reference.py")
     missing = [f"{room.name}/{name}" for room in rooms for name in wanted if not (room / name).is_file()]
     assert not missing
-    table = (root / "kernels" / "README.md").read_text()
-    assert not [room.name for room in rooms if f"`{room.name}" not in table and f"[{room.name}]" not in table]
+    table = (root / "src/pain3d/kernels/README.md").read_text()
+    assert not [room.name for room in rooms if f"({room.name}/README.md)" not in table]
 
 
 @pytest.mark.parametrize(("what", "pattern"), [("a path of a machine", MACHINE), ("a package index", INDEX)])
@@ -85,7 +84,7 @@ def test_no_file_names(what: str, pattern: re.Pattern[str], root: Path, tracked:
 
 
 def test_names_say_something(root: Path, tracked: tuple[Path, ...]) -> None:
-    sources = [path for path in tracked if path.parts[0] in SOURCES]
+    sources = [path for path in tracked if path.parts[0] == "src"]
     found = [str(path) for path in sources if BANNED & {path.stem, *path.parts}]
     for path in sources:
         if path.suffix == ".py":

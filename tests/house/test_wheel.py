@@ -44,16 +44,12 @@ def test_wheel_holds_what_it_must(wheel: Path, tracked: tuple[Path, ...]) -> Non
         "pain3d/kernels/README.md",
         f"{information}/licenses/LICENSE",
         f"{information}/licenses/NOTICE",
-        f"{information}/licenses/pain3d_core/head/data/NOTICE",
-        *(f"pain3d/{path.as_posix()}" for path in tracked if path.match("pipeline/templates/*")),
+        f"{information}/licenses/src/pain3d/head/data/NOTICE",
+        *(path.relative_to("src").as_posix() for path in tracked if path.match("src/pain3d/*/templates/*")),
     }
     assert kept <= names, sorted(kept - names)
-    sources = {path.as_posix() for path in tracked if path.suffix == ".py"}
-    folders = {"kernels": "kernels", "pipeline": "pipeline", "training": "training"}
-    for name in names:
-        if name.endswith(".py"):
-            inside = name.removeprefix("pain3d/")
-            assert (inside if inside.partition("/")[0] in folders else f"pain3d_core/{inside}") in sources
+    sources = {path.relative_to("src").as_posix() for path in tracked if path.is_relative_to("src")}
+    assert {name for name in names if name.startswith("pain3d/")} == sources
     assert wheel.stat().st_size <= MAX_BYTES
 
 

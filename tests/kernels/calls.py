@@ -59,7 +59,7 @@ def without_shapes(inputs: dict[str, Any]) -> dict[str, Any]:
 def screen_records(**inputs: Any) -> torch.Tensor:
     """The launch that no public op makes: deform, project and snap, without a vertex of the world in memory."""
     from pain3d.kernels._triton import on_device
-    from pain3d.kernels.deform.kernel import launch_deform
+    from pain3d.kernels.deformation.kernel import launch_deform
 
     skinning = (inputs["skin_joints"], inputs["skin_weights"], inputs["joint_transforms"])
     shape = (len(inputs["coefficients"]), inputs["basis"].shape[1], 4)
@@ -80,7 +80,7 @@ def screen_records(**inputs: Any) -> torch.Tensor:
 
 def distilled(over_teacher: bool, kind: str, **inputs: torch.Tensor) -> None:
     """What `distill_loss` launches in training: autograd itself can't run on the fake tensors of `fake_device.py`."""
-    from pain3d.kernels.distill.triton_op import distill_over_teacher, distill_scale, distill_triton
+    from pain3d.kernels.distillation.triton_op import distill_over_teacher, distill_scale, distill_triton
 
     options = (1, kind, [1.0] * 6, 2.0, [5.0] * 5 + [1.0], [1.0, 2.0, 3.0])
     if over_teacher:

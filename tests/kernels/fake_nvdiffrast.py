@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pain3d.kernels.antialias.reference import antialias_reference, face_adjacency_reference
-from pain3d.kernels.sample_texture.reference import build_mipmaps_reference, sample_texture_reference
+from pain3d.kernels.antialiasing.reference import antialias_reference, face_adjacency_reference
+from pain3d.kernels.texturing.reference import build_mipmaps_reference, sample_texture_reference
 
 
 class RasterizeCudaContext:
@@ -125,7 +125,7 @@ def antialias(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology_ha
 @contextmanager
 def installed() -> Iterator[ModuleType]:
     """`import nvdiffrast.torch` gives the stand-in inside the block."""
-    from pain3d.kernels.rasterize.nvdiffrast_op import context
+    from pain3d.kernels.rasterization.nvdiffrast_op import context
 
     package, module = ModuleType("nvdiffrast"), ModuleType("nvdiffrast.torch")
     for name in ("RasterizeCudaContext", "rasterize", "interpolate", "texture_construct_mip", "texture", "antialias",

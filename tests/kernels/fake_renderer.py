@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import pain3d
 from pain3d.device import map_tensors
-from pain3d.render.renderer import RENDERER_OUTPUTS
+from pain3d.rendering.renderer import RENDERER_OUTPUTS
 from pain3d.skin import surface
 
 SCRIPT = __file__

@@ -24,17 +24,17 @@ from pain3d.kernels import (
     shade,
     vertex_normals,
 )
-from pain3d.kernels.antialias.example import example_inputs as antialias_inputs
-from pain3d.kernels.deform import deform_pairs, deform_to_clip
-from pain3d.kernels.deform.example import example_inputs as deform_inputs
-from pain3d.kernels.deform.example import example_sphere
-from pain3d.kernels.distill.example import example_inputs as distill_inputs
-from pain3d.kernels.interpolate.example import example_inputs as interpolate_inputs
-from pain3d.kernels.rasterize.example import example_inputs as rasterize_inputs
-from pain3d.kernels.render.example import example_inputs as render_inputs
-from pain3d.kernels.sample_texture.example import example_inputs as sample_texture_inputs
+from pain3d.kernels.antialiasing.example import example_inputs as antialias_inputs
+from pain3d.kernels.deformation import deform_pairs, deform_to_clip
+from pain3d.kernels.deformation.example import example_inputs as deform_inputs
+from pain3d.kernels.deformation.example import example_sphere
+from pain3d.kernels.distillation.example import example_inputs as distill_inputs
+from pain3d.kernels.interpolation.example import example_inputs as interpolate_inputs
+from pain3d.kernels.rasterization.example import example_inputs as rasterize_inputs
+from pain3d.kernels.rendering.example import example_inputs as render_inputs
+from pain3d.kernels.texturing.example import example_inputs as sample_texture_inputs
 from pain3d.kernels.sensor.example import example_inputs as sensor_inputs
-from pain3d.kernels.shade.example import example_inputs as shade_inputs
+from pain3d.kernels.shading.example import example_inputs as shade_inputs
 
 
 def normals_inputs(

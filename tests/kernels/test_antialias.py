@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels import antialias, face_adjacency, rasterize
-from pain3d.kernels.antialias.example import example_inputs
-from pain3d.kernels.deform.example import example_sphere
+from pain3d.kernels.antialiasing.example import example_inputs
+from pain3d.kernels.deformation.example import example_sphere
 
 SIZE = 16
 QUAD = torch.tensor([[0, 1, 2], [0, 2, 3]])

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels import antialias, face_adjacency, rasterize
-from pain3d.kernels.antialias.example import example_inputs
-from pain3d.kernels.antialias.kernel import launch_antialias
-from pain3d.kernels.antialias.triton_op import antialias_op
-from pain3d.kernels.deform.example import example_sphere
-from pain3d.kernels.rasterize.kernel import launch_snap
+from pain3d.kernels.antialiasing.example import example_inputs
+from pain3d.kernels.antialiasing.kernel import launch_antialias
+from pain3d.kernels.antialiasing.triton_op import antialias_op
+from pain3d.kernels.deformation.example import example_sphere
+from pain3d.kernels.rasterization.kernel import launch_snap
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")

@@ -83,7 +83,7 @@ def test_table_is_the_committed_one(rows: list[Row]) -> None:
 def test_visibility_is_a_native_reduction(rows: list[Row]) -> None:
     assert not comparing_and_swapping(rows)
     for arch in ARCHITECTURES:
-        least = [row for row in rows if row.arch == f"sm_{arch}" and row.kernel.startswith("rasterize/")]
+        least = [row for row in rows if row.arch == f"sm_{arch}" and row.kernel.startswith("rasterization/")]
         assert any(natively_least(row) for row in least), f"no 64-bit minimum in memory on sm_{arch}"
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pain3d.kernels import deform, vertex_normals
-from pain3d.kernels.deform.example import example_inputs, example_sphere
+from pain3d.kernels.deformation.example import example_inputs, example_sphere
 
 both = pytest.mark.parametrize("backend", ["reference", "cpu"])
 

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from pain3d import Head
 from pain3d.kernels import deform, vertex_normals
-from pain3d.kernels.deform import deform_pairs, deform_reference, deform_to_clip, planar_basis, to_clip
-from pain3d.kernels.deform.example import example_inputs, example_sphere
-from pain3d.kernels.deform.kernel import Tile, launch_deform, launch_normals, vertex_faces
-from pain3d.kernels.deform.layout import is_planar
-from pain3d.kernels.deform.triton_op import deform_pairs_triton, deform_triton, vertex_normals_triton
-from pain3d.kernels.rasterize.reference import screen_positions
+from pain3d.kernels.deformation import deform_pairs, deform_reference, deform_to_clip, planar_basis, to_clip
+from pain3d.kernels.deformation.example import example_inputs, example_sphere
+from pain3d.kernels.deformation.kernel import Tile, launch_deform, launch_normals, vertex_faces
+from pain3d.kernels.deformation.layout import is_planar
+from pain3d.kernels.deformation.triton_op import deform_pairs_triton, deform_triton, vertex_normals_triton
+from pain3d.kernels.rasterization.reference import screen_positions
 from tests.kernels.rooms import deform_pairs_inputs, deform_to_clip_inputs, device_of
 
 DEVICE = device_of("triton")
@@ -130,7 +130,7 @@ def test_result_does_not_depend_on_the_layout_of_the_basis(monkeypatch: pytest.M
     plain = deform(**inputs, backend="triton")
     planar = planar_basis(inputs["basis"])
     assert torch.equal(planar, inputs["basis"])
-    monkeypatch.setattr(sys.modules["pain3d.kernels.deform.kernel"], "planar_basis", no_copy)
+    monkeypatch.setattr(sys.modules["pain3d.kernels.deformation.kernel"], "planar_basis", no_copy)
     assert torch.equal(deform(**(inputs | {"basis": planar}), backend="triton"), plain)
     fewer = inputs | {"coefficients": inputs["coefficients"][:, :33].contiguous()}
     expected = in_float64(fewer | {"basis": inputs["basis"][:33]})

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity
 
 from pain3d.kernels import DistillLoss, distill_loss
-from pain3d.kernels.distill.example import example_inputs
+from pain3d.kernels.distillation.example import example_inputs
 
 LEARNT = ("student_tokens", "student_pspi", "student_au", "student_binary")
 SCALE = (5.0, 5.0, 5.0, 5.0, 5.0, 1.0)

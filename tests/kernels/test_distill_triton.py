@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pain3d.kernels import DistillLoss, distill_loss
-from pain3d.kernels.distill.example import example_inputs
-from pain3d.kernels.distill.kernel import launch_distill, launch_scale, token_programs
+from pain3d.kernels.distillation.example import example_inputs
+from pain3d.kernels.distillation.kernel import launch_distill, launch_scale, token_programs
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pain3d.kernels import interpolate
-from pain3d.kernels.interpolate.example import example_inputs
-from pain3d.kernels.interpolate.kernel import launch_interpolate
+from pain3d.kernels.interpolation.example import example_inputs
+from pain3d.kernels.interpolation.kernel import launch_interpolate
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels import _backend, antialias, face_adjacency, rasterize, use_backend
-from pain3d.kernels.antialias.example import example_inputs as antialias_inputs
-from pain3d.kernels.antialias.nvdiffrast_op import antialias_nvdiffrast
-from pain3d.kernels.antialias.reference import antialias_reference
-from pain3d.kernels.rasterize.example import example_inputs
-from pain3d.kernels.rasterize.nvdiffrast_op import (
+from pain3d.kernels.antialiasing.example import example_inputs as antialias_inputs
+from pain3d.kernels.antialiasing.nvdiffrast_op import antialias_nvdiffrast
+from pain3d.kernels.antialiasing.reference import antialias_reference
+from pain3d.kernels.rasterization.example import example_inputs
+from pain3d.kernels.rasterization.nvdiffrast_op import (
     depth_range,
     rasterize_nvdiffrast,
     to_fragments,
     to_normalised_depth,
     to_opengl,
 )
-from pain3d.kernels.rasterize.reference import SUBPIXELS, Fragments, rasterize_reference, screen_positions
+from pain3d.kernels.rasterization.reference import SUBPIXELS, Fragments, rasterize_reference, screen_positions
 from tests.kernels import fake_nvdiffrast
 
 # Corners lie on the 1/256 px grid here. Over seeds 0 to 4 every face is equal (a centre on an edge may fall to either

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels import rasterize
-from pain3d.kernels.deform.example import example_sphere
-from pain3d.kernels.rasterize.example import example_inputs
+from pain3d.kernels.deformation.example import example_sphere
+from pain3d.kernels.rasterization.example import example_inputs
 
 both = pytest.mark.parametrize("backend", ["reference", "cpu"])
 

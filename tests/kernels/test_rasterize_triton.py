@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels import rasterize
-from pain3d.kernels.deform.example import example_sphere
-from pain3d.kernels.deform.reference import to_clip
-from pain3d.kernels.rasterize.example import example_inputs
-from pain3d.kernels.rasterize.reference import Fragments, screen_positions
-from pain3d.kernels.rasterize.workspace import EMPTY, EPOCHS, Workspace, allocate_workspace
+from pain3d.kernels.deformation.example import example_sphere
+from pain3d.kernels.deformation.reference import to_clip
+from pain3d.kernels.rasterization.example import example_inputs
+from pain3d.kernels.rasterization.reference import Fragments, screen_positions
+from pain3d.kernels.rasterization.workspace import EMPTY, EPOCHS, Workspace, allocate_workspace
 from tests.kernels.rooms import device_of
 
 pytest.importorskip("triton")
@@ -28,14 +28,14 @@ import triton
 import triton.language as tl
 
 from pain3d.kernels._triton import on_device
-from pain3d.kernels.rasterize.kernel import (
+from pain3d.kernels.rasterization.kernel import (
     Blocks,
     face_of,
     launch_project,
     launch_snap,
     launch_visibility,
 )
-from pain3d.kernels.rasterize.triton_op import rasterize_chunks
+from pain3d.kernels.rasterization.triton_op import rasterize_chunks
 
 DEVICE = device_of("triton")
 FACES = torch.tensor([[0, 1, 2]])

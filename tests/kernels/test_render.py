@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels import Rendered, build_mipmaps, encode_srgb, render, shoulder
-from pain3d.kernels.render.colour import SRGB_EDGES
-from pain3d.kernels.render.cpu import encode_light
-from pain3d.kernels.render.example import example_camera, example_inputs
+from pain3d.kernels.rendering.colour import SRGB_EDGES
+from pain3d.kernels.rendering.cpu import encode_light
+from pain3d.kernels.rendering.example import example_camera, example_inputs
 
 ALL = Rendered._fields
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pain3d.kernels import build_mipmaps, render
-from pain3d.kernels.render.example import example_inputs
-from pain3d.kernels.render.reference import RenderInputs, render_linear_reference
-from pain3d.kernels.render.relief import BLOOD_TINT, CHANNELS, DETAIL_START, SLOPES, detailed, tilted
-from pain3d.kernels.shade.reference import unit
+from pain3d.kernels.rendering.example import example_inputs
+from pain3d.kernels.rendering.reference import RenderInputs, render_linear_reference
+from pain3d.kernels.rendering.relief import BLOOD_TINT, CHANNELS, DETAIL_START, SLOPES, detailed, tilted
+from pain3d.kernels.shading.reference import unit
 from tests.kernels.rooms import device_of
 
 BACKENDS = ("cpu", "reference", "triton")

@@ -12,12 +12,12 @@ import triton.language as tl
 from torch import Tensor
 
 from pain3d.kernels import Rendered, build_mipmaps, encode_srgb, face_adjacency, render
-from pain3d.kernels.render.colour import SRGB_EDGES
-from pain3d.kernels.render.example import example_inputs
-from pain3d.kernels.render.kernel import Blocks, srgb_byte
-from pain3d.kernels.render.reference import RenderInputs
-from pain3d.kernels.render.topology import prepare_topology, srgb_edges
-from pain3d.kernels.render.triton_op import flat_arguments, launch_render, render_op
+from pain3d.kernels.rendering.colour import SRGB_EDGES
+from pain3d.kernels.rendering.example import example_inputs
+from pain3d.kernels.rendering.kernel import Blocks, srgb_byte
+from pain3d.kernels.rendering.reference import RenderInputs
+from pain3d.kernels.rendering.topology import prepare_topology, srgb_edges
+from pain3d.kernels.rendering.triton_op import flat_arguments, launch_render, render_op
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")
@@ -179,7 +179,7 @@ def test_what_an_older_epoch_left_is_not_seen(monkeypatch: pytest.MonkeyPatch):
     """Five chunks of one view in a buffer that is filled after every second: each sees pixels that others don't."""
     inputs = inputs_of(10, batch=5, subdivisions=1)
     expected = render(**inputs, outputs=ALL, backend="triton")
-    monkeypatch.setattr(importlib.import_module("pain3d.kernels.rasterize.workspace"), "EPOCHS", 2)
+    monkeypatch.setattr(importlib.import_module("pain3d.kernels.rasterization.workspace"), "EPOCHS", 2)
     assert equal(launch_render(scene_of(inputs), ALL, chunk=1), expected)
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pain3d.kernels import Mipmaps, build_mipmaps, sample_texture
-from pain3d.kernels.sample_texture.example import example_inputs
-from pain3d.kernels.sample_texture.kernel import launch_sample_texture, level_offset
-from pain3d.kernels.sample_texture.reference import level_table
+from pain3d.kernels.texturing.example import example_inputs
+from pain3d.kernels.texturing.kernel import launch_sample_texture, level_offset
+from pain3d.kernels.texturing.reference import level_table
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")

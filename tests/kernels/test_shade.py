@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels import sh_basis, shade
-from pain3d.kernels.shade.example import example_inputs
-from pain3d.kernels.shade.reference import WRAP
+from pain3d.kernels.shading.example import example_inputs
+from pain3d.kernels.shading.reference import WRAP
 
 
 def sphere_points(count: int = 20000) -> Tensor:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pain3d.kernels import shade
-from pain3d.kernels.shade.example import example_inputs
-from pain3d.kernels.shade.kernel import launch_shade
-from pain3d.kernels.shade.reference import MIN_COSINE, MIN_ROUGHNESS, unit
+from pain3d.kernels.shading.example import example_inputs
+from pain3d.kernels.shading.kernel import launch_shade
+from pain3d.kernels.shading.reference import MIN_COSINE, MIN_ROUGHNESS, unit
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")

@@ -13,7 +13,7 @@ from pain3d.console.refused import RefusedError
 from pain3d.face import detect
 from pain3d.face.detect import CENTERFACE, STRIDE, CenterFace, decoded, find_faces
 from pain3d.face.square import BELOW_EYES, FIVE_POINTS, SIDE_METRES, cut, face_square, square_from_points
-from pain3d.render.frames import render_scenes
+from pain3d.rendering.frames import render_scenes
 from pain3d.scene import CELLS, sample_scenes
 
 needs_weights = pytest.mark.skipif(

@@ -13,7 +13,7 @@ from pain3d.colour import (
     temperature_gains,
     typology_angle,
 )
-from pain3d.kernels.shade import sh_basis
+from pain3d.kernels.shading import sh_basis
 from pain3d.light import LIGHTS, METERED, Light, direction, irradiance_on_face, key_azimuth
 from pain3d.random import keyed_generator, keyed_number
 

@@ -14,7 +14,7 @@ from pain3d.camera import Camera
 from pain3d.head import Head
 from pain3d.light import LIGHTS
 from pain3d.pipeline.rows import head_angles
-from pain3d.render.frames import cameras, pose_head
+from pain3d.rendering.frames import cameras, pose_head
 from pain3d.scene import CELLS, Scene, demographic_grid, sample_expression, sample_scenes
 from pain3d.setting import (
     CameraSetting,

@@ -1,18 +1,10 @@
-"""Makes one small data set for all tests of the pipeline."""
+"""Knows what the tests of the pipeline do with the small data set."""
 
 import hashlib
 import shutil
 from pathlib import Path
 
 import pytest
-
-from pain3d.pipeline.config import SynthConfig
-from pain3d.pipeline.run import synthesise
-
-# 4 identities: two in train, so a shard holds more than one; 2 views, so a pair can be mixed up.
-SMALL = SynthConfig(identities=4, expressions=3, views=2, size=64, seed=7)
-SMALL_OPTIONS = ("--identities", "4", "--expressions", "3", "--views", "2", "--size", "64", "--seed", "7")
-
 
 def hashes(out: Path, pattern: str = "*") -> dict[str, str]:
     """SHA-256 of each file under a folder."""
@@ -21,14 +13,6 @@ def hashes(out: Path, pattern: str = "*") -> dict[str, str]:
         for path in sorted(out.rglob(pattern))
         if path.is_file()
     }
-
-
-@pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished data set of SMALL; not to be changed."""
-    out = tmp_path_factory.mktemp("pipeline") / "small"
-    synthesise(SMALL, out, quiet=True)
-    return out
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import Ran
-from tests.pipeline.conftest import SMALL_OPTIONS
+from tests.conftest import SMALL_OPTIONS
 
 Run = Callable[..., Ran]
 

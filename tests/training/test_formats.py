@@ -90,7 +90,7 @@ def test_neutral_pictures_of_3dpain_have_no_pain_and_their_persons_split(threedp
 
 
 def test_heatmaps_of_3dpain_are_places_on_the_ramp(threedpain: Path) -> None:
-    from pain3d.render.heatmap import colourise
+    from pain3d.rendering.heatmap import colourise
 
     millimetres = np.linspace(0, 10, 24 * 24, dtype=np.float32).reshape(24, 24)
     ramp = simplejpeg.encode_jpeg(np.ascontiguousarray(colourise(millimetres)), 100, "RGB", "444")

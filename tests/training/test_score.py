@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pain3d.console.parse import parse
+from pain3d.console.command_line import parse
 from pain3d.console.refused import RefusedError
 from pain3d.face.detect import Face
 from pain3d.training.data import open_data

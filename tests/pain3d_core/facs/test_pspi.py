@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pain3d.facs import MAX_PSPI, pspi, sample_pain_units, solutions
-from pain3d.facs.pspi import pspi_probabilities
+from pain3d.facs.pain_score import pspi_probabilities
 from pain3d.random import keyed_generator
 
 

@@ -1,6 +1,0 @@
-"""Knows the room `antialias`: soft silhouettes from geometry, and who neighbours whom on a mesh."""
-
-from pain3d.kernels.antialias.op import antialias, face_adjacency
-from pain3d.kernels.antialias.reference import antialias_reference, face_adjacency_reference
-
-__all__ = ["antialias", "antialias_reference", "face_adjacency", "face_adjacency_reference"]

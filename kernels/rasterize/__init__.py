@@ -1,6 +1,0 @@
-"""Knows the room `rasterize`: which face each pixel centre sees, and where on it."""
-
-from pain3d.kernels.rasterize.op import rasterize
-from pain3d.kernels.rasterize.reference import Fragments, rasterize_reference
-
-__all__ = ["Fragments", "rasterize", "rasterize_reference"]

@@ -1,0 +1,43 @@
+"""pain3d: labelled synthetic pain faces, from a parametric head to pictures, heatmaps and data sets.
+
+The names of the quickstart; everything else has its own module (`pain3d.facs`, `pain3d.head`, `pain3d.render`,
+`pain3d.scene`, `pain3d.kernels`, `pain3d.pipeline`).
+"""
+
+from pain3d.camera import Camera
+from pain3d.facs import ActionUnits, pspi
+from pain3d.head import Head, Identity
+from pain3d.light import Light
+from pain3d.mesh import Mesh
+from pain3d.rendering import Renderer, View, au_heatmap, colourise, joint_heatmap, render
+from pain3d.rendering.frames import Frames, render_scenes
+from pain3d.scene import Scene, demographic_grid, sample_scenes
+from pain3d.skin import Skin, paint, sample_skin, surface, surface_maps
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActionUnits",
+    "Camera",
+    "Frames",
+    "Head",
+    "Identity",
+    "Light",
+    "Mesh",
+    "Renderer",
+    "Scene",
+    "Skin",
+    "View",
+    "au_heatmap",
+    "colourise",
+    "demographic_grid",
+    "joint_heatmap",
+    "paint",
+    "pspi",
+    "render",
+    "render_scenes",
+    "sample_scenes",
+    "sample_skin",
+    "surface",
+    "surface_maps",
+]

@@ -1,0 +1,122 @@
+"""Knows MediaPipe's face landmarker: a picture in; 478 points and 52 blendshape scores out, or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from pain3d.judge.extra import LANDMARKER, mediapipe_tasks
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+# Vertex of MediaPipe's mesh for each of the 68 iBUG points: the correspondence in common use (Yan's of 2024; its inner
+# lip points lie nearer the middle). MediaPipe names the subject's right side first, as iBUG does. Its jaw line is the
+# mesh's outline, which iBUG's follows only roughly.
+IBUG_OF_MEDIAPIPE: Final = (
+    127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 397, 361, 323, 454, 356,  # jaw
+    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows
+    168, 197, 5, 4, 75, 97, 2, 326, 305,  # nose
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # eyes
+    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,  # lips outside
+    78, 81, 13, 311, 308, 402, 14, 178,  # lips inside
+)  # fmt: skip
+# Where a point lies between two vertices, the other of them.
+BETWEEN: Final = {3: 58, 4: 172, 12: 288, 13: 288, 27: 6, 28: 195}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What MediaPipe sees in one picture.
+
+    Attributes:
+        points: [478, 2] pixels, x right and y down.
+        blendshapes: ARKit names to scores 0–1.
+    """
+
+    points: Floats
+    blendshapes: dict[str, float]
+
+    @property
+    def ibug(self) -> Floats:
+        """The 68 points of the iBUG order, [68, 2]."""
+        points = self.points[list(IBUG_OF_MEDIAPIPE)]
+        for place, other in BETWEEN.items():
+            points[place] = (points[place] + self.points[other]) / 2
+        return points
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 around the 68 points."""
+        (x0, y0), (x1, y1) = self.ibug.min(0), self.ibug.max(0)
+        return float(x0), float(y0), float(x1), float(y1)
+
+    def response(self, stem: str) -> float:
+        """A blendshape by its ARKit stem: the mean of left and right where it has sides."""
+        if stem in self.blendshapes:
+            return self.blendshapes[stem]
+        return (self.blendshapes[f"{stem}Left"] + self.blendshapes[f"{stem}Right"]) / 2
+
+
+class Landmarker:
+    """Reads one picture after another, each by itself; a context manager.
+
+    Raises:
+        RefusedError: mediapipe or its model is not installed.
+    """
+
+    def __init__(self) -> None:
+        tasks = mediapipe_tasks()
+        self._mediapipe: Any = importlib.import_module("mediapipe")
+        vision = tasks.vision
+        options = vision.FaceLandmarkerOptions(
+            base_options=tasks.BaseOptions(model_asset_path=str(LANDMARKER.find())),
+            output_face_blendshapes=True,
+            num_faces=1,
+        )
+        with _silent():
+            self._landmarker: Any = vision.FaceLandmarker.create_from_options(options)
+            self.read(np.zeros((64, 64, 3), np.uint8))  # its libraries announce themselves at the first picture
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._landmarker.close()
+
+    def read(self, pixels: Pixels) -> Reading | None:
+        """Look at one picture [H, W, 3] sRGB; None if no face is seen at MediaPipe's own thresholds (0.5)."""
+        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
+        seen = self._landmarker.detect(image)
+        if not seen.face_landmarks:
+            return None
+        height, width = pixels.shape[:2]
+        points = np.array([[p.x * width, p.y * height] for p in seen.face_landmarks[0]], np.float32)
+        scores = {shape.category_name: float(shape.score) for shape in seen.face_blendshapes[0]}
+        return Reading(points, scores)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what a C library writes to stderr while it starts off the terminal; our own complaints are exceptions."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

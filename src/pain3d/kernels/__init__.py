@@ -1,0 +1,40 @@
+"""Knows the verbs on tensors: one room per op, each with a plain torch reference and, where it pays, a faster backend.
+
+Nothing here loads numba or triton: a room's ``cpu.py`` and ``kernel.py`` do, at the first call that needs them.
+"""
+
+from pain3d.kernels._backend import use_backend
+from pain3d.kernels.antialiasing import antialias, face_adjacency
+from pain3d.kernels.deformation import deform, deform_pairs, deform_to_clip, vertex_normals
+from pain3d.kernels.distillation import DistillLoss, distill_loss
+from pain3d.kernels.interpolation import interpolate
+from pain3d.kernels.rasterization import Fragments, rasterize
+from pain3d.kernels.rendering import Rendered, encode_srgb, render, shoulder
+from pain3d.kernels.texturing import Mipmaps, build_mipmaps, sample_texture
+from pain3d.kernels.sensor import sensor
+from pain3d.kernels.shading import sh_basis, shade
+
+__all__ = [
+    "DistillLoss",
+    "Fragments",
+    "Mipmaps",
+    "Rendered",
+    "antialias",
+    "build_mipmaps",
+    "deform",
+    "deform_pairs",
+    "deform_to_clip",
+    "distill_loss",
+    "encode_srgb",
+    "face_adjacency",
+    "interpolate",
+    "rasterize",
+    "render",
+    "sample_texture",
+    "sensor",
+    "sh_basis",
+    "shade",
+    "shoulder",
+    "use_backend",
+    "vertex_normals",
+]

@@ -1,0 +1,279 @@
+"""Knows the public face of the room `deform`: what the arguments must be, and which backend answers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pain3d.kernels._backend import resolve_backend
+from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
+from pain3d.kernels.deformation.reference import (
+    deform_pairs_reference,
+    deform_reference,
+    to_clip,
+    vertex_normals_reference,
+)
+
+PRECISIONS = ("fp32", "tf32")
+
+
+def _available(tensor: Tensor) -> tuple[str, ...]:
+    # the numba and Triton codes are float32 only
+    return ("reference", "cpu", "triton") if tensor.dtype == torch.float32 else ("reference",)
+
+
+def deform(
+    template: Tensor,
+    basis: Tensor,
+    coefficients: Tensor,
+    skin_joints: Tensor | None = None,
+    skin_weights: Tensor | None = None,
+    joint_transforms: Tensor | None = None,
+    *,
+    template_index: Tensor | None = None,
+    precision: str = "fp32",
+    backend: str | None = None,
+) -> Tensor:
+    """Add blend shapes to a template, then skin: ``v = Σ_w weight · (T_joint @ (template + Σ_k c_k basis_k))``.
+
+    Without the three skinning arguments the shaped vertices are returned, so that a mesh can be built in two calls:
+    what changes seldom once, what changes often with ``template_index`` into its result.
+
+    Args:
+        template: [T, V, 3], metres.
+        basis: [K, V, 3], metres per unit of coefficient. ``triton`` reads it fastest from `planar_basis`.
+        coefficients: [B, K].
+        skin_joints: [V, W] int32 or int64, joints of each vertex in ``0 … J - 1``.
+        skin_weights: [V, W], of the template's dtype. They should sum to 1; this is not enforced.
+        joint_transforms: [B, J, 4, 4], rest to posed, affine: the last row is taken to be (0, 0, 0, 1).
+        template_index: [B] in ``0 … T - 1``: the template of each mesh. None: T must be 1 (shared) or B (one each).
+        precision: ``"fp32"``, or ``"tf32"``: lets ``triton`` read 10 bits of the fraction of coefficients and basis.
+            The other backends don't need that leave and don't take it.
+        backend: ``"reference"``, ``"cpu"`` (numba), ``"triton"`` (both float32, no gradients) or None for the default
+            order.
+
+    Returns:
+        Vertices [B, V, 3], metres.
+
+    Gradients: to template, basis, coefficients, skin_weights and joint_transforms with the reference, which is taken by
+    default when one of them requires a gradient; none to skin_joints and template_index; none with ``cpu``, ``triton``.
+
+    Raises:
+        ValueError: A shape, dtype or index does not fit, only some of the skinning arguments are given, the precision
+            is unknown, or the room has no such backend for this dtype.
+        RuntimeError: The asked backend can't run on these inputs.
+    """
+    skinning = (skin_joints, skin_weights, joint_transforms)
+    _check_shapes_and_template(template, basis, coefficients, template_index, precision)
+    _check_skinning({"template": (template, "T V 3"), "coefficients": (coefficients, "B K")}, *skinning)
+    inputs = (template, basis, coefficients, *skinning)
+    chosen = resolve_backend("deform", backend, _available(template), *inputs, template_index)
+    if chosen == "triton":
+        from pain3d.kernels.deformation.triton_op import deform_triton
+
+        vertices: Tensor = deform_triton(*inputs, template_index, precision)
+        return vertices
+    if chosen == "cpu":
+        from pain3d.kernels.deformation.cpu import deform_cpu
+
+        return deform_cpu(*inputs, template_index)
+    return deform_reference(*inputs, template_index)
+
+
+def deform_to_clip(
+    template: Tensor,
+    basis: Tensor,
+    coefficients: Tensor,
+    skin_joints: Tensor | None = None,
+    skin_weights: Tensor | None = None,
+    joint_transforms: Tensor | None = None,
+    *,
+    world_to_clip: Tensor,
+    template_index: Tensor | None = None,
+    precision: str = "fp32",
+    backend: str | None = None,
+) -> Tensor:
+    """Deform and project: ``world_to_clip @ (v, 1)`` of what `deform` returns, in float64, rounded to the dtype.
+
+    With ``triton`` one kernel does both, and the world vertices are never written.
+
+    Args:
+        template: As in `deform`, like the arguments up to joint_transforms.
+        basis: [K, V, 3].
+        coefficients: [B, K].
+        skin_joints: [V, W] or None.
+        skin_weights: [V, W] or None.
+        joint_transforms: [B, J, 4, 4] or None.
+        world_to_clip: [B, 4, 4], of the template's dtype: the camera of each mesh.
+        template_index: As in `deform`.
+        precision: As in `deform`.
+        backend: As in `deform`.
+
+    Returns:
+        Vertices [B, V, 4] in clip space, as `rasterize` takes them.
+
+    Gradients: as `deform`, and to world_to_clip.
+
+    Raises:
+        ValueError: As `deform`.
+        RuntimeError: The asked backend can't run on these inputs.
+    """
+    skinning = (skin_joints, skin_weights, joint_transforms)
+    _check_shapes_and_template(template, basis, coefficients, template_index, precision)
+    _check_skinning({"template": (template, "T V 3"), "coefficients": (coefficients, "B K")}, *skinning)
+    check_shapes(coefficients=(coefficients, "B K"), world_to_clip=(world_to_clip, "B 4 4"))
+    check_dtypes(FLOATS, template=template, world_to_clip=world_to_clip)
+    inputs = (template, basis, coefficients, *skinning)
+    chosen = resolve_backend("deform_to_clip", backend, _available(template), *inputs, world_to_clip, template_index)
+    if chosen == "triton":
+        from pain3d.kernels.deformation.triton_op import deform_to_clip_triton
+
+        vertices_clip: Tensor = deform_to_clip_triton(*inputs, world_to_clip, template_index, precision)
+        return vertices_clip
+    if chosen == "cpu":
+        from pain3d.kernels.deformation.cpu import deform_cpu
+
+        return to_clip(deform_cpu(*inputs, template_index), world_to_clip).to(template.dtype)
+    return to_clip(deform_reference(*inputs, template_index), world_to_clip).to(template.dtype)
+
+
+def deform_pairs(
+    shaped: Tensor,
+    offsets: Tensor,
+    shaped_index: Tensor,
+    offset_index: Tensor,
+    skin_joints: Tensor | None = None,
+    skin_weights: Tensor | None = None,
+    joint_transforms: Tensor | None = None,
+    *,
+    backend: str | None = None,
+) -> Tensor:
+    """Deform pairs of what was computed once for each: ``v = Σ_w weight · (T_joint @ (shaped[i] + offsets[e]))``.
+
+    The cross product of identities and expressions costs an addition and the skinning per mesh; the sums over shapes
+    are done once per identity and once per expression::
+
+        shaped = deform(template, identity_basis, identities)                            # [I, V, 3]
+        offsets = deform(torch.zeros_like(template), expression_basis, expressions)      # [E, V, 3]
+        pairs = torch.cartesian_prod(torch.arange(len(shaped)), torch.arange(len(offsets)))
+        vertices = deform_pairs(shaped, offsets, *pairs.unbind(1), joints, weights, transforms)  # [I · E, V, 3]
+
+    Args:
+        shaped: [I, V, 3], metres.
+        offsets: [E, V, 3], metres, added to it.
+        shaped_index: [B] int32 or int64 in ``0 … I - 1``.
+        offset_index: [B] int32 or int64 in ``0 … E - 1``.
+        skin_joints: [V, W] int32 or int64, as in `deform`; None, like the next two, for no skinning.
+        skin_weights: [V, W].
+        joint_transforms: [B, J, 4, 4].
+        backend: ``"reference"``, ``"cpu"`` (numba), ``"triton"`` (both float32, no gradients) or None for the default
+            order.
+
+    Returns:
+        Vertices [B, V, 3], metres.
+
+    Gradients: to shaped, offsets, skin_weights and joint_transforms with the reference; none to indices; none with
+    ``cpu`` and ``triton``.
+
+    Raises:
+        ValueError: A shape, dtype or index does not fit, only some of the skinning arguments are given, or the room has
+            no such backend for this dtype.
+        RuntimeError: The asked backend can't run on these inputs.
+    """
+    sizes = check_shapes(
+        shaped=(shaped, "I V 3"),
+        offsets=(offsets, "E V 3"),
+        shaped_index=(shaped_index, "B"),
+        offset_index=(offset_index, "B"),
+    )
+    check_dtypes(FLOATS, shaped=shaped, offsets=offsets)
+    check_dtypes(INDICES, shaped_index=shaped_index, offset_index=offset_index)
+    check_indices("shaped_index", shaped_index, sizes["I"], "rows of shaped")
+    check_indices("offset_index", offset_index, sizes["E"], "rows of offsets")
+    skinning = (skin_joints, skin_weights, joint_transforms)
+    _check_skinning({"shaped": (shaped, "I V 3"), "shaped_index": (shaped_index, "B")}, *skinning)
+    inputs = (shaped, offsets, shaped_index, offset_index, *skinning)
+    chosen = resolve_backend("deform_pairs", backend, _available(shaped), *inputs)
+    if chosen == "triton":
+        from pain3d.kernels.deformation.triton_op import deform_pairs_triton
+
+        vertices: Tensor = deform_pairs_triton(*inputs)
+        return vertices
+    if chosen == "cpu":
+        from pain3d.kernels.deformation.cpu import deform_pairs_cpu
+
+        return deform_pairs_cpu(*inputs)
+    return deform_pairs_reference(*inputs)
+
+
+def vertex_normals(vertices: Tensor, faces: Tensor, *, backend: str | None = None) -> Tensor:
+    """Return area-weighted unit normals: the normalised sum of the cross products of the faces around each vertex.
+
+    Args:
+        vertices: [B, V, 3], metres.
+        faces: [F, 3] int32 or int64, counter-clockwise from outside.
+        backend: ``"reference"``, ``"cpu"`` (numba), ``"triton"`` (both float32, no gradients) or None for the default
+            order.
+
+    Returns:
+        Normals [B, V, 3], pointing outwards. A vertex whose sum has no direction (no face, or only faces without area)
+        gets (0, 0, 0).
+
+    Gradients: to vertices with the reference; none to faces.
+
+    Raises:
+        ValueError: A shape, dtype or index does not fit, or the room has no such backend for this dtype.
+        RuntimeError: The asked backend can't run on these inputs.
+    """
+    sizes = check_shapes(vertices=(vertices, "B V 3"), faces=(faces, "F 3"))
+    check_dtypes(FLOATS, vertices=vertices)
+    check_dtypes(INDICES, faces=faces)
+    check_indices("faces", faces, sizes["V"], "vertices")
+    chosen = resolve_backend("vertex_normals", backend, _available(vertices), vertices, faces)
+    if chosen == "triton":
+        from pain3d.kernels.deformation.triton_op import vertex_normals_triton
+
+        normals: Tensor = vertex_normals_triton(vertices, faces)
+        return normals
+    if chosen == "cpu":
+        from pain3d.kernels.deformation.cpu import vertex_normals_cpu
+
+        return vertex_normals_cpu(vertices, faces)
+    return vertex_normals_reference(vertices, faces)
+
+
+def _check_shapes_and_template(
+    template: Tensor, basis: Tensor, coefficients: Tensor, template_index: Tensor | None, precision: str
+) -> None:
+    sizes = check_shapes(template=(template, "T V 3"), basis=(basis, "K V 3"), coefficients=(coefficients, "B K"))
+    check_dtypes(FLOATS, template=template, basis=basis, coefficients=coefficients)
+    if template_index is not None:
+        check_shapes(coefficients=(coefficients, "B K"), template_index=(template_index, "B"))
+        check_dtypes(INDICES, template_index=template_index)
+        check_indices("template_index", template_index, sizes["T"], "templates")
+    elif sizes["T"] not in (1, sizes["B"]):
+        raise ValueError(f"template must be [1 V 3] or [B V 3] without template_index, got {list(template.shape)}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+
+
+def _check_skinning(
+    before: dict[str, tuple[Tensor, str]],  # what binds V and B; the first is of the dtype that all share
+    skin_joints: Tensor | None,
+    skin_weights: Tensor | None,
+    joint_transforms: Tensor | None,
+) -> None:
+    skinning = (skin_joints, skin_weights, joint_transforms)
+    if skin_joints is not None and skin_weights is not None and joint_transforms is not None:
+        sizes = check_shapes(
+            **before,
+            skin_joints=(skin_joints, "V W"),
+            skin_weights=(skin_weights, "V W"),
+            joint_transforms=(joint_transforms, "B J 4 4"),
+        )
+        check_dtypes(INDICES, skin_joints=skin_joints)
+        points = {name: tensor for name, (tensor, _) in list(before.items())[:1]}
+        check_dtypes(FLOATS, **points, skin_weights=skin_weights, joint_transforms=joint_transforms)
+        check_indices("skin_joints", skin_joints, sizes["J"], "joints")
+    elif any(tensor is not None for tensor in skinning):
+        raise ValueError("skin_joints, skin_weights and joint_transforms must be given together or not at all")

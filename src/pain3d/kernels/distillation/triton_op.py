@@ -1,0 +1,200 @@
+"""Knows distillation as custom ops: `pain3d::distill_loss` and its kin, for CUDA tensors (and Triton's interpreter).
+
+The gradients are computed together with the loss, outside autograd; `pain3d::distill_total` then stands in the graph in
+the place of the loss and hands them out. So what writes over the teacher's tokens says so in its schema, which an op
+with a gradient of its own could not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pain3d.kernels._triton import on_device
+from pain3d.kernels.distillation.kernel import launch_distill, launch_scale
+from pain3d.kernels.distillation.reference import DistillLoss
+
+LOSSES = len(DistillLoss._fields)
+
+
+def distill_loss_triton(
+    student_tokens: Tensor,
+    teacher_tokens: Tensor,  # detached
+    student_pspi: Tensor,
+    teacher_pspi: Tensor,
+    student_au: Tensor,
+    student_binary: Tensor,
+    pspi: Tensor,
+    au: Tensor,
+    share: Tensor,
+    *,
+    prefix: int,
+    kind: str,
+    weights: Sequence[float],
+    temperature: float,
+    au_scale: Sequence[float],
+    thresholds: Sequence[float],
+    overwrite_teacher: bool,
+) -> DistillLoss:
+    """Return the loss and its parts; see `pain3d.kernels.distill_loss`. Without a gradient nothing is overwritten."""
+    student = (student_tokens, student_pspi, student_au, student_binary)
+    values = [tensor.detach() for tensor in (student_pspi, teacher_pspi, student_au, student_binary, pspi, au, share)]
+    options = (prefix, kind, list(weights), temperature, list(au_scale), list(thresholds))
+    wanted = torch.is_grad_enabled() and student_tokens.requires_grad
+    if wanted and overwrite_teacher:
+        losses, logit_gradient = distill_over_teacher(student_tokens.detach(), teacher_tokens, *values, *options)
+        token_gradient = teacher_tokens
+    else:
+        losses, token_gradient, logit_gradient = distill_triton(
+            student_tokens.detach(), teacher_tokens, *values, *options, wanted
+        )
+    total = distill_total(losses, *student, token_gradient, logit_gradient)
+    return DistillLoss(total, *losses.unbind()[1:])
+
+
+@torch.library.custom_op("pain3d::distill_loss", mutates_args=())
+def distill_triton(
+    student_tokens: Tensor,
+    teacher_tokens: Tensor,
+    student_pspi: Tensor,
+    teacher_pspi: Tensor,
+    student_au: Tensor,
+    student_binary: Tensor,
+    pspi: Tensor,
+    au: Tensor,
+    share: Tensor,
+    prefix: int,
+    kind: str,
+    weights: Sequence[float],
+    temperature: float,
+    au_scale: Sequence[float],
+    thresholds: Sequence[float],
+    wanted: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return losses [7], the total's gradient to the student's tokens (empty unless wanted), to its logits [B, 1+A+T].
+
+    Losses are in the order of `DistillLoss`; logits: score, intensities, thresholds.
+    """
+    losses, token_gradient, logit_gradient = _new(student_tokens, student_au, student_binary, wanted)
+    labels = (student_pspi, teacher_pspi, student_au, student_binary, pspi, au, share)
+    with on_device(student_tokens):
+        launch_distill(
+            losses, token_gradient if wanted else None, logit_gradient, student_tokens, teacher_tokens,
+            [label.contiguous() for label in labels], prefix=prefix, kind=kind, weights=weights,
+            temperature=temperature, au_scale=au_scale, thresholds=thresholds,
+        )  # fmt: skip
+    return losses, token_gradient, logit_gradient
+
+
+@distill_triton.register_fake
+def _(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return _new(inputs[0], inputs[4], inputs[5], inputs[-1])
+
+
+@torch.library.custom_op("pain3d::distill_loss_over_teacher", mutates_args=("teacher_tokens",))
+def distill_over_teacher(
+    student_tokens: Tensor,
+    teacher_tokens: Tensor,
+    student_pspi: Tensor,
+    teacher_pspi: Tensor,
+    student_au: Tensor,
+    student_binary: Tensor,
+    pspi: Tensor,
+    au: Tensor,
+    share: Tensor,
+    prefix: int,
+    kind: str,
+    weights: Sequence[float],
+    temperature: float,
+    au_scale: Sequence[float],
+    thresholds: Sequence[float],
+) -> tuple[Tensor, Tensor]:
+    """As `distill_triton`; the teacher's tokens become the gradient to the student's."""
+    losses, _, logit_gradient = _new(student_tokens, student_au, student_binary, False)
+    labels = (student_pspi, teacher_pspi, student_au, student_binary, pspi, au, share)
+    with on_device(student_tokens):
+        launch_distill(
+            losses, teacher_tokens, logit_gradient, student_tokens, teacher_tokens,
+            [label.contiguous() for label in labels], prefix=prefix, kind=kind, weights=weights,
+            temperature=temperature, au_scale=au_scale, thresholds=thresholds,
+        )  # fmt: skip
+    return losses, logit_gradient
+
+
+@distill_over_teacher.register_fake
+def _(*inputs: Any) -> tuple[Tensor, Tensor]:
+    losses, _, logit_gradient = _new(inputs[0], inputs[4], inputs[5], False)
+    return losses, logit_gradient
+
+
+def _new(
+    student_tokens: Tensor, student_au: Tensor, student_binary: Tensor, wanted: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Memory of what the ops return."""
+    batch, units, cuts = *student_au.shape, student_binary.shape[1]
+    losses = student_au.new_empty(LOSSES)
+    token_gradient = student_tokens.new_empty(student_tokens.shape if wanted else (0,))
+    return losses, token_gradient, student_au.new_empty(batch, 1 + units + cuts)
+
+
+@torch.library.custom_op("pain3d::distill_total", mutates_args=())
+def distill_total(
+    losses: Tensor,
+    student_tokens: Tensor,
+    student_pspi: Tensor,
+    student_au: Tensor,
+    student_binary: Tensor,
+    token_gradient: Tensor,
+    logit_gradient: Tensor,
+) -> Tensor:
+    """Return losses[0]; its gradients are those that came with it."""
+    return losses[0].clone()
+
+
+@distill_total.register_fake
+def _(losses: Tensor, *inputs: Tensor) -> Tensor:
+    return losses.new_empty(())
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.units = inputs[3].shape[1]
+    ctx.save_for_backward(*inputs[5:])
+
+
+def _hand_out(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    """Scale what was kept. In place, so that a second backward pass raises (torch counts the changes of saved tensors).
+
+    A traced graph gets a product instead, which the compiler merges with what comes next.
+    """
+    token_gradient, logit_gradient = ctx.saved_tensors
+    if not ctx.needs_input_grad[1]:
+        tokens = None
+    elif torch.compiler.is_compiling():
+        tokens = (token_gradient * gradient).to(token_gradient.dtype)
+    else:
+        distill_scale(token_gradient, gradient)
+        tokens = token_gradient
+    logits = logit_gradient * gradient
+    score, units, cuts = logits[:, 0], logits[:, 1 : 1 + ctx.units], logits[:, 1 + ctx.units :]
+    return None, tokens, score, units, cuts, None, None
+
+
+distill_total.register_autograd(_hand_out, setup_context=_keep)
+
+
+@torch.library.custom_op("pain3d::distill_scale", mutates_args=("gradient",))
+def distill_scale(gradient: Tensor, factor: Tensor) -> None:
+    """Multiply a gradient by a number on its device, in place; by 1 without reading it."""
+    if not gradient.is_contiguous():
+        gradient.mul_(factor)
+        return
+    with on_device(gradient):
+        launch_scale(gradient, factor)
+
+
+@distill_scale.register_fake
+def _(gradient: Tensor, factor: Tensor) -> None:
+    return None

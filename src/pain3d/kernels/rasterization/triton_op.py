@@ -1,0 +1,60 @@
+"""Knows `rasterize` as a custom op on Triton kernels: what it allocates, and the chunks of views it goes through."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pain3d.kernels._triton import on_device, refuse_gradient
+from pain3d.kernels.rasterization.kernel import launch_resolve, launch_snap, launch_visibility
+from pain3d.kernels.rasterization.reference import Fragments
+from pain3d.kernels.rasterization.workspace import allocate_workspace
+
+
+def rasterize_triton(vertices_clip: Tensor, faces: Tensor, size: tuple[int, int], cull: bool) -> Fragments:
+    """`pain3d.kernels.rasterize` for CUDA tensors (or CPU tensors in Triton's interpreter), without gradients."""
+    return Fragments(*_rasterize(vertices_clip, faces, size[0], size[1], cull))
+
+
+def rasterize_chunks(
+    vertices_clip: Tensor, faces: Tensor, size: tuple[int, int], cull: bool, chunk: int | None = None
+) -> Fragments:
+    """Return the fragments of all views, `chunk` of them at a time: None is as many as stay in the cache."""
+    (views, vertices), device = vertices_clip.shape[:2], vertices_clip.device
+    fragments = Fragments(
+        torch.empty(views, *size, dtype=torch.int32, device=device),
+        torch.empty(views, *size, 3, dtype=torch.float32, device=device),
+        torch.empty(views, *size, dtype=torch.float32, device=device),
+    )
+    if fragments.face_ids.numel() == 0:
+        return fragments
+    clip, corners = vertices_clip.contiguous(), faces.contiguous()
+    with on_device(clip):
+        workspace = allocate_workspace(views, vertices, len(corners), size, device, chunk)
+        for first, last, epoch in workspace.passes(views):
+            screen = workspace.screen[: last - first]
+            launch_snap(clip[first:last], size, screen)
+            launch_visibility(screen, corners, size, cull, workspace.keys, epoch, workspace.queue)
+            launch_resolve(workspace.keys, screen, corners, epoch, *(output[first:last] for output in fragments))
+    return fragments
+
+
+@torch.library.custom_op("pain3d::rasterize", mutates_args=())
+def _rasterize(
+    vertices_clip: Tensor, faces: Tensor, height: int, width: int, cull: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    face_ids, barycentrics, depth = rasterize_chunks(vertices_clip, faces, (height, width), cull)
+    return face_ids, barycentrics, depth
+
+
+@_rasterize.register_fake
+def _(vertices_clip: Tensor, faces: Tensor, height: int, width: int, cull: bool) -> tuple[Tensor, Tensor, Tensor]:
+    size = (len(vertices_clip), height, width)
+    return (
+        vertices_clip.new_empty(size, dtype=torch.int32),
+        vertices_clip.new_empty((*size, 3)),
+        vertices_clip.new_empty(size),
+    )
+
+
+refuse_gradient(_rasterize, "rasterize")

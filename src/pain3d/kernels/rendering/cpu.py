@@ -1,0 +1,417 @@
+"""Knows the fused `render` on a CPU: numba, one picture per thread, from vertices to bytes in one pass.
+
+A picture is rasterised into the thread's visibility buffer; then row after row its covered pixels are gathered into
+blocks, shaded, mixed along silhouettes with the rows above and below, and encoded. Only three rows of light are kept.
+Each picture is computed in full by one thread, in a fixed order: its bytes depend on neither the batch nor the threads.
+Longer than other files, because numba keeps what is compiled together fast only within one file.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from pain3d.kernels._threads import for_each_range
+from pain3d.kernels.antialiasing.cpu import mark_silhouettes, pair_weight
+from pain3d.kernels.deformation.cpu import vertex_normals_cpu
+from pain3d.kernels.rasterization.cpu import rasterize_faces, snap_vertices
+from pain3d.kernels.rasterization.reference import HALF, SUBPIXELS
+from pain3d.kernels.rendering.colour import KNEE, SRGB_EDGES
+from pain3d.kernels.rendering.reference import Rendered, RenderInputs
+from pain3d.kernels.rendering.relief import BLOOD_TINT, DETAIL_LAYERS
+from pain3d.kernels.texturing.cpu import LANES, LEVEL, U, V, mix_rows, sample_block
+from pain3d.kernels.shading.cpu import (
+    BLOCK,
+    EYE,
+    LIT,
+    NORMAL,
+    OCCLUSION,
+    SPECULAR,
+    TEXEL,
+    TINY_SQUARED,
+    shade_block,
+    whole_vectors,
+)
+
+PACKED = 8  # floats per vertex: position, normal, occlusion, and one to keep it at half a cache line
+STEPS = 4096  # of light 0–1: at most one sRGB edge falls into a step (the closest are 1/3295 apart)
+FINE_BITS = 24  # of the place within a step: an edge, a float32 between 1/8192 and 1, is a whole number of 2^-24 steps
+FINE = 1 << FINE_BITS
+
+F, N = np.float32, np.uint64  # unsigned where an index would else be tested for being negative
+ZERO, ONE, ROUND, BYTE = F(0), F(1), F(0.5), F(255)
+# Lanes beyond those of the look-up: the weights of the detail layers. Among the channels: slopes, and the two layers.
+WEIGHT, ALL_LANES = LANES * BLOCK, LANES + DETAIL_LAYERS
+SLOPE, FIRST, SECOND = TEXEL + 5 * BLOCK, TEXEL + 8 * BLOCK, TEXEL + 12 * BLOCK
+RED_TINT, GREEN_TINT, BLUE_TINT = F(BLOOD_TINT[0]), F(BLOOD_TINT[1]), F(BLOOD_TINT[2])
+SHOULDER, SHOULDER_SCALE, ABOVE = F(KNEE), F(1 / (1 - KNEE)), F(1 - KNEE)
+
+
+def _codes() -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    """Per step of light a code: with the place within the step added, in 2^-24, its topmost byte is the sRGB byte.
+
+    On top of a code stands the byte at the step's start; what is below is such that the sum carries from an edge on.
+    """
+    edges = SRGB_EDGES[1:].astype(np.float64) * STEPS
+    codes = np.searchsorted(edges, np.arange(STEPS + 1), side="right") * float(FINE)
+    codes[edges.astype(int)] += (1 - edges % 1) * FINE
+    return codes.astype(np.uint32)
+
+
+CODES = _codes()  # [STEPS + 1]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _project(matrix, points, clip):  # type: ignore[no-untyped-def]
+    """Fill clip [V, 4] float64, term by term as `to_clip` does."""
+    m = matrix.astype(np.float64)
+    for v in range(points.shape[0]):
+        x, y, z = np.float64(points[v, 0]), np.float64(points[v, 1]), np.float64(points[v, 2])
+        for row in range(4):
+            clip[v, row] = m[row, 0] * x + m[row, 1] * y + m[row, 2] * z + m[row, 3]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _resample(count, texels):  # type: ignore[no-untyped-def]
+    """Return (low, high, weight) [count] of a bilinear stretch along one side, as `stretch` does."""
+    low, high, weight = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.float32)
+    scale = F(texels / max(count, 1))
+    for i in range(count):
+        at = (F(i) + ROUND) * scale - ROUND
+        at = min(max(at, ZERO), F(texels - 1))
+        low[i] = np.int64(at)
+        high[i] = min(low[i] + 1, texels - 1)
+        weight[i] = at - F(low[i])
+    return low, high, weight
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _cover_row(i, ids, wants, screen, geometry, skin, light, block, row, measured):  # type: ignore[no-untyped-def]
+    """Write what the covered pixels of row i see: toned light to row [W, 3], block by block; what else is wanted."""
+    snapped, inverse_w, areas, levels = screen
+    faces, uv_faces, uvs, packed, weights, up, attributes = geometry
+    texels, table = skin
+    sh, key, colour, eye, exposure = light
+    lanes, columns = block
+    barycentrics, depth, values = measured
+    width, channels = ids.shape[0], attributes.shape[1] if wants[5] else 0
+    vertical = np.int64(i) * SUBPIXELS + HALF
+    face, count = np.int64(-1), 0
+    corners = uv_corners = (N(0), N(0), N(0))
+    e0 = e1 = e2 = d0 = d1 = d2 = np.int64(0)
+    w0 = w1 = w2 = 0.0
+    level = ZERO
+    worn = detailed = False  # whether the face, and whether any point of the block, has weights above 0
+    ex, ey, ez = eye[0], eye[1], eye[2]
+    for j in range(width):
+        f = np.int64(ids[j])
+        if f >= 0:
+            if f != face:
+                a, b, c = N(faces[f, 0]), N(faces[f, 1]), N(faces[f, 2])
+                corners = a, b, c
+                uv_corners = N(uv_faces[f, 0]) * N(2), N(uv_faces[f, 1]) * N(2), N(uv_faces[f, 2]) * N(2)
+                level = levels[f]
+                w0, w1, w2 = inverse_w[a], inverse_w[b], inverse_w[c]
+                layers = a * N(DETAIL_LAYERS), b * N(DETAIL_LAYERS), c * N(DETAIL_LAYERS)
+                worn = False
+                for k in range(DETAIL_LAYERS):
+                    for layer in layers:
+                        worn |= weights[layer + N(k)] != ZERO
+                horizontal = np.int64(j) * SUBPIXELS + HALF
+                x0, y0 = snapped[a, 0] - horizontal, snapped[a, 1] - vertical
+                x1, y1 = snapped[b, 0] - horizontal, snapped[b, 1] - vertical
+                x2, y2 = snapped[c, 0] - horizontal, snapped[c, 1] - vertical
+                e0, e1, e2 = x2 * y1 - x1 * y2, x0 * y2 - x2 * y0, x1 * y0 - x0 * y1
+                d0, d1, d2 = (y2 - y1) * SUBPIXELS, (y0 - y2) * SUBPIXELS, (y1 - y0) * SUBPIXELS
+            t0, t1, t2 = np.float64(e0) * w0, np.float64(e1) * w1, np.float64(e2) * w2
+            inverse = 1.0 / (t0 + t1 + t2)
+            shares = F(t0 * inverse), F(t1 * inverse), F(t2 * inverse)
+            if wants[0]:
+                at = N(count)  # unsigned: numba tests a signed index for being negative, at every store
+                rows = corners[0] * N(PACKED), corners[1] * N(PACKED), corners[2] * N(PACKED)
+                x, y, z, nx, ny, nz, occlusion, _ = mix_rows(packed, rows, shares, PACKED)
+                u, v = mix_rows(uvs, uv_corners, shares, 2)
+                lanes[at + N(EYE)], lanes[at + N(EYE + BLOCK)], lanes[at + N(EYE + 2 * BLOCK)] = ex - x, ey - y, ez - z
+                lanes[at + N(NORMAL)], lanes[at + N(NORMAL + BLOCK)], lanes[at + N(NORMAL + 2 * BLOCK)] = nx, ny, nz
+                lanes[at + N(OCCLUSION)], lanes[at + N(LEVEL)] = occlusion, level
+                lanes[at + N(U)], lanes[at + N(V)] = u, v
+                lanes[at + N(WEIGHT)] = lanes[at + N(WEIGHT + BLOCK)] = ZERO
+                if worn:
+                    detailed = True
+                    layers = corners[0] * N(DETAIL_LAYERS), corners[1] * N(DETAIL_LAYERS), corners[2] * N(DETAIL_LAYERS)
+                    one, two = mix_rows(weights, layers, shares, DETAIL_LAYERS)
+                    lanes[at + N(WEIGHT)], lanes[at + N(WEIGHT + BLOCK)] = one, two
+                columns[at] = j
+                count += 1
+            if wants[3]:
+                barycentrics[i, j, 0], barycentrics[i, j, 1], barycentrics[i, j, 2] = shares
+            if wants[4]:
+                depth[i, j] = F(np.float64(areas[f]) * inverse)
+            for k in range(channels):
+                a, b, c = attributes[corners[0], k], attributes[corners[1], k], attributes[corners[2], k]
+                values[i, j, k] = shares[0] * a + shares[1] * b + shares[2] * c
+        if count == BLOCK or (j == width - 1 and count > 0):
+            sample_block(texels, table, lanes, count, detailed)
+            if detailed:
+                _add_details(lanes, whole_vectors(count))
+            _tilt(lanes, whole_vectors(count), up)
+            shade_block(lanes, whole_vectors(count), sh, key, colour)
+            _tone(lanes, count, exposure, columns, row)
+            count, detailed = 0, False
+        face = f
+        e0, e1, e2 = e0 + d0, e1 + d1, e2 + d2
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_details(lanes, count):  # type: ignore[no-untyped-def]
+    """Add the detail layers of the first `count` points by their weights, as `detailed` of the reference does."""
+    for i in range(count):
+        one, two = lanes[WEIGHT + i], lanes[WEIGHT + BLOCK + i]
+        lanes[SLOPE + i] += one * lanes[FIRST + i] + two * lanes[SECOND + i]
+        lanes[SLOPE + BLOCK + i] += one * lanes[FIRST + BLOCK + i] + two * lanes[SECOND + BLOCK + i]
+        shade = one * lanes[FIRST + 2 * BLOCK + i] + two * lanes[SECOND + 2 * BLOCK + i]
+        blood = one * lanes[FIRST + 3 * BLOCK + i] + two * lanes[SECOND + 3 * BLOCK + i]
+        shade = shade if shade > ZERO else ZERO
+        left = ONE - (shade if shade < ONE else ONE)
+        red, green, blue = ONE - RED_TINT * blood, ONE - GREEN_TINT * blood, ONE - BLUE_TINT * blood
+        lanes[TEXEL + i] *= left * (red if red > ZERO else ZERO)
+        lanes[TEXEL + BLOCK + i] *= left * (green if green > ZERO else ZERO)
+        lanes[TEXEL + 2 * BLOCK + i] *= left * (blue if blue > ZERO else ZERO)
+        lanes[SPECULAR + i] *= left
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _tilt(lanes, count, up):  # type: ignore[no-untyped-def]
+    """Tilt the normals of the first `count` points by their slopes, as `tilted` of the reference does."""
+    ux, uy, uz = up[0], up[1], up[2]
+    for i in range(count):
+        x, y, z = lanes[NORMAL + i], lanes[NORMAL + BLOCK + i], lanes[NORMAL + 2 * BLOCK + i]
+        squared = x * x + y * y + z * z
+        scale = ONE / math.sqrt(squared if squared > TINY_SQUARED else TINY_SQUARED)
+        x, y, z = x * scale, y * scale, z * scale
+        along, rise = lanes[SLOPE + i], lanes[SLOPE + BLOCK + i]
+        keep = ONE - rise * (ux * x + uy * y + uz * z)  # of n: b = up - (up · n) n
+        lanes[NORMAL + i] = keep * x + along * (uy * z - uz * y) + rise * ux
+        lanes[NORMAL + BLOCK + i] = keep * y + along * (uz * x - ux * z) + rise * uy
+        lanes[NORMAL + 2 * BLOCK + i] = keep * z + along * (ux * y - uy * x) + rise * uz
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _tone(lanes, count, exposure, columns, row):  # type: ignore[no-untyped-def]
+    """Expose and compress the light of a block as `shoulder` does, and put it where its pixels are."""
+    for c in range(3):
+        for k in range(whole_vectors(count)):
+            light = lanes[LIT + c * BLOCK + k] * exposure
+            above = (light - SHOULDER) * SHOULDER_SCALE
+            above = above if above > ZERO else ZERO
+            light = light if light > ZERO else ZERO
+            light = light if light < SHOULDER else SHOULDER
+            lanes[LIT + c * BLOCK + k] = light + ABOVE * (above / (ONE + above))
+    for k in range(count):
+        j = columns[k]
+        row[j, 0], row[j, 1], row[j, 2] = lanes[LIT + k], lanes[LIT + BLOCK + k], lanes[LIT + 2 * BLOCK + k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _fill_background(i, ids, background, vertical, horizontal, tall, row):  # type: ignore[no-untyped-def]
+    """Write the stretched background to the pixels of row [W, 3] that see no face."""
+    top, bottom, down = vertical[0][i], vertical[1][i], vertical[2][i]
+    low, high, across = horizontal
+    for x in range(tall.shape[0]):
+        for c in range(3):
+            first = background[top, x, c]
+            tall[x, c] = first + down * (background[bottom, x, c] - first)
+    for j in range(row.shape[0]):
+        if ids[j] < 0:
+            left, right, weight = low[j], high[j], across[j]
+            for c in range(3):
+                row[j, c] = tall[left, c] + weight * (tall[right, c] - tall[left, c])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _byte_of(light):  # type: ignore[no-untyped-def]
+    """Return the sRGB byte of light, that of `encode_srgb`, by one look-up and no branch."""
+    value = light if light > ZERO else ZERO
+    value = (value if value < ONE else ONE) * F(STEPS)
+    step = np.int32(value)
+    within = np.uint32((value - F(step)) * F(FINE))
+    return np.uint8(np.uint32(CODES[np.uint32(step)] + within) >> np.uint32(FINE_BITS))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def encode_light(light, out):  # type: ignore[no-untyped-def]
+    """Write the sRGB bytes of light [N] to out [N]."""
+    for k in range(light.shape[0]):
+        out[k] = _byte_of(light[k])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no-untyped-def]
+    """Antialias and encode row i, whose light stands in rows[i % 3] between those of the rows above and below it.
+
+    hanging [W] arrives with the weights of the pairs with the row above and leaves with those with the row below: each
+    marked pair is walked once.
+    """
+    marks, nearest, snapped, areas, faces, adjacent = surface
+    rows, hanging = light
+    width, last = ids.shape[1], ids.shape[0] - 1
+    here, above, under = rows[i % 3], rows[(i + 2) % 3], rows[(i + 1) % 3]
+    if wants[0]:
+        encode_light(here.reshape(width * 3), image[i].reshape(width * 3))
+    if wants[1]:
+        for j in range(width):
+            alpha[i, j] = 255 if ids[i, j] >= 0 else 0
+    beside = ZERO
+    for j in range(width):
+        mark = marks[i, j]
+        if mark == 0:
+            continue
+        left = right = up = below = ZERO
+        if mark & 4:
+            left = max(-beside, ZERO)
+        if mark & 1:
+            beside = pair_weight(i, j, 0, ids, nearest, snapped, areas, faces, adjacent)
+            right = max(beside, ZERO)
+        if mark & 8:
+            up = max(-hanging[j], ZERO)
+        if mark & 2:
+            hanging[j] = pair_weight(i, j, 1, ids, nearest, snapped, areas, faces, adjacent)
+            below = max(hanging[j], ZERO)
+        total = left + right + up + below
+        if total > ZERO:
+            share = ONE / total if total > ONE else ONE
+            j0, j1, i0, i1 = max(j - 1, 0), min(j + 1, width - 1), max(i - 1, 0), min(i + 1, last)
+            left, right, up, below, keep = left * share, right * share, up * share, below * share, ONE - total * share
+            if wants[0]:
+                for c in range(3):
+                    image[i, j, c] = _byte_of(
+                        keep * here[j, c]
+                        + left * here[j0, c]
+                        + right * here[j1, c]
+                        + up * above[j, c]
+                        + below * under[j, c]
+                    )
+            if wants[1]:
+                cover = keep if ids[i, j] >= 0 else ZERO
+                cover += left if ids[i, j0] >= 0 else ZERO
+                cover += right if ids[i, j1] >= 0 else ZERO
+                cover += up if ids[i0, j] >= 0 else ZERO
+                cover += below if ids[i1, j] >= 0 else ZERO
+                alpha[i, j] = np.uint8(min(max(cover, ZERO), ONE) * BYTE + ROUND)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _render_images(first, last, size, mesh, skin, view, light, wants, outputs):  # type: ignore[no-untyped-def]
+    """Render pictures first … last - 1."""
+    faces, adjacent, uvs, uv_faces, uv_areas, packed, weights, up, attributes, mesh_index = mesh
+    texels, table, texture_index = skin
+    world_to_clip, eye, background = view
+    sh, key, colour, exposure = light
+    image, alpha, face_ids, barycentrics, depth, values = outputs
+    height, width = size
+    count, top = packed.shape[1], F(table.shape[0] - 1)
+    clip, snapped = np.empty((count, 4), np.float64), np.empty((count, 2), np.int64)
+    inverse_w, usable = np.empty(count, np.float64), np.empty(count, np.bool_)
+    areas, levels = np.empty(faces.shape[0], np.int64), np.zeros(faces.shape[0], np.float32)
+    nearest, ids = np.empty((height, width), np.float64), np.empty((height, width), np.int32)
+    block = (np.zeros(ALL_LANES * BLOCK, np.float32), np.empty(BLOCK, np.uint64))
+    rows = np.zeros((3, width, 3), np.float32)
+    traces = (rows, np.empty(width, np.float32))
+    marks = np.empty((height, width), np.uint8)
+    tall = np.empty((background.shape[2], 3), np.float32)
+    vertical, horizontal = _resample(height, background.shape[1]), _resample(width, background.shape[2])
+    shaded, seen = wants[0] or wants[1], wants[0] or wants[3] or wants[4] or wants[5]
+    for n in range(first, last):
+        m = mesh_index[n]
+        _project(world_to_clip[n], packed[m], clip)
+        snap_vertices(clip, height, width, snapped, inverse_w, usable)
+        rasterize_faces(snapped, inverse_w, usable, faces, True, areas, nearest, ids)
+        if wants[2]:
+            face_ids[n] = ids
+        if wants[3]:
+            barycentrics[n] = ZERO
+        if wants[4]:
+            depth[n] = np.inf
+        if wants[5]:
+            values[n] = ZERO
+        measured = (barycentrics[n], depth[n], values[n])
+        if wants[0]:
+            for f in range(faces.shape[0]):
+                level = 0.0
+                if areas[f] > 0 and uv_areas[f] > 0:
+                    level = 0.5 * math.log2(uv_areas[f] / (np.float64(areas[f]) / (SUBPIXELS * SUBPIXELS)))
+                levels[f] = min(max(F(level), ZERO), top)
+        screen = (snapped, inverse_w, areas, levels)
+        layers = weights[m if weights.shape[0] > 1 else 0].reshape(-1)
+        upright = up[m if up.shape[0] > 1 else 0]
+        geometry = (faces, uv_faces, uvs.reshape(-1), packed[m].reshape(-1), layers, upright, attributes[m])
+        looks = (texels[texture_index[n]].reshape(-1), table)
+        lamp = (sh[n], key[n], colour[n], eye[n], exposure[n])
+        if shaded:
+            mark_silhouettes(snapped, areas, faces, adjacent, marks)
+        surface = (marks, nearest, snapped, areas, faces, adjacent)
+        for i in range(height):
+            if seen:
+                _cover_row(i, ids[i], wants, screen, geometry, looks, lamp, block, rows[i % 3], measured)
+            if wants[0]:
+                _fill_background(i, ids[i], background[n], vertical, horizontal, tall, rows[i % 3])
+            if shaded and i > 0:
+                _finish_row(i - 1, surface, traces, ids, wants, image[n], alpha[n])
+        if shaded and height > 0:
+            _finish_row(height - 1, surface, traces, ids, wants, image[n], alpha[n])
+
+
+def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
+    """`pain3d.kernels.render` for float32 CPU tensors."""
+    batch, (height, width) = len(scene.world_to_clip), scene.size
+    meshes, vertices = scene.vertices.shape[:2]
+    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
+        "image": ((height, width, 3), torch.uint8),
+        "alpha": ((height, width), torch.uint8),
+        "face_ids": ((height, width), torch.int32),
+        "barycentrics": ((height, width, 3), torch.float32),
+        "depth": ((height, width), torch.float32),
+        "attributes": ((height, width, scene.attributes.shape[2]), torch.float32),
+    }
+    made = {
+        name: torch.empty(batch, *(shape if name in outputs else (0,) * len(shape)), dtype=dtype)
+        for name, (shape, dtype) in shapes.items()
+    }
+    packed = torch.zeros(meshes, vertices, PACKED)
+    packed[..., :3] = scene.vertices.detach()
+    if "image" in outputs:
+        packed[..., 3:6] = vertex_normals_cpu(scene.vertices, scene.faces)
+        packed[..., 6] = scene.occlusion.detach()
+    corners = scene.uvs.detach().to(torch.float64)[scene.uv_faces.long()]
+    one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    uv_areas = (one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]).abs() * (scene.texture.height * scene.texture.width)
+    mesh = _arrays(
+        scene.faces.to(torch.int32),
+        scene.adjacent_faces.to(torch.int32),
+        scene.uvs,
+        scene.uv_faces.to(torch.int32),
+        uv_areas,
+        packed,
+        scene.detail_weights,
+        scene.up,
+        scene.attributes,
+        scene.mesh_index.long(),
+    )
+    skin = _arrays(scene.texture.texels, torch.tensor(scene.texture.levels()), scene.texture_index.long())
+    view = _arrays(scene.world_to_clip, scene.camera_position, scene.background)
+    light = _arrays(scene.sh, scene.key_direction, scene.key_colour, scene.exposure)
+    wants = tuple(name in outputs for name in Rendered._fields)
+    written = _arrays(*made.values())
+    for_each_range(
+        batch,
+        lambda first, last: _render_images(first, last, (height, width), mesh, skin, view, light, wants, written),
+    )
+    return Rendered(**{name: tensor for name, tensor in made.items() if name in outputs})
+
+
+def _arrays(*tensors: Tensor) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.generic]], ...]:
+    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)

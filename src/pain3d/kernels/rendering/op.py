@@ -1,0 +1,236 @@
+"""Knows the public face of the room `render`: what the arguments must be, and which backend answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pain3d.kernels._backend import resolve_backend
+from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
+from pain3d.kernels.rasterization.op import MAX_FACES, check_size
+from pain3d.kernels.rendering.reference import NO_LABEL, Rendered, RenderInputs, labels_of, render_reference
+from pain3d.kernels.rendering.relief import CHANNELS, DETAIL_LAYERS
+from pain3d.kernels.texturing.op import build_mipmaps
+from pain3d.kernels.texturing.reference import Mipmaps, level_table
+
+if TYPE_CHECKING:
+    from pain3d.kernels.rendering.topology import Topology
+
+IMAGE_DTYPES = ("uint8", "bfloat16")
+LAYOUTS = ("NHWC", "NCHW")
+
+
+def render(
+    vertices: Tensor,
+    faces: Tensor,
+    adjacent_faces: Tensor,
+    uvs: Tensor,
+    uv_faces: Tensor,
+    texture: Tensor | Mipmaps,
+    occlusion: Tensor,
+    world_to_clip: Tensor,
+    camera_position: Tensor,
+    sh: Tensor,
+    key_direction: Tensor,
+    key_colour: Tensor,
+    background: Tensor,
+    size: tuple[int, int],
+    *,
+    mesh_index: Tensor,
+    texture_index: Tensor,
+    detail_weights: Tensor | None = None,
+    up: Tensor | None = None,
+    attributes: Tensor | None = None,
+    exposure: Tensor | None = None,
+    face_labels: Tensor | None = None,
+    outputs: Sequence[str] = ("image",),
+    image_dtype: str = "uint8",
+    layout: str = "NHWC",
+    prepared: Topology | None = None,
+    backend: str | None = None,
+) -> Rendered:
+    """Render B pictures: project, rasterise, interpolate, look the texture up, shade, tone, antialias, encode as sRGB.
+
+    M meshes share one topology; each picture names its mesh and its texture. Formulas and the parity of the backends
+    are in the room's README.
+
+    Args:
+        vertices: [M, V, 3] world, metres.
+        faces: [F, 3] int32 or int64, counter-clockwise from outside; F < 2^24 with ``triton``.
+        adjacent_faces: [F, 3] int32 or int64, of `face_adjacency`.
+        uvs: [T, 2], v up.
+        uv_faces: [F, 3] int32 or int64 into uvs.
+        texture: [K, Ht, Wt, 16] linear, sides powers of two: red, green, blue, specular scale, roughness, slope along
+            t and b, scatter; then of either detail layer the slope along t and b, shade and blood. Slopes tilt the
+            normal n along t = up x n and b = n x t; shade darkens, blood reddens (negative: blanches). Or its `Mipmaps`
+            (build them once where a texture serves several calls: a call with a tensor builds them anew).
+        occlusion: [M, V] or [1, V], 0 (closed) to 1 (open).
+        world_to_clip: [B, 4, 4].
+        camera_position: [B, 3] world, metres.
+        sh: [B, 9, 3] spherical harmonics of the environment's radiance.
+        key_direction: [B, 3] unit vector towards the key light.
+        key_colour: [B, 3] irradiance of the key light.
+        background: [B, Hb, Wb, 3] linear 0–1, at least 1 x 1, stretched bilinearly over the picture. It is taken as it
+            is: exposure and the shoulder act on the surface only.
+        size: (height, width) in pixels.
+        mesh_index: [B] in ``0 … M - 1``.
+        texture_index: [B] in ``0 … K - 1``.
+        detail_weights: [M, V, 2] or [1, V, 2], at least 0: how much there is of each detail layer; None is nothing.
+        up: [M, 3] or [1, 3] unit vector, the vertical axis of a mesh, against which the texture's slopes are told; None
+            is +Y.
+        attributes: [M, V, A] of any unit, interpolated without antialiasing where ``outputs`` asks for them.
+        exposure: [B] factor on the surface's light before the shoulder; None is 1.
+        face_labels: [F] uint8, int32 or int64 in 0 … 254: what ``labels`` says of a pixel that sees the face.
+        outputs: Names of the fields of `Rendered` to fill. What is not asked for costs nothing: without ``image``
+            nothing is shaded.
+        image_dtype: ``"uint8"``, or ``"bfloat16"`` for byte / 255: the very picture that a file would hold.
+        layout: Of the image: ``"NHWC"``, or ``"NCHW"`` as a network takes it.
+        prepared: Tables of these faces and uvs (`prepare_topology` in the room's ``topology.py``), read by ``triton``
+            alone: made once where many calls share them. With them the call is no custom op: for a CUDA graph, not
+            for torch.compile.
+        backend: ``"reference"``, ``"cpu"`` (numba, float32), ``"triton"`` (float32) or None for the default order.
+
+    Returns:
+        Rendered: ``image`` [B, H, W, 3] uint8 sRGB (or bfloat16, or [B, 3, H, W]); ``alpha`` [B, H, W] uint8
+        antialiased coverage; ``face_ids`` [B, H, W] int32; ``barycentrics`` [B, H, W, 3]; ``depth`` [B, H, W] metres;
+        ``attributes`` [B, H, W, A], 0 on background; ``labels`` [B, H, W] uint8, 255 on background; None for what was
+        not asked for.
+
+    Gradients: none, the picture is made of bytes. `render_linear_reference` gives the same picture before encoding with
+    gradients, and the single rooms compose to the same.
+
+    Raises:
+        ValueError: A shape, dtype, index, size, layout or name of an output does not fit, attributes or labels are
+            asked for but not given, or the room has no such backend for this dtype.
+        RuntimeError: The asked backend can't run on these inputs.
+    """
+    available = ("reference", "cpu", "triton") if vertices.dtype == torch.float32 else ("reference",)
+    texels = texture.texels if isinstance(texture, Mipmaps) else texture
+    if up is None:
+        up = vertices.new_zeros(1, 3)
+        up[:, 1] = 1
+    if detail_weights is None:
+        detail_weights = vertices.new_zeros(1, vertices.shape[1], DETAIL_LAYERS)
+    mesh = (vertices, faces, adjacent_faces, uvs, uv_faces, occlusion, attributes, face_labels, mesh_index)
+    relief = (detail_weights, up)
+    look = (texels, texture_index, sh, key_direction, key_colour, background, exposure, world_to_clip, camera_position)
+    chosen = resolve_backend("render", backend, available, *mesh, *relief, *look, differentiable=False)
+    if isinstance(texture, Mipmaps):
+        mipmaps = texture
+    else:  # a backend asked for by name is asked of `render`, not of the chain; all of them build the same bits
+        mipmaps = build_mipmaps(texture.detach(), backend="cpu" if chosen == "cpu" else "reference")
+    exposure = vertices.new_ones(len(world_to_clip)) if exposure is None else exposure
+    given = vertices.new_zeros(*vertices.shape[:2], 0) if attributes is None else attributes
+    floats = {
+        "vertices": (vertices, "M V 3"),
+        "uvs": (uvs, "T 2"),
+        "texture": (mipmaps.texels, f"K N {CHANNELS}"),
+        "occlusion": (occlusion, "M|1 V"),
+        "detail_weights": (detail_weights, f"M|1 V {DETAIL_LAYERS}"),
+        "up": (up, "M|1 3"),
+        "world_to_clip": (world_to_clip, "B 4 4"),
+        "camera_position": (camera_position, "B 3"),
+        "sh": (sh, "B 9 3"),
+        "key_direction": (key_direction, "B 3"),
+        "key_colour": (key_colour, "B 3"),
+        "background": (background, "B Hb Wb 3"),
+        "exposure": (exposure, "B"),
+        "attributes": (given, "M V A"),
+    }
+    indices = {
+        "faces": (faces, "F 3"),
+        "adjacent_faces": (adjacent_faces, "F 3"),
+        "uv_faces": (uv_faces, "F 3"),
+        "mesh_index": (mesh_index, "B"),
+        "texture_index": (texture_index, "B"),
+    }
+    labels = {} if face_labels is None else {"face_labels": (face_labels, "F")}
+    sizes = check_shapes(**floats, **indices, **labels)
+    check_dtypes(FLOATS, **{name: tensor for name, (tensor, _) in floats.items()})
+    check_dtypes(INDICES, **{name: tensor for name, (tensor, _) in indices.items()})
+    check_dtypes((torch.uint8, *INDICES), **{name: tensor for name, (tensor, _) in labels.items()})
+    offset, rows, columns = level_table(mipmaps.height, mipmaps.width)[-1]
+    if sizes["N"] != offset + rows * columns:
+        raise ValueError(
+            f"texture must be the mip chain of {mipmaps.height} x {mipmaps.width}, got {sizes['N']} texels"
+        )
+    if sizes["Hb"] < 1 or sizes["Wb"] < 1:
+        raise ValueError(f"background must have at least one pixel, got {list(background.shape)}")
+    check_indices("faces", faces, sizes["V"], "vertices")
+    check_indices("adjacent_faces", adjacent_faces, sizes["F"], "faces", lowest=-1)
+    check_indices("uv_faces", uv_faces, sizes["T"], "uvs")
+    check_indices("mesh_index", mesh_index, sizes["M"], "meshes")
+    check_indices("texture_index", texture_index, sizes["K"], "textures")
+    if chosen == "triton" and sizes["F"] > MAX_FACES:
+        raise ValueError(f"faces must be at most {MAX_FACES} for backend 'triton', got {sizes['F']}")
+    if face_labels is not None:
+        check_indices("face_labels", face_labels, NO_LABEL, "labels")
+    wanted = tuple(outputs)
+    for name in wanted:
+        if name not in Rendered._fields:
+            raise ValueError(f"outputs must be among {', '.join(Rendered._fields)}, got {name!r}")
+    if "attributes" in wanted and attributes is None:
+        raise ValueError("attributes must be given where outputs asks for them, got None")
+    if "labels" in wanted and face_labels is None:
+        raise ValueError("face_labels must be given where outputs asks for labels, got None")
+    if image_dtype not in IMAGE_DTYPES:
+        raise ValueError(f"image_dtype must be one of {', '.join(IMAGE_DTYPES)}, got {image_dtype!r}")
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    scene = RenderInputs(
+        vertices=vertices,
+        faces=faces,
+        adjacent_faces=adjacent_faces,
+        uvs=uvs,
+        uv_faces=uv_faces,
+        texture=mipmaps,
+        occlusion=occlusion,
+        detail_weights=detail_weights,
+        up=up,
+        world_to_clip=world_to_clip,
+        camera_position=camera_position,
+        sh=sh,
+        key_direction=key_direction,
+        key_colour=key_colour,
+        background=background,
+        exposure=exposure,
+        mesh_index=mesh_index,
+        texture_index=texture_index,
+        attributes=given,
+        size=check_size(size),
+        face_labels=face_labels,
+    )
+    if chosen == "triton":
+        from pain3d.kernels.rendering.triton_op import launch_render, render_triton
+
+        if prepared is not None:
+            return launch_render(scene, wanted, image_dtype=image_dtype, layout=layout, prepared=prepared)
+        return render_triton(scene, wanted, image_dtype, layout)
+    rendered = _render_cpu(scene, wanted) if chosen == "cpu" else render_reference(scene, wanted)
+    return rendered._replace(image=_as_asked(rendered.image, image_dtype, layout))
+
+
+def _render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
+    """The numba code, and labels by its face ids."""
+    from pain3d.kernels.rendering.cpu import render_cpu
+
+    if "labels" not in outputs or scene.face_labels is None:
+        return render_cpu(scene, outputs)
+    rendered = render_cpu(scene, (*(name for name in outputs if name != "labels"), "face_ids"))
+    assert rendered.face_ids is not None
+    return rendered._replace(
+        labels=labels_of(rendered.face_ids, scene.face_labels),
+        face_ids=rendered.face_ids if "face_ids" in outputs else None,
+    )
+
+
+def _as_asked(image: Tensor | None, image_dtype: str, layout: str) -> Tensor | None:
+    """The picture [B, H, W, 3] uint8 in the dtype and layout that were asked for."""
+    if image is None:
+        return None
+    if layout == "NCHW":
+        image = image.permute(0, 3, 1, 2).contiguous()
+    return image if image_dtype == "uint8" else (image.to(torch.float32) / 255).to(torch.bfloat16)

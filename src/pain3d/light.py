@@ -1,0 +1,179 @@
+"""Light: an environment in spherical harmonics of degree 2 plus one directional key, and the presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pain3d.colour import LUMINANCE, NEUTRAL_KELVIN, temperature_gains
+from pain3d.device import moved
+from pain3d.kernels.shading import sh_basis
+from pain3d.kernels.shading.reference import A0, A1, A2
+
+Floats = npt.NDArray[np.float64]
+
+Y00 = 0.5 / np.sqrt(np.pi)  # the constant harmonic
+# Hann window over degrees 0–2: without it a small lamp rings dark on the far side.
+SH_WINDOW = np.array([1.0] + [0.75] * 3 + [0.25] * 5)
+
+# Lamps of a preset: azimuth and elevation in degrees around the face, relative radiance rgb. The first is the key.
+# Colours are those in a picture whose white balance is about right: lamps differ, white stays near white.
+Lamp = tuple[float, float, tuple[float, float, float]]
+PRESETS: dict[str, tuple[tuple[float, float, float], float, tuple[Lamp, ...]]] = {
+    # ambient radiance, key irradiance, lamps (key first)
+    "studio": ((0.26, 0.26, 0.27), 2.2, (
+        (35.0, 30.0, (1.0, 0.97, 0.93)), (-50.0, 10.0, (0.55, 0.57, 0.62)), (160.0, 35.0, (0.5, 0.5, 0.5)),
+        (0.0, 80.0, (0.35, 0.35, 0.36)))),
+    "indoor": ((0.30, 0.28, 0.25), 2.1, (
+        (-60.0, 20.0, (0.80, 0.90, 1.0)), (40.0, 55.0, (1.0, 0.80, 0.58)), (10.0, -50.0, (0.22, 0.17, 0.13)))),
+    "outdoor": ((0.33, 0.37, 0.44), 2.3, (
+        (50.0, 45.0, (1.0, 0.95, 0.86)), (-30.0, 70.0, (0.50, 0.58, 0.72)), (0.0, -70.0, (0.24, 0.23, 0.18)))),
+    # A large window to one side, a pale wall on the other: soft, falls off across the face.
+    "window": ((0.24, 0.23, 0.22), 1.5, (
+        (-55.0, 12.0, (1.20, 1.24, 1.30)), (-85.0, 20.0, (0.60, 0.63, 0.68)), (95.0, 0.0, (0.26, 0.24, 0.21)),
+        (0.0, -70.0, (0.14, 0.12, 0.10)))),
+    # A hospital room: fluorescent panels overhead, a little green, white walls and bed linen that throw light back.
+    "ward": ((0.40, 0.41, 0.39), 0.9, (
+        (15.0, 62.0, (0.95, 1.0, 0.92)), (-120.0, 65.0, (0.75, 0.79, 0.73)), (-40.0, 20.0, (0.40, 0.41, 0.40)),
+        (0.0, -60.0, (0.42, 0.43, 0.43)))),
+    # A white sky: no shadow to speak of.
+    "overcast": ((0.46, 0.48, 0.51), 0.55, (
+        (10.0, 60.0, (0.90, 0.94, 1.0)), (180.0, 60.0, (0.6, 0.63, 0.68)), (0.0, -80.0, (0.16, 0.16, 0.14)))),
+    # A reading lamp and what is left of the day.
+    "evening": ((0.20, 0.18, 0.17), 1.9, (
+        (45.0, 22.0, (1.0, 0.84, 0.66)), (-75.0, 15.0, (0.34, 0.38, 0.46)), (20.0, -45.0, (0.30, 0.24, 0.18)),
+        (170.0, 20.0, (0.24, 0.20, 0.16)))),
+    # A low sun, and the blue sky opposite.
+    "golden": ((0.27, 0.28, 0.31), 2.3, (
+        (60.0, 16.0, (1.0, 0.86, 0.66)), (-60.0, 50.0, (0.46, 0.52, 0.64)), (30.0, -50.0, (0.30, 0.25, 0.18)))),
+}  # fmt: skip
+LIGHTS = tuple(PRESETS)
+LAMP_RADIANCE = 0.85  # of the soft lamps in the environment, on the scale of the ambient radiance
+# Every preset, however it is turned, gives a face that looks along +Z the same mean irradiance, as if it were metered
+# with an incident light meter: albedo a comes out at about 0.8 a at intensity 1, whoever it belongs to.
+METERED = 2.57
+
+
+@dataclass(frozen=True)
+class Light:
+    """N lights.
+
+    Attributes:
+        sh: [N, 9, 3] coefficients of the environment's radiance (not irradiance), linear RGB.
+        key_direction: [N, 3] unit vectors from the face to the key light.
+        key_colour: [N, 3] irradiance of the key on a surface that faces it.
+        exposure: [N] factor on the light before tone and sRGB.
+    """
+
+    sh: Tensor
+    key_direction: Tensor
+    key_colour: Tensor
+    exposure: Tensor
+
+    def __len__(self) -> int:
+        return int(self.sh.shape[0])
+
+    def to(self, device: torch.device | str) -> Light:
+        """The same lights on a device."""
+        return moved(self, device)
+
+    @classmethod
+    def preset(
+        cls,
+        name: str = "studio",
+        *,
+        azimuth_degrees: float = 0.0,
+        elevation_degrees: float = 0.0,
+        intensity: float = 1.0,
+        key_share: float = 1.0,
+        temperature: float = NEUTRAL_KELVIN,
+    ) -> Light:
+        """One light by name.
+
+        Names: ``studio``, ``indoor``, ``outdoor``, ``window``, ``ward``, ``overcast``, ``evening``, ``golden``.
+
+        The light is metered: turned, hardened or not, the mean irradiance on a face that looks along +Z is the same.
+
+        Args:
+            name: The preset, one of `LIGHTS`.
+            azimuth_degrees: Turns all lamps around the vertical; positive towards the subject's left.
+            elevation_degrees: Raises the key.
+            intensity: Exposure.
+            key_share: 0 (overcast) to 1.5 (hard) on the key's strength.
+            temperature: Kelvin, 2000–20000: makes the key warmer (less) or cooler than the preset has it, at 6504.
+
+        Raises:
+            ValueError: The name is unknown or a number is not finite.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"light must be one of {', '.join(LIGHTS)}, got {name!r}")
+        for what, value in (("azimuth_degrees", azimuth_degrees), ("elevation_degrees", elevation_degrees),
+                            ("intensity", intensity), ("key_share", key_share)):  # fmt: skip
+            if not np.isfinite(value):
+                raise ValueError(f"{what} must be finite, got {value}")
+        ambient, key, lamps = PRESETS[name]
+        azimuths, elevations = (np.array([lamp[i] for lamp in lamps]) for i in (0, 1))
+        elevations[0] = np.clip(elevations[0] + elevation_degrees, -80, 85)
+        colours = np.array([lamp[2] for lamp in lamps])
+        colours[0] *= temperature_gains(temperature)
+        towards = direction(azimuths + azimuth_degrees, elevations)
+        sh = (_basis(towards) * SH_WINDOW).T @ colours * LAMP_RADIANCE
+        sh[0] += np.array(ambient) / Y00
+        key_colour = colours[0] * key * key_share
+        scale = METERED / irradiance_on_face(sh, towards[0], key_colour)
+        return cls(
+            torch.tensor(sh[None] * scale, dtype=torch.float32),
+            torch.tensor(towards[:1], dtype=torch.float32),
+            torch.tensor(key_colour[None] * scale, dtype=torch.float32),
+            torch.tensor([intensity], dtype=torch.float32),
+        )
+
+    def with_gains(self, gains: Tensor) -> Light:
+        """The same lights seen through a filter: `gains` [3] or [N, 3] on linear rgb. Gradients: to gains."""
+        return replace(self, sh=self.sh * gains[..., None, :], key_colour=self.key_colour * gains)
+
+
+def direction(azimuth_degrees: float | Floats, elevation_degrees: float | Floats) -> Floats:
+    """Unit vectors [..., 3]; azimuth 0 is before the face (+Z), positive towards +X; elevation from the horizon."""
+    azimuth, elevation = np.radians(azimuth_degrees), np.radians(elevation_degrees)
+    level = np.cos(elevation)
+    return np.stack([np.sin(azimuth) * level, np.sin(elevation) + 0 * azimuth, np.cos(azimuth) * level], -1)
+
+
+def key_azimuth(name: str) -> float:
+    """Azimuth of a preset's key, degrees, before any turn."""
+    return PRESETS[name][2][0][0]
+
+
+def irradiance_on_face(sh: Floats, key_direction: Floats, key_colour: Floats) -> float:
+    """Mean luminance of the irradiance on the directions that a face seen along +Z shows, weighted as it shows them.
+
+    Args:
+        sh: [9, 3] radiance.
+        key_direction: [3] unit vector.
+        key_colour: [3] irradiance.
+    """
+    facing, irradiance, weights = _face()
+    ambient = np.maximum(irradiance @ (sh @ LUMINANCE), 0)
+    key = np.maximum(facing @ key_direction, 0) * (key_colour @ LUMINANCE)
+    return float(weights @ (ambient + key))
+
+
+@cache
+def _face() -> tuple[Floats, Floats, Floats]:
+    """Normals [D, 3] of the half of a sphere that faces +Z, irradiance [D, 9] of each harmonic, and shares [D]."""
+    # Even steps in the square of the distance from the middle of the disc that is seen, and in the angle around it.
+    radius, angle = np.meshgrid(np.sqrt((np.arange(6) + 0.5) / 6), 2 * np.pi * np.arange(12) / 12)
+    x, y = (radius * np.cos(angle)).ravel(), (radius * np.sin(angle)).ravel()
+    normals = np.stack([x, y, np.sqrt(1 - x * x - y * y)], 1)
+    clamped_cosine = np.array([A0] + [A1] * 3 + [A2] * 5)
+    return normals, _basis(normals) * clamped_cosine, np.full(len(normals), 1 / len(normals))
+
+
+def _basis(towards: Floats) -> Floats:
+    return np.asarray(sh_basis(torch.from_numpy(towards)).numpy())

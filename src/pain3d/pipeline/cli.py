@@ -1,0 +1,131 @@
+"""Knows the commands that make data, and what they print."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final
+
+import tyro
+
+from pain3d.console.entry import Entry
+from pain3d.console.refused import WRONG, RefusedError
+from pain3d.pipeline.config import LIMITS, SynthConfig, load_config, validated
+
+
+@dataclass(frozen=True)
+class Synth:
+    """Make a labelled synthetic data set of pain faces."""
+
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Folder of the data set: new, empty, or an unfinished one to go on with."""
+    config: Path | None = None
+    """YAML file of the options below; the command line overrides it."""
+    synthesis: tyro.conf.OmitArgPrefixes[SynthConfig] = field(default_factory=SynthConfig)
+    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Say what would be made, and write nothing."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """End with one JSON object on stdout."""
+
+    def with_config(self) -> Synth | None:
+        """The defaults that the configuration file makes; None without one. Raises RefusedError."""
+        return Synth(tyro.MISSING, synthesis=load_config(self.config)) if self.config is not None else None
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Check a data set: every file against its hash, every label against its formula, every picture."""
+
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Folder of the data set."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """End with one JSON object on stdout."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Draw sheets to judge faces by eye: people, action units, the ladder of PSPI, strongest pain, profiles."""
+
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Folder of the sheets; those of the same name are replaced."""
+    seed: int = 7
+    """Whose people: those of a data set of that seed."""
+    size: int = 512
+    """Pixels a side that a face is rendered at, before the sheet scales it."""
+
+
+def _synth(command: Synth, started: float) -> int:
+    from pain3d.pipeline.run import preview, synthesise
+
+    validated(command.synthesis)
+    if command.dry_run:
+        _show_preview(command, preview(command.synthesis, command.out))
+        return 0
+    receipt = synthesise(command.synthesis, command.out, quiet=command.json, started=started)
+    if command.json:
+        print(
+            json.dumps(
+                {
+                    "out": str(receipt.out),
+                    "images": receipt.images,
+                    "new_images": receipt.new,
+                    "seconds": round(receipt.seconds, 3),
+                    "images_per_second": round(receipt.images_per_second, 2),
+                    "stages": {name: round(seconds, 3) for name, seconds in receipt.stages.items()},
+                }
+            )
+        )
+        return 0
+    print(f"{receipt.new} images in {receipt.seconds:.1f} s, {receipt.images_per_second:.0f} images/s")
+    print(f"contact sheet  {receipt.out / 'contact_sheet.png'}")
+    print(f"report         {receipt.out / 'report' / 'index.html'}")
+    print(f"data           {receipt.out / 'data'}")
+    return 0
+
+
+def _show_preview(command: Synth, plan: object) -> None:
+    from pain3d.pipeline.estimate import estimate
+    from pain3d.pipeline.plan import Plan
+
+    assert isinstance(plan, Plan)
+    expected = estimate(plan)
+    if command.json:
+        print(json.dumps({"out": str(command.out), "dry_run": True, **expected}))
+        return
+    print(f"{plan.images} images of {plan.config.identities} identities in {len(plan.shards)} shards")
+    for split, identities in expected["identities"].items():
+        print(f"{split:<10} {identities} identities")
+    print(f"disk       about {expected['bytes'] / 1e6:,.0f} MB")
+    print(f"time       about {expected['seconds']:,.0f} s here, if a core makes {expected['rate']:.0f} images/s")
+
+
+def _verify(command: Verify, started: float) -> int:
+    from pain3d.pipeline.verify import verify
+
+    findings, rows = verify(command.out)
+    if command.json:
+        print(json.dumps({"out": str(command.out), "rows": rows, "findings": findings, "ok": not findings}))
+    elif findings:
+        print("\n".join(findings))
+    else:
+        print(f"{command.out}: {rows} rows, nothing wrong")
+    return WRONG if findings else 0
+
+
+def _gallery(command: Gallery, started: float) -> int:
+    from pain3d.pipeline.gallery import SIZES, draw_gallery
+
+    for name, value, (least, most) in (("size", command.size, SIZES), ("seed", command.seed, LIMITS["seed"])):
+        if not least <= value <= most:
+            raise RefusedError(f"{name} must be a whole number from {least} to {most}, got {value}")
+    for path in draw_gallery(command.out, command.seed, command.size):
+        print(path)
+    return 0
+
+
+COMMANDS: Final = {
+    "synth": Entry(Synth, _synth, "published shards are kept, the same command goes on from there"),
+    "verify": Entry(Verify, _verify),
+    "gallery": Entry(Gallery, _gallery),
+}

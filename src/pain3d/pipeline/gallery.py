@@ -1,0 +1,149 @@
+"""Knows the sheets by which faces are judged with the eye: people, action units, the ladder of PSPI, poses, profiles.
+
+Every sheet shows the same people in the same light, from the front, on a plain ground: what differs is the face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from pain3d.facs import ActionUnits
+from pain3d.facs.action_units import AU_NUMBERS, FACS_NAMES
+from pain3d.facs.pain_score import PAIN_AUS, solutions
+from pain3d.pipeline.contact_sheet import CAPTION, FAINT, GAP, INK, MARGIN, PAPER, fit
+from pain3d.rendering.frames import render_scenes
+from pain3d.scene import CELLS, CameraSetting, LightSetting, Pose, Scene, Sensor, demographic_grid, sample_scenes
+
+PEOPLE = len(CELLS)  # one of each cell of the grid
+CELL = 316  # px: six columns make a sheet of about 2000 px
+WIDE = 6
+LADDER = tuple(range(0, 17, 2))
+LADDER_PEOPLE = (2, 9, 13, 23)  # places in the grid: both sexes, all ages and ancestries
+LADDER_CELL = 210
+PROFILE_YAWS = (-80.0, -40.0, 40.0, 80.0)
+SIZES = (16, 2048)  # pixels a side that faces may be rendered at
+QUALITY = 90  # of the sheets' JPEG
+FRONTAL = CameraSetting(distance=1.0, focal_length_mm=72.0)  # a portrait lens
+STUDIO = LightSetting()
+SENSOR = Sensor(exposure=0.3)  # stops: sheets have a white ground, on which what is metered looks dull
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A face to show: its scene and what stands under it."""
+
+    scene: Scene
+    caption: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A named sheet of cells, `columns` a row, each `side` pixels."""
+
+    name: str
+    columns: int
+    side: int
+    cells: tuple[Cell, ...]
+
+
+def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
+    """All sheets of the people of a seed, scenes only.
+
+    Args:
+        seed: Whose people: those of a data set of that seed.
+        size: Pixels a side that a face is rendered at, before the sheet scales it.
+    """
+    people = [
+        _plain(sample_scenes(seed=seed, identity_id=number, cell=cell, expressions=0, views=1, size=size)[0])
+        for number, cell in enumerate(demographic_grid(PEOPLE, seed))
+    ]
+    named = sorted(zip(people, demographic_grid(PEOPLE, seed), strict=True), key=lambda p: CELLS.index(p[1]))
+    everyone = [(scene, f"{cell.sex}, {cell.age_group}, {cell.ancestry}") for scene, cell in named]
+    some = everyone[::2]  # every other cell: all ages, sexes and ancestries
+    strongest = ActionUnits(**{f"AU{number}": 1 if number == 43 else 5 for number in PAIN_AUS})
+    units = [(ActionUnits(), "neutral")] + [
+        (ActionUnits(**{f"AU{number}": 1 if number == 43 else 5}), f"AU{number} {FACS_NAMES[number]}")
+        for number in AU_NUMBERS
+    ]
+    ladder = [
+        Cell(_face(scene, rung(score)), f"PSPI {score}")
+        for scene, _ in (everyone[place] for place in LADDER_PEOPLE)
+        for score in LADDER
+    ]
+    profiles = [
+        Cell(replace(scene, camera=replace(FRONTAL, yaw=yaw)), f"{who} {yaw:+.0f}°")
+        for scene, who in everyone[1::4]
+        for yaw in PROFILE_YAWS
+    ]
+    return (
+        Sheet("people", WIDE, CELL, tuple(Cell(scene, who) for scene, who in everyone)),
+        Sheet("units", 5, CELL, tuple(Cell(_face(everyone[8][0], au), name) for au, name in units)),
+        Sheet("ladder", len(LADDER), LADDER_CELL, tuple(ladder)),
+        Sheet("strongest", WIDE, CELL, tuple(Cell(_face(scene, strongest), who) for scene, who in some)),
+        Sheet("profiles", len(PROFILE_YAWS), CELL, tuple(profiles)),
+    )
+
+
+def rung(score: int) -> ActionUnits:
+    """Of all faces with a PSPI the one nearest to equal shares of its action units; eyes shut above 8."""
+    candidates = solutions(score)
+    distance = np.abs(candidates[:, :5] - 5 * score / 16).sum(1)
+    distance += 100 * (candidates[:, 5] != (score > 8))
+    nearest = candidates[int(distance.argmin())]
+    return ActionUnits(**{f"AU{number}": float(value) for number, value in zip(PAIN_AUS, nearest, strict=True)})
+
+
+def draw_gallery(out: Path, seed: int, size: int = 512, only: Sequence[str] = ()) -> Iterator[Path]:
+    """Render and write each sheet to ``out/<name>.jpg``; yields the paths as they are written."""
+    out.mkdir(parents=True, exist_ok=True)
+    for sheet in gallery_sheets(seed, size):
+        if only and sheet.name not in only:
+            continue
+        path = out / f"{sheet.name}.jpg"
+        draw_sheet(sheet).save(path, quality=QUALITY)
+        yield path
+
+
+def draw_sheet(sheet: Sheet) -> Image.Image:
+    """The picture of a sheet."""
+    rows = -(-len(sheet.cells) // sheet.columns)
+    step, line = sheet.side + GAP, sheet.side + CAPTION + GAP
+    drawn = Image.new("RGB", (2 * MARGIN + sheet.columns * step - GAP, 2 * MARGIN + rows * line - GAP), PAPER)
+    draw, words = ImageDraw.Draw(drawn), ImageFont.load_default(15)
+    for number, picture in pictures(cell.scene for cell in sheet.cells):
+        left, top = MARGIN + number % sheet.columns * step, MARGIN + number // sheet.columns * line
+        drawn.paste(Image.fromarray(fit(picture, sheet.side)), (left, top))
+        caption = sheet.cells[number].caption
+        middle = left + sheet.side / 2 - draw.textlength(caption, words) / 2
+        draw.text((middle, top + sheet.side + 5), caption, INK if caption.startswith("PSPI") else FAINT, words)
+    return drawn
+
+
+def pictures(scenes: Iterable[Scene]) -> Iterator[tuple[int, Pixels]]:
+    """The picture of each scene with its place; scenes of one person are rendered together."""
+    people: dict[int, list[tuple[int, Scene]]] = {}
+    for place, scene in enumerate(scenes):
+        people.setdefault(scene.identity_id, []).append((place, scene))
+    for group in people.values():
+        # Scenes that share an expression number share a mesh: each face gets a number of its own.
+        numbered = [replace(scene, expression_id=number) for number, (_, scene) in enumerate(group)]
+        image = render_scenes(numbered).image
+        yield from ((place, picture) for (place, _), picture in zip(group, image, strict=True))
+
+
+def _plain(scene: Scene) -> Scene:
+    """The same person, still, from the front in studio light, on a plain ground."""
+    return replace(
+        scene, camera=FRONTAL, light=STUDIO, sensor=SENSOR, pose=Pose(), background="gradient", au=ActionUnits()
+    )
+
+
+def _face(scene: Scene, au: ActionUnits) -> Scene:
+    return replace(scene, au=au)

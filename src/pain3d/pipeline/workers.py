@@ -1,0 +1,105 @@
+"""Knows how identities are spread over threads or processes, and hands the results back in the order of the plan.
+
+One process renders on a thread per core: kernels and encoders release the GIL, and torch, OpenCV and the kernels are
+kept to one thread each meanwhile, so that the cores aren't asked for twice. With more processes each has an equal share
+of the cores. At most a few identities are in flight, so memory doesn't grow with the data set.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
+
+import cv2
+import torch
+
+from pain3d.console.interrupt import unheard_by_children
+from pain3d.console.refused import RefusedError
+from pain3d.pipeline.config import SynthConfig
+from pain3d.pipeline.plan import PlannedIdentity
+from pain3d.pipeline.rows import Provenance
+from pain3d.pipeline.synthesise import EncodedIdentity, synthesise_identity
+
+LOADED_MEANWHILE = ("pyarrow.parquet", "pain3d.pipeline.describe")  # 0.4 s, while all workers are busy and the GIL free
+WARM_UP_SIZE = 8  # pixels
+AHEAD = 2  # tasks waiting per worker: enough that none idles while the writer writes
+
+
+def synthesise_all(
+    config: SynthConfig,
+    people: Sequence[PlannedIdentity],
+    provenance: Provenance,
+) -> Generator[EncodedIdentity, None, None]:
+    """Make identities on ``config.processes`` processes, ``config.batch_size`` at a time; yield them in order.
+
+    Raises:
+        RefusedError: A worker process was killed.
+        BaseException: The first error of any worker; what was waiting is cancelled, what is running ends first.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    tasks = [people[start : start + config.batch_size] for start in range(0, len(people), config.batch_size)]
+    workers = min(config.processes if config.processes > 1 else cores, max(len(tasks), 1))
+    threads = max(1, cores // workers)
+    executor: Executor
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    if config.processes > 1:
+        context = multiprocessing.get_context("spawn")  # fork would copy torch's and the kernels' threads half-alive
+        executor = ProcessPoolExecutor(workers, context, _limit_threads, (threads,))
+    else:
+        _warm_up()
+        executor = ThreadPoolExecutor(workers, "synth")
+        _limit_threads(threads)
+    waiting: deque[Future[list[EncodedIdentity]]] = deque()
+    try:
+        for number, task in enumerate(tasks, 1):
+            with unheard_by_children():  # a pool starts its processes when it is given work
+                waiting.append(executor.submit(_synthesise_task, config, task, provenance))
+            if number == workers:
+                for module in LOADED_MEANWHILE:
+                    import_module(module)
+            if len(waiting) >= workers * (1 + AHEAD):
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise RefusedError(
+            "a worker process was killed, for want of memory perhaps; published shards are kept"
+        ) from error
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+
+
+def _synthesise_task(
+    config: SynthConfig, people: Sequence[PlannedIdentity], provenance: Provenance
+) -> list[EncodedIdentity]:
+    return [synthesise_identity(config, person, provenance) for person in people]
+
+
+def _warm_up() -> None:
+    """Load compiled kernels and build the skin's maps once, with all cores, before threads would contend for them.
+
+    Loading holds the GIL: two threads that begin cold took 1.5 s longer than one that warms up for both.
+    """
+    from pain3d.rendering.frames import render_scenes
+    from pain3d.scene import CELLS, sample_scenes
+
+    collecting = gc.isenabled()
+    gc.disable()  # numba makes a million objects that stay: looking them over for garbage took 0.13 s
+    try:
+        render_scenes(sample_scenes(seed=0, identity_id=0, cell=CELLS[0], expressions=0, views=1, size=WARM_UP_SIZE))
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _limit_threads(threads: int) -> None:
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(1)  # a picture is too short to share

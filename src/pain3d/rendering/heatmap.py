@@ -1,0 +1,128 @@
+"""Heatmaps: how far an action unit moves the skin that a pixel sees, in millimetres, and the picture of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pain3d.camera import Camera
+from pain3d.device import constant
+from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, parse_name
+from pain3d.facs.pain_score import PAIN_AUS
+from pain3d.head.identity import Identity
+from pain3d.head.model import Head
+from pain3d.kernels.deformation import vertex_normals
+from pain3d.mesh import Mesh
+from pain3d.rendering.view import render
+
+MILLIMETRES = 1000.0
+PAIN_CHANNELS = tuple(f"AU{number:02d}_{side}" for number in PAIN_AUS for side in SIDES)
+COLOUR_LIMIT_MM = 10.0  # white: the largest displacement of a single PSPI unit but eye closure
+SHADING_DIRECTION = (0.0, 0.35, 0.94)  # of the light in the colourised map: from the camera, a little above
+SHADING_AMBIENT = 0.25
+
+
+def displacement(head: Head, identity: Identity | Tensor | None, au: Sequence[ActionUnits]) -> Tensor:
+    """How far each expression moves each vertex against the same person's neutral face, [E, V] in millimetres.
+
+    The head's pose plays no part; the jaw's opening does. Exactly 0 where nothing moves.
+    """
+    # Neutral is evaluated in the same batch as the expressions, so that equal inputs give equal bits.
+    return displacement_from_first(head(identity, [ActionUnits(), *au]).vertices)
+
+
+def displacement_from_first(vertices: Tensor) -> Tensor:
+    """Distance of each later mesh's vertices from those of the first, [1 + E, V, 3] metres to [E, V] millimetres."""
+    moved: Tensor = torch.linalg.vector_norm(vertices[1:] - vertices[:1], dim=2)
+    return moved * MILLIMETRES
+
+
+def unit_displacement(
+    head: Head, identity: Identity | Tensor | None, au: ActionUnits, channels: Sequence[str] = PAIN_CHANNELS
+) -> Tensor:
+    """Displacement that each action unit of `au` causes alone, per side, [A, V] in millimetres.
+
+    Args:
+        head: The head.
+        identity: Whose face; None is the template.
+        au: The expression.
+        channels: Names such as ``AU04_L``; a name without a side asks for both sides at once.
+    """
+    alone = []
+    for channel in channels:
+        number, sides = parse_name(channel)
+        values = au.values[AU_NUMBERS.index(number)]
+        alone.append(ActionUnits(**{f"AU{number}_{SIDES[side]}": values[side] for side in sides}))
+    return displacement(head, identity, alone)
+
+
+def au_heatmap(
+    head: Head,
+    au: ActionUnits,
+    cameras: Camera,
+    *,
+    identity: Identity | Tensor | None = None,
+    channels: Sequence[str] = PAIN_CHANNELS,
+) -> Tensor:
+    """Per pixel, how far each action unit moves the surface point that the pixel sees.
+
+    Args:
+        head: The head.
+        au: The expression that is rendered; each channel shows what its own unit contributes alone.
+        cameras: N cameras.
+        identity: Whose face; None is the template.
+        channels: A names, by default the six PSPI units, left and right: ``AU04_L``, ``AU04_R``, …
+
+    Returns:
+        [N, H, W, A] float32 in millimetres; 0 on background, on a neutral face everywhere.
+
+    Gradients: none (labels).
+    """
+    return _seen(unit_displacement(head, identity, au, channels).T[None], head(identity, au), cameras)
+
+
+def joint_heatmap(head: Head, au: ActionUnits, cameras: Camera, *, identity: Identity | Tensor | None = None) -> Tensor:
+    """|expression − neutral| of the point that each pixel sees, all action units together, [N, H, W] in millimetres.
+
+    Gradients: none (labels).
+    """
+    return _seen(displacement(head, identity, [au])[..., None], head(identity, au), cameras)[..., 0]
+
+
+def _seen(attributes: Tensor, mesh: Mesh, cameras: Camera) -> Tensor:
+    """What the vertices carry, as the cameras see it: from the same visibility as the picture."""
+    seen = render(mesh, cameras, attributes=attributes, outputs=("attributes",)).attributes
+    assert seen is not None
+    return seen
+
+
+def shading(vertices: Tensor, faces: Tensor) -> Tensor:
+    """Soft frontal light per vertex, [B, V] in 0–1, for the colourised map."""
+    towards = constant(SHADING_DIRECTION, vertices)
+    facing = (vertex_normals(vertices, faces) @ towards).clamp(0, 1)
+    return SHADING_AMBIENT + (1 - SHADING_AMBIENT) * facing
+
+
+def colourise(
+    heat_mm: npt.NDArray[np.floating], light: npt.NDArray[np.floating] | float = 1.0, limit_mm: float = COLOUR_LIMIT_MM
+) -> npt.NDArray[np.uint8]:
+    """The "hot" ramp (black, red, yellow, white) times shading, [..., H, W] to [..., H, W, 3] uint8; 0 mm is black.
+
+    The scale is the same for every picture (white at `limit_mm`), where 3DPain normalises each by itself: so the
+    brightness of a map says how strong the expression is.
+    """
+    heat = np.ascontiguousarray(heat_mm, np.float32)
+    shade = np.broadcast_to(np.asarray(light, np.float32), heat.shape)
+    moved = np.flatnonzero(heat > 0)  # most of a picture is not: only what moved is worth the arithmetic
+    value = np.minimum(heat.reshape(-1)[moved] / np.float32(limit_mm), 1)
+    # matplotlib's "hot": red rises to 0.365, green from there to 0.746, blue to 1. Planes [3, P]: NumPy is quick along
+    # the last axis.
+    start, length = np.array([[0, 0.365, 0.746], [0.365, 0.381, 0.254]], np.float32)[..., None]
+    colour = np.clip((value - start) / length, 0, 1) * shade.reshape(-1)[moved]
+    picture = np.zeros((heat.size, 3), np.uint8)
+    picture[moved] = (colour * np.float32(255) + np.float32(0.5)).astype(np.uint8).T
+    return picture.reshape(*heat.shape, 3)

@@ -1,0 +1,256 @@
+"""A scene is everything that one image is made of: a small record that can be stored, sampled, changed and rendered."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from pain3d.facs.action_units import CO_OCCURRING_AUS, SIDES, ActionUnits
+from pain3d.facs.pain_score import MAX_INTENSITY, PAIN_AUS, sample_pain_units
+from pain3d.head.identity import ANCESTRIES, SEXES, Identity, sample_identity
+from pain3d.head.model import Head
+from pain3d.random import keyed_generator
+from pain3d.setting import (
+    CameraSetting,
+    LightSetting,
+    Pose,
+    Sensor,
+    sample_background,
+    sample_camera,
+    sample_light,
+    sample_pose,
+    sample_sensor,
+)
+from pain3d.skin import Skin, sample_skin
+
+__all__ = [
+    "AGE_GROUPS", "CAMERAS", "CELLS", "CameraSetting", "DemographicCell", "LightSetting", "Pose", "Scene", "Sensor",
+    "demographic_grid", "sample_expression", "sample_scenes",
+]  # fmt: skip
+
+AGE_GROUPS = {"18-34": (18.0, 34.99), "35-54": (35.0, 54.99), "55-74": (55.0, 74.99), "75-95": (75.0, 95.0)}
+
+CO_OCCURRENCE = 0.2  # chance of each of AU12, 20, 25, 26, 27 beside a pain expression
+CAMERAS = ("fixed", "free")  # how long a camera stays: for all expressions of a view, or for one picture
+NO_SENSOR = Sensor()  # metered, neutral, without noise
+MILLI = 1000  # local shapes are rounded to thousandths, at most 2.2 in size: whole numbers of 16 bits
+
+
+@dataclass(frozen=True)
+class DemographicCell:
+    """One cell of the grid: a group of ages and two axes. Words are generator axes, not claims about people."""
+
+    age_group: str
+    sex: str
+    ancestry: str
+
+
+CELLS = tuple(DemographicCell(*cell) for cell in product(AGE_GROUPS, SEXES, ANCESTRIES))
+
+
+def demographic_grid(identities: int, seed: int) -> tuple[DemographicCell, ...]:
+    """The cell of each identity: all 24 cells in every 24 identities, in a keyed order; balanced to within one.
+
+    Within that, every six identities hold each pair of sex and ancestry once and no age group more than twice, so that
+    a handful of people is balanced too.
+
+    Raises:
+        ValueError: `identities` is not positive.
+    """
+    if identities < 1:
+        raise ValueError(f"identities must be at least 1, got {identities}")
+    pairs, ages = list(product(SEXES, ANCESTRIES)), list(AGE_GROUPS)
+    cells: list[DemographicCell] = []
+    for round_number in range(-(-identities // len(CELLS))):
+        generator = keyed_generator(seed, "cells", round_number)
+        order = np.argsort(generator.random(len(pairs)), kind="stable")
+        # Ages step on by one from six to six, from a first age per pair of which none occurs more than twice.
+        first = np.argsort(generator.random(2 * len(ages)), kind="stable")[: len(pairs)] % len(ages)
+        for six, place in product(range(len(ages)), range(len(pairs))):
+            cells.append(DemographicCell(ages[(six + first[place]) % len(ages)], *pairs[order[place]]))
+    return tuple(cells[:identities])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that one image is made of; `render_scenes` makes the image.
+
+    `seed`, `identity_id`, `expression_id` and `view_id` key what is random inside the skin, the background and the
+    sensor's noise. Expression 0 is the neutral one.
+
+    Attributes:
+        background: Name, see `paint_background`.
+        background_blur: Radius of its disc of confusion, as a share of the picture's height.
+        background_id: Which of the backgrounds of that name is painted, beside seed, identity and view.
+        sensor: What the camera does with the light.
+        wrinkles: Whether expression and age wrinkle the skin; False leaves the geometry alone to show them.
+    """
+
+    seed: int
+    identity_id: int
+    expression_id: int
+    view_id: int
+    size: int
+    identity: Identity
+    skin: Skin
+    au: ActionUnits
+    pose: Pose
+    camera: CameraSetting
+    light: LightSetting
+    background: str
+    background_blur: float = 0.02
+    background_id: int = 0
+    sensor: Sensor = NO_SENSOR
+    wrinkles: bool = True
+
+    def to_json(self) -> str:
+        """One line of JSON, at most 2 KB; `from_json` gives an equal scene back."""
+        # vars, not asdict: its deep copies took most of the time of making a row.
+        local = np.array([round(c * MILLI) for c in self.identity.local], "<i2")
+        fields = vars(self) | {name: vars(getattr(self, name)) for name in ("pose", "camera", "light", "sensor")}
+        fields |= {"identity": vars(self.identity) | {"local": base64.b64encode(local.tobytes()).decode()}}
+        fields |= {"skin": self._key_of_skin(vars(self.skin)), "au": self.au.nonzero()}
+        return json.dumps(fields, separators=(",", ":"))
+
+    def _key_of_skin(self, skin: dict[str, Any]) -> dict[str, Any]:
+        """The skin without the key that it shares with the scene."""
+        shared = {"seed": self.seed, "identity": self.identity_id}
+        return {name: value for name, value in skin.items() if name not in shared or shared[name] != value}
+
+    @classmethod
+    def from_json(cls, text: str) -> Scene:
+        """The scene of `to_json`. Raises ValueError in one line if it is not one."""
+        try:
+            fields = json.loads(text)
+            person = fields.pop("identity")
+            local = np.frombuffer(base64.b64decode(person["local"], validate=True), "<i2")
+            person["local"] = tuple(c / MILLI for c in local.tolist())
+            person["ancestry"] = tuple(person["ancestry"])
+            camera = fields.pop("camera")
+            camera["target"] = tuple(camera["target"])
+            skin: dict[str, Any] = {"seed": fields["seed"], "identity": fields["identity_id"]}
+            skin |= {k: tuple(v) if isinstance(v, list) else v for k, v in fields.pop("skin").items()}
+            return cls(
+                identity=Identity(**person),
+                skin=Skin(**skin),
+                au=ActionUnits(**fields.pop("au")),
+                pose=Pose(**fields.pop("pose")),
+                camera=CameraSetting(**camera),
+                light=LightSetting(**fields.pop("light")),
+                sensor=Sensor(**fields.pop("sensor")),
+                **fields,
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a scene: {error}") from error
+
+
+def sample_scenes(
+    *,
+    seed: int,
+    identity_id: int,
+    cell: DemographicCell,
+    head: Head | None = None,
+    expressions: int = 10,
+    views: int = 3,
+    size: int = 512,
+    law: str = "uniform",
+    co_occurring: bool = True,
+    asymmetry: float = 0.0,
+    cameras: str = "fixed",
+    quality: int = 95,
+    wrinkles: bool = True,
+) -> tuple[Scene, ...]:
+    """All scenes of one identity: (expressions + 1) × views, expression-major; expression 0 is neutral.
+
+    With `fixed` cameras the camera and the background belong to a view, the light, the pose and the gaze to an
+    expression: as if one moment were filmed by several cameras on stands. With `free` ones, camera, background and
+    light are drawn anew for every picture, each camera within its view's share of yaws, so an expression and the
+    neutral of the same view differ in more than the face. Exposure, white balance, noise and JPEG quality belong to
+    the picture in both. Pure: the same arguments give the same scenes, in any order or batch.
+
+    Args:
+        seed: The data set's seed.
+        identity_id: Which identity of it.
+        cell: Its place in the demographic grid.
+        head: Whose local shapes the identity draws; None is the default head.
+        expressions: Pain expressions, 0 or more.
+        views: Cameras, 1 or more; their yaws are spread over ±34.5° in equal strata, and the neck adds up to 10°.
+        size: Pixels a side.
+        law: ``uniform``, ``independent`` or ``clinical`` (`sample_pain_units`).
+        co_occurring: Whether AU12, 20, 25, 26 and 27, which leave PSPI unchanged, may join.
+        asymmetry: 0–1, how much weaker one side of an action unit may be; PSPI counts the stronger.
+        cameras: ``fixed`` or ``free``, see above.
+        quality: Best JPEG quality, 1–100; a picture's own lies between 70 and this, or is this where it is below 70.
+        wrinkles: See `Scene`.
+    """
+    if not 0 <= asymmetry <= 1:
+        raise ValueError(f"asymmetry must be in 0..1, got {asymmetry}")
+    if cameras not in CAMERAS:
+        raise ValueError(f"cameras must be one of {', '.join(CAMERAS)}, got {cameras!r}")
+    local_names = (head or Head.default()).local_names
+    person = sample_identity(
+        seed, identity_id, local_names, age=AGE_GROUPS[cell.age_group], sex=cell.sex, ancestry=cell.ancestry
+    )
+    skin = sample_skin(seed, identity_id, age=person.age, sex=person.sex, ancestry=person.ancestry)
+    free = cameras == "free"
+    scenes = []
+    for expression in range(expressions + 1):
+        au = ActionUnits()
+        if expression > 0:
+            au = sample_expression(seed, identity_id, expression, law, co_occurring, asymmetry)
+        pose = sample_pose(seed, identity_id, expression)
+        for view in range(views):
+            place = (identity_id, view, expression) if free else (identity_id, view)
+            name, blur = sample_background(seed, *place)
+            scenes.append(
+                Scene(
+                    seed=seed,
+                    identity_id=identity_id,
+                    expression_id=expression,
+                    view_id=view,
+                    size=size,
+                    identity=person,
+                    skin=skin,
+                    au=au,
+                    pose=pose,
+                    camera=sample_camera(seed, identity_id, view, views, expression if free else None),
+                    light=sample_light(seed, identity_id, expression, *((view,) if free else ())),
+                    background=name,
+                    background_blur=blur,
+                    background_id=expression if free else 0,
+                    sensor=sample_sensor(seed, identity_id, expression, view, quality),
+                    wrinkles=wrinkles,
+                )
+            )
+    return tuple(scenes)
+
+
+def sample_expression(
+    seed: int,
+    identity_id: int,
+    expression_id: int,
+    law: str = "uniform",
+    co_occurring: bool = True,
+    asymmetry: float = 0.0,
+) -> ActionUnits:
+    """Action units of one expression by key; see `sample_scenes`."""
+    generator = keyed_generator(seed, "expression", identity_id, expression_id)
+    row = sample_pain_units(generator, law)[0]
+    intensities = {number: float(value) for number, value in zip(PAIN_AUS, row, strict=True)}
+    u = generator.random((len(CO_OCCURRING_AUS), 2))
+    if co_occurring:
+        for number, (chance, strength) in zip(CO_OCCURRING_AUS, u, strict=True):
+            if chance < CO_OCCURRENCE:
+                intensities[number] = float(1 + np.floor(strength * MAX_INTENSITY))
+    named: dict[str, float] = {}
+    for number, value in intensities.items():
+        weaker_side, loss = generator.random(2)
+        share = 1.0 if number in (26, 27, 43) else 1 - asymmetry * loss
+        sides = (value * share, value) if weaker_side < 0.5 else (value, value * share)
+        named |= {f"AU{number}_{side}": round(v, 3) for side, v in zip(SIDES, sides, strict=True)}
+    return ActionUnits(**named)

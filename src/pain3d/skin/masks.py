@@ -1,0 +1,231 @@
+"""Knows where the regions of a face lie, for everyone: flush, eye sockets, lips, lid margins, ears, beard, shirt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pain3d.skin.maps import SurfaceMaps
+from pain3d.skin.strokes import blurred, draw_lines, fill_outline, smooth_curve
+
+Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.floating]
+
+# Soft ellipses seen from the front: centre (|x|, y), half widths (mm) and weight; the landmarks' template is the scale.
+Ellipse = tuple[float, float, float, float, float]
+FLUSH: tuple[Ellipse, ...] = (
+    (40, -10, 17, 14, 0.9),
+    (0, -15, 10, 9, 0.9),
+    (8, -18, 8, 7, 0.5),
+    (0, -72, 14, 9, 0.4),
+    (30, 31, 13, 5, 0.35),
+)
+SOCKET: tuple[Ellipse, ...] = ((30, 14, 13, 6, 0.8), (21, 17, 6, 8, 0.7), (32, 33, 15, 6, 0.22))
+SHINE: tuple[Ellipse, ...] = (
+    (0, 66, 34, 20, 0.8),
+    (0, 2, 8, 22, 1.0),
+    (0, -14, 10, 9, 1.0),
+    (38, -2, 12, 10, 0.35),
+    (0, -76, 12, 8, 0.4),
+)
+RUDDY: tuple[Ellipse, ...] = (  # where vessels lie close below: nose, its wings, chin, upper lids, inner cheeks
+    (0, -15, 8, 8, 0.9),
+    (14, -21, 5, 6, 1.0),
+    (28, -6, 13, 9, 0.6),
+    (0, -74, 10, 6, 0.4),
+    (31, 31, 11, 4, 0.5),
+    (21, 13, 5, 5, 0.4),
+)
+SALLOW: tuple[Ellipse, ...] = (  # where they lie deep: forehead, around the mouth, beside the nose's root
+    (0, 68, 40, 16, 0.8),
+    (22, -48, 12, 18, 0.7),
+    (0, -30, 12, 5, 0.4),
+    (58, 30, 10, 16, 0.4),
+)
+CORNER: tuple[Ellipse, ...] = ((20.6, 22.4, 2.4, 2.2, 1.0),)
+FACING = (10.0, 45.0)  # mm of z between which a point starts to count as facing front
+EAR_SIDE, EAR_LOW, EAR_HIGH, EAR_BACK, EAR_FRONT = (
+    73.5,
+    -26.0,
+    37.0,
+    -33.0,
+    16.0,
+)  # mm: the box that only ears reach into
+
+LASH_RINGS = (2, 3, 4)  # of the lids, from the seam: the edge that lashes grow from and that is seen from the front
+LOWER_LASHES = 90  # of 255: strength of the lower line
+LASH_FADE = (1.0, 2.8)  # mm from the margin over which a card of lashes thins out
+LIP_FADE = (3.0, 9.0)  # mm inside the lips over which their colour turns into the mouth's
+
+# Outlines on the unrolled head: degrees from the front, height in mm.
+Outline = Sequence[tuple[float, float]]
+BEARD: Outline = (
+    (0, -30), (9, -29), (13, -31), (17, -36), (24, -40), (38, -34), (52, -26), (64, -14), (70, -2), (72, 12), (80, 12),
+    (84, -20), (86, -45), (80, -75), (60, -108), (30, -118), (0, -120),
+)  # fmt: skip
+UNROLLED_MM_PER_DEGREE = 80.0 * np.pi / 180  # the head is a cylinder of about 80 mm
+UNROLLED_TOP, UNROLLED_LOW = 170.0, -150.0  # mm
+UNROLLED_PIXEL = 1.0  # mm
+MOUTH_CORNER = (7.0, 5.0)  # mm, across and up
+UNROLLED_MARGIN = 40  # pixels beyond both midlines, wider than any soft edge
+WHOLE = (slice(None), slice(None))
+
+# The shirt's neckline: a plane that is lower in front, (z, y) in mm, through the pit of the throat and the last neck
+# vertebra, bent down outside the neck so that it meets neck and shoulders at an angle.
+NECKLINE_FRONT, NECKLINE_BACK = (18.0, -146.0), (-88.0, -120.0)
+NECK_AXIS, NECK_RADIUS, NECKLINE_FALL = -33.0, 54.0, 0.9  # mm, mm, mm per mm
+
+
+def skin_masks(maps: SurfaceMaps) -> dict[str, Floats]:
+    """Masks [H, W] by name; see the code for what each means. Distances are in mm and positive inside."""
+    facing = smoothstep(maps.z, *FACING)
+    masks = {
+        "flush": ellipses(maps, FLUSH) * facing + 0.8 * ear(maps),
+        "socket": ellipses(maps, SOCKET) * facing,
+        "ruddy": ellipses(maps, RUDDY) * facing,
+        "sallow": ellipses(maps, SALLOW) * facing,
+        "shine": ellipses(maps, SHINE) * facing,
+        "corner": ellipses(maps, CORNER) * facing,
+        "ear": ear(maps),
+        "mouth_corner": mouth_corner(maps),
+        "beard": unrolled_distance(maps, BEARD),
+        "neckline": neckline(maps),
+        "facing": facing,
+        "lash_root": near_curves(maps, "lashes", [ring[1] for ring in maps.lid_points], LASH_FADE)
+        * lashes_of_lids(maps),
+        "lip_edge": near_curves(
+            maps, "mouth", [np.stack([maps.landmarks[f"ibug_{k}"] for k in range(60, 68)])], LIP_FADE
+        ),
+    }
+    return {name: np.ascontiguousarray(mask, np.float32) for name, mask in (masks | _drawn(maps)).items()}
+
+
+def smoothstep(values: Floats, low: float, high: float) -> Floats:
+    """0 below `low`, 1 above `high`, smooth between."""
+    t = np.asarray(values - np.float32(low), np.float32)
+    t *= np.float32(1 / (high - low))
+    np.clip(t, 0, 1, out=t)
+    rest = t * np.float32(-2)
+    rest += np.float32(3)
+    t *= t
+    t *= rest
+    return t
+
+
+def ellipses(maps: SurfaceMaps, shapes: Sequence[Ellipse]) -> Floats:
+    """Sum of soft ellipses, at most 1, mirrored left and right."""
+    side = np.abs(maps.x)
+    total = np.zeros_like(side)
+    for across, up, wide, high, weight in shapes:
+        squared = ((side - np.float32(across)) / np.float32(wide)) ** 2 + (
+            (maps.y - np.float32(up)) / np.float32(high)
+        ) ** 2
+        total += np.float32(weight) * np.exp(-0.7 * squared)
+    return np.asarray(np.minimum(total, 1), np.float32)
+
+
+def mouth_corner(maps: SurfaceMaps) -> Floats:
+    """1 in the corners of the mouth, fading over millimetres: folds there are finer than the mesh, and don't shine."""
+    corner = maps.landmarks["ibug_54"]
+    across = (np.abs(maps.x) - np.float32(corner[0])) / np.float32(MOUTH_CORNER[0])
+    up = (maps.y - np.float32(corner[1])) / np.float32(MOUTH_CORNER[1])
+    return np.asarray(np.exp(-(across**2) - up**2) * smoothstep(maps.z, *FACING), np.float32)
+
+
+def ear(maps: SurfaceMaps) -> Floats:
+    """1 on the ears, 0 on the skull, soft at their roots."""
+    inside = smoothstep(maps.y, EAR_LOW, EAR_LOW + 3) * (1 - smoothstep(maps.y, EAR_HIGH - 3, EAR_HIGH))
+    inside *= smoothstep(maps.z, EAR_BACK, EAR_BACK + 3) * (1 - smoothstep(maps.z, EAR_FRONT - 3, EAR_FRONT))
+    return np.asarray(inside * smoothstep(np.abs(maps.x), EAR_SIDE, EAR_SIDE + 2.5), np.float32)
+
+
+def unrolled_distance(maps: SurfaceMaps, outline: Outline, box: tuple[slice, slice] = WHOLE) -> Floats:
+    """Signed distance (mm, positive inside) of each texel from a mirrored outline on the unrolled head."""
+    width, height = 180 * UNROLLED_MM_PER_DEGREE, UNROLLED_TOP - UNROLLED_LOW
+    rows, columns = int(height / UNROLLED_PIXEL), int(width / UNROLLED_PIXEL)
+    canvas: npt.NDArray[np.uint8] = np.zeros((rows, columns + 2 * UNROLLED_MARGIN), np.uint8)
+    points = np.array(outline, np.float32)
+    places = np.stack([points[:, 0] * UNROLLED_MM_PER_DEGREE, UNROLLED_TOP - points[:, 1]], 1) / UNROLLED_PIXEL - 0.5
+    # The ends lie on the front or back midline, where the mirrored half goes on: no edge there.
+    places[points[:, 0] == 0, 0] = -UNROLLED_MARGIN
+    places[points[:, 0] == 180, 0] = columns + UNROLLED_MARGIN
+    fill_outline(canvas, (places + np.array([UNROLLED_MARGIN, 0])).astype(np.float32), 255)
+    inside = cv2.distanceTransform((canvas > 127).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    outside = cv2.distanceTransform((canvas <= 127).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    signed = ((inside - outside) * np.float32(UNROLLED_PIXEL))[:, UNROLLED_MARGIN:-UNROLLED_MARGIN]
+    across = maps.azimuth[box] * np.float32(np.degrees(1) * UNROLLED_MM_PER_DEGREE / UNROLLED_PIXEL) - np.float32(0.5)
+    down = (np.float32(UNROLLED_TOP) - maps.y[box]) * np.float32(1 / UNROLLED_PIXEL) - np.float32(0.5)
+    return np.asarray(cv2.remap(signed, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def neckline(maps: SurfaceMaps) -> Floats:
+    """Height above the shirt's neckline, mm; negative under the shirt."""
+    return np.asarray(above_neckline(maps.x, maps.y, maps.z), np.float32)
+
+
+def above_neckline(x: Numbers, y: Numbers, z: Numbers) -> Numbers:
+    """Height in mm of positions in mm above the shirt's neckline."""
+    (z_front, y_front), (z_back, y_back) = NECKLINE_FRONT, NECKLINE_BACK
+    slope = (y_front - y_back) / (z_front - z_back)
+    plane = y_front + slope * (z - z_front)
+    outside = np.hypot(x, z - NECK_AXIS) - NECK_RADIUS
+    return np.asarray(y - plane - NECKLINE_FALL * outside)
+
+
+def near_curves(maps: SurfaceMaps, part: str, curves: Sequence[Floats], fade: tuple[float, float]) -> Floats:
+    """1 on a part's texels nearer than fade[0] mm to one of the closed curves [K, 3], 0 beyond fade[1]."""
+    mask = np.zeros_like(maps.x)
+    if part not in maps.boxes:
+        return mask
+    box = maps.boxes[part]
+    x, y, z = (np.ascontiguousarray(plane[box]) for plane in (maps.x, maps.y, maps.z))
+    nearest = np.full(x.shape, np.inf, np.float32)
+    for place in np.concatenate([smooth_curve(curve, 112, closed=True) for curve in curves]):
+        px, py, pz = place.astype(np.float32)
+        np.minimum(nearest, (x - px) ** 2 + (y - py) ** 2 + (z - pz) ** 2, out=nearest)
+    mask[box] = 1 - smoothstep(np.sqrt(nearest), *fade)
+    return mask
+
+
+def lashes_of_lids(maps: SurfaceMaps) -> Floats:
+    """1 above the corners of the eyes, `LOWER_LASHES` / 255 below."""
+    corners = float(np.mean([maps.landmarks[f"ibug_{k}"][1] for k in (36, 39, 42, 45)]))
+    lower = np.float32(LOWER_LASHES / 255)
+    return np.asarray(lower + (1 - lower) * smoothstep(maps.y, corners - 1.5, corners), np.float32)
+
+
+def _drawn(maps: SurfaceMaps) -> dict[str, Floats]:
+    """Masks that follow contours of the chart: lips, the seam of the mouth, lid margins and upper lash lines."""
+    scale = maps.size / 1024  # line widths are in texels of a 1024 texture
+    texels = maps.landmark_texels
+
+    def canvas() -> npt.NDArray[np.uint8]:
+        return np.zeros((maps.size, maps.size), np.uint8)
+
+    outer = smooth_curve(np.stack([texels[f"ibug_{k}"] for k in range(48, 60)]), 96, closed=True)
+    lips = canvas()
+    fill_outline(lips, outer, 255)
+    inner = smooth_curve(np.stack([texels[f"ibug_{k}"] for k in range(60, 68)]), 64, closed=True)
+    seam = canvas()
+    fill_outline(seam, inner, 255)  # with the wet inside of the lips, which an open mouth shows
+    draw_lines(seam, [inner], 255, max(1, round(3 * scale)), closed=True)
+    margin, lash = canvas(), canvas()
+    for ring, points in zip(maps.lid_texels, maps.lid_points, strict=True):
+        height = points[..., 1]
+        draw_lines(margin, [ring[1]], 255, max(1, round(2 * scale)), closed=True)
+        corners = height[1][[0, height.shape[1] // 2]].mean()
+        upper = height[1] > corners
+        start = int(np.flatnonzero(upper & ~np.roll(upper, 1))[0])
+        for edge in LASH_RINGS:
+            around = np.roll(ring[edge], -start, 0)
+            draw_lines(lash, [around[upper.sum() - 1 :]], LOWER_LASHES, max(1, round(scale)))
+            draw_lines(lash, [around[: upper.sum()]], 255, max(1, round(3 * scale)))
+    return {
+        "lips": blurred(lips, 2.2 * scale),
+        "seam": blurred(seam, 1.6 * scale),
+        "margin": blurred(margin, 1.2 * scale),
+        "lash": blurred(lash, 0.8 * scale),
+    }

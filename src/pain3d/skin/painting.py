@@ -1,0 +1,72 @@
+"""Knows the door to a person's texture: from a head to its `SurfaceMaps`, from them and `Skin` to sixteen channels."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+
+import torch
+from torch import Tensor
+
+from pain3d.head.model import Head
+from pain3d.kernels.rendering.relief import CHANNELS
+from pain3d.kernels.texturing import Mipmaps, build_mipmaps
+from pain3d.kernels.texturing.reference import level_table
+from pain3d.skin.appearance import Skin
+from pain3d.skin.maps import SurfaceMaps
+
+_cache: weakref.WeakKeyDictionary[Head, dict[int, SurfaceMaps]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def surface_maps(head: Head, size: int = 1024) -> SurfaceMaps:
+    """The maps of a head at `size` texels a side; made once per head and size, then kept as long as the head is.
+
+    Raises:
+        ValueError: size is not a power of two in 64–8192.
+    """
+    if not (64 <= size <= 8192 and size & (size - 1) == 0):
+        raise ValueError(f"size must be a power of two in 64..8192, got {size}")
+    with _lock:  # threads that paint different people share one
+        made = _cache.setdefault(head, {})
+        if size not in made:
+            from pain3d.skin.map_building import build_maps  # here: `import pain3d` loads no OpenCV
+
+            made[size] = build_maps(head.to("cpu"), size)
+        return made[size]
+
+
+def paint(head_maps: SurfaceMaps, skin: Skin) -> Tensor:
+    """Paint one person's texture; the same maps and skin give the same bytes, whatever the number of threads.
+
+    Args:
+        head_maps: Of `surface_maps`; they say how large the texture is.
+        skin: Who.
+
+    Returns:
+        [H, W, 16] float32, as `pain3d.kernels.render` reads it: linear red, green and blue albedo (0.003–0.95),
+        specular scale (1 is skin), roughness (0.05–1), slopes of the relief, scatter (0–1), and two layers of wrinkles
+        at weight 1: slopes, shade and blood. Between the charts it goes on with the colour of the nearest one.
+
+    Gradients: none.
+    """
+    from pain3d.skin.compose import Canvas, paint_texture  # here: `import pain3d` loads no OpenCV
+
+    return torch.from_numpy(paint_texture(Canvas(head_maps), skin))
+
+
+_kept = threading.local()
+
+
+def paint_mipmaps(head_maps: SurfaceMaps, skin: Skin) -> Mipmaps:
+    """As `paint`, with its mip levels, in memory that the thread's next call paints over."""
+    from pain3d.skin.compose import Canvas, paint_texture
+
+    size = head_maps.size
+    if getattr(_kept, "maps", None) is not head_maps:
+        offset, rows, columns = level_table(size, size)[-1]
+        _kept.chain = torch.empty(1, offset + rows * columns, CHANNELS)
+        _kept.level = _kept.chain[:, : size * size].view(1, size, size, CHANNELS)
+        _kept.canvas, _kept.maps = Canvas(head_maps, _kept.level[0].numpy()), head_maps
+    paint_texture(_kept.canvas, skin)
+    return build_mipmaps(_kept.level, out=_kept.chain)

@@ -1,0 +1,227 @@
+"""Knows the layout of 3DPain: names of files, annotations, the split, and the displacement maps seen from the front.
+
+What is published of the layout and what is inferred: docs/formats.md. A picture without an annotation, an annotation
+whose PSPI isn't the sum of its action units, or a picture that the split doesn't name is refused; annotations, heatmaps
+and lines of the split without a picture are no fault: the pictures come in many archives, and nobody needs all of them.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pain3d.console.refused import RefusedError
+from pain3d.facs.pain_score import PAIN_AUS, check_intensity, pspi
+from pain3d.training.data.foreign import PictureFiles, by_name, gather, pictures_in, read_picture
+from pain3d.training.data.parquet import subject_name
+from pain3d.training.data.samples import UNITS, Samples, pspi_of
+
+PICTURE_FOLDERS: Final = (
+    "meshes_inpainted",
+    "images",
+)  # where the published loader looks; what the archives are called
+ANNOTATIONS: Final = "annotations"
+HEATMAPS: Final = "heatmaps"
+ORIGIN: Final = "pain3d.json"  # an export of pain3d says of which run it is
+SPLIT_COLUMNS: Final = ("annotation_base_name", "split")
+SPLIT_WORDS: Final = {"0": "train", "1": "validation", "2": "test"}
+PICTURE: Final = re.compile(
+    r"(?P<person>flame_sample_\d+)_(?:neutral|pain_(?P<pain>\d+))(?:_textured)?_view_(?P<view>\d+)(?:_inpainted)?",
+)
+EXPRESSION: Final = re.compile(r"(?P<person>flame_sample_\d+)_pain_\d+")
+# The "hot" ramp fills red, then green, then blue; weighed by these shares of it, a colour is its place on the ramp.
+RAMP_SHARES: Final = (0.365, 0.381, 0.254)
+RAMP_LEVELS: Final = 100  # of 0.1 mm: the ramp's white is 10 mm in the maps that pain3d writes
+
+
+class Named(NamedTuple):
+    """What the name of a picture says."""
+
+    person: str
+    pain: int  # number of the pain expression; 0 is neutral
+    view: int
+    path: Path
+
+    @property
+    def expression(self) -> str:
+        """``flame_sample_0003_pain_2`` or ``flame_sample_0003_neutral``."""
+        return f"{self.person}_pain_{self.pain}" if self.pain else f"{self.person}_neutral"
+
+
+class FrontalHeatmaps(PictureFiles):
+    """Pictures, and the heatmap of their expression seen from the front: not in the view of the picture.
+
+    Args:
+        paths: [N] picture files.
+        heatmaps: [N] heatmap files; None where there is none.
+        still: [N] whether the picture is neutral: then its heatmap is 0, if the data set has heatmaps at all.
+    """
+
+    def __init__(self, paths: Sequence[Path], heatmaps: Sequence[Path | None], still: Sequence[bool]) -> None:
+        super().__init__(paths)
+        self.heatmaps = tuple(heatmaps)
+        self.still = tuple(still)
+        self._any = any(path is not None for path in heatmaps)
+
+    def heatmap(self, row: int) -> npt.NDArray[np.uint8] | None:
+        """Place on the colour ramp in 100 levels, times shading, [H, W]; None where there is none."""
+        path = self.heatmaps[row]
+        if path is not None:
+            ramp = read_picture(path).astype(np.float32) @ np.array(RAMP_SHARES, np.float32)
+            return np.asarray(np.rint(ramp * np.float32(RAMP_LEVELS / 255)), np.uint8)
+        if self._any and self.still[row]:
+            return np.zeros(self.picture(row).shape[:2], np.uint8)
+        return None
+
+
+def open_3dpain(folder: Path) -> Samples:
+    """Open a data set in the layout of 3DPain: labels in memory, pictures on demand.
+
+    Args:
+        folder: Its root, with ``annotations/`` and ``meshes_inpainted/`` (or ``images/``); ``heatmaps/`` and a CSV of
+            columns annotation_base_name and split are optional.
+
+    Returns:
+        Samples in the order of person, expression and view. The heatmap of a row is the frontal one of its expression.
+
+    Raises:
+        RefusedError: In one line that names the file: no pictures, a name that isn't 3DPain's, an annotation that is
+            missing or wrong, two splits of one person, or a picture that the split doesn't name.
+    """
+    pictures = _pictures(folder)
+    annotations = by_name(sorted((folder / ANNOTATIONS).rglob("*_annotations.json")))
+    labels: dict[str, list[float]] = {}
+    for picture in pictures:
+        if picture.pain and picture.expression not in labels:
+            name = f"{picture.expression}_annotations.json"
+            if name not in annotations:
+                raise RefusedError(f"{folder / ANNOTATIONS / name}: missing, {picture.path.name} has no labels")
+            labels[picture.expression] = _read_annotation(annotations[name])
+    au = np.array([labels.get(picture.expression, [0.0] * len(UNITS)) for picture in pictures], np.float32)
+    scores = pspi_of(au)
+    neutral = [picture.pain == 0 for picture in pictures]
+    heatmaps = _heatmaps(folder)
+    return gather(
+        f"3DPain {folder.name}",
+        FrontalHeatmaps(
+            [picture.path for picture in pictures], [heatmaps.get(picture.expression) for picture in pictures], neutral
+        ),
+        [f"{picture.expression}_view_{picture.view:03d}" for picture in pictures],
+        _people(folder, pictures),
+        split=_split(folder, pictures),
+        au=au,
+        pspi=scores,
+        pain=scores >= 1,
+        neutral=neutral,
+    )
+
+
+def _pictures(folder: Path) -> list[Named]:
+    held = [folder / name for name in PICTURE_FOLDERS if (folder / name).is_dir()]
+    named: dict[tuple[str, int, int], Named] = {}
+    for path in (path for place in held for path in pictures_in(place)):
+        match = PICTURE.fullmatch(path.stem)
+        if match is None:
+            raise RefusedError(
+                f"{path}: not a name of 3DPain, as flame_sample_0000_pain_1_textured_view_000_inpainted.jpg"
+            )
+        picture = Named(match["person"], int(match["pain"] or 0), int(match["view"]), path)
+        other = named.setdefault(picture[:3], picture)
+        if other is not picture:
+            raise RefusedError(f"{path}: the same picture as {other.path}")
+    if not named:
+        archive = next((path for place in held for path in sorted(place.rglob("*.tar*"))), None)
+        hint = f", unpack {archive.name} and its like first" if archive else ""
+        raise RefusedError(f"{folder}: no pictures in {' or '.join(PICTURE_FOLDERS)}{hint}")
+    return [named[key] for key in sorted(named)]
+
+
+def _people(folder: Path, pictures: Sequence[Named]) -> list[str]:
+    """Who is in each picture. In an export of pain3d people keep their names: they are the faces of its data set."""
+    path = folder / ORIGIN
+    if not path.exists():
+        return [picture.person for picture in pictures]
+    try:
+        seed = int(json.loads(path.read_bytes())["seed"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RefusedError(f"{path}: doesn't say the seed of the data set ({type(error).__name__})") from error
+    return [subject_name(seed, int(picture.person.rpartition("_")[2])) for picture in pictures]
+
+
+def _read_annotation(path: Path) -> list[float]:
+    """The six action units of an annotation, in the order of `UNITS`."""
+    try:
+        content: Any = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"{path}: can't be read as JSON ({error})") from error
+    values: list[float] = []
+    for name in (*(f"AU{number}" for number in PAIN_AUS), "PSPI"):
+        value = content.get(name) if isinstance(content, dict) else None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RefusedError(f"{path}: {name} must be a number, got {value!r}")
+        values.append(float(value))
+    *units, score = values
+    try:
+        for number, value in zip(PAIN_AUS, units, strict=True):
+            check_intensity(number, value)
+    except ValueError as error:
+        raise RefusedError(f"{path}: {error}") from error
+    if score != pspi(*units):
+        raise RefusedError(f"{path}: PSPI is {score:g}, its action units give {pspi(*units):g}")
+    return units
+
+
+def _heatmaps(folder: Path) -> dict[str, Path]:
+    """Frontal heatmaps by expression; their names begin with it."""
+    found: dict[str, Path] = {}
+    for path in pictures_in(folder / HEATMAPS) if (folder / HEATMAPS).is_dir() else ():
+        match = EXPRESSION.match(path.stem)
+        if match is None:
+            raise RefusedError(f"{path}: not a name of 3DPain, as flame_sample_0000_pain_1_heatmap.jpg")
+        if found.setdefault(match[0], path) != path:
+            raise RefusedError(f"{path}: {found[match[0]].name} is a heatmap of the same expression")
+    return found
+
+
+def _split(folder: Path, pictures: Sequence[Named]) -> list[str] | None:
+    """The split of each picture from the CSV in the root; None without one. A neutral picture goes with its person."""
+    tables = [path for path in sorted(folder.glob("*.csv")) if _header(path) >= set(SPLIT_COLUMNS)]
+    if not tables:
+        return None
+    if len(tables) > 1:
+        raise RefusedError(f"{folder}: {tables[0].name} and {tables[1].name} both hold a split, keep one")
+    (table,) = tables
+    of_person: dict[str, str] = {}
+    named: set[str] = set()
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        for line, row in enumerate(csv.DictReader(file), start=2):
+            name, number = (str(row[column] or "").strip() for column in SPLIT_COLUMNS)
+            match = EXPRESSION.fullmatch(name)
+            if match is None or number not in SPLIT_WORDS:
+                raise RefusedError(
+                    f"{table} line {line}: needs an expression and 0, 1 or 2, got {name!r} and {number!r}"
+                )
+            word = SPLIT_WORDS[number]
+            if of_person.setdefault(match["person"], word) != word:
+                raise RefusedError(f"{table} line {line}: {match['person']} is in {of_person[match['person']]} already")
+            named.add(name)
+    for picture in pictures:
+        known = picture.expression in named if picture.pain else picture.person in of_person
+        if not known:
+            raise RefusedError(f"{table}: doesn't say which split {picture.path.name} is in")
+    return [of_person[picture.person] for picture in pictures]
+
+
+def _header(path: Path) -> set[str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return {name.strip() for name in next(csv.reader(file), [])}
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return set()

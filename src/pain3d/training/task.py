@@ -1,0 +1,192 @@
+"""Knows the tasks: what sees what, and what it costs. The loop knows none of this.
+
+``v4`` and ``siamese`` see pictures beside neutral ones; ``teacher`` sees heat maps; ``distill`` is v4 whose tokens and
+score are also pulled towards a teacher's.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pain3d.console.refused import RefusedError
+from pain3d.kernels.distillation import distill_loss
+from pain3d.training.config import TrainConfig
+from pain3d.training.data.augment import Batch
+from pain3d.training.losses import label_losses
+from pain3d.training.model.build import Model, build_model
+from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.heads import UNIT_SCALE
+from pain3d.training.model.pretrained import load_pretrained
+from pain3d.training.model.vitpain import Outputs
+
+SIAMESE = "siamese"
+DISTILLED = ("tokens_cls", "tokens_patch", "pspi", "au", "binary", "kd")  # parts of the fused loss
+PUBLISHED_DROPOUT = (1.0, 1.0, 0.6, 0.6)  # of 0.5: the published head has 0.5, 0.5, 0.3, 0.3
+
+
+class Task:
+    """A model, what it sees of a batch, and what that costs.
+
+    Args:
+        model: What learns.
+        config: Weights of the losses.
+        heatmaps: Whether it sees heat maps instead of pictures.
+    """
+
+    def __init__(self, model: Model, config: TrainConfig, heatmaps: bool = False) -> None:
+        self.model = model
+        self.config = config
+        self.heatmaps = heatmaps
+
+    @property
+    def needs_heatmaps(self) -> bool:
+        """Whether batches must bring heat maps."""
+        return self.heatmaps
+
+    def to(self, device: torch.device) -> None:
+        """Move all nets to a device; on a CPU convolutions are faster with channels last."""
+        for net in self.nets():
+            net.to(device)
+            if device.type == "cpu":
+                net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def nets(self) -> list[Model]:
+        """Every net that is asked."""
+        return [self.model]
+
+    def see(self, model: nn.Module, batch: Batch, attention: bool = False) -> Outputs:
+        """What a model (the task's, or an average of it) says of a batch."""
+        image = batch.heatmap if self.heatmaps else batch.image
+        assert image is not None
+        if not self.config.neutral:
+            said: Outputs = model(image, attention=attention)
+        else:
+            said = model(image, batch.neutral, batch.neutral_of, attention=attention)
+        return said
+
+    def loss(self, model: nn.Module, batch: Batch, average: nn.Module) -> dict[str, Tensor]:
+        """The parts of the loss by name, scalars; ``loss`` is their weighted sum. Gradients: to the model."""
+        c = self.config
+        parts = label_losses(self.see(model, batch), batch.pspi, batch.pain, batch.au, batch.weight)
+        total = c.pspi_weight * parts["pspi"] + c.au_weight * parts["au"] + c.binary_weight * parts["binary"]
+        return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
+
+
+class Distillation(Task):
+    """A student that sees pictures, and a teacher that sees the heat maps of the same pictures.
+
+    Args:
+        model: The student.
+        config: Weights and temperature.
+        teacher: Frozen; None takes the running average of the student, which sees the same picture.
+    """
+
+    def __init__(self, model: Model, config: TrainConfig, teacher: Model | None) -> None:
+        super().__init__(model, config)
+        self.teacher = teacher.eval().requires_grad_(False) if teacher is not None else None
+
+    @property
+    def needs_heatmaps(self) -> bool:
+        """A trained teacher sees them."""
+        return self.teacher is not None
+
+    def nets(self) -> list[Model]:
+        """Student and teacher."""
+        return [self.model, *([self.teacher] if self.teacher is not None else [])]
+
+    def loss(self, model: nn.Module, batch: Batch, average: nn.Module) -> dict[str, Tensor]:
+        """See `Task.loss`; one pass over the tokens, by `pain3d.kernels.distill`."""
+        c = self.config
+        look = c.attention_weight > 0
+        said = self.see(model, batch, look)
+        with torch.no_grad():
+            if self.teacher is not None:
+                assert batch.heatmap is not None
+                known: Outputs = self.teacher(batch.heatmap, attention=look)
+            else:
+                known = self.see(average, batch, look)
+        parts = distill_loss(
+            said.tokens,
+            known.tokens,
+            said.pspi_logit.float(),
+            known.pspi_logit.float(),
+            said.au.float(),
+            said.binary.float(),
+            batch.pspi,
+            batch.au,
+            batch.weight,
+            prefix=self.model.prefix,
+            kind=c.distance,
+            cls_weight=c.cls_weight,
+            patch_weight=c.patch_weight,
+            pspi_weight=c.pspi_weight,
+            au_weight=c.au_weight,
+            binary_weight=c.binary_weight,
+            kd_weight=c.score_weight,
+            temperature=c.temperature,
+            au_scale=UNIT_SCALE,
+            overwrite_teacher=True,
+        )
+        out = {"loss": parts.total}
+        out |= {name: getattr(parts, name).detach() for name in DISTILLED}
+        if look:
+            assert said.attention is not None and known.attention is not None
+            apart = (said.attention["au"].float() - known.attention["au"].float()).square().sum(-1).mean()
+            out["loss"] = out["loss"] + c.attention_weight * apart
+            out["attention"] = apart.detach()
+        return out
+
+
+def make_task(name: str, config: TrainConfig) -> Task:
+    """The task of a run, its model with first weights. Raises RefusedError."""
+    model = build_model(model_config(name, config), seed=config.seed, weights=config.weights)
+    if name != "distill":
+        return Task(model, config, heatmaps=name == "teacher")
+    return Distillation(model, config, _teacher(config, model))
+
+
+def model_config(name: str, config: TrainConfig) -> ModelConfig:
+    """The shape of a run's model."""
+    common = ModelConfig(image_size=config.image_size, neutral=config.neutral)
+    if name == SIAMESE:
+        return replace(common, architecture=SIAMESE, backbone="")
+    return replace(
+        common,
+        backbone=config.backbone,
+        conv_stem=config.conv_stem,
+        depth=config.depth or None,
+        width=config.width or None,
+        heads=config.heads or None,
+        separate=config.separate,
+        lora_rank=config.lora_rank,
+        dropout=tuple(config.dropout * share for share in PUBLISHED_DROPOUT),
+    )
+
+
+def _teacher(config: TrainConfig, student: Model) -> Model | None:
+    """The frozen teacher, or None for the average. Raises RefusedError."""
+    if config.teacher_mode == "ema":
+        if config.teacher:
+            raise RefusedError(f"--teacher {config.teacher}: with --teacher-mode ema the student's average teaches")
+        return None
+    if not config.teacher:
+        raise RefusedError("--task distill needs --teacher RUN, a run of --task teacher (or --teacher-mode ema)")
+    teacher = load_pretrained(Path(config.teacher) / "model")
+    if teacher.config.neutral:
+        raise RefusedError(f"--teacher {config.teacher}: it takes a neutral picture, so it is no run of --task teacher")
+    sides = teacher.config.image_size, student.config.image_size
+    if sides[0] != sides[1]:
+        raise RefusedError(f"--teacher {config.teacher}: its image_size is {sides[0]}, the student's {sides[1]}")
+    if (teacher.backbone.width, teacher.grid) != (student.backbone.width, student.grid):
+        raise RefusedError(f"--teacher {config.teacher}: its tokens have another shape than the student's")
+    return teacher
+
+
+def average_of(model: Model) -> Model:
+    """A copy whose weights will follow the model's, in evaluation mode."""
+    return copy.deepcopy(model).eval().requires_grad_(False)

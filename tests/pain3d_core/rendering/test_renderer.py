@@ -1,0 +1,192 @@
+"""The renderer gives what `render` gives, waits for nothing on a device, and keeps its promises when captured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import pain3d
+from pain3d.device import map_tensors
+from pain3d.rendering.renderer import RENDERER_OUTPUTS, Captured, Renderer
+from pain3d.skin import surface
+from tests.kernels.fake_renderer import SCRIPT
+from tests.kernels.rooms import device_of
+
+HEAD = pain3d.Head.default()
+CAMERAS = pain3d.Camera.orbit(yaw_degrees=(-40, 0, 40), size=40)
+PAIN = pain3d.ActionUnits(AU4=4, AU6=3, AU9=2, AU43=1)
+WITHOUT_GPU = not torch.cuda.is_available()
+
+
+def rows(seed: int, count: int = 3) -> dict[str, torch.Tensor]:
+    people = [HEAD.sample_identity(seed, number) for number in range(count)]
+    au = torch.rand(count, 24, 2, generator=torch.Generator().manual_seed(seed)) * 3
+    return {"identity": HEAD.identity_vector(people), "au": au[:, : HEAD.au_rows(None).shape[1]]}
+
+
+def test_gives_what_render_gives() -> None:
+    given = rows(0)
+    renderer = Renderer(size=40, outputs=("image", "alpha", "depth", "part_ids"))
+    view, expected = renderer(CAMERAS, **given), pain3d.render(HEAD(**given), CAMERAS, outputs=renderer.outputs)
+    for name in renderer.outputs:
+        assert torch.equal(getattr(view, name), getattr(expected, name)), name
+    assert view.face_ids is None and view.heatmap is None
+
+
+def test_heatmap_is_the_joint_heatmap() -> None:
+    person = HEAD.sample_identity(seed=3)
+    view = Renderer(size=40, outputs=("heatmap",))(CAMERAS, identity=person, au=PAIN, mesh_index=torch.zeros(3).long())
+    expected = pain3d.joint_heatmap(HEAD, PAIN, CAMERAS, identity=person)
+    assert view.heatmap is not None and float(view.heatmap.max()) > 1
+    torch.testing.assert_close(view.heatmap, expected, rtol=0, atol=1e-4)  # mm; worst seen 2e-6
+
+
+def test_heatmap_of_a_neutral_face_is_exactly_zero_whatever_its_pose() -> None:
+    renderer = Renderer(size=40, outputs=("heatmap", "image"))
+    view = renderer(CAMERAS, identity=rows(1)["identity"], pose={"neck_pose": torch.full((3, 3), 0.2)})
+    assert view.heatmap is not None and not view.heatmap.any()
+
+
+def test_triton_draws_what_the_cpu_draws() -> None:
+    """In the interpreter, or on a GPU: prepared tables, heatmap, parts and all."""
+    given, cameras = rows(12, 1), pain3d.Camera.orbit(yaw_degrees=20.0)
+    there = Renderer(size=32, device=device_of("triton"), outputs=RENDERER_OUTPUTS, backend="triton")
+    assert there._prepared is not None
+    view, expected = there(cameras, **given), Renderer(size=32, outputs=RENDERER_OUTPUTS)(cameras, **given)
+    assert view.part_ids is not None and view.heatmap is not None and view.image is not None
+    assert expected.part_ids is not None and expected.heatmap is not None and expected.image is not None
+    # Vertices differ by 1e-7 m (sums in another order), far less than a pixel. Worst seen, interpreter, 320 pixels a
+    # side: no part, no byte by more than one level, heat by 1.4e-6 mm; on a GPU vertices are within 1.4e-4 mm.
+    assert (view.part_ids.cpu() != expected.part_ids).sum() <= 2
+    assert ((view.image.cpu().int() - expected.image.int()).abs() > 1).sum() <= 6
+    torch.testing.assert_close(view.heatmap.cpu(), expected.heatmap, rtol=0, atol=1e-3)  # mm
+
+
+def test_layout_and_dtype() -> None:
+    bytes_ = Renderer(size=24)(CAMERAS, au=PAIN).image
+    scaled = Renderer(size=24, image_dtype="bfloat16", layout="NCHW")(CAMERAS, au=PAIN).image
+    assert bytes_ is not None and scaled is not None
+    assert scaled.shape == (3, 3, 24, 24) and scaled.dtype == torch.bfloat16
+    assert torch.equal(scaled, (bytes_.permute(0, 3, 1, 2).float() / 255).to(torch.bfloat16))
+
+
+def test_an_unknown_output_is_named() -> None:
+    with pytest.raises(ValueError, match=r"outputs must be among image, alpha, .*heatmap, got 'normals'"):
+        Renderer(outputs=("image", "normals"))
+
+
+def test_capture_on_a_cpu_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="capture needs a renderer on a CUDA device, this one is on cpu"):
+        Renderer(size=24).capture(CAMERAS, au=PAIN)
+
+
+def run_again(run: Callable[[], pain3d.View]) -> tuple[Callable[[], None], pain3d.View]:
+    """Stand in for a CUDA graph: a replay that runs the same code on the same inputs into the same outputs."""
+    view = run()
+
+    def replay() -> None:
+        again = run()
+        for name in ("image", "heatmap"):
+            getattr(view, name).copy_(getattr(again, name))
+
+    return replay, view
+
+
+def test_captured_reads_new_inputs_and_leaves_the_callers_alone() -> None:
+    renderer = Renderer(size=24, outputs=("image", "heatmap"))
+    first, second = rows(5), rows(6)
+    given = renderer.inputs(CAMERAS, **first)
+    captured = Captured(renderer, given, run_again)
+    view = captured(CAMERAS, **second)
+    expected = renderer(CAMERAS, **second)
+    assert torch.equal(view.image, expected.image) and torch.equal(view.heatmap, expected.heatmap)
+    assert torch.equal(given.identity, first["identity"])
+    again = captured(CAMERAS, **first)
+    assert again.image is view.image and torch.equal(again.image, renderer(CAMERAS, **first).image)
+
+
+def surfaces() -> list[pain3d.mesh.Surface]:
+    """Of a young and of an old person."""
+    ancestry = (0.3, 0.3, 0.4)
+    return [
+        surface(HEAD, pain3d.sample_skin(0, n, age=age, sex=0.5, ancestry=ancestry)) for n, age in ((0, 25), (1, 85))
+    ]
+
+
+def test_a_surface_reaches_the_picture() -> None:
+    """Wrinkles as dark stripes: a detail layer of nothing but shade."""
+    texture = torch.zeros(1, 1, 1, 16)
+    texture[..., :3], texture[..., [10, 14]] = 0.5, 1.0
+    renderer, (young, old) = Renderer(size=40), surfaces()
+    given = {"identity": rows(7)["identity"], "au": PAIN}
+    view = renderer(CAMERAS, **given, texture=texture, surface=old)
+    expected = pain3d.render(HEAD(**given, surface=old), CAMERAS, texture=texture).image
+    assert view.image is not None and expected is not None and torch.equal(view.image, expected)
+    smoother = renderer(CAMERAS, **given, texture=texture, surface=young).image
+    bare = renderer(CAMERAS, **given, texture=texture).image
+    assert smoother is not None and bare is not None
+    assert view.image.float().mean() < smoother.float().mean()
+    assert not torch.equal(smoother, bare)
+
+
+def test_captured_surfaces_share_their_creases() -> None:
+    renderer, (young, old) = Renderer(size=24, outputs=("image", "heatmap")), surfaces()
+    captured = Captured(renderer, renderer.inputs(CAMERAS, **rows(5), surface=young), run_again)
+    kept = young.growth.clone()
+    view, expected = captured(CAMERAS, **rows(6), surface=old), renderer(CAMERAS, **rows(6), surface=old)
+    assert torch.equal(view.image, expected.image) and torch.equal(young.growth, kept)
+    with pytest.raises(ValueError, match=r"surface.creases must be the captured ones"):
+        captured(CAMERAS, **rows(6), surface=replace(old, creases=old.creases.clone()))
+    with pytest.raises(ValueError, match=r"the same arguments must be given as were captured: surface.* differ"):
+        captured(CAMERAS, **rows(6))
+
+
+def test_captured_names_what_differs() -> None:
+    renderer = Renderer(size=24, outputs=("image", "heatmap"))
+    captured = Captured(renderer, renderer.inputs(CAMERAS, **rows(5)), run_again)
+    with pytest.raises(ValueError, match=r"identity must be \[3, 201\] as captured, got \[2, 201\]"):
+        captured(CAMERAS, **rows(5, 2))
+    with pytest.raises(ValueError, match=r"the same arguments must be given as were captured: pose.neck_pose differ"):
+        captured(CAMERAS, **rows(5), pose={"neck_pose": torch.zeros(3, 3)})
+
+
+def test_nothing_waits_on_a_device(tmp_path: Path) -> None:
+    """The whole forward on fake tensors of a CUDA device: no copy from the host, no wait, no mixture, few launches."""
+    done = subprocess.run([sys.executable, SCRIPT], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    cases = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [case["case"] for case in cases] == ["still", "posed", "wrinkled"]
+    for case in cases:
+        assert case["objections"] == []
+        launches = {name: count for name, count in case["ops"].items() if name.startswith("launch ")}
+        assert launches["launch resolve_kernel"] == launches["launch soften_kernel"] == 1
+        assert sum(launches.values()) <= 16, launches  # of them 8 or 9 deform: two heads, four or five steps each
+
+
+@pytest.mark.skipif(WITHOUT_GPU, reason="needs a CUDA device")
+def test_a_captured_graph_gives_the_same_bytes() -> None:
+    renderer = Renderer(size=96, device="cuda", outputs=RENDERER_OUTPUTS)
+    captured = renderer.capture(CAMERAS, **rows(8))
+    for seed in (9, 10):
+        view = map_tensors(captured(CAMERAS, **rows(seed)), torch.clone)
+        expected = renderer(CAMERAS, **rows(seed))
+        for name in RENDERER_OUTPUTS:
+            assert torch.equal(getattr(view, name), getattr(expected, name)), name
+
+
+@pytest.mark.skipif(WITHOUT_GPU, reason="needs a CUDA device")
+def test_a_gpu_gives_what_the_cpu_gives() -> None:
+    given = rows(11)
+    here = Renderer(size=96)(CAMERAS, **given).image
+    there = Renderer(size=96, device="cuda")(CAMERAS, **given).image
+    assert here is not None and there is not None
+    apart = (here.int() - there.cpu().int()).abs()
+    # Vertices differ by some 1e-7 m (another order of sums): a pixel centre now and then lies on another face.
+    assert float((apart > 2).float().mean()) < 2e-3
