@@ -1,4 +1,4 @@
-# The house's verbs: setup, demo, judge, test, lint, bench, gpu. Needs make, Python 3.11 or newer, and whatever pip is set up to use.
+# The house's verbs: setup, demo, judge, test, fuzz, lint, bench, gpu. Needs make, Python 3.11 or newer, and whatever pip is set up to use.
 #   make setup PYTHON=python3.12    another interpreter for the environment
 
 PYTHON ?= python3
@@ -7,13 +7,14 @@ STAMP := .venv/.installed
 DEMO := out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo judge test lint bench gpu clean
+.PHONY: help setup demo judge test fuzz lint bench gpu clean
 
 help:
 	@echo "make setup   build .venv with pain3d and what its development needs (minutes the first time)"
 	@echo "make demo    six identities, labelled, in $(DEMO); prints where the contact sheet and the report are"
 	@echo "make judge   install what \`pain3d judge\` looks with: face detectors and a photograph, from wheels alone"
 	@echo "make test    all tests"
+	@echo "make fuzz    the property tests with new examples; MINUTES=20 goes on drawing, ONLY=tests/kernels takes a part"
 	@echo "make bench   speed against other renderers, as tables, a chart and the README's table (some minutes)"
 	@echo "make gpu     on a machine with a GPU, no network needed: contract tests, benchmarks, a table; ONLY=tests or benchmarks"
 	@echo "make lint    ruff, codespell, and mypy --strict"
@@ -42,6 +43,11 @@ judge: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/pytest
+
+# `make test` draws the same examples every time. What fails here is kept in .hypothesis and comes first the next time.
+fuzz: $(STAMP)
+	@end=$$(( $$(date +%s) + 60 * $(or $(MINUTES),0) )); \
+	while $(BIN)/pytest -q -m hypothesis --hypothesis-profile=fuzz $(ONLY); do [ $$(date +%s) -lt $$end ] || exit 0; done; exit 1
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
