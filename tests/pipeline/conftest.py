@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+
 def hashes(out: Path, pattern: str = "*") -> dict[str, str]:
     """SHA-256 of each file under a folder."""
     return {

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import Ran
-from tests.conftest import SMALL_OPTIONS
+from tests.conftest import SMALL_OPTIONS, Ran
 
 Run = Callable[..., Ran]
 

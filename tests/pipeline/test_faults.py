@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import cv2
 import pytest
 import torch
 
+from pain3d.console.refused import RefusedError
 from pain3d.pipeline import folder, run, synthesise, workers
-from tests.conftest import Ran
-from tests.pipeline.conftest import SMALL, SMALL_OPTIONS, hashes
+from tests.conftest import SMALL, SMALL_OPTIONS, Ran
+from tests.pipeline.conftest import hashes
 
 Run = Callable[..., Ran]
 
@@ -34,6 +36,11 @@ class FailingFile(io.FileIO):
         if self.tell() + len(memoryview(content)) > self.room:
             raise OSError(self.error, os.strerror(self.error))
         return super().write(content)
+
+
+def complaints(err: str) -> list[str]:
+    """Lines on stderr; those of progress, which are there if it was slow, are left out."""
+    return [line for line in err.splitlines() if not line.endswith("s left")]
 
 
 def fail_disk(monkeypatch: pytest.MonkeyPatch, name: str, room: int, error: int = errno.ENOSPC) -> None:
@@ -57,7 +64,7 @@ def test_a_full_disk_at_the_first_shard_leaves_nothing(
 ) -> None:
     fail_disk(monkeypatch, "data/frames", room, error)
     ran = pain3d("synth", tmp_path / "out", *SMALL_OPTIONS)
-    assert (ran.code, ran.err) == (2, f"pain3d: {os.strerror(error)}\n")
+    assert (ran.code, complaints(ran.err)) == (2, [f"pain3d: {os.strerror(error)}"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,7 +95,7 @@ def test_a_full_disk_beside_the_data(
     with monkeypatch.context() as patch:
         fail_disk(patch, name, 100)
         ran = pain3d("synth", out, *SMALL_OPTIONS)
-    assert (ran.code, ran.err) == (2, "pain3d: No space left on device\n")
+    assert (ran.code, complaints(ran.err)) == (2, ["pain3d: No space left on device"])
     assert not list(out.rglob("*.partial")) and not (out / "manifest.json").exists()
     assert pain3d("synth", out, *SMALL_OPTIONS).code == 0
     assert hashes(out) == hashes(small)
@@ -116,33 +123,96 @@ def test_a_read_only_folder(pain3d: Run, tmp_path: Path, monkeypatch: pytest.Mon
     assert (ran.code, ran.err) == (2, f"pain3d: {tmp_path / 'out'}: {os.strerror(error)}\n")
 
 
-def test_a_stopped_run_goes_on_to_the_same_bytes(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after SIGKILL: published shards, a torn manifest line, partial files, shards renamed without their line."""
-    out = tmp_path / "small"
-    stop_after = 3
+def stop_run(out: Path) -> bytes:
+    """A run that stops in its last shard, as after SIGKILL; hands back the lines of the manifest so far."""
     made: list[int] = []
     original = synthesise.synthesise_identity
 
     def killed(config: Any, person: Any, provenance: Any) -> Any:
         made.append(person.identity_id)
-        if len(made) > stop_after:
+        if len(made) > 3:
             raise SystemError("killed")
         return original(config, person, provenance)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "synthesise_identity", killed)
         patch.setattr(folder.DataFolder, "_abandon", folder.DataFolder._drop_lock)  # a killed run cleans nothing up
         with pytest.raises(SystemError):
             run.synthesise(SMALL, out, quiet=True)
+    return (out / "manifest.partial.jsonl").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An unfinished data set with published shards; not to be changed."""
+    out = tmp_path_factory.mktemp("stopped") / "small"
+    assert stop_run(out).count(b"\n") == 2
+    return out
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(small: Path, stopped: Path, tmp_path: Path) -> None:
+    """As after SIGKILL: published shards, a torn manifest line, partial files, shards renamed without their line."""
+    out = Path(shutil.copytree(stopped, tmp_path / "small"))
     lines = out / "manifest.partial.jsonl"
     published = lines.read_bytes()
-    assert published.count(b"\n") >= 1
     lines.write_bytes(published + published[:50])  # torn
     (out / "data" / "frames" / ".test-00000-of-00001.parquet.partial").write_bytes(b"half")
     shutil.copy(out / "data" / "frames" / "train-00000-of-00001.parquet", out / "data" / "frames" / "x.parquet")
     (out / "data" / "frames" / "x.parquet").rename(out / "data" / "frames" / "test-00000-of-00001.parquet")
     run.synthesise(SMALL, out, quiet=True)
     assert hashes(out) == hashes(small)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: b"",
+        lambda line: b"\0" * len(line),
+        lambda line: b"\xff" + line[1:],
+        lambda line: line[: len(line) // 2],
+        lambda line: line[:-1],
+        lambda line: line.replace(b'"shard"', b'"shart"'),
+        lambda line: line.replace(b"data/frames", b"data/frame"),
+        lambda line: line.replace(b'"sha256": "', b'"sha256": "g'),
+        lambda line: line.replace(b'"rows": ', b'"rows": -.5e'),
+        lambda line: b'{"shard": "train-00000-of-00001", "files": []}',
+        lambda line: b"[1, 2]",
+        lambda line: b"null",
+        lambda line: b"[" * 100_000,
+    ],
+)
+def test_a_damaged_line_is_refused_and_nothing_is_touched(
+    pain3d: Run, stopped: Path, tmp_path: Path, damage: Callable[[bytes], bytes], number: int
+) -> None:
+    out = Path(shutil.copytree(stopped, tmp_path / "small"))
+    lines = out / "manifest.partial.jsonl"
+    held = lines.read_bytes().split(b"\n")
+    held[number - 1] = damage(held[number - 1])
+    lines.write_bytes(b"\n".join(held))
+    (out / "data" / "frames" / ".test-00000-of-00001.parquet.partial").write_bytes(b"half")
+    before = hashes(out)
+    line = f"{lines}: line {number} is damaged, it names no published shard; nothing was changed"
+    for more in ((), ("--dry-run",)):
+        ran = pain3d("synth", out, *SMALL_OPTIONS, *more)
+        assert (ran.code, ran.out, ran.err) == (2, "", f"pain3d: {line}\n")
+    assert hashes(out) == before
+
+
+def test_a_folder_that_became_anothers_before_the_lock_is_left_as_it_is(
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "small"
+    original = folder.lock_folder
+
+    def late(path: Path) -> int:
+        shutil.copytree(stopped, out, dirs_exist_ok=True)  # another run came first, and was killed
+        return original(path)
+
+    monkeypatch.setattr(folder, "lock_folder", late)
+    with pytest.raises(RefusedError, match=r"of another configuration \(seed 7 -> 8\)"):
+        run.synthesise(replace(SMALL, seed=8), out, quiet=True)
+    assert hashes(out) == hashes(stopped)
 
 
 def test_two_runs_in_one_folder_are_refused(pain3d: Run, tmp_path: Path) -> None:
@@ -189,8 +259,7 @@ def check_end(running: subprocess.Popen[str], out: Path, code: int, line: str) -
     """The run must end with a code and one line, and leave whole shards."""
     said, complained = running.communicate(timeout=60)
     assert (running.returncode, said) == (code, "")
-    # Lines of progress are there if it was slow.
-    assert [text for text in complained.splitlines() if not text.endswith("s left")] == [f"pain3d: {line}"]
+    assert complaints(complained) == [f"pain3d: {line}"]
     published = (out / "manifest.partial.jsonl").read_text().splitlines()
     assert len(published) == len(list(out.glob("data/frames/*.parquet"))) >= 1
     assert not list(out.rglob("*.partial"))

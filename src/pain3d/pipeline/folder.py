@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +19,12 @@ from typing import Any, Final, Self, TypedDict
 from pain3d.console.refused import RefusedError
 from pain3d.files import PARTIAL, flush_folder, lock_folder, partial_path, write_flushed
 from pain3d.pipeline.config import differences
-from pain3d.records import FORMAT_VERSION
+from pain3d.records import FORMAT_VERSION, SPLITS, SUBSETS
 
 RESOLVED: Final = "config.resolved.yaml"
 MANIFEST: Final = "manifest.json"
 LINES: Final = "manifest.partial.jsonl"
+HASH: Final = re.compile("[0-9a-f]{64}")
 
 
 class FileEntry(TypedDict):
@@ -61,6 +63,7 @@ class DataFolder:
         self.published: dict[str, ShardEntry] = {}
         self._made: list[Path] = []
         self._lock = -1
+        self._begun = False  # what may not be written into is left as it was
 
     def __enter__(self) -> Self:
         check_folder(self.out, self.resolved)
@@ -71,9 +74,10 @@ class DataFolder:
                     self._made.append(folder)
             self._lock = lock_folder(self.out)
             check_folder(self.out, self.resolved)  # again: before the lock another run may have begun or ended
+            self._begun = True
             self._remove_partial()
             if (self.out / RESOLVED).exists():
-                self.published = _read_lines(self.out / LINES)
+                self.published = self._take_up()
             else:
                 self.write(RESOLVED, resolved_text(self.resolved).encode())
         except BaseException:
@@ -151,15 +155,25 @@ class DataFolder:
             os.close(self._lock)
             self._lock = -1
 
+    def _take_up(self) -> dict[str, ShardEntry]:
+        """Published shards by name; a torn last line is cut off, its shard was not published."""
+        lines = self.out / LINES
+        if not lines.exists():
+            return {}
+        entries, whole = read_lines(lines)
+        if whole < lines.stat().st_size:
+            os.truncate(lines, whole)
+        return {entry["shard"]: entry for entry in entries}
+
     def _remove_partial(self) -> None:
         for path in self.out.rglob(f".*{PARTIAL}"):
             path.unlink()
 
     def _abandon(self) -> None:
         """Leave published shards, which the same run can build on; with none of them leave nothing of this run."""
-        if self._lock >= 0:  # else the folder isn't ours
+        if self._begun:
             self._remove_partial()
-        if self._lock >= 0 and not self.published and not (self.out / MANIFEST).exists():
+        if self._begun and not self.published and not (self.out / MANIFEST).exists():
             for name in (RESOLVED, LINES):
                 (self.out / name).unlink(missing_ok=True)
             folders = [path for path in self.out.rglob("*") if path.is_dir()]
@@ -209,18 +223,42 @@ def check_folder(out: Path, resolved: Mapping[str, Any]) -> None:
         raise RefusedError(f"{out}: holds {state} of another configuration ({changed})")
     if MANIFEST in held:
         raise RefusedError(f"{out}: holds {state} of this configuration")
+    if LINES in held:
+        read_lines(out / LINES)
 
 
-def _read_lines(path: Path) -> dict[str, ShardEntry]:
-    """Published shards by name; a torn last line is a shard that was not published."""
-    if not path.exists():
-        return {}
+def read_lines(path: Path) -> tuple[list[ShardEntry], int]:
+    """The shards that a ``manifest.partial.jsonl`` names, and the bytes of its whole lines; looks only.
+
+    Raises:
+        RefusedError: A line is damaged; its number is named.
+    """
     text = path.read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
-    if whole != text:
-        os.truncate(path, len(whole))
-    entries: list[ShardEntry] = [json.loads(line) for line in whole.splitlines()]
-    return {entry["shard"]: entry for entry in entries}
+    entries: list[ShardEntry] = []
+    for number, line in enumerate(whole.split(b"\n")[:-1], 1):
+        entry = _entry(line)
+        if entry is None:
+            raise RefusedError(f"{path}: line {number} is damaged, it names no published shard; nothing was changed")
+        entries.append(entry)
+    return entries, len(whole)
+
+
+def _entry(line: bytes) -> ShardEntry | None:
+    """The shard that a line names; None if it isn't a line that a run writes."""
+    try:
+        held = json.loads(line)
+        shard, files = held["shard"], held["files"]
+        split = shard.partition("-")[0]
+        for subset, file in zip(SUBSETS, files, strict=True):
+            place = {"path": f"data/{subset}/{shard}.parquet", "subset": subset, "split": split}
+            if {name: file[name] for name in place} != place or split not in SPLITS:
+                return None
+            if type(file["rows"]) is not int or type(file["bytes"]) is not int or not HASH.fullmatch(file["sha256"]):
+                return None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return {"shard": shard, "files": files}
 
 
 def _append_durably(path: Path, line: bytes) -> None:
