@@ -108,6 +108,31 @@ def test_a_good_arrow_passes(path: str, source: str) -> None:
     assert broken_arrows(path, source) == []
 
 
+def opened_pictures(source: str) -> list[int]:
+    """Lines that open a picture with Pillow: `Image.open`, or its `open` under whatever name."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr == "open" and ast.unparse(node.value).endswith("Image"):
+            found.append(node.lineno)
+        elif isinstance(node, ast.ImportFrom) and node.module == "PIL.Image":
+            found += [node.lineno for alias in node.names if alias.name == "open"]
+    return found
+
+
+def test_one_file_opens_pictures(root: Path, tracked: tuple[Path, ...]) -> None:
+    """Pillow alone runs what an EPS file says: pain3d.pictures names the formats that it may try."""
+    sources = [path for path in tracked if path.is_relative_to(PACKAGE) and path.suffix == ".py"]
+    doors = [path for path in sources if opened_pictures((root / path).read_text())]
+    assert doors == [PACKAGE / "pictures.py"]
+
+
+def test_an_opened_picture_is_seen() -> None:
+    assert opened_pictures("from PIL import Image\nwith Image.open(path) as file: pass") == [2]
+    assert opened_pictures("import PIL.Image\nPIL.Image.open(path)\nopener = PIL.Image.open") == [3, 2]
+    assert opened_pictures("from PIL.Image import open as read") == [1]
+    assert opened_pictures("path.open(), Image.new('L', (1, 1)), open_picture(path)") == []
+
+
 def test_the_links_are_no_top_level_packages(tmp_path: Path) -> None:
     """diffusers and transformers look for a package called kernels: away from the tree, ours must not answer."""
     code = f"import importlib.util as u, pain3d; print([n for n in {LINKS} if u.find_spec(n)])"

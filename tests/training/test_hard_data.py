@@ -9,6 +9,7 @@ import pytest
 
 from pain3d.pipeline.export.threedpain import export_3dpain
 from tests.conftest import Ran
+from tests.endless import endless_eps
 from tests.training.test_loop import OPTIONS
 
 SHORT = (*OPTIONS, "--steps", "2", "--validations", "1")
@@ -109,11 +110,27 @@ def test_a_pickled_checkpoint_is_refused(pain3d: Callable[..., Ran], layout: Pat
     assert not (tmp_path / "pwned").exists()
 
 
-def test_people_who_were_learned_from_are_not_tested(pain3d: Callable[..., Ran], layout: Path) -> None:
+def test_people_who_are_known_are_not_tested_or_it_is_said(pain3d: Callable[..., Ran], layout: Path) -> None:
+    """And an EPS named like a picture is refused: its program never runs."""
+    run, report = layout.parent / "run", layout.parent / "report"
     assert train(pain3d, layout).code == 0
-    ran = pain3d("evaluate", "--model", layout.parent / "run", "--split", "all", "--to", layout.parent / "report")
-    assert ran.code == 2 and "was trained on" in ran.err and ran.err.count("\n") == 1
-    assert not (layout.parent / "report").exists()
+    strangers = "whom no model was trained on"
+    assert figures(layout)["people"] == f"People {strangers}."
+    assert strangers in (run / "evaluation" / "index.html").read_text()
+    for split, says in (("train", "was trained on people of this test (4 of 4)"), ("validation", "(1 of 1)")):
+        ran = pain3d("evaluate", "--model", run, "--split", split, "--to", report, "--resamples", "0")
+        assert ran.code == 0 and says in ran.out, ran.err
+        for page in ("index.html", "metrics.json", "table.tex"):
+            text = (report / page).read_text()
+            assert says in text and strangers not in text
+    ran = pain3d("evaluate", "--model", run, "--split", "all", "--to", layout.parent / "other")
+    assert ran.code == 2 and "was trained on: it can't be tested on" in ran.err and ran.err.count("\n") == 1
+    assert not (layout.parent / "other").exists()
+    for path in (layout / "meshes_inpainted").glob("*.jpg"):
+        endless_eps(path)
+    ran = pain3d("evaluate", "--model", run)
+    assert ran.code == 2 and ran.err.count("\n") == 1
+    assert "flame_sample_" in ran.err and "PNG, WebP, TIFF, BMP, GIF or AVIF" in ran.err
 
 
 def test_folds_are_pooled(pain3d: Callable[..., Ran], faces: Path, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from pain3d.training.score.familiarity import (
 )
 from pain3d.training.score.overlay import FULL, SHOWN, marked
 from pain3d.training.score.portrait import find_square, read_picture, read_portrait
+from tests.endless import endless_eps
 
 TINY = {"image_size": 64, "conv_stem": True, "depth": 1, "width": 32, "heads": 2, "fusion_heads": 2}
 
@@ -218,6 +219,13 @@ def test_what_is_no_picture_is_named(tmp_path, content: bytes, says: str) -> Non
     with pytest.raises(RefusedError) as refused:
         read_picture(path)
     assert str(refused.value).startswith(f"{path}: ") and says in str(refused.value)
+
+
+def test_a_program_named_like_a_picture_is_not_run(alone, tmp_path) -> None:
+    path = endless_eps(tmp_path / "face.jpg")
+    assert refusal("--model", alone, "--box", "8,8,88,88", path) == (
+        f"{path}: not a picture that can be read here, convert it to JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF"
+    )
 
 
 def test_sixteen_bits_and_folders_are_refused(tmp_path) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from pain3d.colour import linear_to_lab, srgb_to_linear
 from pain3d.console.progress import Progress
@@ -21,6 +20,7 @@ from pain3d.judge.extra import ASTRONAUT, described
 from pain3d.judge.landmarker import Landmarker
 from pain3d.judge.measures import OUTER_EYES, median
 from pain3d.judge.verdict import Figure, Measure, Table, Verdict
+from pain3d.pictures import open_picture
 from pain3d.pipeline.contact_sheet import decode
 from pain3d.pipeline.data_set import DataSet
 
@@ -60,7 +60,7 @@ NAMES = (
 
 def judge_photo(data: DataSet, most: int, quiet: bool) -> Verdict:
     """Compare at most so many near-frontal frames with the photograph."""
-    with Image.open(ASTRONAUT.find()) as file:
+    with open_picture(ASTRONAUT.find()) as file:
         photograph = np.asarray(file.convert("RGB"), np.uint8)
     with Landmarker() as landmarker:
         reading = landmarker.read(photograph)

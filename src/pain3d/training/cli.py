@@ -46,14 +46,14 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Ask trained models about people whom they never saw: agreement, bias table, plots, the worst errors."""
+    """Ask trained models about people, by default those whom they never saw: agreement, bias table, plots, the worst errors."""
 
     model: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN...")]
     """Run, or the runs of several folds, whose answers are then pooled."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Data set; without it the one that the run learned from."""
     split: Annotated[str, tyro.conf.arg(metavar="{test,validation,train,all}")] = "test"
-    """Which people are asked about."""
+    """Which people are asked about; of those a model was trained on or chosen by, the report says so."""
     beside: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN...")] = ()
     """Other runs in the same table."""
     to: Path | None = None

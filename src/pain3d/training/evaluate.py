@@ -18,7 +18,7 @@ from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
 from pain3d.training.evaluation.comparison import comparison_table
 from pain3d.training.evaluation.metrics import metrics, pooled_metrics
-from pain3d.training.evaluation.overlap import refuse_overlap
+from pain3d.training.evaluation.overlap import STRANGERS, acquaintance, refuse_overlap
 from pain3d.training.evaluation.predictions import (
     Predictions,
     mean_predictor,
@@ -30,7 +30,7 @@ from pain3d.training.evaluation.report import write_report
 from pain3d.training.loop import precision_of
 from pain3d.training.model.pretrained import load_pretrained
 from pain3d.training.predict import ask, split_rows
-from pain3d.training.run import EVALUATION, VALIDATION, Run, open_for, open_run, people_of, pick_device, split_samples
+from pain3d.training.run import EVALUATION, VALIDATION, Run, open_for, names, open_run, people_of, pick_device, split_samples
 
 EVERYBODY: Final = "all"
 MEAN: Final = "mean predictor"
@@ -40,9 +40,10 @@ Gallery = Callable[[Sequence[int]], list[tuple[bytes, bytes | None]]]
 
 @dataclass(frozen=True)
 class Asked:
-    """A run, the pictures it was asked about and what it said."""
+    """A run, whom it knows, the pictures it was asked about and what it said."""
 
     run: Run
+    seen: dict[str, list[str]]
     samples: Samples
     rows: Rows
     said: Predictions
@@ -59,7 +60,7 @@ def evaluate(
     resamples: int,
     quiet: bool,
 ) -> dict[str, Any]:
-    """Ask runs about people whom they never saw, write the report, print one table.
+    """Ask runs about people, by default those whom they never saw, write the report, print one table.
 
     Args:
         folders: One run, or the runs of several folds, whose answers are pooled.
@@ -71,10 +72,11 @@ def evaluate(
         quiet: Print nothing.
 
     Returns:
-        The metrics, without the tables beside them.
+        The metrics, without the tables beside them, and under ``people`` whether these are strangers to the runs.
 
     Raises:
-        RefusedError: A run or data set can't be read, nobody is in the split, or somebody was learned from.
+        RefusedError: A run or data set can't be read, nobody is in the split, or somebody in ``test`` or ``all`` was
+            learned from.
     """
     if split not in (*SPLITS, EVERYBODY):
         raise RefusedError(f"--split must be one of {', '.join((*SPLITS, EVERYBODY))}, got {split!r}")
@@ -100,6 +102,7 @@ def evaluate(
     else:
         figures = pooled_metrics([(one.said, one.validation) for one in asked], resamples=resamples)
         rivals, rows = {}, {}
+    figures["people"] = people = _acquaintance([*asked, *rivals.values()])
     folder = to or first.run.folder / EVALUATION
     folder.mkdir(parents=True, exist_ok=True)
     said = together([one.said for one in asked])
@@ -113,10 +116,13 @@ def evaluate(
         rivals={rival: r.said for rival, r in rivals.items()},
         gallery=_gallery(asked),
         about=_about(asked, split),
+        people=people,
     )
     write_predictions(folder / "predictions.parquet", said)
     if not quiet:
         print(comparison_table([(name, figures), *rows.items()]).terminal(), end="")
+        if people != STRANGERS:
+            print(people)
         print(f"report  {folder / 'index.html'}")
     return figures
 
@@ -128,10 +134,9 @@ def _ask(run: Run, data: Samples, split: str, rows: Rows | None, quiet: bool) ->
         rows = np.arange(len(samples)) if split == EVERYBODY else split_rows(samples, split)
     if not len(rows):
         raise RefusedError(f"{samples.name}: nobody in its split {split}")
-    if split in ("test", EVERYBODY):  # who asks for the others by name knows that they were learned from
-        seen = people_of(run.folder)
-        tested = sorted({samples.subjects[person] for person in samples.subject[rows].tolist()})
-        refuse_overlap([*seen["train"], *seen["validation"]], tested)
+    seen = people_of(run.folder)
+    if split in ("test", EVERYBODY):  # the others are asked for by name; the report says that they are known
+        refuse_overlap([*seen["train"], *seen["validation"]], names(samples, rows))
     device = pick_device(run.config.device)
     model = load_pretrained(run.folder, device)
     store = CropStore(
@@ -149,7 +154,18 @@ def _ask(run: Run, data: Samples, split: str, rows: Rows | None, quiet: bool) ->
         )
     path = run.folder / VALIDATION
     validation = read_predictions(path) if path.is_file() and split != "validation" else None
-    return Asked(run, samples, rows, said, validation)
+    return Asked(run, seen, samples, rows, said, validation)
+
+
+def _acquaintance(asked: Sequence[Asked]) -> str:
+    """Whether those who were tested are strangers to the runs that were asked about them, a sentence."""
+    tested, trained, chosen_by = set(), set(), set()
+    for one in asked:
+        people = set(names(one.samples, one.rows))
+        tested |= people
+        trained |= people & set(one.seen["train"])
+        chosen_by |= people & set(one.seen["validation"])
+    return acquaintance(tested, trained, chosen_by)
 
 
 def _gallery(asked: Sequence[Asked]) -> Gallery:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
+from pain3d.pictures import open_picture
 from pain3d.training.data.samples import UNITS, Pixels, Samples
 
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png")
@@ -33,21 +34,22 @@ class PictureFiles:
 
 
 def read_picture(path: Path) -> npt.NDArray[np.uint8]:
-    """A JPEG or PNG file as [H, W, 3] RGB, its pixels as they are stored: no rotation by metadata.
+    """A picture file as [H, W, 3] RGB, its pixels as they are stored: no rotation by metadata.
 
     Raises:
-        RefusedError: It can't be read, or is cut off.
+        RefusedError: It can't be read, is cut off, or is in a format that `open_picture` doesn't know.
     """
     import simplejpeg
-    from PIL import Image
 
     try:
         content = path.read_bytes()
         if simplejpeg.is_jpeg(content):
             return cast("npt.NDArray[np.uint8]", simplejpeg.decode_jpeg(content, "RGB"))
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return np.asarray(image.convert("RGB"), np.uint8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except RefusedError:  # a ValueError, too
+        raise
+    except (OSError, ValueError, SyntaxError) as error:
         raise RefusedError(f"{path}: can't be read as a picture ({type(error).__name__})") from error
 
 

@@ -3,8 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from pain3d.console.refused import RefusedError
+
+STRANGERS: Final = "People whom no model was trained on."
+
+
+def acquaintance(tested: Iterable[str], trained: Iterable[str], chosen_by: Iterable[str]) -> str:
+    """A sentence for a report: whether those who were tested are strangers to the models.
+
+    Args:
+        tested: Names of the people that were tested.
+        trained: Names of the people that a model was trained on.
+        chosen_by: Names of the people by whom its checkpoint was chosen.
+    """
+    people = set(tested)
+    trained_on, chosen = len(people & set(trained)), len(people & set(chosen_by))
+    if trained_on:
+        return (
+            f"A model was trained on people of this test ({trained_on} of {len(people)}):"
+            " the figures tell what it remembers, not how it does on strangers."
+        )
+    if chosen:
+        return f"A model was chosen by people of this test ({chosen} of {len(people)}): it may do worse on strangers."
+    return STRANGERS
 
 
 def refuse_overlap(trained: Iterable[str], tested: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ from pain3d.training.evaluation.bootstrap import difference
 from pain3d.training.evaluation.comparison import NOTHING, Figure, bounded, comparison_table, signed, with_interval
 from pain3d.training.evaluation.cuts import HEADS, scored
 from pain3d.training.evaluation.ledger import ERRORS
+from pain3d.training.evaluation.overlap import STRANGERS
 from pain3d.training.evaluation.predictions import Predictions
 
 Pictures = Sequence[tuple[bytes, bytes | None]]
@@ -29,8 +30,8 @@ PAGE, NUMBERS, TABLE = "index.html", "metrics.json", "table.tex"
 ALSO: Final = ("predictions.parquet", "validation.parquet")  # what a caller may have put there first
 WORST: Final = 8  # pictures on each side of the gallery
 CAPTION: Final = (
-    "People whom no model was trained on. Said of neutral: mean prediction on neutral faces, whose PSPI is 0. AU: mean"
-    " over five action units, plain and given PSPI. F1 at thresholds chosen on validation people."
+    "Said of neutral: mean prediction on neutral faces, whose PSPI is 0. AU: mean over five action units,"
+    " plain and given PSPI. F1 at thresholds chosen on validation people."
 )
 
 
@@ -43,6 +44,7 @@ def write_report(
     rivals: Mapping[str, Predictions] | None = None,
     gallery: Gallery | None = None,
     about: Mapping[str, Any] | None = None,
+    people: str = STRANGERS,
 ) -> None:
     """Write index.html, table.tex and, last, metrics.json; an older report in the folder is replaced.
 
@@ -55,12 +57,13 @@ def write_report(
         rivals: Predictions of other models for the same pictures, for differences judged pair by pair.
         gallery: Gives for rows of ``predictions`` the encoded picture (PNG or JPEG) and that of the neutral or None.
         about: How it was made, as ``{"command": ..., "seed": ...}``; shown on the page and kept in metrics.json.
+        people: Whether the test people are strangers to the models, a sentence; see `acquaintance`.
 
     Raises:
         RefusedError: The folder is a file, or holds something that isn't a report; or a rival saw other pictures.
     """
     _check_folder(folder)
-    others, about = others or {}, about or {}
+    others, about, caption = others or {}, about or {}, f"{people} {CAPTION}"
     settings = metrics["settings"]
     differences = {
         rival: difference(predictions, said, seed=settings["seed"], resamples=settings["resamples"])
@@ -75,7 +78,7 @@ def write_report(
         metrics=metrics,
         facts=_facts(metrics),
         comparison=table,
-        caption=CAPTION,
+        caption=caption,
         differences=[[rival, *_difference_cells(said)] for rival, said in differences.items()],
         most_points=plots.MOST_POINTS,
         plots=_plots(metrics, predictions),
@@ -88,7 +91,7 @@ def write_report(
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_durably(folder / PAGE, page.encode())
-    write_durably(folder / TABLE, table.latex(CAPTION).encode())
+    write_durably(folder / TABLE, table.latex(caption).encode())
     write_durably(folder / NUMBERS, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 

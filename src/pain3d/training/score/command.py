@@ -26,7 +26,7 @@ class Score:
     """Score pictures of faces with a trained model, and show what it looked at. Not a medical device."""
 
     faces: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FACE")]
-    """Pictures: JPEG, PNG, WebP, BMP, TIFF."""
+    """Pictures: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF."""
     model: Path
     """Folder of a run or of a model."""
     neutral: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
 from pain3d.face.square import cut, square_from_points
+from pain3d.pictures import open_picture
 
 if TYPE_CHECKING:
     from pain3d.face.detect import Face
@@ -19,11 +20,9 @@ Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 Square = tuple[float, float, float]
 
-MOST_PIXELS: Final = 200_000_000  # of a picture: 600 MB once decoded; more is a scan or a bomb
 LEAST_SIDE: Final = 32.0  # px of the face square: below it a wrinkle is no pixel
 SHARP_SHARE: Final = 0.75  # of the pixels that the model looks at; fewer are said to be blurred
 MOST_ROLL: Final = 25.0  # degrees that a head may be tilted in the picture before it is said; it learned from up to 10
-READABLE: Final = "JPEG, PNG, WebP, BMP, TIFF or GIF"
 
 
 @dataclass(frozen=True)
@@ -72,25 +71,19 @@ def read_picture(path: Path) -> Pixels:
     """
     import warnings
 
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     if not path.is_file():
         raise RefusedError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, by our own limit
-            file = Image.open(path)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of half of what is refused
+            file = open_picture(path)
         with file:
-            if file.width * file.height > MOST_PIXELS:
-                raise RefusedError(f"{path}: too many pixels, make it smaller")
             if file.mode.startswith(("I", "F")):
                 raise RefusedError(f"{path}: its pixels are {file.mode}, save it with 8 bits a channel")
             upright = ImageOps.exif_transpose(file)
             return np.asarray(upright.convert("RGB"), np.uint8)
-    except UnidentifiedImageError:
-        raise RefusedError(f"{path}: not a picture that can be read here, convert it to {READABLE}") from None
-    except Image.DecompressionBombError:
-        raise RefusedError(f"{path}: too many pixels, make it smaller") from None
     except RefusedError:  # a ValueError, too
         raise
     except (OSError, SyntaxError, ValueError) as error:
