@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.contender import Contender, Round
 from benchmarks.workload import ViewSet, Workload
-from pain3d.kernels import shoulder, vertex_normals
+from pain3d.kernels import tone_map, vertex_normals
 from pain3d.kernels.shading.reference import shade_reference
 
 NEAR, FAR = 0.1, 10.0  # metres
@@ -46,7 +46,7 @@ def finish(
         texels[..., 4],
         texels[..., 7],
     )
-    return torch.where(covered, shoulder(lit * exposure[:, None, None, None]), background)
+    return torch.where(covered, tone_map(lit * exposure[:, None, None, None]), background)
 
 
 def to_bytes(linear: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from pain3d.judge.measures import (
     rising,
     yaw_bin,
 )
-from pain3d.judge.studio import skin_light, skin_patches, unshouldered
+from pain3d.judge.studio import skin_light, skin_patches, undo_tone_map
 from pain3d.judge.verdict import Figure, Measure, Table, Verdict
 from pain3d.judge.write import show, write_verdict
 from pain3d.pipeline.data_set import open_data_set
@@ -102,13 +102,13 @@ def test_skin_is_read_on_cheeks_and_forehead() -> None:
     assert skin_light(picture[:10, :10], points) is None
 
 
-def test_the_shoulder_is_undone() -> None:
+def test_the_tone_map_is_undone() -> None:
     import torch
 
-    from pain3d.kernels.rendering.colour import shoulder
+    from pain3d.kernels.rendering.colour import tone_map
 
     light = np.linspace(0, 2, 21)
-    assert unshouldered(shoulder(torch.from_numpy(light)).numpy()) == pytest.approx(light, abs=1e-12)
+    assert undo_tone_map(tone_map(torch.from_numpy(light)).numpy()) == pytest.approx(light, abs=1e-12)
 
 
 def verdict() -> Verdict:

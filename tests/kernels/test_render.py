@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pain3d.kernels import Rendered, build_mipmaps, encode_srgb, render, shoulder
+from pain3d.kernels import Rendered, build_mipmaps, encode_srgb, render, tone_map
 from pain3d.kernels.rendering.colour import SRGB_EDGES
 from pain3d.kernels.rendering.cpu import encode_light
 from pain3d.kernels.rendering.example import example_camera, example_inputs
@@ -196,9 +196,9 @@ def test_srgb_is_exact_and_both_encoders_agree():
     assert found[-3:].tolist() == [0, 255, 0]
 
 
-def test_shoulder_is_smooth_and_bounded():
+def test_the_tone_map_is_smooth_and_bounded():
     light = torch.linspace(-1, 50, 100_001, dtype=torch.float64)
-    toned = shoulder(light)
+    toned = tone_map(light)
     assert torch.equal(toned[light <= 0.8], light[light <= 0.8].clamp(min=0))
     assert (toned.diff() >= 0).all() and toned.max() < 1
     slope = toned.diff() / light.diff()

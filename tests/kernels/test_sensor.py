@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pain3d.kernels import encode_srgb, sensor, shoulder
+from pain3d.kernels import add_sensor_noise, encode_srgb, tone_map
 from pain3d.kernels.sensor import noise_table
 from pain3d.kernels.sensor.reference import MIDDLE, SIGMA, hashed_sums
 
@@ -19,7 +19,7 @@ def flat(byte: int, side: int = 128) -> torch.Tensor:
 
 def noisy(image: torch.Tensor, shot: float = SHOT, read: float = READ, key: int = 7) -> torch.Tensor:
     one = torch.ones(len(image), dtype=torch.float64)
-    return sensor(image, shot * one, read * one, torch.full((len(image),), key))
+    return add_sensor_noise(image, shot * one, read * one, torch.full((len(image),), key))
 
 
 def test_strength_is_that_of_noise_added_to_the_light():
@@ -28,10 +28,10 @@ def test_strength_is_that_of_noise_added_to_the_light():
     generator = torch.Generator().manual_seed(0)
     normal = torch.randn(len(light), 40000, generator=generator, dtype=torch.float64)
     spread = (SHOT * light + READ**2).sqrt()[:, None] * normal
-    expected = encode_srgb(shoulder(light[:, None] + spread)).double().std(1)
-    byte = encode_srgb(shoulder(light))
+    expected = encode_srgb(tone_map(light[:, None] + spread)).double().std(1)
+    byte = encode_srgb(tone_map(light))
     images = byte[:, None, None, None].expand(-1, 100, 100, 3).contiguous()
-    found = sensor(
+    found = add_sensor_noise(
         images, torch.full((30,), SHOT), torch.full((30,), READ), torch.arange(30)
     ).double().std((1, 2, 3))  # fmt: skip
     # Rounding to bytes adds 0.29 to both; first order, and a byte's light is known to half a byte: seen 3.5 %.
@@ -66,17 +66,17 @@ def test_same_key_same_noise_whatever_the_batch():
     image = torch.randint(256, (5, 17, 9, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     keys = torch.tensor([3, 3, 4, -5, 2**62 + 1])
     shot, read = torch.full((5,), SHOT), torch.full((5,), READ)
-    together = sensor(image, shot, read, keys)
+    together = add_sensor_noise(image, shot, read, keys)
     for index in range(5):
         one = slice(index, index + 1)
-        assert torch.equal(sensor(image[one], shot[one], read[one], keys[one]), together[one])
+        assert torch.equal(add_sensor_noise(image[one], shot[one], read[one], keys[one]), together[one])
     same = noisy(flat(90).repeat(2, 1, 1, 1))
     assert torch.equal(same[0], same[1])
     assert not torch.equal(noisy(flat(90), key=8)[0], same[0])
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        assert torch.equal(sensor(image, shot, read, keys), together)
+        assert torch.equal(add_sensor_noise(image, shot, read, keys), together)
     finally:
         torch.set_num_threads(threads)
 
@@ -87,7 +87,7 @@ def test_any_size_and_every_level_give_the_same_bytes(backend: str):
     for height, width in ((1, 1), (3, 701), (64, 33), (0, 4)):  # shorter and longer than a block of 2048 samples
         image = torch.randint(256, (2, height, width, 3), dtype=torch.uint8, generator=generator)
         arguments = image, torch.tensor([SHOT, 1e9]), torch.tensor([READ, 1e9]), torch.tensor([1, 2])
-        assert torch.equal(sensor(*arguments, backend=backend), sensor(*arguments, backend="reference"))
+        assert torch.equal(add_sensor_noise(*arguments, backend=backend), add_sensor_noise(*arguments, backend="reference"))
     table = noise_table(torch.tensor([0.0, -1.0, 1e30, float("nan")]), torch.tensor([0.0, 0.0, 0.0, 0.0]))
     assert not table[0].any() and not table[1].any() and not table[3].any()
     assert int(table.max()) * MIDDLE < 2**31 and table[2].max() == table.max()

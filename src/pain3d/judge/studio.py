@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-KNEE = 0.8  # linear light above it is compressed by the picture's shoulder (kernels/rendering/colour.py)
+KNEE = 0.8  # linear light above it is compressed by the picture's tone map (kernels/rendering/colour.py)
 PATCH = 0.09  # radius of a patch of skin, in distances of the outer eye corners: inside cheek and forehead at any age
 RIGHT_EYE, LEFT_EYE, RIGHT_MOUTH, LEFT_MOUTH = 36, 45, 48, 54
 INNER_BROWS = (21, 22)
@@ -87,11 +87,11 @@ def skin_light(pixels: Pixels, landmarks: npt.ArrayLike) -> Floats | None:
         inside = (columns + 0.5 - centre[0]) ** 2 + (rows + 0.5 - centre[1]) ** 2 <= radius**2
         if inside.sum() >= 4:
             colours.append(np.median(srgb_to_linear(pixels[inside] / 255), axis=0))
-    return np.asarray(unshouldered(np.mean(colours, axis=0)), float) if colours else None
+    return np.asarray(undo_tone_map(np.mean(colours, axis=0)), float) if colours else None
 
 
-def unshouldered(shown: npt.ArrayLike) -> Floats:
-    """Undo the shoulder ``KNEE + (1 − KNEE) t / (1 + t)`` of linear light 0–1."""
+def undo_tone_map(shown: npt.ArrayLike) -> Floats:
+    """Undo the tone map ``KNEE + (1 − KNEE) t / (1 + t)`` of linear light 0–1."""
     light = np.asarray(shown, float)
     share = np.clip((light - KNEE) / (1 - KNEE), 0, 0.999)
     return np.where(light <= KNEE, light, KNEE + (1 - KNEE) * share / (1 - share))

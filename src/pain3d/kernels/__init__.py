@@ -9,9 +9,9 @@ from pain3d.kernels.deformation import deform, deform_pairs, deform_to_clip, ver
 from pain3d.kernels.distillation import DistillLoss, distill_loss
 from pain3d.kernels.interpolation import interpolate
 from pain3d.kernels.rasterization import Fragments, rasterize
-from pain3d.kernels.rendering import Rendered, encode_srgb, render, shoulder
+from pain3d.kernels.rendering import Rendered, encode_srgb, render, tone_map
 from pain3d.kernels.texturing import Mipmaps, build_mipmaps, sample_texture
-from pain3d.kernels.sensor import sensor
+from pain3d.kernels.sensor import add_sensor_noise
 from pain3d.kernels.shading import sh_basis, shade
 
 __all__ = [
@@ -31,10 +31,10 @@ __all__ = [
     "rasterize",
     "render",
     "sample_texture",
-    "sensor",
+    "add_sensor_noise",
     "sh_basis",
     "shade",
-    "shoulder",
+    "tone_map",
     "use_backend",
     "vertex_normals",
 ]

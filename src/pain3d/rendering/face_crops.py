@@ -20,7 +20,7 @@ from pain3d.camera import Camera
 from pain3d.device import map_tensors
 from pain3d.face.square import EYE_CORNERS, face_square
 from pain3d.head.model import Head, axis_angle_to_matrix
-from pain3d.kernels.rendering import shoulder
+from pain3d.kernels.rendering import tone_map
 from pain3d.mesh import Mesh, Surface
 from pain3d.records import HEATMAP_UNIT_MM
 from pain3d.rendering.frames import add_noise, background_gains, cameras, lights, pose_head
@@ -224,10 +224,10 @@ def _behind(painted: Tensor, gains: Tensor, corner: Tensor, side: int, frame: in
         across, span = corner * texels // frame, side * texels // frame
     else:
         stretched = torch.nn.functional.interpolate(
-            shoulder(painted * gains).permute(0, 3, 1, 2), size=(frame, frame), mode="bilinear"
+            tone_map(painted * gains).permute(0, 3, 1, 2), size=(frame, frame), mode="bilinear"
         )
         painted, across, span = stretched.permute(0, 2, 3, 1), corner, side
     columns, lines = (across[:, i, None] + torch.arange(span) for i in (0, 1))
     places = (torch.arange(len(painted))[:, None, None], lines[:, :, None], columns[:, None])
     seen = painted[tuple(place.to(painted.device) for place in places)]
-    return shoulder(seen * gains) if whole_texels else seen
+    return tone_map(seen * gains) if whole_texels else seen

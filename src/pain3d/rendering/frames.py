@@ -19,8 +19,8 @@ from pain3d.colour import temperature_gains, typology_angle
 from pain3d.device import moved
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits
 from pain3d.head.model import Head
-from pain3d.kernels.rendering import DETAIL_LAYERS, shoulder
-from pain3d.kernels.sensor import sensor
+from pain3d.kernels.rendering import DETAIL_LAYERS, tone_map
+from pain3d.kernels.sensor import add_sensor_noise
 from pain3d.kernels.texturing import Mipmaps
 from pain3d.light import Light
 from pain3d.mesh import Mesh, Surface
@@ -254,7 +254,7 @@ def backgrounds(scenes: Sequence[Scene]) -> Tensor:
     keys = [(s.background, s.background_blur, s.seed, s.identity_id, s.view_id, s.background_id) for s in scenes]
     painted = {key: _painted_background(*key) for key in set(keys)}
     gains = background_gains(scenes)
-    return torch.stack([shoulder(painted[key] * gain) for key, gain in zip(keys, gains, strict=True)])
+    return torch.stack([tone_map(painted[key] * gain) for key, gain in zip(keys, gains, strict=True)])
 
 
 def background_gains(scenes: Sequence[Scene]) -> Tensor:
@@ -273,7 +273,7 @@ def add_noise(image: Tensor, scenes: Sequence[Scene]) -> Tensor:
     shot, read = (
         torch.tensor([getattr(s.sensor, name) for s in scenes], dtype=torch.float64) for name in ("shot", "read")
     )
-    return sensor(image, *moved((shot, read, torch.tensor(keys, dtype=torch.int64)), image.device))
+    return add_sensor_noise(image, *moved((shot, read, torch.tensor(keys, dtype=torch.int64)), image.device))
 
 
 def _frontal_heatmaps(still: Mesh, heat: Tensor, size: int) -> Bytes:

@@ -27,7 +27,7 @@ from pain3d.rendering.heatmap import MILLIMETRES
 from pain3d.rendering.view import CLAY, GREY_BACKGROUND, OUTPUTS, View, render
 
 if TYPE_CHECKING:
-    from pain3d.kernels.rendering.topology import Topology as PreparedTopology
+    from pain3d.kernels.rendering.topology import PreparedTopology
 
 RENDERER_OUTPUTS = (*(name for name in OUTPUTS if name != "attributes"), "heatmap")
 WARM_UPS = 3  # runs before a capture: they compile the kernels and let the allocator find its blocks

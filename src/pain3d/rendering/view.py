@@ -18,7 +18,7 @@ from pain3d.light import Light
 from pain3d.mesh import Mesh
 
 if TYPE_CHECKING:
-    from pain3d.kernels.rendering.topology import Topology as PreparedTopology
+    from pain3d.kernels.rendering.topology import PreparedTopology
 
 # A head that nobody painted: albedo, specular scale, roughness, no slopes, scatter, and detail layers of nothing.
 CLAY = (0.42, 0.38, 0.35, 0.6, 0.6, 0.0, 0.0, 1.0, *(0.0,) * (CHANNELS - 8))

@@ -92,11 +92,11 @@ def test_noise_belongs_to_the_picture_and_exposure_and_balance_to_its_light() ->
 
 
 def test_exposure_and_balance_are_exact_in_linear_light() -> None:
-    """A stop more is twice the light, on face and background alike, but for the shoulder and the rounding of bytes."""
+    """A stop more is twice the light, on face and background alike, but for the tone map and the rounding of bytes."""
     scene = replace(SCENES[0], sensor=Sensor(exposure=-2.0), light=replace(SCENES[0].light, key_share=0.5))
     pair = [scene, replace(scene, sensor=Sensor(exposure=-1.0)), replace(scene, sensor=Sensor(-2.0, 4500.0))]
     dark, bright, warm = (srgb_to_linear(image / 255.0) for image in render_scenes(pair).image)
-    plain = (bright.max(-1) < 0.7) & (dark.min(-1) > 0.02)  # below the shoulder; bytes fine enough
+    plain = (bright.max(-1) < 0.7) & (dark.min(-1) > 0.02)  # below the tone map's knee; bytes fine enough
     assert plain.mean() > 0.25
     assert np.abs(bright[plain] / dark[plain] - 2).max() < 0.12  # half a byte of about 40 in the darker one: seen 0.08
     ratio = np.median(warm[plain] / dark[plain], axis=0)

@@ -166,7 +166,7 @@ def test_nothing_waits_on_a_device(tmp_path: Path) -> None:
     for case in cases:
         assert case["objections"] == []
         launches = {name: count for name, count in case["ops"].items() if name.startswith("launch ")}
-        assert launches["launch resolve_kernel"] == launches["launch soften_kernel"] == 1
+        assert launches["launch resolve_kernel"] == launches["launch antialias_queue_kernel"] == 1
         assert sum(launches.values()) <= 16, launches  # of them 8 or 9 deform: two heads, four or five steps each
 
 

@@ -343,7 +343,7 @@ def _draw_queue(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=["epoch"])  # type: ignore[untyped-decorator]
-def _resolve(  # type: ignore[no-untyped-def]
+def _write_fragments(  # type: ignore[no-untyped-def]
     keys_ptr,
     screen_ptr,
     faces_ptr,
@@ -453,7 +453,7 @@ def launch_visibility(
     )
 
 
-def launch_resolve(
+def launch_fragments(
     keys: Tensor,
     screen: Tensor,
     faces: Tensor,
@@ -466,7 +466,7 @@ def launch_resolve(
 ) -> None:
     """Fill face_ids [N, H, W] int32, barycentrics [N, H, W, 3] and depth [N, H, W] from the visibility buffer."""
     views, height, width = face_ids.shape
-    _resolve[(views * triton.cdiv(height * width, blocks.pixels),)](
+    _write_fragments[(views * triton.cdiv(height * width, blocks.pixels),)](
         keys,
         screen,
         faces,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels._triton import on_device, refuse_gradient
-from pain3d.kernels.rasterization.kernel import launch_resolve, launch_snap, launch_visibility
+from pain3d.kernels.rasterization.kernel import launch_fragments, launch_snap, launch_visibility
 from pain3d.kernels.rasterization.reference import Fragments
 from pain3d.kernels.rasterization.workspace import allocate_workspace
 
@@ -35,7 +35,7 @@ def rasterize_chunks(
             screen = workspace.screen[: last - first]
             launch_snap(clip[first:last], size, screen)
             launch_visibility(screen, corners, size, cull, workspace.keys, epoch, workspace.queue)
-            launch_resolve(workspace.keys, screen, corners, epoch, *(output[first:last] for output in fragments))
+            launch_fragments(workspace.keys, screen, corners, epoch, *(output[first:last] for output in fragments))
     return fragments
 
 

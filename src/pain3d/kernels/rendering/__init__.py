@@ -1,6 +1,6 @@
 """Knows the room `render`: meshes, textures and lights in, finished pictures out, in one forward pass."""
 
-from pain3d.kernels.rendering.colour import encode_srgb, shoulder
+from pain3d.kernels.rendering.colour import encode_srgb, tone_map
 from pain3d.kernels.rendering.op import render
 from pain3d.kernels.rendering.reference import Rendered, RenderInputs, render_linear_reference, render_reference
 from pain3d.kernels.rendering.relief import CHANNELS, DETAIL_LAYERS
@@ -14,5 +14,5 @@ __all__ = [
     "render",
     "render_linear_reference",
     "render_reference",
-    "shoulder",
+    "tone_map",
 ]

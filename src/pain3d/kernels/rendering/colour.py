@@ -1,4 +1,4 @@
-"""Knows how linear light becomes a byte: a gentle shoulder, then exact sRGB.
+"""Knows how linear light becomes a byte: a tone map with a gentle shoulder, then exact sRGB.
 
 The bytes are defined by 255 thresholds: byte k or more from `SRGB_EDGES[k]` on. So every backend that compares with the
 same float32 thresholds writes the same byte for the same light.
@@ -27,7 +27,7 @@ def _edges() -> np.ndarray[tuple[int], np.dtype[np.float32]]:
 SRGB_EDGES = _edges()
 
 
-def shoulder(light: Tensor) -> Tensor:
+def tone_map(light: Tensor) -> Tensor:
     """Compress linear light of any size into 0–1: ``x`` up to 0.8, then ``0.8 + 0.2·t/(1 + t)``, ``t = (x - 0.8)/0.2``.
 
     Value and slope are continuous. Negative light becomes 0. Any shape, float32 or float64.

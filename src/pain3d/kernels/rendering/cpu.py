@@ -48,7 +48,7 @@ ZERO, ONE, ROUND, BYTE = F(0), F(1), F(0.5), F(255)
 WEIGHT, ALL_LANES = LANES * BLOCK, LANES + DETAIL_LAYERS
 SLOPE, FIRST, SECOND = TEXEL + 5 * BLOCK, TEXEL + 8 * BLOCK, TEXEL + 12 * BLOCK
 RED_TINT, GREEN_TINT, BLUE_TINT = F(BLOOD_TINT[0]), F(BLOOD_TINT[1]), F(BLOOD_TINT[2])
-SHOULDER, SHOULDER_SCALE, ABOVE = F(KNEE), F(1 / (1 - KNEE)), F(1 - KNEE)
+BEND, KNEE_SCALE, ABOVE = F(KNEE), F(1 / (1 - KNEE)), F(1 - KNEE)
 
 
 def _codes() -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
@@ -202,14 +202,14 @@ def _tilt(lanes, count, up):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _tone(lanes, count, exposure, columns, row):  # type: ignore[no-untyped-def]
-    """Expose and compress the light of a block as `shoulder` does, and put it where its pixels are."""
+    """Expose and compress the light of a block as `tone_map` does, and put it where its pixels are."""
     for c in range(3):
         for k in range(whole_vectors(count)):
             light = lanes[LIT + c * BLOCK + k] * exposure
-            above = (light - SHOULDER) * SHOULDER_SCALE
+            above = (light - BEND) * KNEE_SCALE
             above = above if above > ZERO else ZERO
             light = light if light > ZERO else ZERO
-            light = light if light < SHOULDER else SHOULDER
+            light = light if light < BEND else BEND
             lanes[LIT + c * BLOCK + k] = light + ABOVE * (above / (ONE + above))
     for k in range(count):
         j = columns[k]

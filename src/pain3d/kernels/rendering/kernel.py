@@ -4,7 +4,7 @@ A chunk of views takes two launches after those of `rasterize`:
 
     resolve   every pixel: face, barycentrics, texture, light, background, bytes, and whatever else was asked for.
               A pixel that has a silhouette beside it may be mixed: it joins a queue and its light is kept.
-    soften    the queue: four walks each, light mixed, bytes written again where a walk met a silhouette.
+    antialias the queue: four walks each, light mixed, bytes written again where a walk met a silhouette.
 
 Two pixels mix only if both are in the queue, so no light is kept for any other pixel and nothing is shaded twice. The
 order of the queue changes no byte: a pixel reads others' light and writes only its own bytes.
@@ -33,11 +33,11 @@ from pain3d.kernels.rendering.reference import NO_LABEL as LABEL_OF_NOTHING
 from pain3d.kernels.rendering.reference import Rendered, RenderInputs
 from pain3d.kernels.rendering.relief import BLOOD_TINT as TINT_OF_BLOOD
 from pain3d.kernels.rendering.relief import CHANNELS as CHANNELS_OF_A_TEXEL
-from pain3d.kernels.rendering.topology import Topology
+from pain3d.kernels.rendering.topology import PreparedTopology
 from pain3d.kernels.texturing.kernel import level_offset, split_level, taps
 from pain3d.kernels.shading.kernel import shade_point, unit
 
-WAVES = 16  # programs of `soften` per multiprocessor, one warp each
+WAVES = 16  # programs of `antialias` per multiprocessor, one warp each
 CHANNELS = 8  # of the attributes, interpolated side by side: one or two sectors of 32 bytes per vertex
 
 
@@ -46,16 +46,16 @@ class Blocks(NamedTuple):
 
     rows: int = 4  # pixels of `resolve`: a row per warp, one pixel per thread
     columns: int = 32
-    softened: int = 32  # pixels of a step of `soften`: one warp, four walks a thread, so that a long one holds up few
+    queued: int = 32  # pixels of a step of `antialias`: one warp, four walks a thread, so that a long one holds up few
 
 
 # The interpreter's cost is per program and operation, not per lane.
-BLOCKS = Blocks(rows=64, columns=64, softened=512) if interpreting() else Blocks()
+BLOCKS = Blocks(rows=64, columns=64, queued=512) if interpreting() else Blocks()
 
 SUBPIXELS, HALF = tl.constexpr(STEPS_OF_A_PIXEL), tl.constexpr(HALF_A_PIXEL)
 TEXEL = tl.constexpr(CHANNELS_OF_A_TEXEL)  # floats: two sectors of memory
 RED_TINT, GREEN_TINT, BLUE_TINT = (tl.constexpr(tint) for tint in TINT_OF_BLOOD)
-KNEE, SHOULDER_SCALE, ABOVE = (
+KNEE, KNEE_SCALE, ABOVE = (
     tl.constexpr(KNEE_OF_LIGHT),
     tl.constexpr(1 / (1 - KNEE_OF_LIGHT)),
     tl.constexpr(1 - KNEE_OF_LIGHT),
@@ -150,10 +150,10 @@ def stretched(position, scale, texels):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def toned(light, exposure):  # type: ignore[no-untyped-def]
-    """Return exposed light under the shoulder: x up to 0.8, then 0.8 + 0.2 t / (1 + t), t = (x - 0.8) / 0.2."""
+def tone_mapped(light, exposure):  # type: ignore[no-untyped-def]
+    """Return exposed, tone-mapped light: x up to 0.8, then 0.8 + 0.2 t / (1 + t), t = (x - 0.8) / 0.2."""
     light *= exposure
-    above = (light - KNEE) * SHOULDER_SCALE
+    above = (light - KNEE) * KNEE_SCALE
     above = tl.where(above > 0.0, above, 0.0)
     light = tl.where(light > 0.0, light, 0.0)
     return tl.where(light < KNEE, light, KNEE) + ABOVE * (above / (1.0 + above))
@@ -205,7 +205,7 @@ def parts_from(face, other, one, two, three):  # type: ignore[no-untyped-def]
 def resolve_kernel(  # type: ignore[no-untyped-def]
     keys_ptr,  # [N, H · W] int64, of this chunk
     screen_ptr,  # [N, V, 4] int32, of this chunk
-    queue_ptr,  # int32: count, then pixels of this chunk; None where nothing is softened
+    queue_ptr,  # int32: count, then pixels of this chunk; None where nothing is antialiased
     light_ptr,  # [N, H · W, 3], of this chunk
     vertices_ptr,
     normals_ptr,  # [M, V, 3]
@@ -294,17 +294,17 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
         right_face = tl.where(right, face_of(tl.load(keys_ptr + pixel + 1, mask=right, other=-1), epoch), face)
         up_face = tl.where(up, face_of(tl.load(keys_ptr + pixel - width, mask=up, other=-1), epoch), face)
         below_face = tl.where(below, face_of(tl.load(keys_ptr + pixel + width, mask=below, other=-1), epoch), face)
-        softened = (left_face != face) | (right_face != face) | (up_face != face) | (below_face != face)
-        meshed = softened & covered
+        queued = (left_face != face) | (right_face != face) | (up_face != face) | (below_face != face)
+        meshed = queued & covered
         one = tl.load(adjacent_ptr + face * 3, mask=meshed, other=-1)
         two = tl.load(adjacent_ptr + face * 3 + 1, mask=meshed, other=-1)
         three = tl.load(adjacent_ptr + face * 3 + 2, mask=meshed, other=-1)
-        softened = parts_from(face, left_face, one, two, three) | parts_from(face, right_face, one, two, three)
-        softened |= parts_from(face, up_face, one, two, three) | parts_from(face, below_face, one, two, three)
-        many = tl.sum(softened.to(tl.int32), axis=0)
+        queued = parts_from(face, left_face, one, two, three) | parts_from(face, right_face, one, two, three)
+        queued |= parts_from(face, up_face, one, two, three) | parts_from(face, below_face, one, two, three)
+        many = tl.sum(queued.to(tl.int32), axis=0)
         if many > 0:
-            place = tl.atomic_add(queue_ptr, many, sem="relaxed") + tl.cumsum(softened.to(tl.int32), axis=0)
-            tl.store(queue_ptr + place, local * pixels + pixel, mask=softened)
+            place = tl.atomic_add(queue_ptr, many, sem="relaxed") + tl.cumsum(queued.to(tl.int32), axis=0)
+            tl.store(queue_ptr + place, local * pixels + pixel, mask=queued)
 
     t0 = tl.zeros([ROWS * COLUMNS], tl.float32)
     t1, t2, away = t0, t0, t0 + INFINITE
@@ -400,7 +400,7 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
                     key_red, key_green, key_blue, open_sky, specular, roughness, scatter,
                 )  # fmt: skip
                 exposure = tl.load(exposure_ptr + view)
-                red, green, blue = toned(red, exposure), toned(green, exposure), toned(blue, exposure)
+                red, green, blue = tone_mapped(red, exposure), tone_mapped(green, exposure), tone_mapped(blue, exposure)
         elif values_ptr is not None:
             for first in range(0, channels, CHANNELS):
                 channel = first + tl.arange(0, CHANNELS)[None, :]
@@ -433,9 +433,9 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
             blue = tl.where(covered, blue, bilinear_tap(p0, p1, p2, p3, 2, across, down, behind))
         if queue_ptr is not None:
             kept_ptr = light_ptr + local.to(tl.int64) * pixels * 3 + pixel * 3
-            tl.store(kept_ptr, red, mask=softened)
-            tl.store(kept_ptr + 1, green, mask=softened)
-            tl.store(kept_ptr + 2, blue, mask=softened)
+            tl.store(kept_ptr, red, mask=queued)
+            tl.store(kept_ptr + 1, green, mask=queued)
+            tl.store(kept_ptr + 2, blue, mask=queued)
         out_ptr = image_ptr + view * pixels * 3 + pixel.to(tl.int64) * pixel_stride
         store_colour(out_ptr, red, green, blue, edges_ptr, channel_stride, inside, BFLOAT16)
 
@@ -452,7 +452,7 @@ def mixed_light(light_ptr, index, width, kept, left, right, up, below):  # type:
 
 
 @triton.jit(do_not_specialize=["first_view", "epoch"])  # type: ignore[untyped-decorator]
-def soften_kernel(  # type: ignore[no-untyped-def]
+def antialias_queue_kernel(  # type: ignore[no-untyped-def]
     keys_ptr,
     screen_ptr,
     queue_ptr,
@@ -540,7 +540,7 @@ class Chunk(NamedTuple):
 
 def launch_resolve(
     scene: RenderInputs,
-    topology: Topology,
+    topology: PreparedTopology,
     normals: Tensor | None,
     made: Rendered,
     layout: str,
@@ -622,12 +622,12 @@ def launch_resolve(
     )
 
 
-def launch_soften(
-    scene: RenderInputs, topology: Topology, made: Rendered, layout: str, chunk: Chunk, *, blocks: Blocks = BLOCKS
+def launch_antialias_queue(
+    scene: RenderInputs, topology: PreparedTopology, made: Rendered, layout: str, chunk: Chunk, *, blocks: Blocks = BLOCKS
 ) -> None:
     """Antialias the queued pixels of a chunk after `launch_resolve`."""
     height, width = scene.size
-    soften_kernel[(programs_on(chunk.keys, WAVES, interpreted=1),)](
+    antialias_queue_kernel[(programs_on(chunk.keys, WAVES, interpreted=1),)](
         chunk.keys,
         chunk.screen,
         chunk.queue,
@@ -645,7 +645,7 @@ def launch_soften(
         len(topology.faces),
         *_strides(layout, height, width),
         BFLOAT16=_is_bfloat16(made),
-        PIXELS=blocks.softened,
+        PIXELS=blocks.queued,
         num_warps=1,
     )
 

@@ -17,7 +17,7 @@ from pain3d.kernels.texturing.op import build_mipmaps
 from pain3d.kernels.texturing.reference import Mipmaps, level_table
 
 if TYPE_CHECKING:
-    from pain3d.kernels.rendering.topology import Topology
+    from pain3d.kernels.rendering.topology import PreparedTopology
 
 IMAGE_DTYPES = ("uint8", "bfloat16")
 LAYOUTS = ("NHWC", "NCHW")
@@ -49,7 +49,7 @@ def render(
     outputs: Sequence[str] = ("image",),
     image_dtype: str = "uint8",
     layout: str = "NHWC",
-    prepared: Topology | None = None,
+    prepared: PreparedTopology | None = None,
     backend: str | None = None,
 ) -> Rendered:
     """Render B pictures: project, rasterise, interpolate, look the texture up, shade, tone, antialias, encode as sRGB.
@@ -74,7 +74,7 @@ def render(
         key_direction: [B, 3] unit vector towards the key light.
         key_colour: [B, 3] irradiance of the key light.
         background: [B, Hb, Wb, 3] linear 0–1, at least 1 x 1, stretched bilinearly over the picture. It is taken as it
-            is: exposure and the shoulder act on the surface only.
+            is: exposure and the tone map act on the surface only.
         size: (height, width) in pixels.
         mesh_index: [B] in ``0 … M - 1``.
         texture_index: [B] in ``0 … K - 1``.
@@ -82,7 +82,7 @@ def render(
         up: [M, 3] or [1, 3] unit vector, the vertical axis of a mesh, against which the texture's slopes are told; None
             is +Y.
         attributes: [M, V, A] of any unit, interpolated without antialiasing where ``outputs`` asks for them.
-        exposure: [B] factor on the surface's light before the shoulder; None is 1.
+        exposure: [B] factor on the surface's light before the tone map; None is 1.
         face_labels: [F] uint8, int32 or int64 in 0 … 254: what ``labels`` says of a pixel that sees the face.
         outputs: Names of the fields of `Rendered` to fill. What is not asked for costs nothing: without ``image``
             nothing is shaded.

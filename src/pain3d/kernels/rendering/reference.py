@@ -17,7 +17,7 @@ from pain3d.kernels.rasterization.reference import (
     rasterize_reference,
     screen_positions,
 )
-from pain3d.kernels.rendering.colour import encode_srgb, shoulder
+from pain3d.kernels.rendering.colour import encode_srgb, tone_map
 from pain3d.kernels.rendering.relief import detailed, tilted
 from pain3d.kernels.texturing.reference import Mipmaps, sample_texture_reference
 from pain3d.kernels.shading.reference import shade_reference
@@ -130,7 +130,7 @@ def render_linear_reference(scene: RenderInputs) -> tuple[Tensor, Fragments, Ten
         texels[..., 4],
         texels[..., 7],
     )
-    toned = shoulder(lit * scene.exposure[:, None, None, None])
+    toned = tone_map(lit * scene.exposure[:, None, None, None])
     colour = torch.where(covered[..., None], toned, stretch(scene.background, scene.size))
     layers = torch.cat([colour, covered[..., None].to(dtype)], -1)
     layers = antialias_reference(layers, face_ids, fragments.depth, clip, scene.faces, scene.adjacent_faces)

@@ -16,7 +16,7 @@ from pain3d.kernels.deformation.kernel import vertex_faces
 from pain3d.kernels.rendering.colour import SRGB_EDGES
 
 
-class Topology(NamedTuple):
+class PreparedTopology(NamedTuple):
     """Tables of one mesh and one set of texture coordinates."""
 
     faces: Tensor  # [F, 3] int32
@@ -37,12 +37,12 @@ def prepare_topology(
     uv_faces: Tensor,
     face_labels: Tensor | None,
     vertex_count: int,
-) -> Topology:
+) -> PreparedTopology:
     """Return the tables; arguments as those of `pain3d.kernels.render`."""
     corners = uvs.to(torch.float64)[uv_faces.long().clamp(0, max(len(uvs) - 1, 0))]
     one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     starts, members = vertex_faces(faces, vertex_count)
-    return Topology(
+    return PreparedTopology(
         faces=faces.to(torch.int32).contiguous(),
         adjacent_faces=adjacent_faces.to(torch.int32).contiguous(),
         uv_faces=uv_faces.to(torch.int32).contiguous(),

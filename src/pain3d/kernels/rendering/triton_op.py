@@ -11,9 +11,9 @@ from pain3d.kernels._triton import on_device, refuse_gradient
 from pain3d.kernels.deformation.kernel import launch_normals
 from pain3d.kernels.rasterization.kernel import launch_project, launch_visibility
 from pain3d.kernels.rasterization.workspace import Workspace, allocate_workspace
-from pain3d.kernels.rendering.kernel import BLOCKS, Blocks, Chunk, launch_resolve, launch_soften
+from pain3d.kernels.rendering.kernel import BLOCKS, Blocks, Chunk, launch_resolve, launch_antialias_queue
 from pain3d.kernels.rendering.reference import Rendered, RenderInputs
-from pain3d.kernels.rendering.topology import Topology, prepare_topology
+from pain3d.kernels.rendering.topology import PreparedTopology, prepare_topology
 from pain3d.kernels.texturing.reference import Mipmaps
 
 MOST_PIXELS = 2**30  # of a chunk: the queue counts them in int32
@@ -25,7 +25,7 @@ def launch_render(
     *,
     image_dtype: str = "uint8",
     layout: str = "NHWC",
-    prepared: Topology | None = None,
+    prepared: PreparedTopology | None = None,
     chunk: int | None = None,
     blocks: Blocks = BLOCKS,
 ) -> Rendered:
@@ -60,7 +60,7 @@ def launch_render(
 
 
 def _render_chunks(
-    scene: RenderInputs, topology: Topology, made: Rendered, layout: str, chunk: int | None, blocks: Blocks
+    scene: RenderInputs, topology: PreparedTopology, made: Rendered, layout: str, chunk: int | None, blocks: Blocks
 ) -> None:
     normals = None
     if made.image is not None:
@@ -74,11 +74,11 @@ def _render_chunks(
         launch_visibility(now.screen, topology.faces, scene.size, True, now.keys, epoch, workspace.queue)
         launch_resolve(scene, topology, normals, made, layout, now, blocks=blocks)
         if queue is not None:
-            launch_soften(scene, topology, made, layout, now, blocks=blocks)
+            launch_antialias_queue(scene, topology, made, layout, now, blocks=blocks)
 
 
 def _buffers(scene: RenderInputs, made: Rendered, chunk: int | None) -> tuple[Workspace, Tensor | None, Tensor | None]:
-    """Return the workspace of visibility, the queue of pixels to soften and the light that is kept for them.
+    """Return the workspace of visibility, the queue of pixels to antialias and the light that is kept for them.
 
     Queue and light stay outside the cache's share of a chunk: few of their lines are ever touched.
     """

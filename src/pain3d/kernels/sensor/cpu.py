@@ -43,8 +43,8 @@ def add_noise(flat, table, low, high, out):  # type: ignore[no-untyped-def]
             bytes_out[k] = np.uint8(min(max(level, I32(0)), I32(255)))
 
 
-def sensor_cpu(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor) -> Tensor:
-    """Return [B, H, W, 3] uint8; see `pain3d.kernels.sensor`."""
+def add_sensor_noise_cpu(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor) -> Tensor:
+    """Return [B, H, W, 3] uint8; see `pain3d.kernels.add_sensor_noise`."""
     noisy = torch.empty(image.shape, dtype=torch.uint8)
     flat, out = image.contiguous().flatten(1).numpy(), noisy.flatten(1).numpy()
     tables, words = noise_table(shot, read).numpy(), mixed_keys(keys).numpy()

@@ -15,7 +15,7 @@ _MIDDLE, _SHIFT, _HALF = tl.constexpr(MIDDLE), tl.constexpr(SHIFT), tl.constexpr
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _sensor(image_ptr, table_ptr, keys_ptr, noisy_ptr, samples, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _add_sensor_noise(image_ptr, table_ptr, keys_ptr, noisy_ptr, samples, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     blocks = tl.cdiv(samples, BLOCK)
     picture = tl.program_id(0) // blocks
     counter = (tl.program_id(0) - picture * blocks) * BLOCK + tl.arange(0, BLOCK)
@@ -37,7 +37,7 @@ def _sensor(image_ptr, table_ptr, keys_ptr, noisy_ptr, samples, BLOCK: tl.conste
     tl.store(noisy_ptr + at, tl.minimum(tl.maximum(level, 0), 255).to(tl.uint8), mask=there)
 
 
-def launch_sensor(
+def launch_add_sensor_noise(
     image: Tensor,  # [B, H, W, 3] uint8, contiguous
     table: Tensor,  # [B, 256] int32, contiguous
     keys: Tensor,  # [B] int64 of `mixed_keys`, contiguous
@@ -49,4 +49,4 @@ def launch_sensor(
     if noisy.numel() == 0:
         return
     samples = noisy[0].numel()
-    _sensor[(len(noisy) * triton.cdiv(samples, block),)](image, table, keys, noisy, samples, BLOCK=block)
+    _add_sensor_noise[(len(noisy) * triton.cdiv(samples, block),)](image, table, keys, noisy, samples, BLOCK=block)

@@ -7,14 +7,14 @@ from torch import Tensor
 
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, check_dtypes, check_shapes
-from pain3d.kernels.sensor.reference import sensor_reference
+from pain3d.kernels.sensor.reference import add_sensor_noise_reference
 
 
-def sensor(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor, *, backend: str | None = None) -> Tensor:
+def add_sensor_noise(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor, *, backend: str | None = None) -> Tensor:
     """Add shot and read noise to pictures: of variance ``shot · light + read²`` in linear light, told in bytes.
 
     Args:
-        image: [B, H, W, 3] uint8, as `render` writes it: shoulder and sRGB.
+        image: [B, H, W, 3] uint8, as `render` writes it: tone map and sRGB.
         shot: [B] variance per unit of linear light, where white is 1: one over the electrons at white. 0 is none.
         read: [B] standard deviation in the dark, linear light. 0 is none.
         keys: [B] int64: the same key gives the same noise, whatever else is in the batch.
@@ -36,15 +36,15 @@ def sensor(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor, *, backend: 
     check_dtypes(FLOATS, shot=shot, read=read)
     check_dtypes((torch.int64,), keys=keys)
     available = ("reference", "cpu", "triton")
-    chosen = resolve_backend("sensor", backend, available, image, shot, read, keys, differentiable=False)
+    chosen = resolve_backend("add_sensor_noise", backend, available, image, shot, read, keys, differentiable=False)
     shot, read = shot.detach(), read.detach()
     if chosen == "triton":
-        from pain3d.kernels.sensor.triton_op import sensor_triton
+        from pain3d.kernels.sensor.triton_op import add_sensor_noise_triton
 
-        noisy: Tensor = sensor_triton(image, shot, read, keys)
+        noisy: Tensor = add_sensor_noise_triton(image, shot, read, keys)
         return noisy
     if chosen == "cpu":
-        from pain3d.kernels.sensor.cpu import sensor_cpu
+        from pain3d.kernels.sensor.cpu import add_sensor_noise_cpu
 
-        return sensor_cpu(image, shot, read, keys)
-    return sensor_reference(image, shot, read, keys)
+        return add_sensor_noise_cpu(image, shot, read, keys)
+    return add_sensor_noise_reference(image, shot, read, keys)

@@ -39,7 +39,7 @@ def noise_table(shot: Tensor, read: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _response(device: torch.device) -> Tensor:
-    """Return [2, 256] float64: slope² · light and slope² at each byte, slope = d byte / d light of shoulder and sRGB.
+    """Return [2, 256] float64: slope² · light and slope² at each byte, slope = d byte / d light of tone map and sRGB.
 
     A byte's light is where both curves are inverted. White is reached at infinite light: there the slope is 0.
     """
@@ -47,8 +47,8 @@ def _response(device: torch.device) -> Tensor:
     low = encoded <= 0.04045
     toned = np.where(low, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     slope = 255 * np.where(low, 12.92, 1.055 / 2.4 * np.maximum(toned, 1e-3) ** (1 / 2.4 - 1))
-    room = np.minimum((1 - toned) / (1 - KNEE), 1)  # 1 below the knee, 0 at white: the shoulder's slope is its square
-    above = (1 - KNEE) * np.maximum(toned - KNEE, 0)  # times 1 / room: what the shoulder took of light above the knee
+    room = np.minimum((1 - toned) / (1 - KNEE), 1)  # 1 below the knee, 0 at white: the tone map's slope is its square
+    above = (1 - KNEE) * np.maximum(toned - KNEE, 0)  # times 1 / room: what the tone map took of light above the knee
     slope = slope * room**2
     lit = np.minimum(toned, KNEE) * slope**2 + above / (1 - KNEE) * slope**2 / np.maximum(room, 1e-6)
     return torch.from_numpy(np.stack([lit, slope**2])).to(device)
@@ -76,8 +76,8 @@ def hashed_sums(keys: Tensor, samples: int) -> Tensor:
     return (x & 255) + ((x >> 8) & 255) + ((x >> 16) & 255) + (x >> 24)
 
 
-def sensor_reference(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor) -> Tensor:
-    """Return [B, H, W, 3] uint8; see `pain3d.kernels.sensor`."""
+def add_sensor_noise_reference(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor) -> Tensor:
+    """Return [B, H, W, 3] uint8; see `pain3d.kernels.add_sensor_noise`."""
     batch, height, width, channels = image.shape
     samples = height * width * channels
     flat = image.reshape(batch, samples)

@@ -1,4 +1,4 @@
-"""Knows sensor noise as a custom op: `pain3d::sensor`, for CUDA tensors (and Triton's interpreter)."""
+"""Knows sensor noise as a custom op: `pain3d::add_sensor_noise`, for CUDA tensors (and Triton's interpreter)."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels._triton import on_device, refuse_gradient
-from pain3d.kernels.sensor.kernel import launch_sensor
+from pain3d.kernels.sensor.kernel import launch_add_sensor_noise
 from pain3d.kernels.sensor.reference import mixed_keys, noise_table
 
 
-@torch.library.custom_op("pain3d::sensor", mutates_args=())
-def sensor_triton(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor) -> Tensor:
-    """Return [B, H, W, 3] uint8; see `pain3d.kernels.sensor`."""
+@torch.library.custom_op("pain3d::add_sensor_noise", mutates_args=())
+def add_sensor_noise_triton(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor) -> Tensor:
+    """Return [B, H, W, 3] uint8; see `pain3d.kernels.add_sensor_noise`."""
     noisy = image.new_empty(image.shape)
     with on_device(image):
-        launch_sensor(image.contiguous(), noise_table(shot, read), mixed_keys(keys).contiguous(), noisy)
+        launch_add_sensor_noise(image.contiguous(), noise_table(shot, read), mixed_keys(keys).contiguous(), noisy)
     return noisy
 
 
-@sensor_triton.register_fake
+@add_sensor_noise_triton.register_fake
 def _(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor) -> Tensor:
     return image.new_empty(image.shape)
 
 
-refuse_gradient(sensor_triton, "sensor")
+refuse_gradient(add_sensor_noise_triton, "add_sensor_noise")
