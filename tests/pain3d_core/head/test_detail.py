@@ -13,7 +13,7 @@ from pain3d.facs import AU_NUMBERS, ActionUnits
 from pain3d.facs.rig import action_weights
 from pain3d.head import Head, HeadFileError
 from pain3d.head.assets import DEFAULT_HEAD
-from pain3d.head.build_occlusion import sky_seen
+from tools.build_occlusion import sky_seen
 from pain3d.head.surface_detail import OCCLUSION_ENDING
 from pain3d.mesh import Surface
 

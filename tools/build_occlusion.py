@@ -1,6 +1,6 @@
 """Writes what the action units do to the light that reaches the head, beside a head file: `head_cc0.occlusion.npz`.
 
-    python -m pain3d.head.build_occlusion pain3d_core/head/data/head_cc0.npz
+    python -m tools.build_occlusion src/pain3d/head/data/head_cc0.npz
 
 Rays are cast from every vertex of the head at rest and with each action unit at its full weight on both sides; the
 difference is kept in steps of 1/127. Run it again when the head, its correctives or the rules of its units change.

