@@ -1,4 +1,4 @@
-# The house's verbs: setup, demo, judge, test, fuzz, lint, bench, gpu. Needs make, Python 3.11 or newer, and whatever pip is set up to use.
+# The house's verbs: setup, demo, judge, test, fuzz, lint, docs, bench, gpu. Needs make, Python 3.11 or newer, and whatever pip is set up to use.
 #   make setup PYTHON=python3.12    another interpreter for the environment
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 DEMO := out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo judge test fuzz lint bench gpu clean
+.PHONY: help setup demo judge test fuzz lint docs bench gpu clean
 
 help:
 	@echo "make setup   build .venv with pain3d and what its development needs (minutes the first time)"
@@ -17,7 +17,8 @@ help:
 	@echo "make fuzz    the property tests with new examples; MINUTES=20 goes on drawing, ONLY=tests/kernels takes a part"
 	@echo "make bench   speed against other renderers, as tables, a chart and the README's table (some minutes)"
 	@echo "make gpu     on a machine with a GPU, no network needed: contract tests, benchmarks, a table; ONLY=tests or benchmarks"
-	@echo "make lint    ruff, codespell, and mypy --strict"
+	@echo "make lint    ruff, codespell, mypy --strict, pyright"
+	@echo "make docs    the API reference, one page per public module, in out/docs; its links are checked"
 	@echo "make clean   remove build, demo and caches; .venv stays"
 
 setup: $(STAMP)
@@ -54,6 +55,10 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/codespell
 	@$(BIN)/mypy --strict
+	@$(BIN)/pyright
+
+docs: $(STAMP)
+	@$(BIN)/python -m tools.api_reference out/docs
 
 # Peers that can't be installed here are skipped by name. Results, tables, chart: benchmarks/results/<version>/.
 bench: $(STAMP)

@@ -29,8 +29,8 @@ ASTRONAUT: Final = Source(
 def mediapipe_tasks() -> Any:
     """MediaPipe's task library. Raises RefusedError, saying what to install."""
     try:
-        from mediapipe.tasks import python as tasks
-        from mediapipe.tasks.python import vision  # noqa: F401
+        from mediapipe.tasks import python as tasks  # pyright: ignore[reportMissingImports]
+        from mediapipe.tasks.python import vision  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise RefusedError(f"mediapipe can't be imported ({error}): {INSTALL}") from None
     return tasks

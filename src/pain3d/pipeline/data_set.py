@@ -39,8 +39,8 @@ class DataSet:
                 for group in range(file.num_row_groups):
                     if keep is not None:
                         names = file.read_row_group(group, columns=["sample_id"])["sample_id"]
-                        mask = pc.is_in(names, value_set=_strings(keep))
-                        if not pc.any(mask).as_py():
+                        mask = pc.is_in(names, value_set=_strings(keep))  # pyright: ignore[reportAttributeAccessIssue]
+                        if not pc.any(mask).as_py():  # pyright: ignore[reportAttributeAccessIssue]
                             continue
                         yield from file.read_row_group(group, columns=list(columns)).filter(mask).to_pylist()
                     else:

@@ -22,7 +22,7 @@ def antialias_nvdiffrast(
     """Return [B, H, W, C]; see `pain3d.kernels.antialias`. Gradients: nvdiffrast's, to colour and vertices_clip."""
     if colour.numel() == 0 or len(faces) == 0:
         return colour.clone()
-    import nvdiffrast.torch as nvdiffrast
+    import nvdiffrast.torch as nvdiffrast  # pyright: ignore[reportMissingImports]
 
     height, width = colour.shape[1], colour.shape[2]
     _, _, usable = screen_positions(vertices_clip.detach(), (height, width))

@@ -33,7 +33,7 @@ def rasterize_nvdiffrast(vertices_clip: Tensor, faces: Tensor, size: tuple[int, 
             torch.zeros(*shape, 3, device=device),
             torch.full(shape, torch.inf, device=device),
         )
-    import nvdiffrast.torch as nvdiffrast
+    import nvdiffrast.torch as nvdiffrast  # pyright: ignore[reportMissingImports]
 
     _, snapped, usable = screen_positions(vertices_clip.detach(), size)
     area = doubled_areas(snapped, usable, faces)
@@ -49,7 +49,7 @@ def rasterize_nvdiffrast(vertices_clip: Tensor, faces: Tensor, size: tuple[int, 
 @cache
 def context(device: torch.device) -> Any:
     """The rasterizer's state on a device: made once, as its documentation advises."""
-    import nvdiffrast.torch as nvdiffrast
+    import nvdiffrast.torch as nvdiffrast  # pyright: ignore[reportMissingImports]
 
     return nvdiffrast.RasterizeCudaContext(device=device)
 
