@@ -16,7 +16,8 @@ import torch
 
 from pain3d.training.config import preset
 from pain3d.training.data.augment import Augmentation, augmented
-from pain3d.training.data.batches import RawBatch, crop_side
+from pain3d.training.data.batch import RawBatch
+from pain3d.training.data.batches import crop_side
 from pain3d.training.data.cast import sampled_cast
 from pain3d.training.data.online import OnlineBatches
 from pain3d.training.loop import make_optimiser

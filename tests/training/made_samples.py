@@ -5,7 +5,10 @@ from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
+from pain3d.training.data.batch import Batch, RawBatch
 from pain3d.training.data.samples import Samples, pspi_of
 
 
@@ -56,3 +59,13 @@ def made_samples(pictures: list[int], neutrals: int = 1, pixels: MadePixels | No
         slices={"sex": tuple("female" if person % 2 else "male" for person in subject)},
         pixels=pixels or MadePixels(),
     )
+
+
+def same_batch(one: Batch | RawBatch, other: Batch | RawBatch) -> bool:
+    """Whether all tensors are equal, bit by bit; NaN equals NaN."""
+    pairs = zip(_tensors(one), _tensors(other), strict=True)
+    return all((a is None and b is None) or torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in pairs)
+
+
+def _tensors(batch: Batch | RawBatch) -> list[Tensor | None]:
+    return [batch.image, batch.heatmap, batch.neutral, batch.neutral_of, *batch.labels]

@@ -1,6 +1,6 @@
 """What is varied is varied alike where it must be, and nothing depends on anything but seed and step."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,14 +12,14 @@ from pain3d.training.data.augment import (
     MEAN,
     STD,
     Augmentation,
-    Batch,
     _blurred,
     _sampled,
     _turns,
     augmented,
     plain,
 )
-from pain3d.training.data.batches import RawBatch
+from pain3d.training.data.batch import Labels, RawBatch
+from tests.training.made_samples import same_batch
 
 SIDE, SIZE = 48, 40
 STILL = Augmentation(*[0.0] * 10)
@@ -39,13 +39,20 @@ def raw_batch(count: int = 12, neutrals: int = 0, shots: int = 1, seed: int = 0)
         heatmap=pictures[:count, :, :, 0].contiguous(),
         neutral=pictures[count:] if neutrals else None,
         neutral_of=torch.randint(0, neutrals, (count, shots), generator=generator) if neutrals else None,
-        au=sides.amax(2),
-        sides=sides,
-        pspi=torch.full((count,), torch.nan),
-        pain=torch.zeros(count),
-        weight=torch.ones(count),
-        row=torch.arange(count),
+        labels=Labels(
+            au=sides.amax(2),
+            sides=sides,
+            pspi=torch.full((count,), torch.nan),
+            pain=torch.zeros(count),
+            weight=torch.ones(count),
+            row=torch.arange(count),
+        ),
     )
+
+
+def two_sided(raw: RawBatch) -> Labels:
+    """Its labels, 1 on every left side and 2 on every right one."""
+    return raw.labels._replace(sides=torch.tensor([[[1.0, 2.0]] * 6] * len(raw)))
 
 
 def shown(pictures: Tensor) -> Tensor:
@@ -53,18 +60,13 @@ def shown(pictures: Tensor) -> Tensor:
     return pictures * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
 
 
-def same(one: Batch, other: Batch) -> bool:
-    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(Batch)]
-    return all((a is None and b is None) or torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in pairs)
-
-
 def test_seed_and_step_decide() -> None:
     raw = raw_batch(neutrals=3)
     one = augmented(raw, SIZE, 7, 11, "cpu", Augmentation())
     torch.rand(5)  # somebody else draws
-    assert same(one, augmented(raw, SIZE, 7, 11, "cpu", Augmentation()))
-    assert not same(one, augmented(raw, SIZE, 7, 12, "cpu", Augmentation()))
-    assert not same(one, augmented(raw, SIZE, 8, 11, "cpu", Augmentation()))
+    assert same_batch(one, augmented(raw, SIZE, 7, 11, "cpu", Augmentation()))
+    assert not same_batch(one, augmented(raw, SIZE, 7, 12, "cpu", Augmentation()))
+    assert not same_batch(one, augmented(raw, SIZE, 8, 11, "cpu", Augmentation()))
 
 
 def test_the_global_generator_is_left_alone() -> None:
@@ -75,10 +77,11 @@ def test_the_global_generator_is_left_alone() -> None:
 
 def test_the_batch_is_left_alone() -> None:
     raw = raw_batch(neutrals=3)
-    copy = replace(raw, **{name: getattr(raw, name).clone() for name in ("image", "heatmap", "neutral", "sides")})
+    sides = raw.labels.sides.clone()
+    copy = replace(raw, **{name: getattr(raw, name).clone() for name in ("image", "heatmap", "neutral")})
     augmented(raw, SIZE, 0, 0, "cpu", Augmentation())
     plain(raw, SIZE, "cpu")
-    assert torch.equal(raw.image, copy.image) and torch.equal(raw.sides.nan_to_num(), copy.sides.nan_to_num())
+    assert torch.equal(raw.image, copy.image) and torch.equal(raw.labels.sides.nan_to_num(), sides.nan_to_num())
     assert torch.equal(raw.heatmap, copy.heatmap) and torch.equal(raw.neutral, copy.neutral)  # type: ignore[arg-type]
 
 
@@ -110,8 +113,8 @@ def test_a_flip_mirrors_the_picture_and_swaps_the_sides() -> None:
     raw = raw_batch()
     batch = augmented(raw, SIZE, 0, 0, "cpu", replace(STILL, flip=1.0))
     torch.testing.assert_close(batch.image, plain(raw, SIZE, "cpu").image.flip(3), atol=2e-5, rtol=0)  # as above
-    assert torch.equal(batch.sides.nan_to_num(-1), raw.sides.flip(2).nan_to_num(-1))
-    assert torch.equal(batch.au.nan_to_num(-1), raw.au.nan_to_num(-1))
+    assert torch.equal(batch.labels.sides.nan_to_num(-1), raw.labels.sides.flip(2).nan_to_num(-1))
+    assert torch.equal(batch.labels.au.nan_to_num(-1), raw.labels.au.nan_to_num(-1))
 
 
 @pytest.mark.parametrize("shots", [1, 3])
@@ -123,21 +126,21 @@ def test_who_is_compared_is_mirrored_alike(shots: int) -> None:
         lopsided = torch.zeros_like(raw.image)
         lopsided[:, :, : SIDE // 2] = 255
         assert raw.neutral is not None
-        raw = replace(raw, image=lopsided, neutral=lopsided[:12], sides=torch.tensor([[[1.0, 2.0]] * 6] * 16))
+        raw = replace(raw, image=lopsided, neutral=lopsided[:12], labels=two_sided(raw))
         batch = augmented(raw, SIZE, 0, step, "cpu", replace(STILL, flip=0.5))
         assert batch.neutral is not None and batch.neutral_of is not None
         target = shown(batch.image)[:, 0, 0, 0] < 0.5
         neutral = shown(batch.neutral)[:, 0, 0, 0] < 0.5
         assert (neutral[batch.neutral_of] == target[:, None]).all()
-        assert torch.equal(batch.sides[:, 0, 0] == 2, target)
+        assert torch.equal(batch.labels.sides[:, 0, 0] == 2, target)
         both |= set(target.tolist())
     assert both == {True, False}
 
 
 def test_flips_come_as_often_as_asked() -> None:
     raw = raw_batch(400)
-    raw = replace(raw, sides=torch.tensor([[[1.0, 2.0]] * 6] * 400), heatmap=None)
-    share = (augmented(raw, SIZE, 1, 0, "cpu", replace(STILL, flip=0.25)).sides[:, 0, 0] == 2).float().mean()
+    raw = replace(raw, labels=two_sided(raw), heatmap=None)
+    share = (augmented(raw, SIZE, 1, 0, "cpu", replace(STILL, flip=0.25)).labels.sides[:, 0, 0] == 2).float().mean()
     assert 0.18 < share < 0.32  # 3 standard deviations of 400 draws are 0.065
 
 

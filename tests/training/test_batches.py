@@ -1,7 +1,7 @@
 """Batches are a pure function of the step, whatever was kept in memory; groups and neutral pictures are as promised."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,16 +11,11 @@ from hypothesis import strategies as st
 
 from pain3d.console.refused import RefusedError
 from pain3d.face.square import cut
-from pain3d.training.data.batches import Batches, RawBatch, crop_side, ordered_batches
+from pain3d.training.data.batches import Batches, crop_side, ordered_batches
 from pain3d.training.data.store import CropStore
-from tests.training.made_samples import MadePixels, made_samples
+from tests.training.made_samples import MadePixels, made_samples, same_batch
 
 SIDE = 16
-
-
-def same(one: RawBatch, other: RawBatch) -> bool:
-    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(RawBatch)]
-    return all((a is None and b is None) or torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_batch_depends_on_the_step_alone() -> None:
@@ -34,15 +29,15 @@ def test_a_batch_depends_on_the_step_alone() -> None:
     steps = list(range(2 * forwards.steps_per_epoch + 1))
     first = [forwards(step) for step in steps]
     again = [backwards(step) for step in reversed(steps)][::-1]
-    assert all(same(a, b) for a, b in zip(first, again, strict=True))
-    assert not same(first[0], first[1])
-    assert not same(first[0], first[forwards.steps_per_epoch])  # another epoch, another order
+    assert all(same_batch(a, b) for a, b in zip(first, again, strict=True))
+    assert not same_batch(first[0], first[1])
+    assert not same_batch(first[0], first[forwards.steps_per_epoch])  # another epoch, another order
 
 
 def test_another_seed_is_another_order() -> None:
     store = CropStore(made_samples([8, 8]), SIDE)
     one, other = (Batches(store, range(16), size=16, neutral=False, seed=seed) for seed in (0, 1))
-    assert not torch.equal(one(0).row, other(0).row)
+    assert not torch.equal(one(0).labels.row, other(0).labels.row)
 
 
 @pytest.mark.parametrize("cache_mb", [0, 1])
@@ -95,16 +90,21 @@ def test_labels_and_pictures_belong_together() -> None:
     samples = made_samples([8, 4], neutrals=2)
     samples = replace(samples, au=np.where(samples.au == 3, np.float32(np.nan), samples.au))
     batch = Batches(CropStore(samples, 40, heatmaps=True), range(12), size=12, neutral=True, seed=0, pain_weight=2.5)(0)
-    rows = batch.row.numpy()
+    labels = batch.labels
+    rows = labels.row.numpy()
     assert sorted(rows) == list(range(12))
     for place, row in enumerate(rows.tolist()):
         np.testing.assert_array_equal(batch.image[place].numpy(), MadePixels().picture(row))
-    np.testing.assert_array_equal(batch.au.numpy(), samples.au[rows])  # NaN stays NaN
-    np.testing.assert_array_equal(batch.sides.numpy(), samples.sides[rows])
-    np.testing.assert_array_equal(batch.weight.numpy(), np.where(samples.pspi[rows] >= 1, 2.5, 1).astype(np.float32))
+    np.testing.assert_array_equal(labels.au.numpy(), samples.au[rows])  # NaN stays NaN
+    np.testing.assert_array_equal(labels.sides.numpy(), samples.sides[rows])
+    np.testing.assert_array_equal(labels.weight.numpy(), np.where(samples.pspi[rows] >= 1, 2.5, 1).astype(np.float32))
     assert batch.heatmap is not None
     assert torch.equal(batch.heatmap, batch.image[..., 0])
-    assert [batch.image.dtype, batch.au.dtype, batch.row.dtype] == [torch.uint8, torch.float32, torch.int64]
+    assert [batch.image.dtype, labels.au.dtype, labels.row.dtype] == [
+        torch.uint8,
+        torch.float32,
+        torch.int64,
+    ]
 
 
 people = st.lists(st.integers(1, 9), min_size=1, max_size=6)
@@ -122,7 +122,7 @@ def test_groups_and_neutrals(
     seen = []
     for step in range(batches.steps_per_epoch):
         batch = batches(step)
-        rows = batch.row.numpy().reshape(a_batch, group)
+        rows = batch.labels.row.numpy().reshape(a_batch, group)
         seen += rows.tolist()
         assert (samples.subject[rows] == samples.subject[rows[:, :1]]).all()  # a group is one person
         assert batch.neutral is not None and batch.neutral_of is not None
@@ -131,7 +131,7 @@ def test_groups_and_neutrals(
         known = {tuple(store.images([row])[0, 0, 0]): row for row in np.flatnonzero(samples.neutral)}
         places = np.array([known[tuple(pixel)] for pixel in lent])
         assert len(set(places)) == len(places)  # distinct
-        for row, of in zip(batch.row.tolist(), batch.neutral_of.numpy(), strict=True):
+        for row, of in zip(batch.labels.row.tolist(), batch.neutral_of.numpy(), strict=True):
             person = samples.subject[row]
             theirs = set(np.flatnonzero(samples.neutral & (samples.subject == person)))
             used = set(places[of])
@@ -163,36 +163,16 @@ def test_neutrals_change_from_step_to_step() -> None:
     assert lent == {0, 1, 2, 3}
 
 
-def test_ranks_share_the_batch_that_one_would_see() -> None:
-    samples = made_samples([7, 6, 5], neutrals=2)
-    store = CropStore(samples, SIDE)
-
-    def of(rank: int, world: int) -> Batches:
-        return Batches(store, range(18), size=12, group=2, neutral=True, seed=5, rank=rank, world=world)
-
-    for step in range(5):
-        whole = of(0, 1)(step)
-        parts = [of(rank, 3)(step) for rank in range(3)]
-        assert [len(part.row) for part in parts] == [4, 4, 4]
-        together = torch.stack([part.row.reshape(2, 2) for part in parts], 1).reshape(-1)
-        assert torch.equal(together, whole.row)
-        assert whole.neutral is not None and whole.neutral_of is not None
-        seen = whole.neutral[whole.neutral_of]
-        theirs = [part.neutral[part.neutral_of].reshape(2, 2, *seen.shape[1:]) for part in parts]  # type: ignore[index]
-        assert torch.equal(torch.stack(theirs, 1).reshape(seen.shape), seen)
-
-
 def test_one_person_and_a_batch_larger_than_the_data() -> None:
     samples = made_samples([3])
     batch = Batches(CropStore(samples, SIDE), range(3), size=16, neutral=True, seed=0)(7)
-    assert len(batch.row) == 16 and set(batch.row.tolist()) == {0, 1, 2}
+    assert len(batch.labels.row) == 16 and set(batch.labels.row.tolist()) == {0, 1, 2}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"size": 10}, "a batch of 10 can't be cut into groups of 4"),
-        ({"size": 8, "world": 4}, "groups of 4 on 4 ranks"),
         ({"rows": []}, "made: no picture to learn from"),
     ],
 )
@@ -221,7 +201,7 @@ def test_in_order_for_evaluation() -> None:
     store = CropStore(samples, 40)
     rows = [9, 0, 1, 5, 7]
     batches = list(ordered_batches(store, rows, 2))
-    assert [batch.row.tolist() for batch in batches] == [[9, 0], [1, 5], [7]]
+    assert [batch.labels.row.tolist() for batch in batches] == [[9, 0], [1, 5], [7]]
     lent = []
     for batch in batches:
         assert batch.neutral is not None and batch.neutral_of is not None

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from pain3d.console.refused import RefusedError
 from pain3d.files import lock_folder
 from pain3d.training.config import preset
-from pain3d.training.loop import follow, make_optimiser, rate_at
+from pain3d.training.loop import TrainingJob, ema_update, learn, make_optimiser, rate_at
 from pain3d.training.run import train
 from pain3d.training.task import make_task
 from tests.conftest import Ran
@@ -85,11 +85,11 @@ def test_every_weight_that_trains_is_in_the_optimiser(name: str) -> None:
     assert held == {id(p) for p in task.model.parameters() if p.requires_grad}
 
 
-def test_average_follows() -> None:
+def test_the_average_moves_towards_the_model() -> None:
     average, model = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)
     torch.nn.init.constant_(model.weight, 3.0)
     model.num_batches_tracked.fill_(7)
-    follow(average, model, 0.75)
+    ema_update(average, model, 0.75)
     assert torch.equal(average.weight, torch.tensor([1.5, 1.5]))
     assert average.num_batches_tracked == 7
 
@@ -144,3 +144,34 @@ def test_two_runs_in_one_folder_are_refused(pain3d: Callable[..., Ran], faces: P
     os.close(lock)
     assert ran.code == 2
     assert ran.err == f"pain3d: {tmp_path / 'run'}: another run is writing into it\n"
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_any_module_learns_without_a_folder(validated: bool) -> None:
+    """A line through points: no task, no images, nothing on the disk; what is left is the best average."""
+    config = dataclasses.replace(preset("tiny", "v4"), steps=40, batch=4, validations=4, precision="fp32", rate=0.1)
+    points = torch.linspace(-1, 1, 8)[:, None]
+    figures: list[float] = []
+
+    def loss(model: torch.nn.Module, batch: torch.Tensor, ema: torch.nn.Module) -> dict[str, torch.Tensor]:
+        return {"loss": (model(batch) - 3 * batch).square().mean()}
+
+    def validate(model: torch.nn.Module) -> dict[str, float]:
+        figures.append(-float(len(figures)))  # the first is the best
+        weights_then.append(model.weight.clone())
+        return {"score": figures[-1]}
+
+    weights_then: list[torch.Tensor] = []
+    model = torch.nn.Linear(1, 1)
+    job = TrainingJob(
+        model, loss, load=lambda step: points, augment=lambda batch, step: batch, config=config,
+        validate=validate if validated else None, quiet=True,
+    )  # fmt: skip
+    before = loss(model, points, model)["loss"].item()
+    learned = learn(job)
+    assert loss(model, points, model)["loss"].item() < before / 2
+    assert learned.steps == 40 and isinstance(learned.model, torch.nn.Linear)
+    assert learned.best == ({"score": 0.0} if validated else {})
+    if validated:
+        assert len(weights_then) == 4
+        assert torch.equal(learned.model.weight, weights_then[0]) and not torch.equal(*weights_then[::3])

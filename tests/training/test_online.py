@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,11 @@ from pain3d.face.square import cut
 from pain3d.scene import demographic_grid, sample_scenes
 from pain3d.training.config import TrainConfig
 from pain3d.training.data import open_data
-from pain3d.training.data.batches import RawBatch
 from pain3d.training.data.cast import Cast, cast_of, cast_of_rows, drawn_scene, sampled_cast
 from pain3d.training.data.online import OnlineBatches, cut_on_device, online_batches
 from pain3d.training.data.parquet import subject_name
 from pain3d.training.data.ring import Ring, Turnover
+from tests.training.made_samples import same_batch
 
 SIDE, SEED = 48, 3
 
@@ -48,12 +48,6 @@ def online(cast: Cast) -> Iterator[OnlineBatches]:
     made.close()
 
 
-def same(one: RawBatch, other: RawBatch) -> bool:
-    """Whether all tensors are equal, bit by bit."""
-    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(RawBatch)]
-    return all((a is None and b is None) or torch.equal(a, b) for a, b in pairs)
-
-
 def test_a_batch_is_a_function_of_the_step_alone(cast: Cast, online: OnlineBatches) -> None:
     """Another order, one thread, and a painter that works ahead: the same bytes."""
     seen = {step: online(step) for step in (0, 1, 3)}
@@ -62,7 +56,7 @@ def test_a_batch_is_a_function_of_the_step_alone(cast: Cast, online: OnlineBatch
     again = batches(cast, painters=1)
     try:
         torch.set_num_threads(1)
-        assert all(same(again(step), seen[step]) for step in (3, 0, 1))
+        assert all(same_batch(again(step), seen[step]) for step in (3, 0, 1))
     finally:
         torch.set_num_threads(threads)
         again.close()
@@ -76,13 +70,14 @@ def test_labels_are_those_of_the_scenes(online: OnlineBatches) -> None:
     batch, plan = online(0), online.plan(0)
     assert batch.image.shape == (4, SIDE, SIDE, 3) and batch.image.dtype == torch.uint8
     assert batch.neutral is not None and batch.neutral.shape == (2, SIDE, SIDE, 3)
+    labels = batch.labels
     for row, scene in enumerate(plan.scenes[:4]):
         columns = scene.au.as_row()
-        assert batch.pspi[row] == scene.au.pspi()
-        assert batch.au[row].tolist() == [columns[name] for name in ("AU04", "AU06", "AU07", "AU09", "AU10", "AU43")]
-        assert batch.sides[row, 0].tolist() == [columns["AU04_L"], columns["AU04_R"]]
-    assert torch.equal(batch.pain, (batch.pspi >= 1).float())
-    assert set(batch.row.tolist()) == {-1}
+        assert labels.pspi[row] == scene.au.pspi()
+        assert labels.au[row].tolist() == [columns[name] for name in ("AU04", "AU06", "AU07", "AU09", "AU10", "AU43")]
+        assert labels.sides[row, 0].tolist() == [columns["AU04_L"], columns["AU04_R"]]
+    assert torch.equal(labels.pain, (labels.pspi >= 1).float())
+    assert set(labels.row.tolist()) == {-1}
 
 
 def test_a_group_is_one_person_and_shares_a_face_at_rest(cast: Cast) -> None:
@@ -105,13 +100,7 @@ def test_heat_maps_tell_who_moves(cast: Cast) -> None:
     at_rest = torch.tensor([not scene.au.nonzero() for scene in made.plan(0).scenes[:16]])
     assert 0 < at_rest.sum() < 16
     assert (hottest[at_rest] == 0).all()
-    assert (hottest[batch.pspi >= 4] > 10).all()  # 1 mm: least seen 22 levels, at PSPI 4
-
-
-def test_ranks_share_a_batch(cast: Cast) -> None:
-    whole = batches(cast, size=8).plan(2).scenes[:8]
-    parts = [batches(cast, size=8, rank=rank, world=2).plan(2).scenes[:4] for rank in (0, 1)]
-    assert [*parts[0][:2], *parts[1][:2], *parts[0][2:], *parts[1][2:]] == whole
+    assert (hottest[batch.labels.pspi >= 4] > 10).all()  # 1 mm: least seen 22 levels, at PSPI 4
 
 
 def test_everybody_comes_once_before_anybody_comes_again() -> None:

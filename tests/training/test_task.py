@@ -1,5 +1,6 @@
 """Tasks: what sees what, what the losses are, and that the fused loss of distillation says the same."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -9,10 +10,10 @@ from torch import Tensor
 
 from pain3d.console.refused import RefusedError
 from pain3d.training.config import TrainConfig, config_hash, from_mapping, preset
-from pain3d.training.data.augment import Batch
+from pain3d.training.data.batch import Batch, Labels
 from pain3d.training.losses import label_losses
 from pain3d.training.model.vitpain import Outputs
-from pain3d.training.task import Distillation, Task, average_of, make_task
+from pain3d.training.task import Distillation, Task, make_task
 
 SMALL = {"image_size": 32, "depth": 1, "width": 32, "heads": 2, "dropout": 0.0}
 
@@ -34,16 +35,18 @@ def batch(neutral: bool = True, count: int = 4) -> Batch:
         heatmap=noise(count, 3, 32, 32),
         neutral=noise(2, 3, 32, 32) if neutral else None,
         neutral_of=torch.tensor([[0], [0], [1], [1]])[:count] if neutral else None,
-        au=au,
-        sides=au[..., None].expand(-1, -1, 2),
-        pspi=pspi,
-        pain=(pspi >= 1).float(),
-        weight=torch.tensor([1.0, 2.0, 1.0, 1.0])[:count],
-        row=torch.arange(count),
+        labels=Labels(
+            au=au,
+            sides=au[..., None].expand(-1, -1, 2),
+            pspi=pspi,
+            pain=(pspi >= 1).float(),
+            weight=torch.tensor([1.0, 2.0, 1.0, 1.0])[:count],
+            row=torch.arange(count),
+        ),
     )
 
 
-def said(count: int = 4) -> Outputs:
+def outputs(count: int = 4) -> Outputs:
     generator = torch.Generator().manual_seed(4)
     logit = torch.randn(count, generator=generator)
     au, binary = (torch.randn(count, width, generator=generator) for width in (6, 3))
@@ -51,8 +54,8 @@ def said(count: int = 4) -> Outputs:
 
 
 def test_losses_are_those_of_the_formula() -> None:
-    given, answer = batch(), said()
-    parts = label_losses(answer, given.pspi, given.pain, given.au, given.weight)
+    given, answer = batch().labels, outputs()
+    parts = label_losses(answer, given)
     share = np.array([1, 2, 1, 1]) / 5
     p, z = given.pspi.numpy(), answer.pspi_logit.numpy()
     assert float(parts["pspi"]) == pytest.approx(float((share * (1 / (1 + np.exp(-z)) - p / 16) ** 2).sum()), rel=1e-5)
@@ -65,9 +68,9 @@ def test_losses_are_those_of_the_formula() -> None:
 
 
 def test_unknown_labels_cost_nothing_and_pain_still_teaches() -> None:
-    given, answer = batch(), said()
-    unknown = torch.full_like(given.pspi, torch.nan)
-    parts = label_losses(answer, unknown, given.pain, torch.full_like(given.au, torch.nan), given.weight)
+    given, answer = batch().labels, outputs()
+    nothing = {name: torch.full_like(getattr(given, name), torch.nan) for name in ("pspi", "au")}
+    parts = label_losses(answer, given._replace(**nothing))
     assert float(parts["pspi"]) == float(parts["au"]) == 0.0
     share = given.weight / given.weight.sum()
     first = torch.nn.functional.binary_cross_entropy_with_logits(answer.binary[:, 0], given.pain, reduction="none")
@@ -79,7 +82,7 @@ def test_distillation_without_a_pull_is_the_task_alone() -> None:
     settings = config("distill", teacher_mode="ema", cls_weight=0.0, patch_weight=0.0, score_weight=0.0)
     student = make_task("distill", settings)
     alone = Task(student.model, settings)
-    average = average_of(student.model)
+    average = copy.deepcopy(student.model)
     given = batch()
     student.model.eval()
     fused, plain = (task.loss(student.model, given, average) for task in (student, alone))
@@ -92,7 +95,7 @@ def test_distillation_without_a_pull_is_the_task_alone() -> None:
 def test_a_teacher_pulls_the_student() -> None:
     teacher = make_task("teacher", config("teacher", seed=1)).model
     student = Distillation(make_task("v4", config()).model, config("distill"), teacher)
-    parts = student.loss(student.model, batch(), average_of(student.model))
+    parts = student.loss(student.model, batch(), copy.deepcopy(student.model))
     parts["loss"].backward()
     assert {"tokens_cls", "tokens_patch", "kd"} <= set(parts)
     assert float(parts["tokens_cls"]) > 0 and float(parts["tokens_patch"]) > 0
@@ -103,7 +106,7 @@ def test_a_teacher_pulls_the_student() -> None:
 def test_attention_maps_can_be_pulled_too() -> None:
     settings = config("distill", teacher_mode="ema", attention_weight=1.0)
     task = make_task("distill", settings)
-    average = average_of(task.model)
+    average = copy.deepcopy(task.model)
     with torch.no_grad():
         next(average.units.parameters()).add_(1.0)
     assert float(task.loss(task.model, batch(), average)["attention"]) > 0
@@ -113,9 +116,9 @@ def test_the_teacher_sees_heat_maps_and_no_neutral() -> None:
     task = make_task("teacher", config("teacher"))
     given = batch(neutral=False)
     task.model.eval()
-    first = task.see(task.model, given)
-    assert torch.equal(first.pspi, task.see(task.model, dataclasses.replace(given, image=given.image + 1)).pspi)
-    assert not torch.equal(first.pspi, task.see(task.model, dataclasses.replace(given, heatmap=given.image)).pspi)
+    first = task.predict(task.model, given)
+    assert torch.equal(first.pspi, task.predict(task.model, dataclasses.replace(given, image=given.image + 1)).pspi)
+    assert not torch.equal(first.pspi, task.predict(task.model, dataclasses.replace(given, heatmap=given.image)).pspi)
 
 
 def test_the_hash_knows_what_decides_the_result() -> None:

@@ -1,11 +1,13 @@
-"""Knows how anything learns: steps, rates, gradients, the running average, checkpoints, and when to stop.
+"""Knows how anything learns: steps, rates, gradients, the moving average, checkpoints, and when to stop.
 
-What is learned is the task's business. A step is a function of the state and its number: batches, augmentation and
-dropout are drawn by (seed, step), so a run that was killed goes on as if it had not been, bit for bit on a CPU.
+What is learned is the job's business: any module, any loss, any batches. A step is a function of the state and its
+number: batches, augmentation and dropout are drawn by (seed, step), so a run that was killed goes on as if it had not
+been, bit for bit on a CPU.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -21,15 +23,41 @@ from torch import Tensor, nn
 from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
 from pain3d.random import keyed_number
-from pain3d.training.checkpoint import NAME, load_checkpoint, save_checkpoint
+from pain3d.training.checkpoint import NAME, BestWeights, load_checkpoint, save_checkpoint
 from pain3d.training.config import TrainConfig
-from pain3d.training.journal import Journal
-from pain3d.training.task import Task, average_of
+from pain3d.training.log import RunLog
 from pain3d.training.throughput import operations, peak
 
 STEPS_A_LINE = 20  # of the log; a loss is a mean over them
-BEST = "best.safetensors"  # weights of the best validation so far
 LEAST_AVERAGED = 10  # steps: the average of the first weights would be the first weights
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What `learn` is to do.
+
+    Attributes:
+        model: What learns, on the device where it shall.
+        loss: Of the model (or its compiled form), a batch and the moving average of the model: scalars by name, of
+            which ``loss`` is minimised and the others are logged.
+        load: Batch of a step, on the CPU; runs one step ahead in a thread of its own.
+        augment: What was loaded and its step → the batch on the device.
+        config: Steps, rates, seed, precision and the like; `batch` is what a step counts for in pictures a second.
+        validate: What the validation people say of an average; ``score`` is better when higher. None never asks.
+        folder: Of the run: its log, checkpoints and best weights. None writes nothing.
+        run_hash: Of what decides the result, kept in checkpoints.
+        quiet: Show no progress.
+    """
+
+    model: nn.Module
+    loss: Callable[[nn.Module, Any, nn.Module], dict[str, Tensor]]
+    load: Callable[[int], Any]
+    augment: Callable[[Any, int], Any]
+    config: TrainConfig
+    validate: Callable[[nn.Module], dict[str, float]] | None = None
+    folder: Path | None = None
+    run_hash: str = ""
+    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,85 +71,71 @@ class Learned:
     share_of_peak: float
 
 
-def learn(
-    task: Task,
-    config: TrainConfig,
-    prepare: Callable[[int], Any],
-    finish: Callable[[Any, int], Any],
-    validate: Callable[[nn.Module], dict[str, float]] | None,
-    folder: Path,
-    run_hash: str,
-    device: torch.device,
-    quiet: bool,
-) -> Learned:
-    """Train a task's model, or go on where the folder's checkpoint stands.
+def learn(job: TrainingJob) -> Learned:
+    """Train a model, or go on where the folder's checkpoint stands.
 
-    Args:
-        task: What learns; its model is moved to the device.
-        config: Settings.
-        prepare: Batch of a step, on the CPU; runs one step ahead in a thread of its own.
-        finish: What it prepared and the step → the batch on the device, augmented.
-        validate: What the validation people say of an average; ``score`` is better when higher. None never asks.
-        folder: Of the run.
-        run_hash: Of what decides the result; a checkpoint of another run is refused before this is called.
-        device: Where to learn.
-        quiet: Show no progress.
+    Raises:
+        RefusedError: The checkpoint is damaged or of another model.
     """
-    accelerator, amp = _accelerator(config, device)
-    task.to(device)
-    model = task.model
-    average = average_of(model)
+    config, model = job.config, job.model
+    device = next(model.parameters()).device
+    dtype = precision_of(config, device)
+    ema = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = make_optimiser(model, config)
-    path = folder / NAME
-    state: dict[str, Any] = {"step": 0, "best": {}, "since": 0, "run": run_hash}
-    if path.exists():
-        state = load_checkpoint(path, model, average, optimiser)
-    wrapped = accelerator.prepare(model)
+    path = None if job.folder is None else job.folder / NAME
+    state: dict[str, Any] = {"step": 0, "best": {}, "since": 0, "run": job.run_hash}
+    if path is not None and path.exists():
+        state = load_checkpoint(path, model, ema, optimiser)
+    compiled: Any = model
     if config.compile == "yes" or (config.compile == "auto" and device.type == "cuda"):
-        wrapped = torch.compile(wrapped)
-    journal = Journal(folder, state["step"])
+        compiled = torch.compile(model)
+    log = None if job.folder is None else RunLog(job.folder, state["step"])
     every = math.ceil(config.steps / config.validations) if config.validations else config.steps + 1
-    tally, best_path = Tally(), folder / BEST
+    tally, best = Tally(), BestWeights(job.folder)
     step = first = int(state["step"])
     flops, roof, saved, started = 0, math.inf, time.monotonic(), time.monotonic()
 
     def keep() -> None:
-        save_checkpoint(path, model, average, optimiser, {**state, "step": step})
+        if path is not None:
+            save_checkpoint(path, model, ema, optimiser, {**state, "step": step})
 
     with (
         ThreadPoolExecutor(1) as ahead,
         Interruptible() as pause,
-        Progress(config.steps * config.batch, first * config.batch, quiet) as progress,
+        Progress(config.steps * config.batch, first * config.batch, job.quiet) as progress,
     ):
-        waiting = ahead.submit(prepare, step)
+        waiting = ahead.submit(job.load, step)
         while step < config.steps and not (config.patience and state["since"] >= config.patience):
-            prepared = waiting.result()
-            waiting = ahead.submit(prepare, min(step + 1, config.steps - 1))
-            batch = finish(prepared, step)
+            loaded = waiting.result()
+            waiting = ahead.submit(job.load, min(step + 1, config.steps - 1))
+            batch = job.augment(loaded, step)
+            loss = partial(_loss, job, compiled, batch, ema, dtype)
             if step == first:
-                flops = operations(partial(_backward_only, task, wrapped, batch, average, accelerator))
-                roof = peak(device, amp)
+                flops = operations(partial(_backward_only, compiled, loss))
+                roof = peak(device, dtype)
             torch.manual_seed(keyed_number(config.seed, "step", step))
             model.train()
-            tally.add(_step(task, wrapped, batch, average, optimiser, accelerator, step))
-            follow(average, model, min(config.average, (step + 1) / (step + LEAST_AVERAGED)))
+            tally.add(_step(loss, model, optimiser, config, step))
+            ema_update(ema, model, min(config.average, (step + 1) / (step + LEAST_AVERAGED)))
             step += 1
-            asked = validate is not None and (step % every == 0 or step == config.steps)
-            if step % STEPS_A_LINE and not asked and step < config.steps:
+            validates = job.validate is not None and (step % every == 0 or step == config.steps)
+            if step % STEPS_A_LINE and not validates and step < config.steps:
                 continue  # all below happens where a line of the log ends: a checkpoint never stands inside one
             means = tally.taken()
-            journal.write(step, "train", **means, rate=rate_at(step - 1, config, config.rate))
+            if log is not None:
+                log.write(step, "train", **means, rate=rate_at(step - 1, config, config.rate))
             speed = (step - first) * config.batch / max(time.monotonic() - started, 1e-9)
             note = f"loss {means['loss']:.4f}, {flops / config.batch * speed / roof:.0%} of peak"
             progress.add(step * config.batch - progress.done, note)
-            if validate is not None and asked:
-                found = validate(average)
-                journal.write(step, "validation", **found)
+            if job.validate is not None and validates:
+                found = job.validate(ema)
+                if log is not None:
+                    log.write(step, "validation", **found)
                 better = found["score"] > state["best"].get("score", -math.inf)
                 state |= {"best": found, "since": 0} if better else {"since": state["since"] + 1}
                 if better:
-                    _save_best(best_path, average)
-            if asked or step == config.steps or time.monotonic() - saved >= config.checkpoint_seconds:
+                    best.keep(ema)
+            if validates or step == config.steps or time.monotonic() - saved >= config.checkpoint_seconds:
                 keep()
                 saved = time.monotonic()
             try:
@@ -129,13 +143,11 @@ def learn(
             except KeyboardInterrupt:
                 keep()
                 raise
-    journal.close()
-    if best_path.exists():
-        from safetensors.torch import load_file
-
-        average.load_state_dict(load_file(best_path))
+    if log is not None:
+        log.close()
+    best.restore(ema)
     speed = (step - first) * config.batch / max(time.monotonic() - started, 1e-9)
-    return Learned(average, state["best"], step, speed, flops / config.batch * speed / roof)
+    return Learned(ema, state["best"], step, speed, flops / config.batch * speed / roof)
 
 
 class Tally:
@@ -158,23 +170,25 @@ class Tally:
         return means
 
 
+def _loss(job: TrainingJob, model: nn.Module, batch: Any, ema: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The parts of the loss, in the precision of the run."""
+    with torch.autocast(next(ema.parameters()).device.type, dtype, enabled=dtype != torch.float32):
+        return job.loss(model, batch, ema)
+
+
 def _step(
-    task: Task,
+    loss: Callable[[], dict[str, Tensor]],
     model: nn.Module,
-    batch: Any,
-    average: nn.Module,
     optimiser: torch.optim.Optimizer,
-    accelerator: Any,
+    config: TrainConfig,
     step: int,
 ) -> dict[str, Tensor]:
     """One step of the optimiser; the parts of the loss and the norm of the gradient."""
-    config = task.config
-    with accelerator.autocast():
-        parts = task.loss(model, batch, average)
+    parts = loss()
     optimiser.zero_grad(set_to_none=True)
-    accelerator.backward(parts["loss"])
+    parts["loss"].backward()  # type: ignore[no-untyped-call]
     if config.clip:
-        parts["gradient"] = accelerator.clip_grad_norm_(task.model.parameters(), config.clip)
+        parts["gradient"] = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
     for group in optimiser.param_groups:
         group["lr"] = rate_at(step, config, group["top"])
     optimiser.step()
@@ -206,11 +220,11 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 
 
 @torch.no_grad()
-def follow(average: nn.Module, model: nn.Module, keep: float) -> None:
+def ema_update(ema: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the average towards the model; whole numbers, which count batches, are taken as they are."""
-    pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
+    pairs = list(zip(ema.state_dict().values(), model.state_dict().values(), strict=True))
     floats = [pair for pair in pairs if pair[0].dtype.is_floating_point]
-    torch._foreach_lerp_([old for old, _ in floats], [new for _, new in floats], 1 - keep)
+    torch._foreach_lerp_([old for old, _ in floats], [new for _, new in floats], 1 - decay)
     for old, new in pairs:
         if not old.dtype.is_floating_point:
             old.copy_(new)
@@ -224,26 +238,9 @@ def precision_of(config: TrainConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if able else torch.float32
 
 
-def _accelerator(config: TrainConfig, device: torch.device) -> tuple[Any, torch.dtype]:
-    from accelerate import Accelerator
-
-    amp = precision_of(config, device)
-    return Accelerator(mixed_precision="bf16" if amp == torch.bfloat16 else "no", cpu=device.type == "cpu"), amp
-
-
-def _backward_only(task: Task, model: nn.Module, batch: Any, average: nn.Module, accelerator: Any) -> None:
+def _backward_only(model: nn.Module, loss: Callable[[], dict[str, Tensor]]) -> None:
     """A step's products without its consequences, for counting: evaluation mode, so no batch norm remembers it."""
     model.eval()
-    with accelerator.autocast():
-        loss: Any = task.loss(model, batch, average)["loss"]
-        loss.backward()
+    loss()["loss"].backward()  # type: ignore[no-untyped-call]
     for parameter in model.parameters():
         parameter.grad = None
-
-
-def _save_best(path: Path, average: nn.Module) -> None:
-    from safetensors.torch import save
-
-    from pain3d.files import write_durably
-
-    write_durably(path, save({name: tensor.contiguous() for name, tensor in average.state_dict().items()}))

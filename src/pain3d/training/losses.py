@@ -9,37 +9,36 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pain3d.training.data.batch import Labels
 from pain3d.training.data.samples import THRESHOLDS
 from pain3d.training.model.heads import MAX_PSPI, UNIT_SCALE
 from pain3d.training.model.vitpain import Outputs
 
 
-def label_losses(said: Outputs, pspi: Tensor, pain: Tensor, au: Tensor, weight: Tensor) -> dict[str, Tensor]:
+def label_losses(outputs: Outputs, labels: Labels) -> dict[str, Tensor]:
     """The three losses, each a weighted mean over the pictures that have the label, float32 scalars.
 
     Args:
-        said: Of B pictures.
-        pspi: [B] 0–16, NaN where unknown.
-        pain: [B] 0/1; stands in for PSPI ≥ 1 where PSPI is unknown.
-        au: [B, 6] as `UNITS`, NaN where unknown.
-        weight: [B] at least 0.
+        outputs: Of B pictures.
+        labels: Theirs; `pain` stands in for PSPI ≥ 1 where PSPI is unknown.
 
     Returns:
         ``pspi`` mean (σ(logit) − PSPI/16)²; ``au`` mean over known units of ((a − y)/scale)²; ``binary`` mean binary
         cross entropy over the thresholds.
 
-    Gradients: to what is said.
+    Gradients: to the outputs.
     """
-    share = weight / weight.sum().clamp_min(1e-12)
+    pspi, au = labels.pspi, labels.au
+    share = labels.weight / labels.weight.sum().clamp_min(1e-12)
     known = ~pspi.isnan()
-    score = (said.pspi_logit.float().sigmoid() - pspi.nan_to_num() / MAX_PSPI).square()
+    score = (outputs.pspi_logit.float().sigmoid() - pspi.nan_to_num() / MAX_PSPI).square()
     scale = au.new_tensor(UNIT_SCALE)
     known_au = ~au.isnan()
-    units = ((said.au.float() - au.nan_to_num()) / scale).square() * known_au
+    units = ((outputs.au.float() - au.nan_to_num()) / scale).square() * known_au
     limits = pspi.new_tensor(THRESHOLDS)
-    truth = torch.where(known[:, None], (pspi[:, None] >= limits).float(), pain[:, None])
+    truth = torch.where(known[:, None], (pspi[:, None] >= limits).float(), labels.pain[:, None])
     asked = known[:, None] | (limits == 1)
-    crossed = F.binary_cross_entropy_with_logits(said.binary.float(), truth, reduction="none") * asked
+    crossed = F.binary_cross_entropy_with_logits(outputs.binary.float(), truth, reduction="none") * asked
     return {
         "pspi": (score * known * share).sum(),
         "au": (units.sum(1) / known_au.sum(1).clamp_min(1) * share).sum(),

@@ -29,12 +29,13 @@ from pain3d.training.checkpoint import read_checkpoint
 from pain3d.training.config import TrainConfig, config_hash
 from pain3d.training.data import open_data
 from pain3d.training.data.augment import Augmentation, augmented
-from pain3d.training.data.batches import Batches, RawBatch, crop_side
+from pain3d.training.data.batch import RawBatch
+from pain3d.training.data.batches import Batches, crop_side
 from pain3d.training.data.folds import fold_split
 from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
 from pain3d.training.evaluation.predictions import write_predictions
-from pain3d.training.loop import Learned, learn, precision_of
+from pain3d.training.loop import Learned, TrainingJob, learn, precision_of
 from pain3d.training.model.pretrained import save_pretrained
 from pain3d.training.predict import ask, split_rows, validation_figures
 from pain3d.training.score.familiarity import fit_familiarity, save_familiarity
@@ -107,17 +108,19 @@ def _learn_in(
         {"data": samples.name, "train": names(samples, rows), "validation": names(samples, asked)},
     )
     strength = scaled(Augmentation(), config.augment)
-    learned = learn(
-        task,
-        config,
-        batches,
-        lambda raw, step: augmented(raw, config.image_size, config.seed, step, device, strength),
-        validate if watch is not None else None,
-        folder,
-        run.hash,
-        device,
-        quiet,
+    task.to(device)
+    job = TrainingJob(
+        task.model,
+        task.loss,
+        load=batches,
+        augment=lambda raw, step: augmented(raw, config.image_size, config.seed, step, device, strength),
+        config=config,
+        validate=validate if watch is not None else None,
+        folder=folder,
+        run_hash=run.hash,
+        quiet=quiet,
     )
+    learned = learn(job)
     _leave_model(run, learned, samples, task, rows, watch, asked, device, precision)
     return learned
 

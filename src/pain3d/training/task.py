@@ -6,7 +6,6 @@ score are also pulled towards a teacher's.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from pain3d.console.refused import RefusedError
 from pain3d.kernels.distillation import distill_loss
 from pain3d.training.config import TrainConfig
-from pain3d.training.data.augment import Batch
+from pain3d.training.data.batch import Batch
 from pain3d.training.losses import label_losses
 from pain3d.training.model.build import Model, build_model
 from pain3d.training.model.config import ModelConfig
@@ -56,23 +55,23 @@ class Task:
                 net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def nets(self) -> list[Model]:
-        """Every net that is asked."""
+        """Every net that a step runs."""
         return [self.model]
 
-    def see(self, model: nn.Module, batch: Batch, attention: bool = False) -> Outputs:
-        """What a model (the task's, or an average of it) says of a batch."""
+    def predict(self, model: nn.Module, batch: Batch, attention: bool = False) -> Outputs:
+        """Outputs of a model (the task's, or an average of it) for a batch."""
         image = batch.heatmap if self.heatmaps else batch.image
         assert image is not None
         if not self.config.neutral:
-            said: Outputs = model(image, attention=attention)
+            outputs: Outputs = model(image, attention=attention)
         else:
-            said = model(image, batch.neutral, batch.neutral_of, attention=attention)
-        return said
+            outputs = model(image, batch.neutral, batch.neutral_of, attention=attention)
+        return outputs
 
     def loss(self, model: nn.Module, batch: Batch, average: nn.Module) -> dict[str, Tensor]:
         """The parts of the loss by name, scalars; ``loss`` is their weighted sum. Gradients: to the model."""
         c = self.config
-        parts = label_losses(self.see(model, batch), batch.pspi, batch.pain, batch.au, batch.weight)
+        parts = label_losses(self.predict(model, batch), batch.labels)
         total = c.pspi_weight * parts["pspi"] + c.au_weight * parts["au"] + c.binary_weight * parts["binary"]
         return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
 
@@ -103,23 +102,23 @@ class Distillation(Task):
         """See `Task.loss`; one pass over the tokens, by `pain3d.kernels.distill`."""
         c = self.config
         look = c.attention_weight > 0
-        said = self.see(model, batch, look)
+        student = self.predict(model, batch, look)
         with torch.no_grad():
             if self.teacher is not None:
                 assert batch.heatmap is not None
-                known: Outputs = self.teacher(batch.heatmap, attention=look)
+                teacher: Outputs = self.teacher(batch.heatmap, attention=look)
             else:
-                known = self.see(average, batch, look)
+                teacher = self.predict(average, batch, look)
         parts = distill_loss(
-            said.tokens,
-            known.tokens,
-            said.pspi_logit.float(),
-            known.pspi_logit.float(),
-            said.au.float(),
-            said.binary.float(),
-            batch.pspi,
-            batch.au,
-            batch.weight,
+            student.tokens,
+            teacher.tokens,
+            student.pspi_logit.float(),
+            teacher.pspi_logit.float(),
+            student.au.float(),
+            student.binary.float(),
+            batch.labels.pspi,
+            batch.labels.au,
+            batch.labels.weight,
             prefix=self.model.prefix,
             kind=c.distance,
             cls_weight=c.cls_weight,
@@ -135,8 +134,8 @@ class Distillation(Task):
         out = {"loss": parts.total}
         out |= {name: getattr(parts, name).detach() for name in DISTILLED}
         if look:
-            assert said.attention is not None and known.attention is not None
-            apart = (said.attention["au"].float() - known.attention["au"].float()).square().sum(-1).mean()
+            assert student.attention is not None and teacher.attention is not None
+            apart = (student.attention["au"].float() - teacher.attention["au"].float()).square().sum(-1).mean()
             out["loss"] = out["loss"] + c.attention_weight * apart
             out["attention"] = apart.detach()
         return out
@@ -185,8 +184,3 @@ def _teacher(config: TrainConfig, student: Model) -> Model | None:
     if (teacher.backbone.width, teacher.grid) != (student.backbone.width, student.grid):
         raise RefusedError(f"--teacher {config.teacher}: its tokens have another shape than the student's")
     return teacher
-
-
-def average_of(model: Model) -> Model:
-    """A copy whose weights will follow the model's, in evaluation mode."""
-    return copy.deepcopy(model).eval().requires_grad_(False)

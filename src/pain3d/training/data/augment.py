@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from pain3d.random import keyed_number
 from pain3d.records import HEATMAP_UNIT_MM
-from pain3d.training.data.batches import RawBatch
+from pain3d.training.data.batch import Batch, Labels, RawBatch
 
 MEAN: Final = (0.485, 0.456, 0.406)  # of ImageNet, what timm's weights expect
 STD: Final = (0.229, 0.224, 0.225)
@@ -56,35 +56,6 @@ class Augmentation:
     erase: float = 0.1
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What a task sees: float32 on the device, pictures [_, 3, S, S] as (x − MEAN) / STD.
-
-    Attributes:
-        image: [B, 3, S, S].
-        heatmap: [B, 3, S, S], three equal channels before MEAN and STD: 0 is unmoved, 1 is HEATMAP_TOP_MM or more.
-        neutral: [M, 3, S, S].
-        neutral_of: [B, K] int64, which of `neutral` belong to each picture.
-        au: [B, 6] as UNITS; NaN is unknown.
-        sides: [B, 6, 2], left and right as the picture now shows them.
-        pspi: [B].
-        pain: [B].
-        weight: [B].
-        row: [B] int64.
-    """
-
-    image: Tensor
-    heatmap: Tensor | None
-    neutral: Tensor | None
-    neutral_of: Tensor | None
-    au: Tensor
-    sides: Tensor
-    pspi: Tensor
-    pain: Tensor
-    weight: Tensor
-    row: Tensor
-
-
 @torch.no_grad()
 def augmented(
     raw: RawBatch, size: int, seed: int, step: int, device: torch.device | str, strength: Augmentation
@@ -101,7 +72,7 @@ def augmented(
     """
     _check_size(raw, size)
     key = keyed_number(seed, "augment", step)
-    count = len(raw.image)
+    count = len(raw)
     crops = raw.image if raw.neutral is None else torch.cat([raw.image, raw.neutral])
     drawn = torch.rand(len(crops), 16, generator=torch.Generator().manual_seed(key))  # columns are named below
     mirrored = _mirrored(drawn[:, 0] < strength.flip, count, raw.neutral_of)
@@ -121,8 +92,8 @@ def augmented(
     heatmap = None
     if raw.heatmap is not None:
         heatmap = _as_image(_sampled(raw.heatmap.to(device, non_blocking=True)[:, None], grid[:count]))
-    sides = torch.where(mirrored[:count, None, None], raw.sides.flip(2), raw.sides)
-    return _batch(raw, seen, heatmap, sides, device)
+    sides = torch.where(mirrored[:count, None, None], raw.labels.sides.flip(2), raw.labels.sides)
+    return _batch(raw, seen, heatmap, raw.labels._replace(sides=sides), device)
 
 
 @torch.no_grad()
@@ -136,7 +107,7 @@ def plain(raw: RawBatch, size: int, device: torch.device | str) -> Batch:
     heatmap = None
     if raw.heatmap is not None:
         heatmap = _as_image(raw.heatmap[:, None, inside, inside].to(device).float().div_(255))
-    return _batch(raw, _normalised(seen), heatmap, raw.sides, device)
+    return _batch(raw, _normalised(seen), heatmap, raw.labels, device)
 
 
 def _check_size(raw: RawBatch, size: int) -> None:
@@ -144,23 +115,14 @@ def _check_size(raw: RawBatch, size: int) -> None:
         raise ValueError(f"size must be at most the crops' {raw.image.shape[1]}, got {size}")
 
 
-def _batch(raw: RawBatch, seen: Tensor, heatmap: Tensor | None, sides: Tensor, device: torch.device | str) -> Batch:
-    count = len(raw.image)
-
-    def there(labels: Tensor) -> Tensor:
-        return labels.to(device, non_blocking=True)
-
+def _batch(raw: RawBatch, seen: Tensor, heatmap: Tensor | None, labels: Labels, device: torch.device | str) -> Batch:
+    count = len(raw)
     return Batch(
         image=seen[:count],
         heatmap=heatmap,
         neutral=None if raw.neutral is None else seen[count:],
-        neutral_of=None if raw.neutral_of is None else there(raw.neutral_of),
-        au=there(raw.au),
-        sides=there(sides),
-        pspi=there(raw.pspi),
-        pain=there(raw.pain),
-        weight=there(raw.weight),
-        row=there(raw.row),
+        neutral_of=None if raw.neutral_of is None else raw.neutral_of.to(device, non_blocking=True),
+        labels=labels.to(device),
     )
 
 

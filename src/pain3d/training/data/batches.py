@@ -7,51 +7,27 @@ A batch holds *groups*, a few pictures of one person: a neutral picture is then 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from pain3d.console.refused import RefusedError
 from pain3d.random import keyed_generator
+from pain3d.training.data.batch import Labels, RawBatch
 from pain3d.training.data.samples import Rows, Samples, require_neutrals
 from pain3d.training.data.store import CropStore
-
-
-@dataclass(frozen=True)
-class RawBatch:
-    """Crops and labels as they come from the disk or the renderer; B pictures of C × C.
-
-    Attributes:
-        image: [B, C, C, 3] uint8 RGB.
-        heatmap: [B, C, C] uint8 in levels of `records.HEATMAP_UNIT_MM`, the same crop; None where nobody asked.
-        neutral: [M, C, C, 3] uint8, distinct neutral pictures; None where nobody asked.
-        neutral_of: [B, K] int64, which of `neutral` belong to each picture.
-        au: [B, 6] float32 as UNITS; NaN is unknown.
-        sides: [B, 6, 2] float32, left and right.
-        pspi: [B] float32.
-        pain: [B] float32, 0 or 1.
-        weight: [B] float32, what a picture counts in the loss.
-        row: [B] int64 in the samples; −1 where the picture is of no data set.
-    """
-
-    image: Tensor
-    heatmap: Tensor | None
-    neutral: Tensor | None
-    neutral_of: Tensor | None
-    au: Tensor
-    sides: Tensor
-    pspi: Tensor
-    pain: Tensor
-    weight: Tensor
-    row: Tensor
 
 
 def crop_side(size: int) -> int:
     """Pixels a side of the crops for a net that sees `size`: an eighth more, so that it can be moved; 112 → 128."""
     return max(round(size * 8 / 7 / 16) * 16, -(-size // 16) * 16)
+
+
+def check_groups(size: int, group: int, shots: int) -> None:
+    """Raise RefusedError unless a batch can be cut into groups of pictures of one person."""
+    if size < 1 or group < 1 or shots < 1 or size % group:
+        raise RefusedError(f"a batch of {size} can't be cut into groups of {group}")
 
 
 class Batches:
@@ -63,20 +39,18 @@ class Batches:
     Args:
         store: The crops.
         rows: Of the samples, what to learn from.
-        size: Pictures of a batch, of all ranks together.
+        size: Pictures of a batch.
         group: Pictures of one person side by side.
         shots: Neutral pictures for each, K. Somebody who has fewer lends some of them twice.
         neutral: Whether neutral pictures are wanted.
         seed: Of the order.
         pain_weight: What a picture with pain counts in the loss beside one without.
-        rank: Of this process: it gets its share of the groups of each batch.
-        world: Processes that share a batch.
 
     Attributes:
         steps_per_epoch: Batches after which each picture was seen.
 
     Raises:
-        RefusedError: No rows, a size that groups and ranks don't divide, or somebody has no neutral picture.
+        RefusedError: No rows, a size that groups don't divide, or somebody has no neutral picture.
     """
 
     def __init__(
@@ -90,20 +64,15 @@ class Batches:
         neutral: bool,
         seed: int,
         pain_weight: float = 1.0,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
         chosen = np.asarray(rows, np.int64)
         if not len(chosen):
             raise RefusedError(f"{store.samples.name}: no picture to learn from")
-        if size < 1 or group < 1 or shots < 1 or size % (group * world):
-            ranks = f" on {world} ranks" if world > 1 else ""
-            raise RefusedError(f"a batch of {size} can't be cut into groups of {group}{ranks}")
+        check_groups(size, group, shots)
         if neutral:
             require_neutrals(store.samples, chosen)
         self._store, self._seed, self._group, self._shots = store, seed, group, shots
         self._neutral, self._pain_weight = neutral, pain_weight
-        self._rank, self._world = rank, world
         subject = store.samples.subject[chosen]
         self._people = [(int(person), np.sort(chosen[subject == person])) for person in np.unique(subject)]
         self._neutrals = _neutrals_of(store.samples)
@@ -126,18 +95,18 @@ class Batches:
         neutrals = []
         for place, group in enumerate(groups):
             theirs = self._neutrals[int(samples.subject[group[0]])]
-            generator = keyed_generator(self._seed, "neutral", step, place * self._world + self._rank)
+            generator = keyed_generator(self._seed, "neutral", step, place)
             order = theirs[generator.permutation(len(theirs))]
             order = order[np.argsort(np.isin(order, group), kind="stable")]  # who is no target first: all can share it
             neutrals += [_shots(order, int(row), self._shots) for row in group]
         return _assemble(self._store, picked, np.stack(neutrals), self._pain_weight)
 
     def rows(self, step: int) -> Rows:
-        """Rows of a step's pictures, [groups, group], of this rank."""
+        """Rows of a step's pictures, [groups, group]."""
         epoch, batch = divmod(step, self.steps_per_epoch)
         groups = self._epoch(epoch)
         places = np.arange(batch * self._groups_a_batch, (batch + 1) * self._groups_a_batch)
-        return np.asarray(groups[places[self._rank :: self._world] % len(groups)])
+        return np.asarray(groups[places % len(groups)])
 
     def _epoch(self, epoch: int) -> Rows:
         """All groups of an epoch, [G, group] rows, in their order. The last one asked for is kept."""
@@ -205,10 +174,12 @@ def _assemble(store: CropStore, rows: Rows, neutrals: Rows | None, pain_weight: 
         heatmap=torch.from_numpy(store.heatmaps(rows)) if store.has_heatmaps else None,
         neutral=neutral,
         neutral_of=neutral_of,
-        au=torch.from_numpy(samples.au[rows]),
-        sides=torch.from_numpy(samples.sides[rows]),
-        pspi=torch.from_numpy(samples.pspi[rows]),
-        pain=torch.from_numpy(pain),
-        weight=torch.from_numpy(np.where(pain > 0, pain_weight, 1).astype(np.float32)),
-        row=torch.from_numpy(rows.copy()),
+        labels=Labels(
+            au=torch.from_numpy(samples.au[rows]),
+            sides=torch.from_numpy(samples.sides[rows]),
+            pspi=torch.from_numpy(samples.pspi[rows]),
+            pain=torch.from_numpy(pain),
+            weight=torch.from_numpy(np.where(pain > 0, pain_weight, 1).astype(np.float32)),
+            row=torch.from_numpy(rows.copy()),
+        ),
     )

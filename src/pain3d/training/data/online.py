@@ -22,17 +22,17 @@ from torch import Tensor
 from pain3d.background import SIZE as BACKGROUND_SIZE
 from pain3d.background import paint_background
 from pain3d.console.refused import RefusedError
-from pain3d.device import moved
 from pain3d.face.square import LEAST_SCALE, cut
 from pain3d.facs.action_units import ActionUnits
 from pain3d.head.model import Head
 from pain3d.random import MAX_SEED, keyed_generator, keyed_number
-from pain3d.rendering.people import People, Person, paint_person
 from pain3d.rendering.face_crops import Windows, render_windows
+from pain3d.rendering.people import People, Person, paint_person
 from pain3d.scene import Scene
 from pain3d.setting import sample_background
 from pain3d.training.config import TrainConfig
-from pain3d.training.data.batches import RawBatch, crop_side
+from pain3d.training.data.batch import Labels, RawBatch
+from pain3d.training.data.batches import check_groups, crop_side
 from pain3d.training.data.cast import Cast, cast_of_rows, drawn_scene
 from pain3d.training.data.ring import Ring, Turnover
 from pain3d.training.data.samples import UNITS, Rows, Samples
@@ -65,7 +65,7 @@ class OnlineBatches:
 
     Args:
         cast: Who, and by which law.
-        size: Pictures of a batch to learn from, of all ranks together.
+        size: Pictures of a batch to learn from.
         group: Pictures of one person side by side; they share their neutral pictures.
         shots: Neutral pictures for each, K.
         neutral: Whether neutral pictures are wanted.
@@ -79,11 +79,9 @@ class OnlineBatches:
         device: Where to render.
         jpeg: Whether pictures go through a JPEG as a file's do; they pass the CPU for it.
         painters: Threads that paint people ahead; 0 paints them when they are needed. Changes speed, never bytes.
-        rank: Of this process: it gets its share of the groups of each batch.
-        world: Processes that share a batch.
 
     Raises:
-        RefusedError: Nobody to see, or a size that groups and ranks don't divide.
+        RefusedError: Nobody to see, or a size that groups don't divide.
     """
 
     def __init__(
@@ -104,17 +102,13 @@ class OnlineBatches:
         device: torch.device | str = "cpu",
         jpeg: bool = True,
         painters: int = 0,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
         if not cast.people:
             raise RefusedError("online: nobody to learn from")
-        if size < 1 or group < 1 or shots < 1 or size % (group * world):
-            ranks = f" on {world} ranks" if world > 1 else ""
-            raise RefusedError(f"a batch of {size} can't be cut into groups of {group}{ranks}")
+        check_groups(size, group, shots)
         self.steps_per_epoch = steps_per_epoch
         self._cast, self._group, self._shots, self._side = cast, group, shots if neutral else 0, side
-        self._groups, self._rank, self._world = size // group, rank, world
+        self._groups = size // group
         self._heatmaps, self._pain_weight, self._jpeg = heatmaps, pain_weight, jpeg
         self._seed = keyed_number(seed, "online") & MAX_SEED  # not the data set's: its expressions are not drawn again
         self._head = Head.default()
@@ -153,27 +147,24 @@ class OnlineBatches:
             one_size=device.type != "cpu",
         )
         images = self._crops(windows, [scene.sensor.quality for scene in plan.scenes])
-        count = self._groups // self._world * self._group
+        count = self._groups * self._group
         groups = torch.arange(count) // self._group
         shown = plan.scenes[:count]
         pspi = torch.tensor([float(scene.au.pspi()) for scene in shown])
-        labels = torch.tensor([_labels(scene.au) for scene in shown])
+        sides = torch.tensor([_sides(scene.au) for scene in shown])
         heatmap = self._heat_crops(windows, count) if self._heatmaps else None
         neutral_of = groups[:, None] * self._shots + torch.arange(self._shots) if self._shots else None
         pain = (pspi >= 1).float()
-        batch = RawBatch(
-            image=images[:count],
-            heatmap=heatmap,
-            neutral=images[count:] if self._shots else None,
-            neutral_of=neutral_of,
-            au=labels.amax(2),
-            sides=labels,
+        labels = Labels(
+            au=sides.amax(2),
+            sides=sides,
             pspi=pspi,
             pain=pain,
             weight=torch.where(pain > 0, self._pain_weight, 1.0),
             row=torch.full((count,), -1),
         )
-        return moved(batch, device)
+        neutral = images[count:] if self._shots else None
+        return RawBatch(images[:count], heatmap, neutral, neutral_of, labels).to(device)
 
     def plan(self, step: int) -> Plan:
         """Who is seen at a step, how, and before what."""
@@ -182,13 +173,13 @@ class OnlineBatches:
         known: list[tuple[Scene, int]] = []
         for number, place in enumerate(slots):
             person = self._person(self._turnover.arrival(place, step))
-            first = 1 + (step * self._groups + number * self._world + self._rank) * (self._group + self._shots)
+            first = 1 + (step * self._groups + number) * (self._group + self._shots)
             generator = keyed_generator(self._seed, "online/neutral", step, first)
             at_rest = generator.random(self._group) < self._cast.neutral_share
             shown += [(self._scene(person, first + i, bool(at_rest[i])), place) for i in range(self._group)]
             known += [(self._scene(person, first + self._group + i, True), place) for i in range(self._shots)]
         both = shown + known
-        generator = keyed_generator(self._seed, "online/backgrounds", step, self._rank)
+        generator = keyed_generator(self._seed, "online/backgrounds", step, 0)
         walls = generator.integers(BACKGROUNDS, size=len(both)).tolist()
         return Plan([scene for scene, _ in both], [place for _, place in both], walls)
 
@@ -198,9 +189,9 @@ class OnlineBatches:
         self._cutters.shutdown()
 
     def _places(self, step: int) -> list[int]:
-        """Place in the ring of the person of each of this rank's groups: each place once before any comes again."""
+        """Place in the ring of the person of each group: each place once before any comes again."""
         places = self._turnover.places
-        turns = np.arange(step * self._groups, (step + 1) * self._groups)[self._rank :: self._world]
+        turns = np.arange(step * self._groups, (step + 1) * self._groups)
         orders = {
             round_: keyed_generator(self._seed, "online/round", round_).permutation(places)
             for round_ in np.unique(turns // places).tolist()
@@ -305,6 +296,6 @@ def _through_jpeg(picture: Bytes, quality: int) -> Bytes:
     return np.asarray(simplejpeg.decode_jpeg(encoded, "RGB"), np.uint8)
 
 
-def _labels(au: ActionUnits) -> list[tuple[float, float]]:
+def _sides(au: ActionUnits) -> list[tuple[float, float]]:
     row = au.as_row()
     return [(row[f"{unit}_L"], row[f"{unit}_R"]) for unit in UNITS]

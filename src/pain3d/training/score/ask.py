@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pain3d.training.data.augment import Batch, plain
-from pain3d.training.data.batches import RawBatch
+from pain3d.training.data.augment import plain
+from pain3d.training.data.batch import Batch, Labels, RawBatch
 from pain3d.training.data.samples import THRESHOLDS, UNITS
 from pain3d.training.model.build import Model
 from pain3d.training.model.heads import UNIT_SCALE
@@ -93,12 +93,14 @@ def _raw(portraits: Sequence[Portrait], neutrals: Sequence[Portrait]) -> RawBatc
         heatmap=None,
         neutral=_crops(neutrals) if neutrals else None,
         neutral_of=torch.arange(len(neutrals)).expand(count, -1) if neutrals else None,
-        au=unknown[:, :, 0],
-        sides=unknown,
-        pspi=unknown[:, 0, 0],
-        pain=unknown[:, 0, 0],
-        weight=torch.ones(count),
-        row=torch.full((count,), -1),
+        labels=Labels(
+            au=unknown[:, :, 0],
+            sides=unknown,
+            pspi=unknown[:, 0, 0],
+            pain=unknown[:, 0, 0],
+            weight=torch.ones(count),
+            row=torch.full((count,), -1),
+        ),
     )
 
 

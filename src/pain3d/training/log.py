@@ -11,39 +11,34 @@ LINES = "log.jsonl"
 BOARD = "tensorboard"
 
 
-class Journal:
+class RunLog:
     """Appends to a run's log.
 
     Args:
         folder: Of the run.
         step: Entries after this step are forgotten: a resumed run writes them again.
-        board: Whether TensorBoard's event file is written too.
     """
 
-    def __init__(self, folder: Path, step: int = 0, board: bool = True) -> None:
+    def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / LINES
         kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
         self.path.write_text("".join(f"{line}\n" for line in kept))
-        self._board: Any = None
-        if board:
-            from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter
 
-            writer: Any = SummaryWriter
-            self._board = writer(str(folder / BOARD), purge_step=step + 1 if kept else None)
+        writer: Any = SummaryWriter
+        self._board: Any = writer(str(folder / BOARD), purge_step=step + 1 if kept else None)
 
     def write(self, step: int, kind: str, **values: float) -> None:
         """Add an entry; what isn't finite becomes null."""
         entry = {"step": step, "kind": kind, **{n: v if math.isfinite(v) else None for n, v in values.items()}}
         with self.path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(f"{kind}/{name}", value, step)
+        for name, value in values.items():
+            self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
         """Let go of TensorBoard's file."""
-        if self._board is not None:
-            self._board.close()
+        self._board.close()
 
     def _lines(self) -> list[str]:
         """Whole lines so far; a torn last one was never written."""
