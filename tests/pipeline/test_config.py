@@ -14,10 +14,11 @@ from pain3d.pipeline.config import (
     SynthConfig,
     config_from_mapping,
     config_hash,
-    differences,
     load_config,
     validated,
 )
+from pain3d.pipeline.folder import DATA_SET
+from pain3d.run_folder import differences
 
 
 @pytest.mark.parametrize("name", LIMITS)
@@ -106,5 +107,6 @@ def test_hash_is_of_what_is_made() -> None:
 
 def test_differences_read_well() -> None:
     old = {"seed": 0, "views": 3, "size": 512, "config_hash": "a"}
-    assert differences(old, {**old, "config_hash": "b"}) == ""
+    assert differences(DATA_SET.decides(old), DATA_SET.decides({**old, "config_hash": "b"})) == ""
+    old = dict(DATA_SET.decides(old))
     assert differences(old, {"seed": 7, "views": 3, "law": "x"}) == "seed 0 -> 7, size 512 -> absent, law absent -> x"

@@ -18,6 +18,7 @@ import cv2
 import pytest
 import torch
 
+from pain3d import run_folder
 from pain3d.console.refused import RefusedError
 from pain3d.pipeline import folder, run, synthesise, workers
 from tests.conftest import SMALL, SMALL_OPTIONS, Ran
@@ -203,13 +204,13 @@ def test_a_folder_that_became_anothers_before_the_lock_is_left_as_it_is(
     stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "small"
-    original = folder.lock_folder
+    original = run_folder.lock_folder
 
     def late(path: Path) -> int:
         shutil.copytree(stopped, out, dirs_exist_ok=True)  # another run came first, and was killed
         return original(path)
 
-    monkeypatch.setattr(folder, "lock_folder", late)
+    monkeypatch.setattr(run_folder, "lock_folder", late)
     with pytest.raises(RefusedError, match=r"of another configuration \(seed 7 -> 8\)"):
         run.synthesise(replace(SMALL, seed=8), out, quiet=True)
     assert hashes(out) == hashes(stopped)

@@ -1,4 +1,4 @@
-"""Knows what a synthesis run can be told: the configuration, its YAML file, its limits, its hash and its differences.
+"""Knows what a synthesis run can be told: the configuration, its YAML file, its limits and its hash.
 
 Two kinds of fields. *What* fields decide every byte of the data set and are hashed; *how* fields (``device`` as asked,
 ``batch_size``, ``processes``) decide only speed. The device class that was picked is hashed too, because pixels are
@@ -8,8 +8,6 @@ bit-identical on one class of devices only.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ import tyro
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import check_keys, checked, read_yaml
 from pain3d.facs import LAWS
+from pain3d.run_folder import settings_hash
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 HOW: Final = ("device", "batch_size", "processes")  # change speed, never bytes
@@ -116,18 +115,4 @@ def what_fields(config: SynthConfig) -> dict[str, Any]:
 
 def config_hash(config: SynthConfig, device_class: str) -> str:
     """SHA-256 over the fields that decide the bytes and over the device class, 64 hex digits."""
-    text = json.dumps(what_fields(config) | {"device_class": device_class}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Say in one line what changed between two resolved configurations: ``seed 0 -> 7, views 3 -> 5``.
-
-    Empty if nothing did. The hash is left out: it changes exactly when something else does.
-    """
-    names = [name for name in dict.fromkeys([*old, *new]) if name != "config_hash"]
-    return ", ".join(
-        f"{name} {old.get(name, 'absent')} -> {new.get(name, 'absent')}"
-        for name in names
-        if old.get(name, "absent") != new.get(name, "absent")
-    )
+    return settings_hash(what_fields(config) | {"device_class": device_class})

@@ -12,12 +12,13 @@ from typing import Any
 import pain3d.head
 from pain3d.pipeline.card import make_card
 from pain3d.pipeline.contact_sheet import make_contact_sheet
-from pain3d.pipeline.folder import RESOLVED, DataFolder, ShardEntry
+from pain3d.pipeline.folder import DataFolder, ShardEntry
 from pain3d.pipeline.labels import read_columns
 from pain3d.pipeline.plan import Plan
 from pain3d.pipeline.report import LABELS, VIEWS, make_report
 from pain3d.pipeline.write import file_hash
 from pain3d.records import LICENCE, SPLITS, SUBSETS
+from pain3d.run_folder import RESOLVED
 
 TEMPLATES = Path(__file__).parent / "templates"
 CONTACT_SHEET = "contact_sheet.png"

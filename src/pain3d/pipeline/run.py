@@ -16,7 +16,7 @@ from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
 from pain3d.pipeline.config import SynthConfig, config_hash, what_fields
-from pain3d.pipeline.folder import DataFolder, check_folder
+from pain3d.pipeline.folder import DataFolder
 from pain3d.pipeline.plan import Plan, images_per_identity, make_plan
 from pain3d.pipeline.rows import Provenance
 from pain3d.pipeline.workers import synthesise_all
@@ -77,7 +77,7 @@ def preview(config: SynthConfig, out: Path) -> Plan:
     Raises:
         RefusedError: The run would be refused.
     """
-    check_folder(out, resolve(config, device_class(config.device)))
+    DataFolder(out, resolve(config, device_class(config.device))).check()
     return make_plan(config)
 
 
@@ -100,11 +100,12 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
     started = time.perf_counter() if started is None else started
     stages: dict[str, float] = defaultdict(float)
     resolved = resolve(config, device_class(config.device))
-    check_folder(out, resolved)
+    folder = DataFolder(out, resolved)
+    folder.check()
     plan = make_plan(config)
     provenance = Provenance(config.seed, resolved["config_hash"], resolved["pain3d_version"], resolved["code_version"])
     stages["start_up"] = time.perf_counter() - started
-    with DataFolder(out, resolved) as folder:
+    with folder:
         new = _make_shards(plan, folder, provenance, stages, quiet)
         reporting = time.perf_counter()
         from pain3d.pipeline.describe import describe

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pain3d.console.refused import RefusedError
-from pain3d.pipeline.folder import LINES, MANIFEST, RESOLVED, FileEntry, read_resolved
+from pain3d.pipeline.folder import DATA_SET, LINES, MANIFEST, FileEntry
 from pain3d.pipeline.verify_rows import Seen, check_file
 from pain3d.pipeline.write import file_hash
 from pain3d.records import SUBSETS
+from pain3d.run_folder import RESOLVED, read_resolved
 
 MAX_FINDINGS_PER_FILE = 20  # then a count: a wrong configuration shows in every row
 
@@ -50,7 +51,7 @@ def verify(out: Path) -> tuple[list[str], int]:
     for path, expected in others.items():
         if (out / path).exists() and file_hash(out / path) != expected:
             findings.append(f"{path}: SHA-256 differs from the manifest")
-    if read_resolved(out / RESOLVED) != resolved:
+    if read_resolved(out, DATA_SET) != resolved:
         findings.append(f"{RESOLVED}: missing, or not the configuration of the manifest")
     findings += _check_counts(entries, counts)
     seen = Seen()

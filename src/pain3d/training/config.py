@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any, Final, Literal
 
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import check_keys, checked, read_yaml
+from pain3d.run_folder import settings_hash
 
 TASKS: Final = ("v4", "teacher", "distill", "siamese")
 PRESETS: Final = ("tiny", "small", "base", "paper")
@@ -219,4 +218,4 @@ def validated(config: TrainConfig) -> TrainConfig:
 def config_hash(task: str, config: TrainConfig, data_key: str) -> str:
     """SHA-256 over what decides the result: task, settings but those of `HOW`, and the data; 64 hex digits."""
     what = {name: value for name, value in dataclasses.asdict(config).items() if name not in HOW}
-    return hashlib.sha256(json.dumps([task, what, data_key], sort_keys=True).encode()).hexdigest()
+    return settings_hash([task, what, data_key])

@@ -10,23 +10,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import lock_folder, write_durably
+from pain3d.files import write_durably
 from pain3d.provenance import code_version, pain3d_version
 from pain3d.random import keyed_generator
+from pain3d.run_folder import RESOLVED, RunFolder, RunKind
 from pain3d.training.checkpoint import NAME as CHECKPOINT
 from pain3d.training.checkpoint import read_checkpoint
-from pain3d.training.config import TrainConfig, config_hash
+from pain3d.training.config import HOW, TrainConfig, config_hash
 from pain3d.training.data import open_data
 from pain3d.training.data.augment import Augmentation, augmented
 from pain3d.training.data.batch import RawBatch
@@ -41,7 +42,7 @@ from pain3d.training.predict import ask, split_rows, validation_figures
 from pain3d.training.score.familiarity import fit_familiarity, save_familiarity
 from pain3d.training.task import Task, make_task
 
-RESOLVED, PEOPLE, MODEL = "config.resolved.yaml", "people.json", "model"
+PEOPLE, MODEL = "people.json", "model"
 VALIDATION, EVALUATION = "validation.parquet", "evaluation"
 FAMILIAR = 4000  # pictures, about, of which the usual features are measured: enough for a covariance of 1,024 numbers
 FORMAT = 1  # of the folder; raised when a reader of an older run would be wrong
@@ -75,12 +76,10 @@ def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: 
     batches = _batches(samples, rows, task, config, device)
     identifier = config_hash(task_name, config, samples.key)
     run = Run(folder, task_name, str(data.resolve()), samples.key, config, identifier)
-    _enter(run)
-    lock = lock_folder(folder)
-    try:
+    with RunFolder(folder, TRAINING, _resolved(run)):
+        if (folder / CHECKPOINT).is_file() and read_checkpoint(folder / CHECKPOINT)[1].get("run") != run.hash:
+            raise RefusedError(f"{folder / CHECKPOINT}: of another run")
         return _learn_in(run, samples, task, rows, batches, device, quiet)
-    finally:
-        os.close(lock)
 
 
 def _learn_in(
@@ -230,24 +229,9 @@ def _batches(
     return online_batches(samples, rows, config, heatmaps=task.needs_heatmaps, device=device)
 
 
-def _enter(run: Run) -> None:
-    """Begin a run's folder, or come back to it. Raises RefusedError if it holds something else."""
-    import yaml
-
-    folder = run.folder
-    if folder.exists() and not folder.is_dir():
-        raise RefusedError(f"{folder}: not a folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        old = open_run(folder)
-        if old.hash != run.hash:
-            raise RefusedError(f"{folder}: holds another run ({_difference(old, run)})")
-        if (folder / MODEL).is_dir():
-            raise RefusedError(f"{folder}: holds this run, finished")
-        if (folder / CHECKPOINT).is_file() and read_checkpoint(folder / CHECKPOINT)[1].get("run") != run.hash:
-            raise RefusedError(f"{folder / CHECKPOINT}: of another run")
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    held = {
+def _resolved(run: Run) -> dict[str, Any]:
+    """What a run is, as its folder holds it."""
+    return {
         "format": FORMAT,
         "task": run.task,
         "data": run.data,
@@ -258,16 +242,29 @@ def _enter(run: Run) -> None:
         "torch_version": str(torch.__version__),
         "config": dataclasses.asdict(run.config),
     }
-    write_durably(folder / RESOLVED, yaml.safe_dump(held, sort_keys=False, width=1000).encode())
 
 
-def _difference(old: Run, new: Run) -> str:
-    """What two runs differ in, in words."""
-    sides = []
-    for run in (old, new):
-        sides.append({"task": run.task, "data": run.data_key[:12], **dataclasses.asdict(run.config)})
-    changed = [f"{name} {sides[0][name]} -> {sides[1][name]}" for name in sides[1] if sides[0][name] != sides[1][name]]
-    return ", ".join(changed) or "made by another version"
+def _text(resolved: Mapping[str, Any]) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(resolved, sort_keys=False, width=1000))
+
+
+def _decides(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """What the hash is of, in words."""
+    settings = {name: value for name, value in resolved["config"].items() if name not in HOW}
+    return {"task": resolved["task"], "data": resolved["data_key"][:12], **settings}
+
+
+TRAINING: Final = RunKind(
+    mark=("format", FORMAT),
+    last=MODEL,
+    text=_text,
+    decides=_decides,
+    foreign="not empty, and not a training run of pain3d",
+    other="holds another run ({changed})",
+    finished="holds this run, finished",
+)
 
 
 def _leave_model(

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import flush_folder, lock_folder, partial_path
+from pain3d.files import flush_folder, lock_folder, make_folders, partial_path, remove_empty
 
 
 def refuse_occupied(to: Path) -> None:
@@ -45,10 +45,7 @@ class StagedFolder:
 
     def __enter__(self) -> Path:
         refuse_occupied(self.to)
-        for parent in reversed(self.to.parents):
-            if not parent.exists():
-                parent.mkdir()
-                self._made.append(parent)
+        self._made = make_folders(self.to.parent)
         self.folder.mkdir(exist_ok=True)
         self._lock = lock_folder(self.folder, self.to)
         for old in self.folder.iterdir():
@@ -77,6 +74,4 @@ class StagedFolder:
 
     def _abandon(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        for parent in reversed(self._made):
-            if not any(parent.iterdir()):
-                parent.rmdir()
+        remove_empty(self._made)

@@ -93,7 +93,8 @@ def _box(name: str, given: str | None) -> Box | None:
 
 def _check_task(folder: Path) -> None:
     """Refuse a model that has only seen heat maps; where no run is around it, nobody knows."""
-    from pain3d.training.run import RESOLVED, open_run
+    from pain3d.run_folder import RESOLVED
+    from pain3d.training.run import open_run
 
     for run in (folder, folder.resolve().parent):
         if (run / RESOLVED).is_file() and open_run(run).task == "teacher":

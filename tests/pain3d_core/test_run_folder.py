@@ -1,0 +1,74 @@
+"""A run's folder: who may begin, go on or end there, and that a refused run touches nothing."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pain3d.console.refused import RefusedError
+from pain3d.files import lock_folder
+from pain3d.run_folder import RESOLVED, RunFolder, RunKind, read_resolved
+
+KIND = RunKind(
+    mark=("format", 3),
+    last="end",
+    text=json.dumps,
+    decides=lambda resolved: resolved["settings"],
+    foreign="foreign",
+    other="{state} other: {changed}",
+    finished="finished",
+)
+
+
+def folder(out: Path, **settings: int) -> RunFolder:
+    return RunFolder(out, KIND, {"format": 3, "settings": settings})
+
+
+def held(out: Path) -> dict[str, bytes]:
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_a_run_begins_goes_on_and_ends(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b"
+    with pytest.raises(ZeroDivisionError), folder(out, seed=1) as run:
+        run.write("deep/file", b"1")
+        (out / ".staging.partial").mkdir()
+        (out / ".staging.partial" / ".file.partial").write_bytes(b"half")
+        raise ZeroDivisionError
+    assert held(out).keys() == {RESOLVED, "deep/file"} and not (out / ".staging.partial").exists()
+    assert read_resolved(out, KIND) == {"format": 3, "settings": {"seed": 1}}
+    with folder(out, seed=1) as run:
+        run.write("end", b"")
+    with pytest.raises(RefusedError, match="finished$"):
+        folder(out, seed=1).check()
+    with pytest.raises(RefusedError, match="a finished other: seed 1 -> 2$"):
+        folder(out, seed=2).check()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "a: [", "\0", "format: 2\nsettings: {}", "format: 3", "format: 3\nsettings: {}\nmore: \udcff"]
+)
+def test_what_is_not_ours_is_left_as_it_is(tmp_path: Path, text: str) -> None:
+    (tmp_path / RESOLVED).write_bytes(text.encode(errors="surrogateescape"))
+    (tmp_path / ".mine.partial").write_bytes(b"half")
+    before = held(tmp_path)
+    with pytest.raises(RefusedError, match="foreign$"), folder(tmp_path, seed=1):
+        pass
+    assert held(tmp_path) == before
+
+
+def test_an_error_at_the_first_file_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("full")
+
+    monkeypatch.setattr(RunFolder, "write", full)
+    with pytest.raises(OSError, match="full"), folder(tmp_path / "a" / "b", seed=1):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_runs_are_kept_apart(tmp_path: Path) -> None:
+    with folder(tmp_path, seed=1), pytest.raises(RefusedError, match="another run is writing into it"):
+        folder(tmp_path, seed=1).__enter__()
+    os.close(lock_folder(tmp_path))  # free again
