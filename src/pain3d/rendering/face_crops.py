@@ -1,6 +1,6 @@
-"""Knows how faces are rendered without the rest of their pictures: a window of the pixels around each face square.
+"""Knows how faces are rendered without the rest of their pictures: a crop of the pixels around each face square.
 
-A window's pixels are those of the whole picture: the same rays, the same background, and JPEG blocks that begin where
+A crop's pixels are those of the whole picture: the same rays, the same background, and JPEG blocks that begin where
 the file's do. What is cut out of it is what would be cut out of the picture, but for the noise: its draw differs.
 """
 
@@ -29,21 +29,21 @@ from pain3d.rendering.people import People
 from pain3d.rendering.view import render
 from pain3d.scene import Scene
 
-BLOCK = 16  # pixels: a JPEG with halved chroma is made of such blocks, so windows start and end with them
+BLOCK = 16  # pixels: a JPEG with halved chroma is made of such blocks, so crops start and end with them
 # Pixels around the square that `cut` and the silhouettes read; and as much of a picture as half a texel of its
-# background, which is clamped at the window's border instead of going on.
+# background, which is clamped at the crop's border instead of going on.
 MARGIN = 2
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class WindowCamera(Camera):
-    """Cameras that take a window of their pictures.
+class CropCamera(Camera):
+    """Cameras that take a crop of their pictures.
 
     Attributes:
-        size: (height, width) of the window.
-        corner: [N, 2] left and top of the window in the picture, pixels.
+        size: (height, width) of the crop.
+        corner: [N, 2] left and top of the crop in the picture, pixels.
         frame: (height, width) of the picture, of which `fov_degrees` tells the height.
     """
 
@@ -52,14 +52,14 @@ class WindowCamera(Camera):
 
     @property
     def intrinsics(self) -> Tensor:
-        """K [N, 3, 3] as `Camera.intrinsics`, in pixels of the window."""
+        """K [N, 3, 3] as `Camera.intrinsics`, in pixels of the crop."""
         k = Camera(self.world_to_view, self.fov_degrees, self.frame).intrinsics.clone()
         k[:, :2, 2] -= self.corner
         return k
 
     @property
     def world_to_clip(self) -> Tensor:
-        """[N, 4, 4] as `Camera.world_to_clip`, x and y in [−w, w] within the window."""
+        """[N, 4, 4] as `Camera.world_to_clip`, x and y in [−w, w] within the crop."""
         whole = Camera(self.world_to_view, self.fov_degrees, self.frame).world_to_clip.double()
         (height, width), (frame_height, frame_width) = self.size, self.frame
         left, top = self.corner.to(whole).unbind(1)
@@ -72,14 +72,14 @@ class WindowCamera(Camera):
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Windows of one size.
+class FaceCrops:
+    """Crops of one size.
 
     Attributes:
         rows: [n] which of the scenes.
         image: [n, W, W, 3] uint8 sRGB, with the sensor's noise.
         heatmap: [n, W, W] uint8 in steps of `HEATMAP_UNIT_MM`, or None.
-        square: [n, 3] the face square in the window: middle x, y and side, pixels.
+        square: [n, 3] the face square in the crop: middle x, y and side, pixels.
     """
 
     rows: list[int]
@@ -88,7 +88,7 @@ class Windows:
     square: Floats
 
 
-def render_windows(
+def render_face_crops(
     scenes: Sequence[Scene],
     people: People,
     slots: Sequence[int],
@@ -96,7 +96,7 @@ def render_windows(
     *,
     heatmaps: bool = False,
     one_size: bool = False,
-) -> list[Windows]:
+) -> list[FaceCrops]:
     """Render the face of each scene, and as little around it as whole JPEG blocks allow.
 
     The bytes of a face depend on its scene alone.
@@ -107,10 +107,10 @@ def render_windows(
         slots: [B] who each scene is of; the scenes' own identity and skin are not looked at.
         painted: [B, 128, 128, 3] linear, `paint_background` before exposure and white balance; on the people's device.
         heatmaps: Whether to tell how far each pixel's point moved from neutral.
-        one_size: One batch of windows as large as the largest, for a device that likes one call better than few pixels.
+        one_size: One batch of crops as large as the largest, for a device that likes one call better than few pixels.
 
     Returns:
-        Windows by size, from the smallest; together they hold each scene once.
+        Crops by size, from the smallest; together they hold each scene once.
 
     Raises:
         ValueError: Numbers of rows or sizes that do not fit.
@@ -127,7 +127,7 @@ def render_windows(
     camera = cameras(scenes)
     squares = _squares(scenes, mesh.vertices[:, head.landmarks[: EYE_CORNERS[-1] + 1]].cpu(), camera)
     heat = _displacement(head, identity, scenes, surface) if heatmaps else None
-    corners, sides = windows_around(squares, frame)
+    corners, sides = crops_around(squares, frame)
     if one_size:
         sides = np.full_like(sides, sides.max(initial=0))
         corners = np.minimum(corners, frame - sides[:, None])
@@ -139,7 +139,7 @@ def render_windows(
         corner = torch.from_numpy(corners[rows])
         view = render(
             _some(mesh, at),
-            _window(camera, rows, corner, side, frame).to(head.device),
+            _crop_camera(camera, rows, corner, side, frame).to(head.device),
             light=map_tensors(light, itemgetter(at)),
             texture=people.texture,
             texture_index=slot[at],
@@ -151,12 +151,12 @@ def render_windows(
         assert view.image is not None
         image = add_noise(view.image, [scenes[row] for row in rows])
         levels = None if view.attributes is None else _levels(view.attributes[..., 0])
-        made.append(Windows(rows, image, levels, squares[rows] - np.pad(corners[rows], ((0, 0), (0, 1)))))
+        made.append(FaceCrops(rows, image, levels, squares[rows] - np.pad(corners[rows], ((0, 0), (0, 1)))))
     return made
 
 
-def windows_around(squares: Floats, frame: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Left and top [B, 2], and side [B], of the windows around squares [B, 3] of a picture of `frame` pixels.
+def crops_around(squares: Floats, frame: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Left and top [B, 2], and side [B], of the crops around squares [B, 3] of a picture of `frame` pixels.
 
     They begin and end with blocks of the JPEG, or with the picture.
     """
@@ -211,13 +211,13 @@ def _some(mesh: Mesh, at: Tensor) -> Mesh:
     return Mesh(mesh.vertices[at], mesh.joints[at], mesh.topology, *(None if p is None else p[at] for p in parts))
 
 
-def _window(camera: Camera, rows: list[int], corner: Tensor, side: int, frame: int) -> WindowCamera:
+def _crop_camera(camera: Camera, rows: list[int], corner: Tensor, side: int, frame: int) -> CropCamera:
     view, fov = camera.world_to_view[rows], camera.fov_degrees[rows]
-    return WindowCamera(view, fov, (side, side), corner, (frame, frame))
+    return CropCamera(view, fov, (side, side), corner, (frame, frame))
 
 
 def _behind(painted: Tensor, gains: Tensor, corner: Tensor, side: int, frame: int) -> Tensor:
-    """What of the backgrounds [B, 128, 128, 3] lies behind the windows, toned: the renderer stretches it."""
+    """What of the backgrounds [B, 128, 128, 3] lies behind the crops, toned: the renderer stretches it."""
     texels = painted.shape[1]
     whole_texels = BLOCK * texels % frame == 0  # a block is a whole number of them, so are its corners
     if whole_texels:

@@ -1,4 +1,4 @@
-"""A window around a face shows what the whole picture shows there."""
+"""A crop around a face shows what the whole picture shows there."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,11 +18,11 @@ from pain3d.random import keyed_generator
 from pain3d.rendering import people as people_module
 from pain3d.rendering.frames import Frames, cameras, render_scenes
 from pain3d.rendering.people import FINEST_FROM, People, paint_person
-from pain3d.rendering.face_crops import BLOCK, MARGIN, WindowCamera, Windows, render_windows, windows_around
+from pain3d.rendering.face_crops import BLOCK, MARGIN, CropCamera, FaceCrops, render_face_crops, crops_around
 from pain3d.scene import Scene, demographic_grid, sample_scenes
 
 PERSON = 1
-INNER = slice(MARGIN, -MARGIN)  # the background is clamped at the window's border
+INNER = slice(MARGIN, -MARGIN)  # the background is clamped at the crop's border
 
 
 def quiet_scenes(size: int, person: int = PERSON, **settings: Any) -> list[Scene]:
@@ -57,10 +57,10 @@ def square_of(frames: Frames, row: int) -> npt.NDArray[np.float64]:
     return np.array(face_square(frames.landmarks_2d[row], frames.landmarks_3d[row], *told, 0.0))
 
 
-def by_row(windows: list[Windows]) -> dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], Any]]:
+def by_row(crops: list[FaceCrops]) -> dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], Any]]:
     """Image, heat map and square of each scene."""
     found = {}
-    for part in windows:
+    for part in crops:
         assert part.heatmap is not None
         for place_, row in enumerate(part.rows):
             found[row] = (part.image[place_].numpy(), part.heatmap[place_].numpy(), part.square[place_])
@@ -69,17 +69,17 @@ def by_row(windows: list[Windows]) -> dict[int, tuple[npt.NDArray[np.uint8], npt
 
 @pytest.mark.parametrize(("size", "one_size"), [(96, False), (256, False), (256, True), (100, False)])
 @pytest.mark.parametrize("finest", [True, False])
-def test_a_window_shows_what_the_picture_shows(
+def test_a_crop_shows_what_the_picture_shows(
     size: int, one_size: bool, finest: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At 100 pixels the last JPEG block is cut short, and a block's corner lies within a texel of the background."""
     monkeypatch.setattr(people_module, "FINEST_FROM", 0 if finest else 10_000)
     scenes = quiet_scenes(size)
     frames = render_scenes(scenes)
-    made = render_windows(scenes, place(scenes, 2), [1] * 3, behind(scenes), heatmaps=True, one_size=one_size)
-    windows = by_row(made)
-    assert sorted(windows) == [0, 1, 2] and (len(made) == 1 or not one_size)
-    for row, (image, levels, square) in windows.items():
+    made = render_face_crops(scenes, place(scenes, 2), [1] * 3, behind(scenes), heatmaps=True, one_size=one_size)
+    crops = by_row(made)
+    assert sorted(crops) == [0, 1, 2] and (len(made) == 1 or not one_size)
+    for row, (image, levels, square) in crops.items():
         rows, columns = pixels_of(frames, row, image, square)
         difference = np.abs(frames.image[row][rows, columns].astype(int) - image)[INNER, INNER]
         # Rays are equal but for a rounding: worst seen 2e-4 levels. Without the finest mip level 0.12.
@@ -90,7 +90,7 @@ def test_a_window_shows_what_the_picture_shows(
 
 
 def pixels_of(frames: Frames, row: int, image: npt.NDArray[np.uint8], square: Any) -> tuple[slice, slice]:
-    """Rows and columns of the picture that a window holds: a rolled head moves the square by less than half a block."""
+    """Rows and columns of the picture that a crop holds: a rolled head moves the square by less than half a block."""
     left, top = (np.round((square_of(frames, row)[:2] - square[:2]) / BLOCK).astype(int) * BLOCK).tolist()
     return slice(top, top + len(image)), slice(left, left + len(image))
 
@@ -98,50 +98,50 @@ def pixels_of(frames: Frames, row: int, image: npt.NDArray[np.uint8], square: An
 def test_a_face_depends_on_its_scene_alone() -> None:
     """Alone, among others, in another slot: the same bytes."""
     scenes = [replace(scene, sensor=replace(scene.sensor, iso=400.0)) for scene in quiet_scenes(96)]
-    together = by_row(render_windows(scenes, place(scenes), [0] * 3, behind(scenes), heatmaps=True))
+    together = by_row(render_face_crops(scenes, place(scenes), [0] * 3, behind(scenes), heatmaps=True))
     other = quiet_scenes(96, person=0)
     people = place(scenes, 3)
     people.place(0, paint_person(Head.default(), other[0].identity, other[0].skin, frame=96))
     mixed = [other[1], scenes[2]]
-    alone = by_row(render_windows(mixed, people, [0, 2], behind(mixed), heatmaps=True))
+    alone = by_row(render_face_crops(mixed, people, [0, 2], behind(mixed), heatmaps=True))
     assert np.array_equal(alone[1][0], together[2][0]) and np.array_equal(alone[1][1], together[2][1])
     assert not np.array_equal(alone[0][0], alone[1][0])
 
 
 def test_neutral_moves_nothing() -> None:
     scenes = quiet_scenes(96)
-    windows = by_row(render_windows(scenes, place(scenes), [0] * 3, behind(scenes), heatmaps=True))
-    assert windows[0][1].max() == 0 and windows[1][1].max() > 0
+    crops = by_row(render_face_crops(scenes, place(scenes), [0] * 3, behind(scenes), heatmaps=True))
+    assert crops[0][1].max() == 0 and crops[1][1].max() > 0
 
 
 def test_wrinkles_can_be_left_out() -> None:
     scenes = quiet_scenes(96, wrinkles=False)
     frames = render_scenes(scenes)
-    image, _, square = by_row(render_windows(scenes, place(scenes), [0] * 3, behind(scenes), heatmaps=True))[1]
+    image, _, square = by_row(render_face_crops(scenes, place(scenes), [0] * 3, behind(scenes), heatmaps=True))[1]
     whole = frames.image[1][pixels_of(frames, 1, image, square)].astype(int)
     assert np.abs(whole - image)[INNER, INNER].mean() < 0.2
 
 
-def test_a_window_camera_looks_through_a_part_of_the_picture() -> None:
+def test_a_crop_camera_looks_through_a_part_of_the_picture() -> None:
     scenes = quiet_scenes(96)
     whole = cameras(scenes)
     corner = torch.tensor([[16, 0], [0, 32], [32, 16]])
-    window = WindowCamera(whole.world_to_view, whole.fov_degrees, (48, 64), corner, whole.size)
+    crop = CropCamera(whole.world_to_view, whole.fov_degrees, (48, 64), corner, whole.size)
     points = torch.randn(3, 20, 3, generator=torch.Generator().manual_seed(0)) * 0.1
     expected = whole.project(points) - corner[:, None]
-    assert (window.project(points) - expected).abs().max() < 1e-4  # px, worst seen 3e-5: float32
-    assert torch.equal(window.intrinsics[:, :2, 2], whole.intrinsics[:, :2, 2] - corner)
-    assert torch.equal(window.position, whole.position)
-    assert isinstance(window.to("cpu"), WindowCamera) and isinstance(whole, Camera)
+    assert (crop.project(points) - expected).abs().max() < 1e-4  # px, worst seen 3e-5: float32
+    assert torch.equal(crop.intrinsics[:, :2, 2], whole.intrinsics[:, :2, 2] - corner)
+    assert torch.equal(crop.position, whole.position)
+    assert isinstance(crop.to("cpu"), CropCamera) and isinstance(whole, Camera)
 
 
 @given(
     st.lists(st.tuples(st.floats(-50, 400), st.floats(-50, 400), st.floats(5, 300)), min_size=1, max_size=5),
     st.sampled_from([96, 100, 256, 320]),
 )
-def test_windows_hold_their_squares(squares: list[tuple[float, float, float]], frame: int) -> None:
+def test_crops_hold_their_squares(squares: list[tuple[float, float, float]], frame: int) -> None:
     given_squares = np.array(squares)
-    corners, sides = windows_around(given_squares, frame)
+    corners, sides = crops_around(given_squares, frame)
     assert (corners >= 0).all() and (corners + sides[:, None] <= frame).all()
     assert (corners % BLOCK == 0).all() and ((sides % BLOCK == 0) | (sides == frame)).all()
     low, high = given_squares[:, :2] - given_squares[:, 2:] / 2, given_squares[:, :2] + given_squares[:, 2:] / 2
@@ -154,11 +154,11 @@ def test_what_does_not_fit_is_named() -> None:
     scenes = quiet_scenes(96)
     people = People(Head.default(), 1, frame=96)
     with pytest.raises(ValueError, match="nobody was placed"):
-        render_windows(scenes, people, [0] * 3, behind(scenes))
+        render_face_crops(scenes, people, [0] * 3, behind(scenes))
     with pytest.raises(ValueError, match="slots and painted must have 3 rows, got 2 and 3"):
-        render_windows(scenes, people, [0] * 2, behind(scenes))
+        render_face_crops(scenes, people, [0] * 2, behind(scenes))
     with pytest.raises(ValueError, match="one size"):
-        render_windows([scenes[0], replace(scenes[1], size=64)], people, [0] * 2, behind(scenes[:2]))
+        render_face_crops([scenes[0], replace(scenes[1], size=64)], people, [0] * 2, behind(scenes[:2]))
     fine = paint_person(Head.default(), scenes[0].identity, scenes[0].skin, frame=FINEST_FROM)
     with pytest.raises(ValueError, match="another frame"):
         people.place(0, fine)

@@ -26,7 +26,7 @@ from pain3d.face.square import LEAST_SCALE, cut
 from pain3d.facs.action_units import ActionUnits
 from pain3d.head.model import Head
 from pain3d.random import MAX_SEED, keyed_generator, keyed_number
-from pain3d.rendering.face_crops import Windows, render_windows
+from pain3d.rendering.face_crops import FaceCrops, render_face_crops
 from pain3d.rendering.people import People, Person, paint_person
 from pain3d.scene import Scene
 from pain3d.setting import sample_background
@@ -138,7 +138,7 @@ class OnlineBatches:
             if not self._ring.expect(self._places(later), later):
                 break
         device = self._bank.device
-        windows = render_windows(
+        faces = render_face_crops(
             plan.scenes,
             self._people,
             plan.places,
@@ -146,13 +146,13 @@ class OnlineBatches:
             heatmaps=self._heatmaps,
             one_size=device.type != "cpu",
         )
-        images = self._crops(windows, [scene.sensor.quality for scene in plan.scenes])
+        images = self._crops(faces, [scene.sensor.quality for scene in plan.scenes])
         count = self._groups * self._group
         groups = torch.arange(count) // self._group
         shown = plan.scenes[:count]
         pspi = torch.tensor([float(scene.au.pspi()) for scene in shown])
         sides = torch.tensor([_sides(scene.au) for scene in shown])
-        heatmap = self._heat_crops(windows, count) if self._heatmaps else None
+        heatmap = self._heat_crops(faces, count) if self._heatmaps else None
         neutral_of = groups[:, None] * self._shots + torch.arange(self._shots) if self._shots else None
         pain = (pspi >= 1).float()
         labels = Labels(
@@ -218,10 +218,10 @@ class OnlineBatches:
     def _scene(self, person: Scene, number: int, neutral: bool) -> Scene:
         return drawn_scene(self._cast, person, self._seed, number, neutral)
 
-    def _crops(self, windows: Sequence[Windows], qualities: Sequence[int]) -> Tensor:
-        """The faces [B, C, C, 3] cut out of their windows."""
+    def _crops(self, faces: Sequence[FaceCrops], qualities: Sequence[int]) -> Tensor:
+        """The faces [B, C, C, 3] cut out of what was rendered around them."""
         crops = torch.empty(len(qualities), self._side, self._side, 3, dtype=torch.uint8, device=self._bank.device)
-        for part in windows:
+        for part in faces:
             if self._jpeg or crops.device.type == "cpu":
                 wanted = [qualities[row] if self._jpeg else None for row in part.rows]
                 cut_out = list(self._cutters.map(self._crop, part.image.cpu().numpy(), wanted, part.square))
@@ -231,14 +231,14 @@ class OnlineBatches:
             crops[torch.tensor(part.rows, device=crops.device)] = made
         return crops
 
-    def _crop(self, window: Bytes, quality: int | None, square: npt.NDArray[np.float64]) -> Bytes:
+    def _crop(self, face: Bytes, quality: int | None, square: npt.NDArray[np.float64]) -> Bytes:
         x, y, side = square.tolist()
-        return cut(window if quality is None else _through_jpeg(window, quality), x, y, side, self._side)
+        return cut(face if quality is None else _through_jpeg(face, quality), x, y, side, self._side)
 
-    def _heat_crops(self, windows: Sequence[Windows], count: int) -> Tensor:
+    def _heat_crops(self, faces: Sequence[FaceCrops], count: int) -> Tensor:
         """The heat maps [B, C, C] of the pictures to learn from."""
         crops = torch.empty(count, self._side, self._side, dtype=torch.uint8)
-        for part in windows:
+        for part in faces:
             assert part.heatmap is not None
             for row, levels, square in zip(part.rows, part.heatmap.cpu().numpy(), part.square, strict=True):
                 if row < count:
@@ -272,7 +272,7 @@ def online_batches(
 
 
 def cut_on_device(image: Tensor, square: Tensor, side: int) -> Tensor:
-    """As `cut`, for windows [n, W, W, 3] uint8 on any device and their squares [n, 3]; within a level of it or two.
+    """As `cut`, for face crops [n, W, W, 3] uint8 on any device and their squares [n, 3]; within a level of it or two.
 
     Where squares are much larger than the crop, several samples are averaged for each of its pixels.
     """
