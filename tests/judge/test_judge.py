@@ -23,7 +23,7 @@ from pain3d.judge.measures import (
 )
 from pain3d.judge.studio import skin_light, skin_patches, undo_tone_map
 from pain3d.judge.verdict import Figure, Measure, Table, Verdict
-from pain3d.judge.write import show, write_verdict
+from pain3d.judge.verdict_files import show, write_verdict
 from pain3d.pipeline.data_set import open_data_set
 
 

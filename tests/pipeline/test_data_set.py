@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pain3d.pipeline.encode import encode_image
+from pain3d.pipeline.encoding import encode_image
 from pain3d.pipeline.run import synthesise
 from pain3d.records import COLUMNS, ROW_GROUP_ROWS, SPLITS, SUBSETS, arrow_schema
 from pain3d.scene import Scene

@@ -20,7 +20,7 @@ import torch
 
 from pain3d import run_folder
 from pain3d.console.refused import RefusedError
-from pain3d.pipeline import folder, run, synthesise, workers
+from pain3d.pipeline import folder, run, synthesis, workers
 from tests.conftest import SMALL, SMALL_OPTIONS, Ran
 from tests.pipeline.conftest import hashes
 
@@ -127,7 +127,7 @@ def test_a_read_only_folder(pain3d: Run, tmp_path: Path, monkeypatch: pytest.Mon
 def stop_run(out: Path) -> bytes:
     """A run that stops in its last shard, as after SIGKILL; hands back the lines of the manifest so far."""
     made: list[int] = []
-    original = synthesise.synthesise_identity
+    original = synthesis.synthesise_identity
 
     def killed(config: Any, person: Any, provenance: Any) -> Any:
         made.append(person.identity_id)

@@ -13,7 +13,7 @@ from PIL import Image
 from pain3d.camera import Camera
 from pain3d.pipeline.charts import nice_top
 from pain3d.pipeline.contact_sheet import decode, decode_heatmap, hot
-from pain3d.pipeline.encode import encode_grey, encode_image, encode_ramp, quantise_heatmap
+from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp, quantise_heatmap
 from pain3d.pipeline.report import first_rows
 from pain3d.pipeline.rows import head_angles
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pain3d.pipeline.encode import encode_grey, encode_image
-from pain3d.pipeline.write import file_hash
+from pain3d.pipeline.encoding import encode_grey, encode_image
+from pain3d.pipeline.shard_files import file_hash
 from tests.conftest import Ran
 
 Run = Callable[..., Ran]

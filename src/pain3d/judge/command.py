@@ -56,7 +56,7 @@ def run_judge(command: Judge, _: float) -> int:
     data = open_data_set(command.out)
     started = time.perf_counter()
     verdicts = [_probe(command, data)] if command.probe else [judge(name)(command, data) for name in names]
-    from pain3d.judge.write import show, summary, write_verdict
+    from pain3d.judge.verdict_files import show, summary, write_verdict
 
     folder = command.to or command.out / ("probe" if command.probe else "judge")
     write_verdict(folder, data, verdicts, time.perf_counter() - started)

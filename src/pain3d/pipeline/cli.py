@@ -85,7 +85,7 @@ def _synth(command: Synth, started: float) -> int:
 
 
 def _show_preview(command: Synth, plan: object) -> None:
-    from pain3d.pipeline.estimate import estimate
+    from pain3d.pipeline.estimation import estimate
     from pain3d.pipeline.plan import Plan
 
     assert isinstance(plan, Plan)
@@ -101,7 +101,7 @@ def _show_preview(command: Synth, plan: object) -> None:
 
 
 def _verify(command: Verify, started: float) -> int:
-    from pain3d.pipeline.verify import verify
+    from pain3d.pipeline.verification import verify
 
     findings, rows = verify(command.out)
     if command.json:

@@ -12,7 +12,7 @@ from pain3d.console.page import html_page
 from pain3d.facs.action_units import AU_COLUMNS, FACS_NAMES, parse_name
 from pain3d.pipeline import charts
 from pain3d.pipeline.contact_sheet import decode, decode_heatmap, fit, hot
-from pain3d.pipeline.encode import encode_image
+from pain3d.pipeline.encoding import encode_image
 from pain3d.pipeline.folder import ShardEntry
 from pain3d.pipeline.labels import Columns, read_first_identities
 from pain3d.records import HEATMAP_UNIT_MM, SPLITS, SUBSETS

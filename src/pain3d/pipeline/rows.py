@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from pain3d.pipeline.encode import encode_grey, encode_image, encode_ramp, quantise_heatmap
+from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp, quantise_heatmap
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.records import HEATMAP_UNIT_MM, LICENCE, SUBSETS, arrow_schema, sample_id
 

@@ -20,7 +20,7 @@ from pain3d.pipeline.folder import DataFolder
 from pain3d.pipeline.plan import Plan, images_per_identity, make_plan
 from pain3d.pipeline.rows import Provenance
 from pain3d.pipeline.workers import synthesise_all
-from pain3d.pipeline.write import ShardWriter
+from pain3d.pipeline.shard_files import ShardWriter
 from pain3d.provenance import code_version, pain3d_version
 from pain3d.records import FORMAT_VERSION
 
@@ -108,7 +108,7 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
     with folder:
         new = _make_shards(plan, folder, provenance, stages, quiet)
         reporting = time.perf_counter()
-        from pain3d.pipeline.describe import describe
+        from pain3d.pipeline.description import describe
 
         describe(plan, folder)
         stages["report"] = time.perf_counter() - reporting

@@ -14,8 +14,8 @@ from typing import Any
 
 from pain3d.console.refused import RefusedError
 from pain3d.pipeline.folder import DATA_SET, LINES, MANIFEST, FileEntry
-from pain3d.pipeline.verify_rows import Seen, check_file
-from pain3d.pipeline.write import file_hash
+from pain3d.pipeline.row_checks import Seen, check_file
+from pain3d.pipeline.shard_files import file_hash
 from pain3d.records import SUBSETS
 from pain3d.run_folder import RESOLVED, read_resolved
 

@@ -16,7 +16,7 @@ from pain3d.pipeline.folder import DataFolder, ShardEntry
 from pain3d.pipeline.labels import read_columns
 from pain3d.pipeline.plan import Plan
 from pain3d.pipeline.report import LABELS, VIEWS, make_report
-from pain3d.pipeline.write import file_hash
+from pain3d.pipeline.shard_files import file_hash
 from pain3d.records import LICENCE, SPLITS, SUBSETS
 from pain3d.run_folder import RESOLVED
 

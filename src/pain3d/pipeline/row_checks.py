@@ -19,7 +19,7 @@ from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.facs.pain_score import MAX_INTENSITY
 from pain3d.pipeline.contact_sheet import decode, decode_heatmap
 from pain3d.pipeline.folder import FileEntry
-from pain3d.pipeline.write import file_hash
+from pain3d.pipeline.shard_files import file_hash
 from pain3d.records import COLUMNS, HEATMAP_UNIT_MM, LICENCE, SPLITS, columns_of_kind, sample_id
 from pain3d.scene import Scene
 
