@@ -30,7 +30,7 @@ CASES = {  # case: what a round returns, by name
     "small_views": ("image",),  # as render, 224 x 224, many
     "latency": ("image",),  # as render, one picture a round
     "heatmaps": ("image", "attributes"),  # and [N, H, W, A] millimetres, 0 background
-    "distill": ("losses", "token_gradient", "logit_gradient"),  # [7]; [B, L, D]; [B, 1 + A + T]
+    "distill": ("losses", "token_gradient", "logit_gradient"),  # [7]; [B, L, D]; [B, 1 + K + T]
     "encode": ("files",),  # list of N bytes, JPEG
     "synth": ("images",),  # number of pictures that the command line wrote
 }

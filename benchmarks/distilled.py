@@ -19,12 +19,13 @@ from torch import Tensor
 from benchmarks.contender import Contender, Round
 from benchmarks.sampled import SEED, ring_length, shared
 from benchmarks.workload import Size, TokenSet, Workload
-from pain3d.kernels import distill_loss
+from pain3d.kernels import DistillLoss, DistillTargets, StudentPredictions, TeacherPredictions, distill_loss
 from pain3d.random import keyed_generator
 
 PATCH, WIDTH = 16, 768  # ViT-B/16: a token per 16 x 16 pixels, and CLS
-UNITS, CUTS = 6, 3
-LEARNT = ("student_tokens", "student_pspi", "student_au", "student_binary")
+NUMBERS, CUTS = 6, 3
+SCALES: dict[str, Any] = {"scalar_scale": 16.0, "vector_scale": (5.0,) * 5 + (1.0,), "thresholds": (1.0, 2.0, 3.0)}
+LEARNT = ("student_tokens", "student_scalar", "student_vector", "student_thresholds")
 FEW = 2  # pictures whose gradients are compared
 # Of a loss of about 5, float32 sums: worst seen 2e-6. Of a gradient by its greatest entry: float32, and bfloat16, whose
 # last place is 2^-8 of an entry.
@@ -54,32 +55,49 @@ def _token_set(batch: int, length: int, dtype: torch.dtype, device: str, seed: i
     made = {
         "student_tokens": student.to(dtype),
         "teacher_tokens": (0.7 * student + 0.7 * normal(batch, length, WIDTH)).to(dtype),  # half of it is learnt
-        "student_pspi": normal(batch),
-        "teacher_pspi": normal(batch),
-        "student_au": normal(batch, UNITS).abs(),
-        "student_binary": normal(batch, CUTS),
-        "pspi": torch.randint(17, (batch,), generator=generator).float(),
-        "au": torch.randint(6, (batch, UNITS), generator=generator).float(),
+        "student_scalar": normal(batch),
+        "teacher_scalar": normal(batch),
+        "student_vector": normal(batch, NUMBERS).abs(),
+        "student_thresholds": normal(batch, CUTS),
+        "scalar": torch.randint(17, (batch,), generator=generator).float(),
+        "vector": torch.randint(6, (batch, NUMBERS), generator=generator).float(),
     }
     return TokenSet({name: tensor.to(device) for name, tensor in made.items()})
 
 
+def flat_distill_loss(
+    student_tokens: Tensor,
+    teacher_tokens: Tensor,
+    student_scalar: Tensor,
+    teacher_scalar: Tensor,
+    student_vector: Tensor,
+    student_thresholds: Tensor,
+    scalar: Tensor,
+    vector: Tensor,
+    **options: Any,
+) -> DistillLoss:
+    """`pain3d.kernels.distill_loss` of a set's tensors, with the scales of scores and intensities."""
+    student = StudentPredictions(student_tokens, student_scalar, student_vector, student_thresholds)
+    teacher, targets = TeacherPredictions(teacher_tokens, teacher_scalar), DistillTargets(scalar, vector)
+    return distill_loss(student, teacher, targets, **SCALES, **options)
+
+
 def answers(loss: Loss, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Losses [7], and the total's gradients to tokens [B, L, D] and logits [B, 1 + A + T]."""
+    """Losses [7], and the total's gradients to tokens [B, L, D] and logits [B, 1 + K + T]."""
     leaves = {name: inputs[name].detach().requires_grad_() for name in LEARNT}
     told = loss(**(dict(inputs) | leaves))
-    tokens, score, units, cuts = torch.autograd.grad(told.total, list(leaves.values()))
+    tokens, scalar, vector, thresholds = torch.autograd.grad(told.total, list(leaves.values()))
     return {
         "losses": torch.stack([part.detach() for part in told]),
         "token_gradient": tokens,
-        "logit_gradient": torch.cat([score[:, None], units, cuts], 1),
+        "logit_gradient": torch.cat([scalar[:, None], vector, thresholds], 1),
     }
 
 
 def true_answers(workload: Workload) -> dict[str, Tensor]:
     """The float64 reference's on input set 0; gradients of the first few pictures."""
     exact = {name: tensor.double() for name, tensor in workload.ring[0].inputs.items()}
-    found = answers(partial(distill_loss, backend="reference"), exact)
+    found = answers(partial(flat_distill_loss, backend="reference"), exact)
     return {name: (answer if name == "losses" else answer[:FEW]).cpu() for name, answer in found.items()}
 
 
@@ -123,7 +141,7 @@ class Distiller:
 
     def start(self, case: str, workload: Workload) -> Round:
         """Compile; who writes over the teacher's tokens gets copies, which are no part of its memory."""
-        loss: Loss = partial(distill_loss, backend=self.backend)
+        loss: Loss = partial(flat_distill_loss, backend=self.backend)
         if self.compiled:
             torch._dynamo.reset()
             loss = torch.compile(loss, fullgraph=True, dynamic=False)

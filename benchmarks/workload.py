@@ -119,7 +119,7 @@ class PictureSet:
 
 @dataclass(frozen=True)
 class TokenSet:
-    """Inputs of one round of distillation: arguments of `pain3d.kernels.distill_loss`, tokens [B, L, D] among them."""
+    """Inputs of one round of distillation: what `pain3d.kernels.distill_loss` takes, by name; tokens [B, L, D]."""
 
     inputs: dict[str, Tensor]
 

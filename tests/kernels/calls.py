@@ -78,16 +78,19 @@ def screen_records(**inputs: Any) -> torch.Tensor:
     return screen
 
 
-def distilled(over_teacher: bool, kind: str, **inputs: torch.Tensor) -> None:
+def distilled(over_teacher: bool, kind: str, **inputs: Any) -> None:
     """What `distill_loss` launches in training: autograd itself can't run on the fake tensors of `fake_device.py`."""
     from pain3d.kernels.distillation.triton_op import distill_over_teacher, distill_scale, distill_triton
 
-    options = (1, kind, [1.0] * 6, 2.0, [5.0] * 5 + [1.0], [1.0, 2.0, 3.0])
+    names = ("student.scalar", "teacher.scalar", "student.vector", "student.thresholds")
+    values = [inputs[name] for name in (*names, "targets.scalar", "targets.vector", "targets.weight")]
+    scales = (inputs["scalar_scale"], list(inputs["vector_scale"]), list(inputs["thresholds"]))
+    given = (inputs["student.tokens"], inputs["teacher.tokens"], values, 1, kind, [1.0] * 6, 2.0, *scales)
     if over_teacher:
-        losses, _ = distill_over_teacher(*inputs.values(), *options)
-        distill_scale(inputs["teacher_tokens"], losses[0])
+        losses, _ = distill_over_teacher(*given)
+        distill_scale(inputs["teacher.tokens"], losses[0])
     else:
-        losses, gradient, _ = distill_triton(*inputs.values(), *options, True)
+        losses, gradient, _ = distill_triton(*given, True)
         distill_scale(gradient, losses[0])
 
 
@@ -95,8 +98,8 @@ def distill_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., A
     """Tokens of ViT-B/16 at 224 pixels and of a ViT of 192 at 112, both dtypes and kinds, with gradients."""
     for width, length in ((768, 197), (192, 50)):
         for dtype in (torch.float32, torch.bfloat16):
-            student, teacher = torch.zeros(2, len(inputs["pspi"]), length, width, dtype=dtype)
-            given = inputs | {"student_tokens": student, "teacher_tokens": teacher}
+            student, teacher = torch.zeros(2, len(inputs["student.scalar"]), length, width, dtype=dtype)
+            given = inputs | {"student.tokens": student, "teacher.tokens": teacher}
             for kind in ("mse", "cosine"):
                 yield f"{width} wide, {dtype}, {kind}", partial(distilled, False, kind), given
             yield f"{width} wide, {dtype}, over the teacher", partial(distilled, True, kind), given

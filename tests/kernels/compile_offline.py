@@ -19,7 +19,7 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from functools import partial
@@ -85,16 +85,29 @@ def kernel_modules() -> list[str]:
     return sorted(".".join(("pain3d", "kernels", *path.relative_to(folder).with_suffix("").parts)) for path in found)
 
 
+def leaves_of(name: str, kind: Any, path: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], str, Any]]:
+    """Path, name and kind of each part of an argument: ``student.at`` of a NamedTuple, ``scales.0`` of a tuple."""
+    if not isinstance(kind, tuple):
+        yield path, name, kind
+        return
+    for place, (field, part) in enumerate(zip(getattr(kind, "_fields", range(len(kind))), kind, strict=True)):
+        yield from leaves_of(f"{name}.{field}", part, (*path, place))
+
+
 def traits_of(source: Any) -> dict[str, str]:
     """What a launch was specialised on, by argument: ``SKIN: True``, ``faces: *i64``, ``height: 1``, ``n: i32 %16``.
 
     A pointer lies on 16 bytes unless it says so.
     """
-    names = list(source.signature)
-    traits = {name: str(kind) for name, kind in source.signature.items() if kind != "constexpr"}
+    names, traits = {}, {}
+    for place, (argument, kinds) in enumerate(source.signature.items()):
+        for path, name, kind in leaves_of(argument, kinds, (place,)):
+            names[path] = name
+            if kind != "constexpr":
+                traits[name] = str(kind)
     for path, value in source.constants.items():
-        traits[names[path[0]]] = getattr(value, "__name__", str(value))
-    aligned = {names[path[0]] for path, marks in source.attrs.items() for mark, value in marks}
+        traits[names[path]] = getattr(value, "__name__", str(value))
+    aligned = {names[path] for path, marks in source.attrs.items() for mark, value in marks}
     for name, trait in traits.items():
         if trait.startswith("*") and name not in aligned:
             traits[name] += " unaligned"

@@ -6,19 +6,31 @@ Nothing here loads numba or triton: a room's ``cpu.py`` and ``kernel.py`` do, at
 from pain3d.kernels._backend import use_backend
 from pain3d.kernels.antialiasing import antialias, face_adjacency
 from pain3d.kernels.deformation import deform, deform_pairs, deform_to_clip, vertex_normals
-from pain3d.kernels.distillation import DistillLoss, distill_loss
+from pain3d.kernels.distillation import (
+    DistillLoss,
+    DistillTargets,
+    DistillWeights,
+    StudentPredictions,
+    TeacherPredictions,
+    distill_loss,
+)
 from pain3d.kernels.interpolation import interpolate
 from pain3d.kernels.rasterization import Fragments, rasterize
 from pain3d.kernels.rendering import Rendered, encode_srgb, render, tone_map
-from pain3d.kernels.texturing import Mipmaps, build_mipmaps, sample_texture
 from pain3d.kernels.sensor import add_sensor_noise
 from pain3d.kernels.shading import sh_basis, shade
+from pain3d.kernels.texturing import Mipmaps, build_mipmaps, sample_texture
 
 __all__ = [
     "DistillLoss",
+    "DistillTargets",
+    "DistillWeights",
     "Fragments",
     "Mipmaps",
     "Rendered",
+    "StudentPredictions",
+    "TeacherPredictions",
+    "add_sensor_noise",
     "antialias",
     "build_mipmaps",
     "deform",
@@ -31,7 +43,6 @@ __all__ = [
     "rasterize",
     "render",
     "sample_texture",
-    "add_sensor_noise",
     "sh_basis",
     "shade",
     "tone_map",

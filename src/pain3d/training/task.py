@@ -13,18 +13,32 @@ import torch
 from torch import Tensor, nn
 
 from pain3d.console.refused import RefusedError
-from pain3d.kernels.distillation import distill_loss
+from pain3d.kernels.distillation import (
+    DistillTargets,
+    DistillWeights,
+    StudentPredictions,
+    TeacherPredictions,
+    distill_loss,
+)
 from pain3d.training.config import TrainConfig
 from pain3d.training.data.batch import Batch
+from pain3d.training.data.samples import THRESHOLDS
 from pain3d.training.losses import label_losses
 from pain3d.training.model.build import Model, build_model
 from pain3d.training.model.config import ModelConfig
-from pain3d.training.model.heads import UNIT_SCALE
+from pain3d.training.model.heads import MAX_PSPI, UNIT_SCALE
 from pain3d.training.model.pretrained import load_pretrained
 from pain3d.training.model.vitpain import Outputs
 
 SIAMESE = "siamese"
-DISTILLED = ("tokens_cls", "tokens_patch", "pspi", "au", "binary", "kd")  # parts of the fused loss
+PARTS = {  # of the fused loss, by the words of the log
+    "tokens_cls": "tokens_prefix",
+    "tokens_patch": "tokens_patch",
+    "pspi": "scalar",
+    "au": "vector",
+    "binary": "thresholds",
+    "kd": "kd",
+}
 PUBLISHED_DROPOUT = (1.0, 1.0, 0.6, 0.6)  # of 0.5: the published head has 0.5, 0.5, 0.3, 0.3
 
 
@@ -99,7 +113,7 @@ class Distillation(Task):
         return [self.model, *([self.teacher] if self.teacher is not None else [])]
 
     def loss(self, model: nn.Module, batch: Batch, average: nn.Module) -> dict[str, Tensor]:
-        """See `Task.loss`; one pass over the tokens, by `pain3d.kernels.distill`."""
+        """See `Task.loss`; one pass over the tokens, by `pain3d.kernels.distill_loss`."""
         c = self.config
         look = c.attention_weight > 0
         student = self.predict(model, batch, look)
@@ -110,29 +124,27 @@ class Distillation(Task):
             else:
                 teacher = self.predict(average, batch, look)
         parts = distill_loss(
-            student.tokens,
-            teacher.tokens,
-            student.pspi_logit.float(),
-            teacher.pspi_logit.float(),
-            student.au.float(),
-            student.binary.float(),
-            batch.labels.pspi,
-            batch.labels.au,
-            batch.labels.weight,
+            StudentPredictions(student.tokens, student.pspi_logit.float(), student.au.float(), student.binary.float()),
+            TeacherPredictions(teacher.tokens, teacher.pspi_logit.float()),
+            DistillTargets(batch.labels.pspi, batch.labels.au, batch.labels.weight),
+            thresholds=THRESHOLDS,
+            scalar_scale=MAX_PSPI,
+            vector_scale=UNIT_SCALE,
             prefix=self.model.prefix,
             kind=c.distance,
-            cls_weight=c.cls_weight,
-            patch_weight=c.patch_weight,
-            pspi_weight=c.pspi_weight,
-            au_weight=c.au_weight,
-            binary_weight=c.binary_weight,
-            kd_weight=c.score_weight,
             temperature=c.temperature,
-            au_scale=UNIT_SCALE,
+            weights=DistillWeights(
+                tokens_prefix=c.cls_weight,
+                tokens_patch=c.patch_weight,
+                scalar=c.pspi_weight,
+                vector=c.au_weight,
+                thresholds=c.binary_weight,
+                kd=c.score_weight,
+            ),
             overwrite_teacher=True,
         )
         out = {"loss": parts.total}
-        out |= {name: getattr(parts, name).detach() for name in DISTILLED}
+        out |= {word: getattr(parts, part).detach() for word, part in PARTS.items()}
         if look:
             assert student.attention is not None and teacher.attention is not None
             apart = (student.attention["au"].float() - teacher.attention["au"].float()).square().sum(-1).mean()

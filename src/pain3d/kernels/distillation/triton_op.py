@@ -2,7 +2,8 @@
 
 The gradients are computed together with the loss, outside autograd; `pain3d::distill_total` then stands in the graph in
 the place of the loss and hands them out. So what writes over the teacher's tokens says so in its schema, which an op
-with a gradient of its own could not.
+with a gradient of its own could not. An op takes no records: `values` are those of `kernel.Values`, the arguments after
+them those of `DistillOptions`.
 """
 
 from __future__ import annotations
@@ -14,43 +15,37 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels._triton import on_device
-from pain3d.kernels.distillation.kernel import launch_distill, launch_scale
-from pain3d.kernels.distillation.reference import DistillLoss
+from pain3d.kernels.distillation.bundles import (
+    DistillLoss,
+    DistillOptions,
+    DistillTargets,
+    DistillWeights,
+    StudentPredictions,
+    TeacherPredictions,
+)
+from pain3d.kernels.distillation.kernel import Values, launch_distill, launch_scale
 
 LOSSES = len(DistillLoss._fields)
 
 
 def distill_loss_triton(
-    student_tokens: Tensor,
-    teacher_tokens: Tensor,  # detached
-    student_pspi: Tensor,
-    teacher_pspi: Tensor,
-    student_au: Tensor,
-    student_binary: Tensor,
-    pspi: Tensor,
-    au: Tensor,
-    share: Tensor,
-    *,
-    prefix: int,
-    kind: str,
-    weights: Sequence[float],
-    temperature: float,
-    au_scale: Sequence[float],
-    thresholds: Sequence[float],
+    student: StudentPredictions,
+    teacher: TeacherPredictions,
+    targets: DistillTargets,
+    share: Tensor,  # [B]
+    options: DistillOptions,
     overwrite_teacher: bool,
 ) -> DistillLoss:
     """Return the loss and its parts; see `pain3d.kernels.distill_loss`. Without a gradient nothing is overwritten."""
-    student = (student_tokens, student_pspi, student_au, student_binary)
-    values = [tensor.detach() for tensor in (student_pspi, teacher_pspi, student_au, student_binary, pspi, au, share)]
-    options = (prefix, kind, list(weights), temperature, list(au_scale), list(thresholds))
-    wanted = torch.is_grad_enabled() and student_tokens.requires_grad
+    known = (student.scalar, teacher.scalar, student.vector, student.thresholds, targets.scalar, targets.vector, share)
+    values = [tensor.detach() for tensor in known]
+    tokens, teacher_tokens = student.tokens.detach(), teacher.tokens.detach()
+    wanted = torch.is_grad_enabled() and student.tokens.requires_grad
     if wanted and overwrite_teacher:
-        losses, logit_gradient = distill_over_teacher(student_tokens.detach(), teacher_tokens, *values, *options)
+        losses, logit_gradient = distill_over_teacher(tokens, teacher_tokens, values, *options)
         token_gradient = teacher_tokens
     else:
-        losses, token_gradient, logit_gradient = distill_triton(
-            student_tokens.detach(), teacher_tokens, *values, *options, wanted
-        )
+        losses, token_gradient, logit_gradient = distill_triton(tokens, teacher_tokens, values, *options, wanted)
     total = distill_total(losses, *student, token_gradient, logit_gradient)
     return DistillLoss(total, *losses.unbind()[1:])
 
@@ -59,94 +54,101 @@ def distill_loss_triton(
 def distill_triton(
     student_tokens: Tensor,
     teacher_tokens: Tensor,
-    student_pspi: Tensor,
-    teacher_pspi: Tensor,
-    student_au: Tensor,
-    student_binary: Tensor,
-    pspi: Tensor,
-    au: Tensor,
-    share: Tensor,
+    values: Sequence[Tensor],
     prefix: int,
     kind: str,
     weights: Sequence[float],
     temperature: float,
-    au_scale: Sequence[float],
+    scalar_scale: float,
+    vector_scale: Sequence[float],
     thresholds: Sequence[float],
     wanted: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return losses [7], the total's gradient to the student's tokens (empty unless wanted), to its logits [B, 1+A+T].
+    """Return losses [7], the total's gradient to the student's tokens (empty unless wanted), to its logits [B, 1+K+T].
 
-    Losses are in the order of `DistillLoss`; logits: score, intensities, thresholds.
+    Losses are in the order of `DistillLoss`; logits: scalar, vector, thresholds.
     """
-    losses, token_gradient, logit_gradient = _new(student_tokens, student_au, student_binary, wanted)
-    labels = (student_pspi, teacher_pspi, student_au, student_binary, pspi, au, share)
-    with on_device(student_tokens):
-        launch_distill(
-            losses, token_gradient if wanted else None, logit_gradient, student_tokens, teacher_tokens,
-            [label.contiguous() for label in labels], prefix=prefix, kind=kind, weights=weights,
-            temperature=temperature, au_scale=au_scale, thresholds=thresholds,
-        )  # fmt: skip
+    options = _options(prefix, kind, weights, temperature, scalar_scale, vector_scale, thresholds)
+    losses, token_gradient, logit_gradient = _new(student_tokens, values, wanted)
+    _launch(losses, token_gradient if wanted else None, logit_gradient, student_tokens, teacher_tokens, values, options)
     return losses, token_gradient, logit_gradient
 
 
 @distill_triton.register_fake
-def _(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return _new(inputs[0], inputs[4], inputs[5], inputs[-1])
+def _(student_tokens: Tensor, teacher_tokens: Tensor, values: Sequence[Tensor], *options: Any) -> tuple[Tensor, ...]:
+    return _new(student_tokens, values, options[-1])
 
 
 @torch.library.custom_op("pain3d::distill_loss_over_teacher", mutates_args=("teacher_tokens",))
 def distill_over_teacher(
     student_tokens: Tensor,
     teacher_tokens: Tensor,
-    student_pspi: Tensor,
-    teacher_pspi: Tensor,
-    student_au: Tensor,
-    student_binary: Tensor,
-    pspi: Tensor,
-    au: Tensor,
-    share: Tensor,
+    values: Sequence[Tensor],
     prefix: int,
     kind: str,
     weights: Sequence[float],
     temperature: float,
-    au_scale: Sequence[float],
+    scalar_scale: float,
+    vector_scale: Sequence[float],
     thresholds: Sequence[float],
 ) -> tuple[Tensor, Tensor]:
     """As `distill_triton`; the teacher's tokens become the gradient to the student's."""
-    losses, _, logit_gradient = _new(student_tokens, student_au, student_binary, False)
-    labels = (student_pspi, teacher_pspi, student_au, student_binary, pspi, au, share)
-    with on_device(student_tokens):
-        launch_distill(
-            losses, teacher_tokens, logit_gradient, student_tokens, teacher_tokens,
-            [label.contiguous() for label in labels], prefix=prefix, kind=kind, weights=weights,
-            temperature=temperature, au_scale=au_scale, thresholds=thresholds,
-        )  # fmt: skip
+    options = _options(prefix, kind, weights, temperature, scalar_scale, vector_scale, thresholds)
+    losses, _, logit_gradient = _new(student_tokens, values, False)
+    _launch(losses, teacher_tokens, logit_gradient, student_tokens, teacher_tokens, values, options)
     return losses, logit_gradient
 
 
 @distill_over_teacher.register_fake
-def _(*inputs: Any) -> tuple[Tensor, Tensor]:
-    losses, _, logit_gradient = _new(inputs[0], inputs[4], inputs[5], False)
+def _(student_tokens: Tensor, teacher_tokens: Tensor, values: Sequence[Tensor], *options: Any) -> tuple[Tensor, Tensor]:
+    losses, _, logit_gradient = _new(student_tokens, values, False)
     return losses, logit_gradient
 
 
-def _new(
-    student_tokens: Tensor, student_au: Tensor, student_binary: Tensor, wanted: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def _options(
+    prefix: int,
+    kind: str,
+    weights: Sequence[float],
+    temperature: float,
+    scalar_scale: float,
+    vector_scale: Sequence[float],
+    thresholds: Sequence[float],
+) -> DistillOptions:
+    """The options again, of what an op was handed."""
+    scales, cuts = tuple(vector_scale), tuple(thresholds)
+    return DistillOptions(prefix, kind, DistillWeights(*weights), temperature, scalar_scale, scales, cuts)
+
+
+def _new(student_tokens: Tensor, values: Sequence[Tensor], wanted: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Memory of what the ops return."""
-    batch, units, cuts = *student_au.shape, student_binary.shape[1]
-    losses = student_au.new_empty(LOSSES)
+    vector, thresholds = Values(*values).student_vector, Values(*values).student_thresholds
+    losses = vector.new_empty(LOSSES)
     token_gradient = student_tokens.new_empty(student_tokens.shape if wanted else (0,))
-    return losses, token_gradient, student_au.new_empty(batch, 1 + units + cuts)
+    return losses, token_gradient, vector.new_empty(len(vector), 1 + vector.shape[1] + thresholds.shape[1])
+
+
+def _launch(
+    losses: Tensor,
+    token_gradient: Tensor | None,
+    logit_gradient: Tensor,
+    student_tokens: Tensor,
+    teacher_tokens: Tensor,
+    values: Sequence[Tensor],
+    options: DistillOptions,
+) -> None:
+    """Launch on the tokens' device, the values made contiguous."""
+    given = Values(*(value.contiguous() for value in values))
+    with on_device(student_tokens):
+        launch_distill(losses, token_gradient, logit_gradient, student_tokens, teacher_tokens, given, options)
 
 
 @torch.library.custom_op("pain3d::distill_total", mutates_args=())
 def distill_total(
     losses: Tensor,
     student_tokens: Tensor,
-    student_pspi: Tensor,
-    student_au: Tensor,
-    student_binary: Tensor,
+    student_scalar: Tensor,
+    student_vector: Tensor,
+    student_thresholds: Tensor,
     token_gradient: Tensor,
     logit_gradient: Tensor,
 ) -> Tensor:
@@ -160,7 +162,7 @@ def _(losses: Tensor, *inputs: Tensor) -> Tensor:
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    ctx.units = inputs[3].shape[1]
+    ctx.numbers = inputs[3].shape[1]
     ctx.save_for_backward(*inputs[5:])
 
 
@@ -178,8 +180,8 @@ def _hand_out(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         distill_scale(token_gradient, gradient)
         tokens = token_gradient
     logits = logit_gradient * gradient
-    score, units, cuts = logits[:, 0], logits[:, 1 : 1 + ctx.units], logits[:, 1 + ctx.units :]
-    return None, tokens, score, units, cuts, None, None
+    scalar, vector, thresholds = logits[:, 0], logits[:, 1 : 1 + ctx.numbers], logits[:, 1 + ctx.numbers :]
+    return None, tokens, scalar, vector, thresholds, None, None
 
 
 distill_total.register_autograd(_hand_out, setup_context=_keep)
