@@ -16,13 +16,13 @@ from pain3d.console.refused import RefusedError
 from pain3d.training.evaluation import plots
 from pain3d.training.evaluation.comparison import comparison_table, signed, with_interval
 from pain3d.training.evaluation.latex import escaped
-from pain3d.training.evaluation.metrics import metrics, pooled_metrics
+from pain3d.training.evaluation.metrics import compute_metrics, pooled_metrics
 from pain3d.training.evaluation.predictions import (
     Predictions,
+    concatenate,
     mean_predictor,
     predictions_of,
     read_predictions,
-    together,
     write_predictions,
 )
 from pain3d.training.evaluation.report import worst_rows, write_report
@@ -132,7 +132,7 @@ def test_mean_predictor_knows_the_training_means_only() -> None:
 
 def test_report(tmp_path: Path) -> None:
     test, validation = made_up(), made_up(seed=1)
-    found = metrics(test, validation, resamples=50)
+    found = compute_metrics(test, validation, resamples=50)
     other = dataclasses.replace(test, pspi=np.full(60, 5, np.float32))
     asked: list[int] = []
 
@@ -146,7 +146,7 @@ def test_report(tmp_path: Path) -> None:
         "net <1> & 50 %",
         found,
         test,
-        {"constant": metrics(other, None, resamples=0)},
+        {"constant": compute_metrics(other, None, resamples=0)},
         {"constant": other},
         gallery,
         {"command": "pain3d train --seed 3", "seed": np.int64(3)},
@@ -178,7 +178,7 @@ def test_report(tmp_path: Path) -> None:
 def test_the_same_figures_give_the_same_bytes(tmp_path: Path) -> None:
     test = made_up()
     for name in ("one", "two"):
-        write_report(tmp_path / name, "net", metrics(test, made_up(seed=1), resamples=20), test)
+        write_report(tmp_path / name, "net", compute_metrics(test, made_up(seed=1), resamples=20), test)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
@@ -193,21 +193,21 @@ def test_report_of_next_to_nothing(tmp_path: Path) -> None:
         slices={},
     )
     for name, one in (("one", poor), ("unknown", unknown)):
-        write_report(tmp_path / name, name, metrics(one, None, resamples=0), one, gallery=lambda rows: [])
+        write_report(tmp_path / name, name, compute_metrics(one, None, resamples=0), one, gallery=lambda rows: [])
         assert "NaN" not in (tmp_path / name / "metrics.json").read_text()
 
 
 def test_report_of_folds(tmp_path: Path) -> None:
     test, validation = made_up(), made_up(seed=1)
     found = pooled_metrics([(test, validation), (validation, test)], resamples=20)
-    write_report(tmp_path / "report", "two folds", found, together([test, validation]))
+    write_report(tmp_path / "report", "two folds", found, concatenate([test, validation]))
     numbers = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert numbers["settings"]["validation_pictures"] == 120 and numbers["folds"]["pspi.mae"]["folds"] == 2
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     test = made_up()
-    found = metrics(test, None, resamples=0)
+    found = compute_metrics(test, None, resamples=0)
     (tmp_path / "thesis.docx").write_text("years of work")
     with pytest.raises(RefusedError, match=r"not a report of pain3d, it holds 'thesis\.docx'"):
         write_report(tmp_path, "net", found, test)
@@ -230,8 +230,8 @@ def test_worst_rows_one_of_each_person() -> None:
 
 def test_models_beside_each_other() -> None:
     test, validation = made_up(), made_up(seed=1)
-    good = metrics(test, validation, resamples=20)
-    bad = metrics(dataclasses.replace(test, pspi=np.full(60, 5, np.float32)), validation, resamples=0)
+    good = compute_metrics(test, validation, resamples=20)
+    bad = compute_metrics(dataclasses.replace(test, pspi=np.full(60, 5, np.float32)), validation, resamples=0)
     table = comparison_table([("good", good), ("bad", bad), ("both", [good, bad])])
     lines = {row[0]: row[1:] for row in table.rows}
     assert table.headings == ("", "good", "bad", "both")

@@ -13,10 +13,10 @@ from sklearn.metrics import f1_score, roc_auc_score
 from pain3d.console.refused import RefusedError
 from pain3d.training.evaluation import agreement
 from pain3d.training.evaluation.bootstrap import difference, interval, resampled_people, resampled_ranking
-from pain3d.training.evaluation.cuts import best_threshold
-from pain3d.training.evaluation.metrics import metrics, pooled_metrics, value_at
+from pain3d.training.evaluation.metrics import compute_metrics, pooled_metrics, value_at
 from pain3d.training.evaluation.overlap import refuse_overlap
-from pain3d.training.evaluation.predictions import Predictions, together
+from pain3d.training.evaluation.predictions import Predictions, concatenate
+from pain3d.training.evaluation.thresholds import best_threshold
 
 # Shrout & Fleiss 1979, table 2: six targets, four judges; table 4 gives ICC(3,1) = .71.
 SHROUT = ((9, 2, 5, 8), (6, 1, 3, 2), (8, 4, 6, 8), (7, 1, 2, 6), (10, 5, 6, 9), (6, 2, 4, 7))
@@ -171,7 +171,7 @@ def test_threshold_that_cannot_be() -> None:
 
 def test_the_nest_and_its_figures() -> None:
     test, validation = made_up(), made_up(seed=1, prefix="v")
-    found = metrics(test, validation, resamples=200)
+    found = compute_metrics(test, validation, resamples=200)
     assert not found["undefined"]
     assert found["pictures"] == 180 and found["subjects"] == 12
     pspi = found["pspi"]
@@ -198,12 +198,12 @@ def test_the_nest_and_its_figures() -> None:
     assert pspi["per_subject"]["pearson"] == pytest.approx(np.mean(each))
     assert pspi["per_subject"]["pearson_sd"] == pytest.approx(np.std(each, ddof=1))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found == metrics(test, validation, resamples=200)
+    assert found == compute_metrics(test, validation, resamples=200)
 
 
 def test_slices_are_parts() -> None:
     test = made_up()
-    found = metrics(test, made_up(seed=1, prefix="v"), resamples=50)["slices"]["sex"]
+    found = compute_metrics(test, made_up(seed=1, prefix="v"), resamples=50)["slices"]["sex"]
     assert list(found) == ["female", "male"]
     rows = np.array([word == "male" for word in test.slices["sex"]])
     assert found["male"]["pictures"] == rows.sum() and found["male"]["subjects"] == 6
@@ -212,7 +212,7 @@ def test_slices_are_parts() -> None:
 
 
 def test_without_validation_there_is_no_f1() -> None:
-    found = metrics(made_up(), None, resamples=20)
+    found = compute_metrics(made_up(), None, resamples=20)
     assert found["thresholds"]["1"]["f1"] is None and found["thresholds"]["1"]["auroc"] is not None
     assert found["undefined"]["thresholds.1.f1"] == "there are no validation pictures to choose a threshold on"
     assert found["pspi"]["mean_predictor"]["mae"] is None
@@ -221,7 +221,7 @@ def test_without_validation_there_is_no_f1() -> None:
 def test_the_threshold_never_sees_the_test() -> None:
     """Other test labels, other test scores: the same thresholds."""
     validation = made_up(seed=1, prefix="v")
-    one, other = (metrics(made_up(seed=seed), validation, resamples=0)["thresholds"] for seed in (0, 7))
+    one, other = (compute_metrics(made_up(seed=seed), validation, resamples=0)["thresholds"] for seed in (0, 7))
     assert [one[least]["threshold"] for least in one] == [other[least]["threshold"] for least in other]
 
 
@@ -242,7 +242,7 @@ def test_poor_data_have_a_reason(name: str, reason: str) -> None:
         "no labels": dataclasses.replace(test, pspi_true=np.full(count, np.nan, np.float32)),
         "two pictures": test.only([0, 1]),
     }[name]
-    found = metrics(poor, made_up(seed=1, prefix="v"), resamples=20)
+    found = compute_metrics(poor, made_up(seed=1, prefix="v"), resamples=20)
     assert found["pspi"]["pearson"] is None and found["undefined"]["pspi.pearson"] == reason
     assert found["pspi"]["ci"]["pearson"] is None and found["undefined"]["pspi.ci.pearson"] == reason
     assert all(math.isfinite(number) for number in all_numbers(found))
@@ -264,14 +264,14 @@ def test_every_null_has_its_reason() -> None:
         neutral=np.zeros(180, bool),
     )
     for poor in (test.only(np.arange(15)), test.only([0]), relabelled(test, 0), relabelled(test, 9), blank):
-        found = metrics(poor, None, resamples=10)
+        found = compute_metrics(poor, None, resamples=10)
         reasons = found.pop("undefined")
         assert sorted(nulls(found)) == sorted(reasons)
         assert all(reasons.values())
 
 
 def test_one_person_has_no_interval() -> None:
-    found = metrics(made_up().only(np.arange(15)), made_up(seed=1, prefix="v"), resamples=20)
+    found = compute_metrics(made_up().only(np.arange(15)), made_up(seed=1, prefix="v"), resamples=20)
     assert found["pspi"]["pearson"] is not None and found["pspi"]["ci"]["pearson"] is None
     assert found["undefined"]["pspi.ci.pearson"] == "one subject: nobody to draw again"
 
@@ -280,14 +280,14 @@ def test_constant_predictor_is_what_it_is() -> None:
     """An ICC of 0, an AUROC of one half, and the F1 of saying yes to all."""
     same = {"pspi": np.full(180, 5, np.float32), "binary": np.full((180, 3), 0.7, np.float32)}
     test, validation = made_up(), made_up(seed=1, prefix="v")
-    found = metrics(dataclasses.replace(test, **same), dataclasses.replace(validation, **same), resamples=0)
+    found = compute_metrics(dataclasses.replace(test, **same), dataclasses.replace(validation, **same), resamples=0)
     head = found["thresholds"]["1"]
     assert found["pspi"]["icc"] == 0 and head["auroc"] == 0.5
     assert head["f1"] == pytest.approx(head["f1_always_yes"]) and head["recall"] == 1
 
 
 def test_no_positives() -> None:
-    found = metrics(relabelled(made_up(), 0), made_up(seed=1, prefix="v"), resamples=20)
+    found = compute_metrics(relabelled(made_up(), 0), made_up(seed=1, prefix="v"), resamples=20)
     assert found["thresholds"]["1"]["auroc"] is None and found["thresholds"]["1"]["f1"] is None
     assert found["undefined"]["thresholds.1.auroc"] == "the labels have no positives"
     assert found["pspi"]["mae"] is not None
@@ -298,12 +298,12 @@ def test_folds_keep_their_own_thresholds() -> None:
         (made_up(5, seed=seed, prefix=f"{seed}-"), made_up(5, seed=seed + 9, prefix=f"v{seed}-")) for seed in (0, 1)
     ]
     found = pooled_metrics(folds, resamples=20)
-    each = [metrics(*fold, resamples=0) for fold in folds]
+    each = [compute_metrics(*fold, resamples=0) for fold in folds]
     assert found["pictures"] == 150 and found["subjects"] == 10
     assert found["folds"]["pspi.pearson"]["each"] == [one["pspi"]["pearson"] for one in each]
     assert found["folds"]["pspi.mae"]["mean"] == pytest.approx(np.mean([one["pspi"]["mae"] for one in each]))
-    cuts = [one["thresholds"]["1"]["threshold"] for one in each]
-    yes = np.concatenate([test.binary[:, 0] >= cut for (test, _), cut in zip(folds, cuts, strict=True)])
+    thresholds = [one["thresholds"]["1"]["threshold"] for one in each]
+    yes = np.concatenate([test.binary[:, 0] >= least for (test, _), least in zip(folds, thresholds, strict=True)])
     truth = np.concatenate([test.binary_true[:, 0] for test, _ in folds])
     assert found["thresholds"]["1"]["f1"] == pytest.approx(f1_score(truth, yes))
 
@@ -332,11 +332,11 @@ def test_nobody_is_on_both_sides() -> None:
         refuse_overlap(["b", "c", "a"], ["c", "d", "b"])
     test = made_up()
     with pytest.raises(RefusedError, match="subject 'p00' is in test and validation"):
-        metrics(test, dataclasses.replace(test, ids=tuple(f"v{name}" for name in test.ids)))
+        compute_metrics(test, dataclasses.replace(test, ids=tuple(f"v{name}" for name in test.ids)))
     with pytest.raises(RefusedError, match="subject 'p00' is tested in folds 0 and 1"):
         pooled_metrics([(test, None), (test, None)])
     with pytest.raises(RefusedError, match="no test pictures"):
-        metrics(test.only([]), None)
+        compute_metrics(test.only([]), None)
 
 
 def test_difference_is_judged_pair_by_pair() -> None:
@@ -350,7 +350,7 @@ def test_difference_is_judged_pair_by_pair() -> None:
         np.abs(test.pspi - test.pspi_true).mean() - np.abs(worse.pspi - worse.pspi_true).mean(), rel=1e-5
     )
     # The errors' own intervals overlap, that of their difference leaves 0 out.
-    alone = [metrics(one, None, resamples=300)["pspi"]["ci"]["mae"] for one in (test, worse)]
+    alone = [compute_metrics(one, None, resamples=300)["pspi"]["ci"]["mae"] for one in (test, worse)]
     assert alone[0][1] > alone[1][0] and found["mae"]["ci"][1] < 0
     assert difference(test, test)["pearson"] == {"difference": 0.0, "ci": [0.0, 0.0]}
     with pytest.raises(RefusedError, match="'p0' isn't in both"):
@@ -358,6 +358,6 @@ def test_difference_is_judged_pair_by_pair() -> None:
 
 
 def test_together_keeps_everybody() -> None:
-    both = together([made_up(2, 3), made_up(1, 3, prefix="q")])
+    both = concatenate([made_up(2, 3), made_up(1, 3, prefix="q")])
     assert len(both) == 9 and both.people == ("p00", "p01", "q00") and len(both.slices["sex"]) == 9
     assert both.subject_index.tolist() == [0] * 3 + [1] * 3 + [2] * 3

@@ -22,19 +22,19 @@ from pain3d.training.data.store import CropStore
 from pain3d.training.model.build import build_model
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.pretrained import save_pretrained
-from pain3d.training.predict import ask
+from pain3d.training.prediction import predict
 from pain3d.training.score import portrait
-from pain3d.training.score.ask import rolled_up
 from pain3d.training.score.command import Score, run_score
-from pain3d.training.score.familiarity import (
-    fit_familiarity,
-    judge_familiarity,
-    load_familiarity,
-    save_familiarity,
+from pain3d.training.score.out_of_distribution import (
+    fit_ood,
+    load_ood,
+    save_ood,
+    score_ood,
     shrunk_covariance,
 )
 from pain3d.training.score.overlay import FULL, SHOWN, marked
 from pain3d.training.score.portrait import find_square, read_picture, read_portrait
+from pain3d.training.score.prediction import attention_rollup
 from tests.endless import endless_eps
 
 TINY = {"image_size": 64, "conv_stem": True, "depth": 1, "width": 32, "heads": 2, "fusion_heads": 2}
@@ -63,7 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     save_pretrained(model, folder / "model", {"title": "tiny"})
     features = torch.randn(200, 32, generator=torch.Generator().manual_seed(0))
-    save_familiarity(folder / "model", fit_familiarity(features[:150], features[150:]))
+    save_ood(folder / "model", fit_ood(features[:150], features[150:]))
     return folder
 
 
@@ -99,7 +99,7 @@ def test_a_score_is_what_evaluation_says_of_the_same_picture(samples, pictures, 
     model = build_model(ModelConfig(**TINY), seed=1).eval()
     chosen = samples.only([pain, neutral])
     store = CropStore(chosen, crop_side(64))
-    wanted, feature = ask(model, store, [0], shots=1, device=torch.device("cpu"), precision=torch.float32)
+    wanted, feature = predict(model, store, [0], shots=1, device=torch.device("cpu"), precision=torch.float32)
     boxes = ("--box", box_of(samples, pain), "--neutral-box", box_of(samples, neutral))
     out = tmp_path / "out"
     said = scored(capsys, "--model", run, "--neutral", files[neutral], *boxes, "--to", out, files[pain])
@@ -107,9 +107,9 @@ def test_a_score_is_what_evaluation_says_of_the_same_picture(samples, pictures, 
     assert face["pspi"] == pytest.approx(wanted.pspi[0], abs=1e-4)  # the same crop; rounded to 4 digits
     assert list(face["au"].values()) == pytest.approx(wanted.au[0], abs=1e-4)
     assert list(face["at_least"].values()) == pytest.approx(wanted.binary[0], abs=1e-4)
-    fitted = load_familiarity(run / "model")
+    fitted = load_ood(run / "model")
     assert fitted is not None
-    assert face["familiarity"]["distance"] == pytest.approx(judge_familiarity(fitted, feature)[0].distance, rel=1e-4)
+    assert face["out_of_distribution"]["distance"] == pytest.approx(score_ood(fitted, feature)[0].distance, rel=1e-4)
     assert "not a medical device" in said["notice"]
     assert json.loads((out / "scores.json").read_text()) == said
     with Image.open(face["picture"]) as drawn:
@@ -269,20 +269,20 @@ def test_no_face_and_a_small_one(monkeypatch, pictures) -> None:
     assert portrait.LEAST_SIDE < 50
 
 
-def test_familiarity_tells_what_is_strange(tmp_path) -> None:
+def test_what_lies_out_of_distribution_is_told(tmp_path) -> None:
     generator = torch.Generator().manual_seed(2)
     mix = torch.randn(16, 16, generator=generator)
     known, other, strange = (torch.randn(n, 16, generator=generator) @ mix for n in (400, 200, 5))
-    fitted = fit_familiarity(known, other)
-    save_familiarity(tmp_path, fitted)
-    read = load_familiarity(tmp_path)
+    fitted = fit_ood(known, other)
+    save_ood(tmp_path, fitted)
+    read = load_ood(tmp_path)
     assert read is not None and all(torch.equal(read[name], fitted[name]) for name in fitted)
-    usual = judge_familiarity(read, other)
-    assert sum(one.unlike for one in usual) == 2  # 1 % of 200
+    usual = score_ood(read, other)
+    assert sum(one.outlier for one in usual) == 2  # 1 % of 200
     assert np.mean([one.distance for one in usual]) == pytest.approx(1, abs=0.1)  # seen 0.99
-    far = judge_familiarity(read, strange + 10 * mix[0] * mix[0].norm())
-    assert all(one.unlike and one.nearer > 0.998 for one in far)
-    assert load_familiarity(tmp_path / "nothing") is None
+    far = score_ood(read, strange + 10 * mix[0] * mix[0].norm())
+    assert all(one.outlier and one.quantile > 0.998 for one in far)
+    assert load_ood(tmp_path / "nothing") is None
 
 
 def test_shrinking_is_that_of_ledoit_and_wolf() -> None:
@@ -299,19 +299,27 @@ def test_features_that_never_vary_and_more_features_than_pictures() -> None:
     features = torch.randn(6, 40, generator=generator)
     features[:, 3] = 7.0
     for known in (features, torch.ones(5, 4)):
-        told = judge_familiarity(fit_familiarity(known, known[:2]), known)
+        told = score_ood(fit_ood(known, known[:2]), known)
         assert all(math.isfinite(one.distance) for one in told)
     with pytest.raises(ValueError, match="a spread takes 2 pictures"):
-        fit_familiarity(features[:1], features)
+        fit_ood(features[:1], features)
 
 
 def test_a_damaged_measure_is_named(tmp_path: Path) -> None:
     features = torch.randn(9, 4, generator=torch.Generator().manual_seed(5))
-    save_familiarity(tmp_path, fit_familiarity(features, features))
-    path = tmp_path / "familiarity.safetensors"
+    save_ood(tmp_path, fit_ood(features, features))
+    path = tmp_path / "out_of_distribution.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(RefusedError, match=r"familiarity.safetensors: damaged"):
-        load_familiarity(tmp_path)
+    with pytest.raises(RefusedError, match=r"out_of_distribution.safetensors: damaged"):
+        load_ood(tmp_path)
+
+
+def test_a_measure_of_an_older_version_is_named(tmp_path: Path) -> None:
+    (tmp_path / "familiarity.safetensors").write_bytes(b"as it was")
+    with pytest.raises(RefusedError) as refused:
+        load_ood(tmp_path)
+    old = tmp_path / "familiarity.safetensors"
+    assert str(refused.value) == f"{old}: of an older pain3d, rename it to out_of_distribution.safetensors"
 
 
 def test_attention_is_followed_through_the_patches() -> None:
@@ -320,7 +328,7 @@ def test_attention_is_followed_through_the_patches() -> None:
     neutral = torch.zeros(1, 2, 3, 4)  # tokens: CLS, two patches
     neutral[:, :, 0, 0] = neutral[:, :, 1, 1] = 1
     neutral[:, 0, 2, 2] = neutral[:, 1, 2, 3] = 1  # the second patch: one head at neutral token 2, one at 3
-    assert rolled_up(units, neutral).tolist() == [[0, 0, 0.5, 0.5]]
+    assert attention_rollup(units, neutral).tolist() == [[0, 0, 0.5, 0.5]]
 
 
 def test_even_attention_has_no_colour_and_much_has_it() -> None:

@@ -46,14 +46,14 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Ask trained models about people, by default those whom they never saw: agreement, bias table, plots, the worst errors."""
+    """Test trained models on people whom they never saw: agreement, bias table, plots, the worst errors."""
 
     model: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN...")]
-    """Run, or the runs of several folds, whose answers are then pooled."""
+    """Run, or the runs of several folds, whose predictions are then pooled."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Data set; without it the one that the run learned from."""
     split: Annotated[str, tyro.conf.arg(metavar="{test,validation,train,all}")] = "test"
-    """Which people are asked about; of those a model was trained on or chosen by, the report says so."""
+    """On which people; of those whom a model was trained on or chosen by, the report says so."""
     beside: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN...")] = ()
     """Other runs in the same table."""
     to: Path | None = None
@@ -71,7 +71,7 @@ def _train(command: Train, started: float) -> int:
     if command.data is None:
         raise RefusedError("--data DIR is missing: the data set to learn from")
     learned = train(command.out, command.data, command.task, settings, quiet=command.json)
-    said = {
+    result = {
         "run": str(command.out),
         "steps": learned.steps,
         "validation": learned.best,
@@ -82,21 +82,21 @@ def _train(command: Train, started: float) -> int:
         print(f"{learned.steps} steps, {learned.images_per_second:.0f} images/s, {learned.share_of_peak:.0%} of peak")
         print(f"model   {command.out / 'model'}")
     if command.evaluate:
-        said["evaluation"] = _report(Evaluate((command.out,), json=command.json))
+        result["evaluation"] = _report(Evaluate((command.out,), json=command.json))
     if command.json:
-        print(json.dumps(said))
+        print(json.dumps(result))
     return 0
 
 
 def _evaluate(command: Evaluate, started: float) -> int:
-    figures = _report(command)
+    metrics = _report(command)
     if command.json:
-        print(json.dumps(figures))
+        print(json.dumps(metrics))
     return 0
 
 
 def _report(command: Evaluate) -> object:
-    from pain3d.training.evaluate import evaluate
+    from pain3d.training.evaluator import evaluate
 
     return evaluate(
         command.model,

@@ -38,13 +38,13 @@ from pain3d.training.data.store import CropStore
 from pain3d.training.evaluation.predictions import write_predictions
 from pain3d.training.loop import Learned, TrainingJob, learn, precision_of
 from pain3d.training.model.pretrained import save_pretrained
-from pain3d.training.predict import ask, split_rows, validation_figures
-from pain3d.training.score.familiarity import fit_familiarity, save_familiarity
+from pain3d.training.prediction import predict, split_rows, validation_metrics
+from pain3d.training.score.out_of_distribution import fit_ood, save_ood
 from pain3d.training.task import Task, make_task
 
 PEOPLE, MODEL = "people.json", "model"
 VALIDATION, EVALUATION = "validation.parquet", "evaluation"
-FAMILIAR = 4000  # pictures, about, of which the usual features are measured: enough for a covariance of 1,024 numbers
+OOD_PICTURES = 4000  # about, to fit the out-of-distribution score: enough for a covariance of 1,024 numbers
 FORMAT = 1  # of the folder; raised when a reader of an older run would be wrong
 
 
@@ -99,8 +99,8 @@ def _learn_in(
 
     def validate(model: Any) -> dict[str, float]:
         assert watch is not None
-        found, _ = ask(model, watch, asked, shots=config.shots, device=device, precision=precision)
-        return validation_figures(found)
+        found, _ = predict(model, watch, asked, shots=config.shots, device=device, precision=precision)
+        return validation_metrics(found)
 
     _write_json(
         folder / PEOPLE,
@@ -292,12 +292,12 @@ def _leave_model(
     }
     save_pretrained(model, staging, card)
     if watch is not None:
-        question = partial(ask, model, shots=run.config.shots, device=device, precision=precision)
+        question = partial(predict, model, shots=run.config.shots, device=device, precision=precision)
         found, usual = question(watch, asked)
         write_predictions(run.folder / VALIDATION, found)
         if not task.heatmaps:
             few = CropStore(samples, watch.side, cache_mb=0)  # each of its pictures is looked at once
-            save_familiarity(staging, fit_familiarity(question(few, rows[:: max(1, len(rows) // FAMILIAR)])[1], usual))
+            save_ood(staging, fit_ood(question(few, rows[:: max(1, len(rows) // OOD_PICTURES)])[1], usual))
     staging.replace(run.folder / MODEL)
 
 

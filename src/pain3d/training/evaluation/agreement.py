@@ -39,7 +39,7 @@ def sums_by_subject(
 
 
 def count(sums: Floats) -> Floats:
-    """Number of pictures. As all functions below: sums [..., 13] in, a figure per leading index out."""
+    """Number of pictures. As all functions below: sums [..., 13] in, a metric per leading index out."""
     return np.asarray(sums[..., 0])
 
 
@@ -97,7 +97,7 @@ def bias(sums: Floats) -> Floats:
 
 
 def undefined(sums: Floats, what: str, given: str | None = None) -> str | None:
-    """Why a figure of these sums [13] can't be had; None where it can.
+    """Why a metric of these sums [13] can't be had; None where it can.
 
     Args:
         sums: As above.

@@ -1,4 +1,4 @@
-"""Knows how sure a figure is: 95 % intervals by drawing whole people again, since pictures of a person hang together.
+"""Knows how sure a metric is: 95 % intervals by drawing whole people again, since pictures of a person hang together.
 
 The draws belong to (seed, number of people) and to nothing else: two models that were tested on the same people get
 the same resamples, so their difference can be judged pair by pair.
@@ -20,7 +20,7 @@ from pain3d.training.evaluation.predictions import Predictions
 Floats = npt.NDArray[np.float64]
 LEVEL: Final = 0.95
 AT_ONCE: Final = 2**21  # weights held at a time, 16 MB
-MOST_UNDEFINED: Final = 0.1  # share of resamples without the figure above which an interval would be of the others only
+MOST_UNDEFINED: Final = 0.1  # share of resamples without the metric above which an interval would be of the others only
 
 
 def resampled_people(people: int, resamples: int, seed: int) -> npt.NDArray[np.int64]:
@@ -30,15 +30,15 @@ def resampled_people(people: int, resamples: int, seed: int) -> npt.NDArray[np.i
     return np.asarray(drawn[:, :people], np.int64)
 
 
-def interval(figures: npt.ArrayLike, people: int) -> tuple[list[float] | None, str | None]:
-    """The interval of 95 % of a figure: percentiles over resamples, farther out the fewer people there are.
+def interval(metrics: npt.ArrayLike, people: int) -> tuple[list[float] | None, str | None]:
+    """The interval of 95 % of a metric: percentiles over resamples, farther out the fewer people there are.
 
     Plain percentiles are too narrow by sqrt((S - 1) / S) and by what lies between normal and Student's distribution.
     So the tails are not 2.5 % but Phi(-sqrt(S / (S - 1)) t), t the 97.5 % point of Student's with S - 1 degrees of
     freedom (Hesterberg 2015, The American Statistician 69:371, "expanded percentile"): 1.8 % for 25 people.
 
     Args:
-        figures: [R]; NaN where a resample doesn't have it.
+        metrics: [R]; NaN where a resample doesn't have it.
         people: S, how many people were drawn again.
 
     Returns:
@@ -48,7 +48,7 @@ def interval(figures: npt.ArrayLike, people: int) -> tuple[list[float] | None, s
 
     if people < 2:
         return None, "one subject: nobody to draw again"
-    values = np.asarray(figures, float)
+    values = np.asarray(metrics, float)
     known = values[np.isfinite(values)]
     if not len(values):
         return None, "no resamples were asked for"
@@ -115,15 +115,15 @@ def difference(first: Predictions, second: Predictions, *, seed: int = 0, resamp
     people = first.subject_index
     drawn = resampled_people(len(first.people), resamples, seed)
     sums = [agreement.sums_by_subject(model.pspi_true, model.pspi, people, drawn.shape[1]) for model in (first, second)]
-    figures: dict[str, Callable[[Floats], Floats]] = {
+    metrics: dict[str, Callable[[Floats], Floats]] = {
         "pearson": agreement.pearson,
         "icc": agreement.icc,
         "mae": agreement.mae,
         "rmse": agreement.rmse,
     }
-    said: dict[str, Any] = {}
-    for name, figure in figures.items():
-        point = float(figure(sums[0].sum(0)) - figure(sums[1].sum(0)))
-        over = figure(drawn @ sums[0]) - figure(drawn @ sums[1])
-        said[name] = {"difference": point if np.isfinite(point) else None, "ci": interval(over, drawn.shape[1])[0]}
-    return said
+    result: dict[str, Any] = {}
+    for name, metric in metrics.items():
+        point = float(metric(sums[0].sum(0)) - metric(sums[1].sum(0)))
+        over = metric(drawn @ sums[0]) - metric(drawn @ sums[1])
+        result[name] = {"difference": point if np.isfinite(point) else None, "ci": interval(over, drawn.shape[1])[0]}
+    return result

@@ -25,7 +25,7 @@ WIDTHS: Final = {"au": len(UNITS), "au_true": len(UNITS), "binary": len(THRESHOL
 
 @dataclass(frozen=True)
 class Predictions:
-    """N pictures: the truth, NaN where it isn't known, and what a model said, which is always finite.
+    """N pictures: the truth, NaN where it isn't known, and what a model predicted, which is always finite.
 
     Args:
         ids: [N] unique names of the pictures.
@@ -141,7 +141,7 @@ def predictions_of(
 
 
 def mean_predictor(samples: Samples, learned: npt.ArrayLike, tested: npt.ArrayLike) -> Predictions:
-    """What somebody says who knows the training labels' means and never looks at a picture.
+    """What somebody predicts who knows the training labels' means and never looks at a picture.
 
     Args:
         samples: The labels.
@@ -154,7 +154,7 @@ def mean_predictor(samples: Samples, learned: npt.ArrayLike, tested: npt.ArrayLi
     return predictions_of(samples, rows, *_constant(len(rows), float(means[0]), means[1], means[2]))
 
 
-def together(parts: Sequence[Predictions]) -> Predictions:
+def concatenate(parts: Sequence[Predictions]) -> Predictions:
     """All pictures of several predictions; only the slices that all of them have stay."""
     words = [word for word in parts[0].slices if all(word in part.slices for part in parts)]
     texts = ("ids", "subject")

@@ -18,11 +18,11 @@ from pain3d.provenance import pain3d_version
 from pain3d.training.data.samples import THRESHOLDS
 from pain3d.training.evaluation import plots
 from pain3d.training.evaluation.bootstrap import difference
-from pain3d.training.evaluation.comparison import NOTHING, Figure, bounded, comparison_table, signed, with_interval
-from pain3d.training.evaluation.cuts import HEADS, scored
-from pain3d.training.evaluation.ledger import ERRORS
+from pain3d.training.evaluation.comparison import NOTHING, Metric, bounded, comparison_table, signed, with_interval
 from pain3d.training.evaluation.overlap import STRANGERS
 from pain3d.training.evaluation.predictions import Predictions
+from pain3d.training.evaluation.recorder import ERRORS
+from pain3d.training.evaluation.thresholds import HEADS, binary_questions
 
 Pictures = Sequence[tuple[bytes, bytes | None]]
 Gallery = Callable[[Sequence[int]], Pictures]
@@ -30,7 +30,7 @@ PAGE, NUMBERS, TABLE = "index.html", "metrics.json", "table.tex"
 ALSO: Final = ("predictions.parquet", "validation.parquet")  # what a caller may have put there first
 WORST: Final = 8  # pictures on each side of the gallery
 CAPTION: Final = (
-    "Said of neutral: mean prediction on neutral faces, whose PSPI is 0. AU: mean over five action units,"
+    "On neutral face: mean prediction, where PSPI is 0. AU: mean over five action units,"
     " plain and given PSPI. F1 at thresholds chosen on validation people."
 )
 
@@ -51,7 +51,7 @@ def write_report(
     Args:
         folder: Made if it isn't there.
         name: Of the model.
-        metrics: What `pain3d.training.evaluation.metrics.metrics` made of ``predictions``.
+        metrics: What `compute_metrics` made of ``predictions``.
         predictions: For the test people.
         others: Metrics of other models by name, for the rows beside it.
         rivals: Predictions of other models for the same pictures, for differences judged pair by pair.
@@ -66,8 +66,8 @@ def write_report(
     others, about, caption = others or {}, about or {}, f"{people} {CAPTION}"
     settings = metrics["settings"]
     differences = {
-        rival: difference(predictions, said, seed=settings["seed"], resamples=settings["resamples"])
-        for rival, said in (rivals or {}).items()
+        rival: difference(predictions, other, seed=settings["seed"], resamples=settings["resamples"])
+        for rival, other in (rivals or {}).items()
     }
     table = comparison_table([(name, metrics), *others.items()])
     beside = {"others": others, "differences": differences}
@@ -79,7 +79,7 @@ def write_report(
         facts=_facts(metrics),
         comparison=table,
         caption=caption,
-        differences=[[rival, *_difference_cells(said)] for rival, said in differences.items()],
+        differences=[[rival, *_difference_cells(found)] for rival, found in differences.items()],
         most_points=plots.MOST_POINTS,
         plots=_plots(metrics, predictions),
         thresholds=_threshold_rows(metrics),
@@ -123,26 +123,26 @@ def _check_folder(folder: Path) -> None:
 
 
 def _facts(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The figures at the head of the page: value, words, interval."""
+    """The metrics at the head of the page: value, words, interval."""
     wanted = (
-        Figure("Pearson r of PSPI", "pspi.pearson", 3, 1),
-        Figure("mean absolute error, PSPI", "pspi.mae", 2, -1),
-        Figure("ICC(3,1)", "pspi.icc", 3, 1),
-        Figure("AUROC at PSPI ≥ 1", "thresholds.1.auroc", 3, 1),
-        Figure("mean prediction on neutral faces", "pspi.neutral_mean", 2, -1),
-        Figure("AUC of closed eyes, AU43", "au.AU43.auc", 3, 1),
+        Metric("Pearson r of PSPI", "pspi.pearson", 3, 1),
+        Metric("mean absolute error, PSPI", "pspi.mae", 2, -1),
+        Metric("ICC(3,1)", "pspi.icc", 3, 1),
+        Metric("AUROC at PSPI ≥ 1", "thresholds.1.auroc", 3, 1),
+        Metric("mean prediction on neutral faces", "pspi.neutral_mean", 2, -1),
+        Metric("AUC of closed eyes, AU43", "au.AU43.auc", 3, 1),
     )
     facts = []
-    for figure in wanted:
-        value, _, bounds = with_interval(metrics, figure.path, figure.digits).partition(" (")
-        facts.append((value, figure.heading, bounds.removesuffix(")")))
+    for metric in wanted:
+        value, _, bounds = with_interval(metrics, metric.path, metric.digits).partition(" (")
+        facts.append((value, metric.heading, bounds.removesuffix(")")))
     return facts
 
 
 def _plots(metrics: Mapping[str, Any], predictions: Predictions) -> dict[str, str]:
     known = np.isfinite(predictions.pspi_true)
     truth, guess = predictions.pspi_true[known], predictions.pspi[known]
-    questions = scored(predictions)
+    questions = binary_questions(predictions)
     curves = []
     for place, least in enumerate(THRESHOLDS):
         labels, score = questions[HEADS[place]]
@@ -170,10 +170,10 @@ def _auroc(question: Mapping[str, Any]) -> str:
     return "n/a" if question["auroc"] is None else f"AUROC {question['auroc']:.3f}"
 
 
-def _difference_cells(said: Mapping[str, Any]) -> list[str]:
+def _difference_cells(found: Mapping[str, Any]) -> list[str]:
     return [
         NOTHING if one["difference"] is None else bounded(one["difference"], one["ci"], 2 if name in ERRORS else 3)
-        for name, one in said.items()
+        for name, one in found.items()
     ]
 
 
@@ -185,10 +185,10 @@ def _threshold_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
         questions.append((f"PSPI ≥ {least}, PSPI score", f"thresholds.{least}.by_score", "auroc", head["by_score"]))
     questions.append(("eyes closed, AU43", "au.AU43", "auc", metrics["au"]["AU43"]))
     rows = []
-    for words, path, area, figures in questions:
-        cells = [f"{figures['positives']:,} of {figures['positives'] + figures['negatives']:,}"]
+    for words, path, area, found in questions:
+        cells = [f"{found['positives']:,} of {found['positives'] + found['negatives']:,}"]
         cells += [with_interval(metrics, f"{path}.{name}", 3) for name in (area, "f1")]
-        cells += [_shown(figures[name], 3) for name in ("f1_always_yes", "precision", "recall", "threshold")]
+        cells += [_shown(found[name], 3) for name in ("f1_always_yes", "precision", "recall", "threshold")]
         rows.append([words, *cells])
     return rows
 
@@ -196,8 +196,8 @@ def _threshold_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
 def _unit_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
     return [
         [unit, *(with_interval(metrics, f"au.{unit}.{name}", 2) for name in ("pearson", "partial", "icc", "mae"))]
-        for unit, figures in metrics["au"].items()
-        if "pearson" in figures
+        for unit, found in metrics["au"].items()
+        if "pearson" in found
     ]
 
 
@@ -205,16 +205,16 @@ def _slice_rows(metrics: Mapping[str, Any]) -> list[tuple[str, list[list[str]]]]
     tables = []
     for name, words in metrics["slices"].items():
         rows = []
-        for word, figures in words.items():
+        for word, found in words.items():
             path = f"slices.{name}.{word}"
             rows.append(
                 [
                     word,
-                    f"{figures['pictures']:,}",
-                    f"{figures['subjects']:,}",
-                    _shown(figures["pearson"], 3),
-                    *(with_interval({"it": figures}, f"it.{name}", 2) for name in ("mae", "mean_error")),
-                    _shown(figures["auroc"], 3) if figures["auroc"] is not None else _reason(metrics, f"{path}.auroc"),
+                    f"{found['pictures']:,}",
+                    f"{found['subjects']:,}",
+                    _shown(found["pearson"], 3),
+                    *(with_interval({"it": found}, f"it.{name}", 2) for name in ("mae", "mean_error")),
+                    _shown(found["auroc"], 3) if found["auroc"] is not None else _reason(metrics, f"{path}.auroc"),
                 ]
             )
         tables.append((name, rows))

@@ -1,4 +1,4 @@
-"""Knows for whom a model is right: the same figures for every word of every slice, such as sex or skin tone.
+"""Knows for whom a model is right: the same metrics for every word of every slice, such as sex or skin tone.
 
 In generated data the words are settings of a generator, not claims about people. A gap between words may be chance:
 that is what the intervals are for.
@@ -36,7 +36,7 @@ def bias_table(test: Predictions, *, seed: int = 0, resamples: int = 1000) -> tu
     for name, column in test.slices.items():
         words = np.array(column, object)
         table[name] = {
-            word: _figures(test.only(words == word), f"slices.{name}.{word}", reasons, seed, resamples)
+            word: _metrics(test.only(words == word), f"slices.{name}.{word}", reasons, seed, resamples)
             for word in sorted(set(column), key=_place)
         }
     return table, reasons
@@ -47,34 +47,34 @@ def _place(word: str) -> tuple[int, str]:
     return (ORDER.index(low) if low in ORDER else len(ORDER), word)
 
 
-def _figures(part: Predictions, path: str, reasons: dict[str, str], seed: int, resamples: int) -> dict[str, Any]:
+def _metrics(part: Predictions, path: str, reasons: dict[str, str], seed: int, resamples: int) -> dict[str, Any]:
     subject, people = part.subject_index, len(part.people)
     sums = agreement.sums_by_subject(part.pspi_true, part.pspi, subject, people)
     total = sums.sum(0)
     drawn = resampled_people(people, resamples, seed)
-    said: dict[str, Any] = {"pictures": len(part), "subjects": people}
+    result: dict[str, Any] = {"pictures": len(part), "subjects": people}
     why = agreement.undefined(total, "PSPI")
     none = None if total[0] else "no picture with a known PSPI"
-    for name, figure, reason in (
+    for name, metric, reason in (
         ("pearson", agreement.pearson, why),
         ("mae", agreement.mae, none),
         ("mean_error", agreement.bias, none),
     ):
-        said[name] = None if reason else float(figure(total))
+        result[name] = None if reason else float(metric(total))
         if reason:
             reasons[f"{path}.{name}"] = reason
     known = np.isfinite(part.binary_true[:, 0])
     positive = part.binary_true[known, 0] > 0.5
     if positive.any() and not positive.all():
-        once = np.ones((1, people), np.int64)  # everybody once: the figure itself
-        said["auroc"] = float(resampled_ranking(positive, part.binary[known, 0], subject[known], once)[0])
+        once = np.ones((1, people), np.int64)  # everybody once: the metric itself
+        result["auroc"] = float(resampled_ranking(positive, part.binary[known, 0], subject[known], once)[0])
     else:
-        said["auroc"] = None
+        result["auroc"] = None
         reasons[f"{path}.auroc"] = f"the labels have no {'negatives' if positive.any() else 'positives'}"
-    said["ci"] = {}
-    for name, figure in (("mae", agreement.mae), ("mean_error", agreement.bias)):
-        bounds, reason = interval(figure(drawn @ sums), people)
-        said["ci"][name] = bounds
+    result["ci"] = {}
+    for name, metric in (("mae", agreement.mae), ("mean_error", agreement.bias)):
+        bounds, reason = interval(metric(drawn @ sums), people)
+        result["ci"][name] = bounds
         if bounds is None:
             reasons[f"{path}.ci.{name}"] = none or reason or ""
-    return said
+    return result

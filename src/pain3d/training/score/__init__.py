@@ -1,1 +1,1 @@
-"""Asks a trained model about pictures of faces: found, cut out, scored, and shown with what the model looked at."""
+"""Scores pictures of faces with a trained model: found, cut out, predicted, and shown with the model's attention."""

@@ -15,15 +15,15 @@ from pain3d.console.refused import RefusedError
 
 if TYPE_CHECKING:
     from pain3d.training.model.build import Model
-    from pain3d.training.score.ask import Answer
     from pain3d.training.score.portrait import Box, Portrait
+    from pain3d.training.score.prediction import PortraitPrediction
 
 NUMBERS: Final = "scores.json"
 
 
 @dataclass(frozen=True)
 class Score:
-    """Score pictures of faces with a trained model, and show what it looked at. Not a medical device."""
+    """Score pictures of faces with a trained model, and show where its attention lay. Not a medical device."""
 
     faces: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FACE")]
     """Pictures: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF."""
@@ -55,27 +55,29 @@ def run_score(command: Score) -> None:
     boxes = [_box(name, given) for name, given in (("--box", command.box), ("--neutral-box", command.neutral_box))]
     from pain3d.training.data.batches import crop_side
     from pain3d.training.model.pretrained import load_pretrained
-    from pain3d.training.score.ask import answers
-    from pain3d.training.score.familiarity import load_familiarity
+    from pain3d.training.score.out_of_distribution import load_ood
     from pain3d.training.score.portrait import read_portrait
+    from pain3d.training.score.prediction import predict_portraits
 
     model = load_pretrained(command.model)
     _check_task(command.model)
     _check_neutral(command, model)
     home = command.model / "model" if (command.model / "model").is_dir() else command.model
-    fitted = load_familiarity(home)
+    fitted = load_ood(home)
     side = crop_side(model.config.image_size)
     portraits = [read_portrait(path, boxes[0], side) for path in command.faces]
     neutrals = [read_portrait(path, boxes[1], side) for path in command.neutral]
-    told = list(answers(model, fitted, portraits, neutrals))
-    for portrait, answer in zip(portraits, told, strict=True):
-        if not all(math.isfinite(value) for value in (answer.pspi, *answer.au, *answer.at_least)):
-            raise RefusedError(f"{command.model}: what it says of {portrait.path} is no number; its weights are broken")
-    pictures = _write(command.to, portraits, neutrals, told, command.model) if command.to is not None else []
+    predictions = list(predict_portraits(model, fitted, portraits, neutrals))
+    for portrait, one in zip(portraits, predictions, strict=True):
+        if not all(math.isfinite(value) for value in (one.pspi, *one.au, *one.at_least)):
+            raise RefusedError(
+                f"{command.model}: its prediction for {portrait.path} is no number; its weights are broken"
+            )
+    pictures = _write(command.to, portraits, neutrals, predictions, command.model) if command.to is not None else []
     if command.json:
-        print(json.dumps(_numbers(portraits, neutrals, told, command.model, pictures), allow_nan=False))
+        print(json.dumps(_numbers(portraits, neutrals, predictions, command.model, pictures), allow_nan=False))
     else:
-        _show(portraits, neutrals, told, pictures)
+        _show(portraits, neutrals, predictions, pictures)
 
 
 def _box(name: str, given: str | None) -> Box | None:
@@ -113,7 +115,7 @@ def _check_neutral(command: Score, model: Model) -> None:
 def _numbers(
     portraits: Sequence[Portrait],
     neutrals: Sequence[Portrait],
-    told: Sequence[Answer],
+    predictions: Sequence[PortraitPrediction],
     model: Path,
     pictures: Sequence[Path],
 ) -> dict[str, Any]:
@@ -122,15 +124,14 @@ def _numbers(
     from pain3d.training.score.overlay import NOTICE
 
     faces = []
-    for place, (portrait, answer) in enumerate(zip(portraits, told, strict=True)):
-        usual = answer.familiarity
+    for place, (portrait, prediction) in enumerate(zip(portraits, predictions, strict=True)):
         faces.append(
             {
                 "file": str(portrait.path),
-                "pspi": round(answer.pspi, 4),
-                "au": {unit: round(value, 4) for unit, value in zip(UNITS, answer.au, strict=True)},
-                "at_least": {str(t): round(p, 4) for t, p in zip(THRESHOLDS, answer.at_least, strict=True)},
-                "familiarity": None if usual is None else asdict(usual),
+                "pspi": round(prediction.pspi, 4),
+                "au": {unit: round(value, 4) for unit, value in zip(UNITS, prediction.au, strict=True)},
+                "at_least": {str(t): round(p, 4) for t, p in zip(THRESHOLDS, prediction.at_least, strict=True)},
+                "out_of_distribution": None if prediction.ood is None else asdict(prediction.ood),
                 "square": [round(value, 2) for value in portrait.square],
                 "notes": list(portrait.notes),
                 "picture": str(pictures[place]) if pictures else None,
@@ -143,13 +144,20 @@ def _numbers(
 
 
 def _write(
-    to: Path, portraits: Sequence[Portrait], neutrals: Sequence[Portrait], told: Sequence[Answer], model: Path
+    to: Path,
+    portraits: Sequence[Portrait],
+    neutrals: Sequence[Portrait],
+    predictions: Sequence[PortraitPrediction],
+    model: Path,
 ) -> list[Path]:
     """A picture for each face, then the numbers. Files of one stem get a number: face.png, face-2.png."""
     from pain3d.files import write_durably
-    from pain3d.training.score.overlay import draw_answer
+    from pain3d.training.score.overlay import draw_prediction
 
-    drawn = [draw_answer(answer, portrait.path.name) for portrait, answer in zip(portraits, told, strict=True)]
+    drawn = [
+        draw_prediction(prediction, portrait.path.name)
+        for portrait, prediction in zip(portraits, predictions, strict=True)
+    ]
     to.mkdir(parents=True, exist_ok=True)
     pictures: list[Path] = []
     for portrait, content in zip(portraits, drawn, strict=True):
@@ -159,29 +167,32 @@ def _write(
             path = to / f"{portrait.path.stem}-{number}.png"
         write_durably(path, content)
         pictures.append(path)
-    numbers = json.dumps(_numbers(portraits, neutrals, told, model, pictures), indent=1, allow_nan=False)
+    numbers = json.dumps(_numbers(portraits, neutrals, predictions, model, pictures), indent=1, allow_nan=False)
     write_durably(to / NUMBERS, (numbers + "\n").encode())
     return pictures
 
 
 def _show(
-    portraits: Sequence[Portrait], neutrals: Sequence[Portrait], told: Sequence[Answer], pictures: Sequence[Path]
+    portraits: Sequence[Portrait],
+    neutrals: Sequence[Portrait],
+    predictions: Sequence[PortraitPrediction],
+    pictures: Sequence[Path],
 ) -> None:
     """Print a few lines for each face."""
     from pain3d.training.data.samples import THRESHOLDS, UNITS
-    from pain3d.training.score.overlay import NOTICE, familiarity_words
+    from pain3d.training.score.overlay import NOTICE, ood_words
 
     for neutral in neutrals:
         for note in neutral.notes:
             print(f"{neutral.path} (neutral): {note}")
-    for place, (portrait, answer) in enumerate(zip(portraits, told, strict=True)):
+    for place, (portrait, prediction) in enumerate(zip(portraits, predictions, strict=True)):
         print(portrait.path)
-        print(f"  PSPI         {answer.pspi:.1f} of 16")
-        units = (f"AU{int(unit[2:])} {value:.1f}" for unit, value in zip(UNITS[:-1], answer.au[:-1], strict=True))
-        print(f"  intensities  {', '.join(units)} of 5; eyes shut {100 * answer.au[-1]:.0f} %")
-        chances = (f"≥ {t}: {100 * chance:.0f} %" for t, chance in zip(THRESHOLDS, answer.at_least, strict=True))
+        print(f"  PSPI         {prediction.pspi:.1f} of 16")
+        units = (f"AU{int(unit[2:])} {value:.1f}" for unit, value in zip(UNITS[:-1], prediction.au[:-1], strict=True))
+        print(f"  intensities  {', '.join(units)} of 5; eyes shut {100 * prediction.au[-1]:.0f} %")
+        chances = (f"≥ {t}: {100 * chance:.0f} %" for t, chance in zip(THRESHOLDS, prediction.at_least, strict=True))
         print(f"  chance       PSPI {', '.join(chances)}")
-        print(f"  familiarity  {familiarity_words(answer)}")
+        print(f"  OOD score    {ood_words(prediction)}")
         for note in portrait.notes:
             print(f"  note         {note}")
         if pictures:

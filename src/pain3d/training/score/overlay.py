@@ -1,4 +1,4 @@
-"""Knows the picture of an answer: the face, where each action unit looked, the neutral face, and bars."""
+"""Knows the picture of a prediction: the face, the attention of each action unit, the neutral face, and bars."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pain3d.facs.action_units import FACS_NAMES
 from pain3d.training.data.samples import THRESHOLDS, UNITS
-from pain3d.training.score.ask import Answer, Map, Pixels
+from pain3d.training.score.prediction import Map, Pixels, PortraitPrediction
 
 DPI: Final = 110
 INK, QUIET, MARK, PAPER = "#1c1c1e", "#6b6965", "#c2410c", "#faf9f6"
@@ -24,27 +24,27 @@ LINE: Final = 56  # letters that the right part is wide
 NOTICE: Final = "Research software: not a medical device, and no measure of what a person feels."
 
 
-def draw_answer(answer: Answer, title: str) -> bytes:
-    """PNG of an answer.
+def draw_prediction(prediction: PortraitPrediction, title: str) -> bytes:
+    """PNG of a prediction.
 
     Args:
-        answer: What the model said.
+        prediction: What the model predicted.
         title: Above it; the picture's name.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    maps = answer.looked is not None
+    maps = prediction.au_attention is not None
     figure = Figure(figsize=(11.6 if maps else 7.0, 4.8), facecolor=PAPER, layout="constrained")
     FigureCanvasAgg(figure)
     widths = [1.25, 2.4, 1.75] if maps else [1.25, 1.75]
     parts: Any = figure.subfigures(1, len(widths), width_ratios=widths)
     for part in parts:
         part.set_facecolor(PAPER)
-    _draw_faces(parts[0], answer)
+    _draw_faces(parts[0], prediction)
     if maps:
-        _draw_units(parts[1], answer)
-    _draw_bars(parts[-1], answer)
+        _draw_units(parts[1], prediction)
+    _draw_bars(parts[-1], prediction)
     short = title if len(title) <= LONGEST_TITLE else title[: LONGEST_TITLE - 1] + "…"
     figure.suptitle(short, x=0.012, ha="left", fontsize=11, color=INK, fontweight="bold", parse_math=False)
     figure.supxlabel(NOTICE, x=0.012, ha="left", fontsize=8, color=QUIET)
@@ -87,41 +87,41 @@ def _show(axis: Any, picture: Pixels, title: str) -> None:
     axis.axis("off")
 
 
-def _draw_faces(part: Any, answer: Answer) -> None:
+def _draw_faces(part: Any, prediction: PortraitPrediction) -> None:
     axes = part.subplots(2, 1)
-    _show(axes[0], _enlarged(answer.face), "what the model saw")
-    if answer.neutral is None:
+    _show(axes[0], _enlarged(prediction.face), "what the model saw")
+    if prediction.neutral is None:
         axes[1].axis("off")
-    elif answer.compared is None:
-        _show(axes[1], _enlarged(answer.neutral), "neutral face")
+    elif prediction.neutral_attention is None:
+        _show(axes[1], _enlarged(prediction.neutral), "neutral face")
     else:
-        _show(axes[1], marked(answer.neutral, answer.compared), "neutral: places compared")
+        _show(axes[1], marked(prediction.neutral, prediction.neutral_attention), "neutral face: attention")
 
 
-def _draw_units(part: Any, answer: Answer) -> None:
-    assert answer.looked is not None
+def _draw_units(part: Any, prediction: PortraitPrediction) -> None:
+    assert prediction.au_attention is not None
     axes = part.subplots(2, 3)
-    for axis, unit, shares, value in zip(axes.flat, UNITS, answer.looked, answer.au, strict=True):
-        _show(axis, marked(answer.face, shares), f"{_name(unit)}  {_value(unit, value)}")
+    for axis, unit, shares, value in zip(axes.flat, UNITS, prediction.au_attention, prediction.au, strict=True):
+        _show(axis, marked(prediction.face, shares), f"{_name(unit)}  {_value(unit, value)}")
     part.supxlabel(
-        f"where each action unit looked: full colour is {FULL} times as much as even, or more", fontsize=8, color=QUIET
+        f"attention of each action unit: full colour is {FULL} times as much as even, or more", fontsize=8, color=QUIET
     )
 
 
-def _draw_bars(part: Any, answer: Answer) -> None:
+def _draw_bars(part: Any, prediction: PortraitPrediction) -> None:
     words, units, chances = part.subplots(3, 1, height_ratios=[1.1, 2.4, 1.3])
     words.axis("off")  # keeps the place of what is written across the whole part
-    part.text(0.04, 0.90, f"PSPI {answer.pspi:.1f} of 16", fontsize=22, color=INK, fontweight="bold", va="center")
-    lines = "\n".join(textwrap.wrap(familiarity_words(answer), LINE))
-    part.text(0.04, 0.82, lines, fontsize=8.5, color=_warning_colour(answer), va="center")
+    part.text(0.04, 0.90, f"PSPI {prediction.pspi:.1f} of 16", fontsize=22, color=INK, fontweight="bold", va="center")
+    lines = "\n".join(textwrap.wrap(ood_words(prediction), LINE))
+    part.text(0.04, 0.82, lines, fontsize=8.5, color=_warning_colour(prediction), va="center")
     names = [f"{_name(unit)}  {FACS_NAMES[int(unit[2:])].lower()}" for unit in UNITS]
-    shares = [value / (1 if unit == "AU43" else 5) for unit, value in zip(UNITS, answer.au, strict=True)]
-    _bars(units, names, shares, [_value(unit, value) for unit, value in zip(UNITS, answer.au, strict=True)])
+    shares = [value / (1 if unit == "AU43" else 5) for unit, value in zip(UNITS, prediction.au, strict=True)]
+    _bars(units, names, shares, [_value(unit, value) for unit, value in zip(UNITS, prediction.au, strict=True)])
     _bars(
         chances,
         [f"PSPI ≥ {threshold}" for threshold in THRESHOLDS],
-        list(answer.at_least),
-        [f"{100 * chance:.0f} %" for chance in answer.at_least],
+        list(prediction.at_least),
+        [f"{100 * chance:.0f} %" for chance in prediction.at_least],
     )
     units.set_title("intensity, 0–5; eye closure: chance", fontsize=8.5, color=QUIET, loc="left")
     chances.set_title("chance", fontsize=8.5, color=QUIET, loc="left")
@@ -141,18 +141,19 @@ def _bars(axis: Any, names: list[str], shares: list[float], values: list[str]) -
     axis.set_facecolor("none")
 
 
-def familiarity_words(answer: Answer) -> str:
-    """How familiar the face is, in a line."""
-    usual = answer.familiarity
-    if usual is None:
-        return "how familiar the face is was not measured for this model"
-    if usual.unlike:
-        return f"unlike what the model learned from: {usual.distance:.1f}, usual up to {usual.limit:.1f}"
-    return f"familiar: {100 * usual.nearer:.0f} % of held-out faces lie nearer"
+def ood_words(prediction: PortraitPrediction) -> str:
+    """How far out of the training distribution the face lies, in a line."""
+    ood = prediction.ood
+    if ood is None:
+        return "whether the face is out of distribution was not measured for this model"
+    if ood.outlier:
+        return f"out of distribution: {ood.distance:.1f}, above {ood.threshold:.1f}; unlike what the model learned from"
+    nearer = f"{100 * ood.quantile:.0f} % of held-out faces lie nearer"
+    return f"in distribution: {ood.distance:.1f}, up to {ood.threshold:.1f}; {nearer}"
 
 
-def _warning_colour(answer: Answer) -> str:
-    return "#b91c1c" if answer.familiarity is not None and answer.familiarity.unlike else QUIET
+def _warning_colour(prediction: PortraitPrediction) -> str:
+    return "#b91c1c" if prediction.ood is not None and prediction.ood.outlier else QUIET
 
 
 def _name(unit: str) -> str:

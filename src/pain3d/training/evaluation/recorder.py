@@ -1,4 +1,4 @@
-"""Knows how a figure is noted: its value, its interval, or None and the reason why it can't be had."""
+"""Knows how a metric is recorded: its value, its interval, or None and the reason why it can't be had."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pain3d.training.evaluation.bootstrap import interval
 from pain3d.training.evaluation.predictions import Predictions
 
 Floats = npt.NDArray[np.float64]
-Figure = Callable[[Floats], Floats]
+Statistic = Callable[[Floats], Floats]
 ERRORS: Final = ("mae", "mse", "rmse", "bias")  # need one picture; the others need labels that vary
 RELATIONS: Final = ("pearson", "partial", "slope")  # need predictions that vary, too
 
 
 @dataclass
-class Ledger:
+class Recorder:
     """The test pictures by person, the resamples of people, and every reason that was noted."""
 
     test: Predictions
@@ -33,7 +33,7 @@ class Ledger:
         self.people = len(self.test.people)
 
     def number(self, path: str, value: float, reason: str | None) -> float | None:
-        """A figure, or None with a note why."""
+        """A metric, or None with a note why."""
         if reason is None and np.isfinite(value):
             return float(value)
         self.undefined[path] = reason or "it is not a finite number"
@@ -44,8 +44,8 @@ class Ledger:
 
         Args:
             path: As ``pspi.ci.pearson``.
-            over: Gives the figure in every resample; asked only where there can be an interval.
-            reason: Why the figure itself can't be had.
+            over: Gives the metric in every resample; asked only where there can be an interval.
+            reason: Why the metric itself can't be had.
         """
         bounds = None
         if reason is None:
@@ -59,21 +59,21 @@ class Ledger:
         return agreement.sums_by_subject(truth, guess, self.subject, self.people, given)
 
     def agreement(
-        self, path: str, sums: Floats, figures: Mapping[str, Figure], what: str, given: str | None = None
+        self, path: str, sums: Floats, metrics: Mapping[str, Statistic], what: str, given: str | None = None
     ) -> dict[str, Any]:
         """Figures of a pair of columns, with their intervals under ``ci``."""
         total, drawn = sums.sum(0), self.drawn @ sums
-        said: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         bounds: dict[str, Any] = {}
-        for name, figure in figures.items():
+        for name, metric in metrics.items():
             reason = why_not(name, total, what, given)
-            said[name] = self.number(f"{path}.{name}", float(figure(total)), reason)
-            bounds[name] = self.interval(f"{path}.ci.{name}", partial(figure, drawn), reason)
-        return {**said, "ci": bounds}
+            result[name] = self.number(f"{path}.{name}", float(metric(total)), reason)
+            bounds[name] = self.interval(f"{path}.ci.{name}", partial(metric, drawn), reason)
+        return {**result, "ci": bounds}
 
 
 def why_not(name: str, total: Floats, what: str, given: str | None) -> str | None:
-    """Why a figure can't be had; errors and ICC ask less than a correlation does."""
+    """Why a metric can't be had; errors and ICC ask less than a correlation does."""
     if name in ERRORS:
         return None if total[0] > 0 else f"no picture with a known {what}"
     reason = agreement.undefined(total, what, given if name == "partial" else None)

@@ -1,4 +1,4 @@
-"""Knows an evaluation from runs to report: who is asked, whom they may not be, and what stands beside the answers."""
+"""Knows an evaluation from runs to report: on whom runs are tested, whom they may not be, and what stands beside."""
 
 from __future__ import annotations
 
@@ -17,20 +17,30 @@ from pain3d.training.data.batches import crop_side, ordered_batches
 from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
 from pain3d.training.evaluation.comparison import comparison_table
-from pain3d.training.evaluation.metrics import metrics, pooled_metrics
+from pain3d.training.evaluation.metrics import compute_metrics, pooled_metrics
 from pain3d.training.evaluation.overlap import STRANGERS, acquaintance, refuse_overlap
 from pain3d.training.evaluation.predictions import (
     Predictions,
+    concatenate,
     mean_predictor,
     read_predictions,
-    together,
     write_predictions,
 )
 from pain3d.training.evaluation.report import write_report
 from pain3d.training.loop import precision_of
 from pain3d.training.model.pretrained import load_pretrained
-from pain3d.training.predict import ask, split_rows
-from pain3d.training.run import EVALUATION, VALIDATION, Run, open_for, names, open_run, people_of, pick_device, split_samples
+from pain3d.training.prediction import predict, split_rows
+from pain3d.training.run import (
+    EVALUATION,
+    VALIDATION,
+    Run,
+    names,
+    open_for,
+    open_run,
+    people_of,
+    pick_device,
+    split_samples,
+)
 
 EVERYBODY: Final = "all"
 MEAN: Final = "mean predictor"
@@ -39,14 +49,14 @@ Gallery = Callable[[Sequence[int]], list[tuple[bytes, bytes | None]]]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A run, whom it knows, the pictures it was asked about and what it said."""
+class TestedRun:
+    """A run, whom it knows, the pictures that it was tested on and its predictions."""
 
     run: Run
     seen: dict[str, list[str]]
     samples: Samples
     rows: Rows
-    said: Predictions
+    predictions: Predictions
     validation: Predictions | None
 
 
@@ -60,13 +70,13 @@ def evaluate(
     resamples: int,
     quiet: bool,
 ) -> dict[str, Any]:
-    """Ask runs about people, by default those whom they never saw, write the report, print one table.
+    """Test runs on people, by default those whom they never saw, write the report, print one table.
 
     Args:
-        folders: One run, or the runs of several folds, whose answers are pooled.
+        folders: One run, or the runs of several folds, whose predictions are pooled.
         data: The data set; None is the one that each run learned from.
         split: Which people: ``test``, ``validation``, ``train`` or ``all``.
-        beside: Other runs, asked about the same pictures.
+        beside: Other runs, tested on the same pictures.
         to: Folder of the report; None is ``evaluation`` in the first run's.
         resamples: Of people, for the intervals.
         quiet: Print nothing.
@@ -85,50 +95,51 @@ def evaluate(
     runs, others = [open_run(folder) for folder in folders], [open_run(folder) for folder in beside]
     if len(runs) > 1 and others:
         raise RefusedError("--beside goes with one --model: folds are pooled")
-    asked = [_ask(run, open_for(data or Path(run.data), run.config), split, None, quiet) for run in runs]
-    first = asked[0]
-    if len(asked) == 1:
+    parts = [_test_run(run, open_for(data or Path(run.data), run.config), split, None, quiet) for run in runs]
+    first = parts[0]
+    if len(parts) == 1:
         learned = split_rows(first.samples, "train")
         trained = first.samples.pspi[learned]
         mean = float(np.nanmean(trained)) if np.isfinite(trained).any() else None
-        figures = metrics(first.said, first.validation, resamples=resamples, trained_mean=mean)
-        rivals = {other.folder.name: _ask(other, first.samples, split, first.rows, quiet) for other in others}
+        found = compute_metrics(first.predictions, first.validation, resamples=resamples, trained_mean=mean)
+        rivals = {other.folder.name: _test_run(other, first.samples, split, first.rows, quiet) for other in others}
         rows = {
-            name: metrics(r.said, r.validation, resamples=resamples, trained_mean=mean) for name, r in rivals.items()
+            name: compute_metrics(other.predictions, other.validation, resamples=resamples, trained_mean=mean)
+            for name, other in rivals.items()
         }
         if len(learned):
             constant = mean_predictor(first.samples, learned, first.rows)
-            rows[MEAN] = metrics(constant, None, resamples=resamples, trained_mean=mean)
+            rows[MEAN] = compute_metrics(constant, None, resamples=resamples, trained_mean=mean)
     else:
-        figures = pooled_metrics([(one.said, one.validation) for one in asked], resamples=resamples)
+        found = pooled_metrics([(one.predictions, one.validation) for one in parts], resamples=resamples)
         rivals, rows = {}, {}
-    figures["people"] = people = _acquaintance([*asked, *rivals.values()])
+    found["people"] = people = _acquaintance([*parts, *rivals.values()])
     folder = to or first.run.folder / EVALUATION
     folder.mkdir(parents=True, exist_ok=True)
-    said = together([one.said for one in asked])
+    predictions = concatenate([one.predictions for one in parts])
     name = first.run.folder.resolve().name
     write_report(
         folder,
         name,
-        figures,
-        said,
+        found,
+        predictions,
         others=rows,
-        rivals={rival: r.said for rival, r in rivals.items()},
-        gallery=_gallery(asked),
-        about=_about(asked, split),
+        rivals={rival: other.predictions for rival, other in rivals.items()},
+        gallery=_gallery(parts),
+        about=_about(parts, split),
         people=people,
     )
-    write_predictions(folder / "predictions.parquet", said)
+    write_predictions(folder / "predictions.parquet", predictions)
     if not quiet:
-        print(comparison_table([(name, figures), *rows.items()]).terminal(), end="")
+        print(comparison_table([(name, found), *rows.items()]).terminal(), end="")
         if people != STRANGERS:
             print(people)
         print(f"report  {folder / 'index.html'}")
-    return figures
+    return found
 
 
-def _ask(run: Run, data: Samples, split: str, rows: Rows | None, quiet: bool) -> Asked:
-    """What a run says of a split, or of given rows. Raises RefusedError where it knows one of the people."""
+def _test_run(run: Run, data: Samples, split: str, rows: Rows | None, quiet: bool) -> TestedRun:
+    """Predictions of a run for a split, or for given rows. Raises RefusedError where it knows one of the people."""
     samples = data if rows is not None or split == EVERYBODY else split_samples(data, run.config)
     if rows is None:
         rows = np.arange(len(samples)) if split == EVERYBODY else split_rows(samples, split)
@@ -143,7 +154,7 @@ def _ask(run: Run, data: Samples, split: str, rows: Rows | None, quiet: bool) ->
         samples, crop_side(run.config.image_size), cache_mb=run.config.cache_mb, heatmaps=run.task == "teacher"
     )
     with Progress(len(rows), quiet=quiet) as progress:
-        said, _ = ask(
+        predictions, _ = predict(
             model,
             store,
             rows,
@@ -154,13 +165,13 @@ def _ask(run: Run, data: Samples, split: str, rows: Rows | None, quiet: bool) ->
         )
     path = run.folder / VALIDATION
     validation = read_predictions(path) if path.is_file() and split != "validation" else None
-    return Asked(run, seen, samples, rows, said, validation)
+    return TestedRun(run, seen, samples, rows, predictions, validation)
 
 
-def _acquaintance(asked: Sequence[Asked]) -> str:
-    """Whether those who were tested are strangers to the runs that were asked about them, a sentence."""
+def _acquaintance(parts: Sequence[TestedRun]) -> str:
+    """Whether the people of a test are strangers to the runs that were tested on them, a sentence."""
     tested, trained, chosen_by = set(), set(), set()
-    for one in asked:
+    for one in parts:
         people = set(names(one.samples, one.rows))
         tested |= people
         trained |= people & set(one.seen["train"])
@@ -168,9 +179,9 @@ def _acquaintance(asked: Sequence[Asked]) -> str:
     return acquaintance(tested, trained, chosen_by)
 
 
-def _gallery(asked: Sequence[Asked]) -> Gallery:
+def _gallery(parts: Sequence[TestedRun]) -> Gallery:
     """Pictures and neutral pictures of rows of the joined predictions, as the net saw them."""
-    places = [(one, int(row)) for one in asked for row in one.rows]
+    places = [(one, int(row)) for one in parts for row in one.rows]
 
     def drawn(chosen: Sequence[int]) -> list[tuple[bytes, bytes | None]]:
         pictures = []
@@ -192,13 +203,13 @@ def _png(picture: npt.NDArray[np.uint8]) -> bytes:
     return bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
 
 
-def _about(asked: Sequence[Asked], split: str) -> dict[str, Any]:
+def _about(parts: Sequence[TestedRun], split: str) -> dict[str, Any]:
     """What the report says of how it came about."""
-    first = asked[0].run
-    folds = f"{len(asked)} folds" if len(asked) > 1 else ""
-    told = {
+    first = parts[0].run
+    folds = f"{len(parts)} folds" if len(parts) > 1 else ""
+    return {
         "task": first.task,
-        "data": asked[0].samples.name,
+        "data": parts[0].samples.name,
         "split": " of ".join(word for word in (split, folds) if word),
         "seed": first.config.seed,
         "steps": first.config.steps,
@@ -207,4 +218,3 @@ def _about(asked: Sequence[Asked], split: str) -> dict[str, Any]:
         "neutral": first.config.neutral,
         "online": first.config.online,
     }
-    return told

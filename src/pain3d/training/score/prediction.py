@@ -1,4 +1,4 @@
-"""Knows how a model is asked about portraits: with the crops and numbers of training, and what it looked at."""
+"""Knows what a model predicts for portraits, with the crops and numbers of training, and where its attention lay."""
 
 from __future__ import annotations
 
@@ -17,64 +17,64 @@ from pain3d.training.data.samples import THRESHOLDS, UNITS
 from pain3d.training.model.build import Model
 from pain3d.training.model.heads import UNIT_SCALE
 from pain3d.training.model.vitpain import Outputs
-from pain3d.training.score.familiarity import Familiarity, Fitted, judge_familiarity
+from pain3d.training.score.out_of_distribution import Fitted, OodScore, score_ood
 from pain3d.training.score.portrait import Portrait
 
-ASKED_AT_ONCE: Final = 32  # portraits; the attention of a large net over 196 patches is then some 60 MB
+BATCH: Final = 32  # portraits; the attention of a large net over 196 patches is then some 60 MB
 Map = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model says of a portrait.
+class PortraitPrediction:
+    """What a model predicts for a portrait.
 
     Attributes:
         pspi: 0–16.
         au: [6] as UNITS: five intensities 0–5, and the chance of AU43.
         at_least: [3] chances of PSPI ≥ 1, 2, 3.
-        familiarity: None where nobody measured what the model is used to.
+        ood: Its out-of-distribution score; None where none was fitted.
         face: [S, S, 3] what it saw of the portrait.
         neutral: [S, S, 3] what it saw of the first neutral face; None if it takes none.
-        looked: [6, h, w] where each action unit looked, sums 1; None for a model without attention.
-        compared: [h, w] which places of the neutral face that was compared with, sums 1; likewise.
+        au_attention: [6, h, w] of each action unit on the portrait, sums 1; None for a model without attention.
+        neutral_attention: [h, w] of these places on the neutral face, sums 1; likewise.
     """
 
     pspi: float
     au: tuple[float, ...]
     at_least: tuple[float, ...]
-    familiarity: Familiarity | None
+    ood: OodScore | None
     face: Pixels
     neutral: Pixels | None
-    looked: Map | None
-    compared: Map | None
+    au_attention: Map | None
+    neutral_attention: Map | None
 
 
-def answers(
+def predict_portraits(
     model: Model, fitted: Fitted | None, portraits: Sequence[Portrait], neutrals: Sequence[Portrait]
-) -> Iterator[Answer]:
-    """What a model says of portraits, in order.
+) -> Iterator[PortraitPrediction]:
+    """Predictions for portraits, in order.
 
     Args:
         model: In evaluation mode.
-        fitted: What it is used to, see `fit_familiarity`.
+        fitted: The distribution of its features, see `fit_ood`.
         portraits: At least one; crops of one size, at least the model's.
         neutrals: Of the same person, compared with every portrait; none for a model that takes none.
     """
     device = next(model.parameters()).device
-    for start in range(0, len(portraits), ASKED_AT_ONCE):
-        part = portraits[start : start + ASKED_AT_ONCE]
+    for start in range(0, len(portraits), BATCH):
+        part = portraits[start : start + BATCH]
         batch = plain(_raw(part, neutrals), model.config.image_size, device)
         with torch.no_grad():
-            said: Outputs = model(batch.image, batch.neutral, batch.neutral_of, attention=True)
-        yield from _told(model, fitted, said, part, neutrals, batch)
+            outputs: Outputs = model(batch.image, batch.neutral, batch.neutral_of, attention=True)
+        yield from _predictions(model, fitted, outputs, part, neutrals, batch)
 
 
-def rolled_up(units: Tensor, neutral: Tensor) -> Tensor:
-    """Which neutral tokens the action units looked at through the patches: [B, Ln], rows sum to at most 1.
+def attention_rollup(units: Tensor, neutral: Tensor) -> Tensor:
+    """Attention of the action units on the neutral tokens, through the patches: [B, Ln], rows sum to at most 1.
 
-    A unit's query weighs patches, a patch weighs neutral tokens; the product is the share of each neutral token, as in
-    attention rollup (Abnar & Zuidema 2020, ACL). Heads and units are averaged.
+    A unit's query weighs patches, a patch weighs neutral tokens; the product is the share of each neutral token
+    (attention rollup, Abnar & Zuidema 2020, ACL). Heads and units are averaged.
 
     Args:
         units: [B, 6, P] attention of the action unit queries on the patches.
@@ -108,30 +108,32 @@ def _crops(portraits: Sequence[Portrait]) -> Tensor:
     return torch.from_numpy(np.stack([portrait.crop for portrait in portraits]))
 
 
-def _told(
+def _predictions(
     model: Model,
     fitted: Fitted | None,
-    said: Outputs,
+    outputs: Outputs,
     portraits: Sequence[Portrait],
     neutrals: Sequence[Portrait],
     batch: Batch,
-) -> Iterator[Answer]:
+) -> Iterator[PortraitPrediction]:
     size = model.config.image_size
-    looked, compared = _maps(model, said.attention or {})
-    usual = [None] * len(portraits) if fitted is None else judge_familiarity(fitted, said.tokens.float().mean(1))
-    chances = said.binary.float().sigmoid()
-    units = said.au.float().cpu().clamp(max=torch.tensor(UNIT_SCALE))  # nothing stops a net from saying a little more
+    au_attention, neutral_attention = _maps(model, outputs.attention or {})
+    ood = [None] * len(portraits) if fitted is None else score_ood(fitted, outputs.tokens.float().mean(1))
+    chances = outputs.binary.float().sigmoid()
+    units = (
+        outputs.au.float().cpu().clamp(max=torch.tensor(UNIT_SCALE))
+    )  # nothing stops a net from predicting a little more
     assert chances.shape[1] == len(THRESHOLDS) and len(batch.image) == len(portraits)
     for place, portrait in enumerate(portraits):
-        yield Answer(
-            pspi=float(said.pspi[place]),
+        yield PortraitPrediction(
+            pspi=float(outputs.pspi[place]),
             au=tuple(units[place].tolist()),
             at_least=tuple(chances[place].tolist()),
-            familiarity=usual[place],
+            ood=ood[place],
             face=_middle(portrait.crop, size),
             neutral=_middle(neutrals[0].crop, size) if neutrals else None,
-            looked=None if looked is None else looked[place],
-            compared=None if compared is None else compared[place],
+            au_attention=None if au_attention is None else au_attention[place],
+            neutral_attention=None if neutral_attention is None else neutral_attention[place],
         )
 
 
@@ -141,12 +143,12 @@ def _maps(model: Model, attention: dict[str, Tensor]) -> tuple[Map | None, Map |
     if units is None:
         return None, None
     high, wide = model.grid
-    looked = units.double().cpu().numpy().reshape(*units.shape[:2], high, wide)
+    attended = units.double().cpu().numpy().reshape(*units.shape[:2], high, wide)
     if neutral is None:
-        return looked, None
-    shares = rolled_up(units.double(), neutral.double())[:, -high * wide :]  # without CLS and registers
+        return attended, None
+    shares = attention_rollup(units.double(), neutral.double())[:, -high * wide :]  # without CLS and registers
     shares = shares / shares.sum(-1, keepdim=True)
-    return looked, shares.cpu().numpy().reshape(-1, high, wide)
+    return attended, shares.cpu().numpy().reshape(-1, high, wide)
 
 
 def _middle(crop: Pixels, size: int) -> Pixels:

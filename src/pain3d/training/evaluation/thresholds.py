@@ -1,4 +1,4 @@
-"""Knows where a score becomes a yes: the threshold is chosen on validation people only, never on those of the test."""
+"""Knows where a score becomes a yes: decision thresholds are chosen on validation people only, never on the test's."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ NO_VALIDATION: Final = "there are no validation pictures to choose a threshold o
 
 
 @dataclass(frozen=True)
-class Cut:
+class DecisionThreshold:
     """A threshold: at it and above it the answer is yes.
 
     Args:
-        at: [N] threshold of each test picture (folds have their own), or None.
+        values: [N] threshold of each test picture (folds have their own), or None.
         reason: Why there is none.
     """
 
-    at: Floats | None
+    values: Floats | None
     reason: str | None = None
 
     @property
-    def shown(self) -> float | None:
+    def mean(self) -> float | None:
         """The threshold; the mean over pictures where folds differ."""
-        return None if self.at is None or not len(self.at) else float(self.at.mean())
+        return None if self.values is None or not len(self.values) else float(self.values.mean())
 
 
-def scored(predictions: Predictions) -> dict[str, tuple[Floats, Floats]]:
+def binary_questions(predictions: Predictions) -> dict[str, tuple[Floats, Floats]]:
     """Truth and score [N] of every yes-or-no question, by name; a truth may be NaN."""
     questions: dict[str, tuple[Floats, Floats]] = {}
     for place in range(len(THRESHOLDS)):
@@ -50,35 +50,35 @@ def scored(predictions: Predictions) -> dict[str, tuple[Floats, Floats]]:
     return questions
 
 
-def choose_cuts(validation: Predictions | None, pictures: int) -> dict[str, Cut]:
+def choose_thresholds(validation: Predictions | None, pictures: int) -> dict[str, DecisionThreshold]:
     """The threshold of every question, for so many test pictures."""
     if validation is None or not len(validation):
-        return dict.fromkeys((*HEADS, *SCORES, EYES), Cut(None, NO_VALIDATION))
-    cuts = {}
-    for name, (truth, score) in scored(validation).items():
+        return dict.fromkeys((*HEADS, *SCORES, EYES), DecisionThreshold(None, NO_VALIDATION))
+    thresholds = {}
+    for name, (truth, score) in binary_questions(validation).items():
         at, reason = best_threshold(truth, score)
-        cuts[name] = Cut(None, reason) if at is None else Cut(np.full(pictures, at))
-    return cuts
+        thresholds[name] = DecisionThreshold(None, reason) if at is None else DecisionThreshold(np.full(pictures, at))
+    return thresholds
 
 
-def join_cuts(folds: Sequence[dict[str, Cut]]) -> dict[str, Cut]:
+def join_thresholds(folds: Sequence[dict[str, DecisionThreshold]]) -> dict[str, DecisionThreshold]:
     """Thresholds of pooled folds: each picture keeps its own fold's."""
     joined = {}
     for name in folds[0]:
         parts: list[Floats] = []
         reason = None
         for place, fold in enumerate(folds):
-            at = fold[name].at
-            if at is None:
+            values = fold[name].values
+            if values is None:
                 reason = reason or f"fold {place}: {fold[name].reason}"
             else:
-                parts.append(at)
-        joined[name] = Cut(np.concatenate(parts)) if reason is None else Cut(None, reason)
+                parts.append(values)
+        joined[name] = DecisionThreshold(np.concatenate(parts)) if reason is None else DecisionThreshold(None, reason)
     return joined
 
 
 def best_threshold(truth: Floats, score: Floats) -> tuple[float | None, str | None]:
-    """The cut with the best F1, half-way between two scores; of equal ones the middle one.
+    """The threshold with the best F1, half-way between two scores; of equal ones the middle one.
 
     A constant score can only say yes to all, and so it does.
 

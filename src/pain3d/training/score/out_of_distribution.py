@@ -1,9 +1,10 @@
-"""Knows how far a face lies from those that a model learned from, and from where on its answer means little.
+"""Knows the out-of-distribution (OOD) score: how far a face lies from those that a model learned from.
 
-A network answers whatever it is shown. Its features of the training pictures are taken as a Gaussian; how far a new
-picture's lie out is their Mahalanobis distance (Lee et al. 2018, NeurIPS, "A simple unified framework for detecting
-out-of-distribution samples"), which is judged by the distances of validation people whom the model never learned from.
-A picture may be familiar and its score wrong all the same.
+A network predicts something for whatever it is shown. Its features of the training pictures are taken as a Gaussian;
+how far a new picture's lie out is their Mahalanobis distance (Lee et al. 2018, NeurIPS, "A simple unified framework for
+detecting out-of-distribution samples"), which is judged by the distances of validation people whom the model never
+learned from.
+A picture may lie within and its prediction be wrong all the same.
 """
 
 from __future__ import annotations
@@ -18,32 +19,33 @@ from torch import Tensor
 from pain3d.console.refused import RefusedError
 from pain3d.files import write_durably
 
-NAME: Final = "familiarity.safetensors"  # beside the model's weights
+NAME: Final = "out_of_distribution.safetensors"  # beside the model's weights
+OLD_NAME: Final = "familiarity.safetensors"  # of the same content
 STEPS: Final = 1001  # distances that are kept, one a per mille
-STRANGE: Final = 0.99  # of held-out pictures nearer than a face: from here on it is called unlike
+OUTLIER: Final = 0.99  # quantile of the held-out distances above which a face is an outlier
 LEAST: Final = 2  # pictures to measure a spread
 Fitted = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Familiarity:
-    """How a face lies among those that a model learned from.
+class OodScore:
+    """How far a face lies from those that a model learned from.
 
     Attributes:
         distance: Mahalanobis distance of its features, divided by the root of their number.
-        nearer: Share of held-out pictures that lie nearer, 0–1.
-        unlike: Whether it is farther out than STRANGE of them.
-        limit: The distance from which on it is.
+        quantile: Share of held-out pictures that lie nearer, 0–1.
+        outlier: Whether it lies farther out than OUTLIER of them.
+        threshold: The distance from which on it does.
     """
 
     distance: float
-    nearer: float
-    unlike: bool
-    limit: float
+    quantile: float
+    outlier: bool
+    threshold: float
 
 
-def fit_familiarity(features: Tensor, held_out: Tensor) -> Fitted:
-    """What is usual.
+def fit_ood(features: Tensor, held_out: Tensor) -> Fitted:
+    """Fit the distribution of a model's features.
 
     Args:
         features: [N, D] of training pictures, the mean of `Outputs.tokens` over L.
@@ -89,8 +91,8 @@ def shrunk_covariance(features: Tensor) -> Tensor:
     return (1 - share) * covariance + share * middle * identity
 
 
-def judge_familiarity(fitted: Fitted, features: Tensor) -> list[Familiarity]:
-    """How each of B faces lies; `features` [B, D] as those that were fitted.
+def score_ood(fitted: Fitted, features: Tensor) -> list[OodScore]:
+    """The score of each of B faces; `features` [B, D] as those that were fitted.
 
     Raises:
         ValueError: Features of another width.
@@ -99,35 +101,37 @@ def judge_familiarity(fitted: Fitted, features: Tensor) -> list[Familiarity]:
     if features.ndim != 2 or features.shape[1] != width:
         raise ValueError(f"features must be [B, {width}], got {list(features.shape)}")
     quantiles = fitted["quantiles"].double()
-    limit = float(torch.quantile(quantiles, STRANGE))
+    threshold = float(torch.quantile(quantiles, OUTLIER))
     return [
-        Familiarity(
+        OodScore(
             distance=float(distance),
-            nearer=float(torch.searchsorted(quantiles, distance)) / len(quantiles),
-            unlike=bool(distance > limit),
-            limit=limit,
+            quantile=float(torch.searchsorted(quantiles, distance)) / len(quantiles),
+            outlier=bool(distance > threshold),
+            threshold=threshold,
         )
         for distance in _distances(fitted, features)
     ]
 
 
-def save_familiarity(folder: Path, fitted: Fitted) -> None:
-    """Write ``familiarity.safetensors`` into a model's folder."""
+def save_ood(folder: Path, fitted: Fitted) -> None:
+    """Write ``out_of_distribution.safetensors`` into a model's folder."""
     from safetensors.torch import save
 
     write_durably(folder / NAME, save(fitted))
 
 
-def load_familiarity(folder: Path) -> Fitted | None:
-    """What is usual for the model in a folder; None where nobody measured it.
+def load_ood(folder: Path) -> Fitted | None:
+    """What was fitted for the model in a folder; None where nothing was.
 
     Raises:
-        RefusedError: The file is damaged.
+        RefusedError: The file is damaged, or has the name that an older pain3d gave it.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = folder / NAME
+    if not path.is_file() and (folder / OLD_NAME).is_file():
+        raise RefusedError(f"{folder / OLD_NAME}: of an older pain3d, rename it to {NAME}")
     if not path.is_file():
         return None
     try:

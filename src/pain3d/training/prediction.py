@@ -1,4 +1,4 @@
-"""Knows how a trained model is asked about rows of a data set, in order, and how good it is on validation people."""
+"""Knows what a trained model predicts for rows of a data set, in order, and how good that is on validation people."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pain3d.training.data.store import CropStore
 from pain3d.training.evaluation.predictions import Predictions, predictions_of
 from pain3d.training.model.vitpain import Outputs
 
-ASKED_AT_ONCE = 256
+BATCH = 256
 
 
 @torch.no_grad()
-def ask(
+def predict(
     model: nn.Module,
     store: CropStore,
     rows: npt.ArrayLike,
@@ -30,7 +30,7 @@ def ask(
     precision: torch.dtype,
     done: Callable[[int], None] = lambda count: None,
 ) -> tuple[Predictions, Tensor]:
-    """What a model says of pictures, and the mean of its tokens for each.
+    """Predictions for pictures, and the mean of the model's tokens for each.
 
     Args:
         model: In evaluation mode, on the device; its ``config`` says whether it takes a neutral picture.
@@ -45,23 +45,23 @@ def ask(
         N predictions, and [N, D] features on the CPU, float32.
     """
     config = model.config
-    said: list[Outputs] = []
+    outputs: list[Outputs] = []
     features: list[Tensor] = []
-    for raw in ordered_batches(store, rows, ASKED_AT_ONCE, shots, bool(config.neutral)):  # type: ignore[union-attr]
+    for raw in ordered_batches(store, rows, BATCH, shots, bool(config.neutral)):  # type: ignore[union-attr]
         batch = plain(raw, int(config.image_size), device)  # type: ignore[arg-type, union-attr]
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             out = model(batch.image if batch.heatmap is None else batch.heatmap, batch.neutral, batch.neutral_of)
-        said.append(out)
+        outputs.append(out)
         features.append(out.tokens.float().mean(1).cpu())
         done(len(raw.image))
     pspi, au, binary = (
         torch.cat([part.float().cpu() for part in parts]).numpy()
-        for parts in ([o.pspi for o in said], [o.au for o in said], [o.binary.float().sigmoid() for o in said])
+        for parts in ([o.pspi for o in outputs], [o.au for o in outputs], [o.binary.float().sigmoid() for o in outputs])
     )
     return predictions_of(store.samples, rows, pspi, au, binary), torch.cat(features)
 
 
-def validation_figures(found: Predictions) -> dict[str, float]:
+def validation_metrics(found: Predictions) -> dict[str, float]:
     """What the loop logs and chooses by.
 
     ``score`` is better when higher: minus the mean error of PSPI, or where PSPI isn't known that of the chance of pain.
@@ -71,13 +71,13 @@ def validation_figures(found: Predictions) -> dict[str, float]:
     if not known.any():
         error = float(np.abs(found.binary[:, 0] - found.pain_true).mean())
         return {"score": -error, "pain_error": error}
-    said, true = found.pspi[known], found.pspi_true[known]
-    error = float(np.abs(said - true).mean())
-    varies = len(true) > 2 and said.std() > 0 and true.std() > 0
+    predicted, true = found.pspi[known], found.pspi_true[known]
+    error = float(np.abs(predicted - true).mean())
+    varies = len(true) > 2 and predicted.std() > 0 and true.std() > 0
     return {
         "score": -error,
         "mae": error,
-        "pearson": float(np.corrcoef(said, true)[0, 1]) if varies else float("nan"),
+        "pearson": float(np.corrcoef(predicted, true)[0, 1]) if varies else float("nan"),
         "neutral_mean": float(found.pspi[found.neutral].mean()) if found.neutral.any() else float("nan"),
     }
 
