@@ -153,11 +153,11 @@ def test_a_foreign_folder_is_left_alone(small: Path, tmp_path: Path) -> None:
 
 def test_frames_are_spread_evenly(small: Path) -> None:
     data = open_data_set(small)
-    every = {row["sample_id"] for row in data.frames(("sample_id",))}
+    every = {row["sample_id"] for row in data.rows("frames", ("sample_id",))}
     assert data.spread(10_000) == every
     few = data.spread(8)
     assert len(few) == 8 and len({name[:8] for name in few}) == 4  # two of each identity
-    rows = list(data.frames(("sample_id", "yaw_degrees"), few))
+    rows = list(data.rows("frames", ("sample_id", "yaw_degrees"), few))
     assert {row["sample_id"] for row in rows} == few
     people = data.neutrals(3)
     assert [row["expression_id"] for row in people] == [0, 0, 0]

@@ -106,7 +106,9 @@ def test_a_crop_is_the_square() -> None:
 
 def test_the_square_does_not_follow_the_face_it_shows(small: Path) -> None:
     data = open_data_set(small)
-    rows = [row for row in data.frames((*probe.COLUMNS, "bbox")) if row["view_id"] == 0 and row["identity_id"] == 0]
+    rows = [
+        row for row in data.rows("frames", (*probe.COLUMNS, "bbox")) if row["view_id"] == 0 and row["identity_id"] == 0
+    ]
     for row in rows:
         x, y, side = face_square(*(row[name] for name in SQUARE_COLUMNS))
         x0, y0, x1, y1 = row["bbox"]

@@ -50,7 +50,7 @@ def judge_detectors(data: DataSet, most: int, quiet: bool) -> Verdict:
     centerface = CenterFace()
     seen: list[Sighting] = []
     with Landmarker() as landmarker, Progress(len(keep), quiet=quiet) as progress:
-        for row in data.frames(COLUMNS, keep):
+        for row in data.rows("frames", COLUMNS, keep):
             seen.append(_look(row, landmarker, centerface))
             row["image"] = row["image"]["bytes"] if _is_odd(seen[-1]) else None  # only failures are drawn
             progress.add(1)

@@ -69,7 +69,7 @@ def judge_photo(data: DataSet, most: int, quiet: bool) -> Verdict:
     keep = data.spread(most)
     crops: list[Pixels] = []
     with Progress(len(keep), quiet=quiet) as progress:
-        for row in data.frames(COLUMNS, keep):
+        for row in data.rows("frames", COLUMNS, keep):
             points = np.asarray(row["landmarks_2d"], float)[:68]
             wide = float(np.linalg.norm(points[OUTER_EYES[0]] - points[OUTER_EYES[1]]))
             if abs(row["yaw_degrees"]) <= MOST_YAW and wide >= EYE_DISTANCE:  # nothing is enlarged

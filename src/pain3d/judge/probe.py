@@ -110,7 +110,7 @@ def run_probe(data: DataSet, steps: int, neutral: bool, quiet: bool) -> Answers:
 def read_crops(data: DataSet) -> Crops:
     """Cut every face out of its frame."""
     rows: list[tuple[tuple[int, int, int], Any, list[float], float]] = []
-    for row in data.frames(COLUMNS):
+    for row in data.rows("frames", COLUMNS):
         key = (row["identity_id"], row["expression_id"], row["view_id"])
         pixels = cut(decode(row["image"]["bytes"]), *face_square(*(row[name] for name in SQUARE_COLUMNS)), CROP)
         rows.append((key, pixels, [row[unit] for unit in UNITS], row["yaw_degrees"]))

@@ -49,7 +49,7 @@ def judge_tone(data: DataSet, most: int, most_frames: int, quiet: bool) -> Verdi
             measured.append(light)
             tiles.append(fit(pictures[0], TILE))
             progress.add(1)
-        for row in data.frames(COLUMNS, keep):
+        for row in data.rows("frames", COLUMNS, keep):
             if abs(row["yaw_degrees"]) <= FRONTAL_YAW:
                 seen = skin_light(decode(row["image"]["bytes"]), row["landmarks_2d"])
                 if seen is not None:

@@ -11,8 +11,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, ImageDraw, ImageFont
 
-from pain3d.pipeline.folder import ShardEntry
-from pain3d.pipeline.labels import read_first_identities
+from pain3d.pipeline.data_set import DataSet, Row
 from pain3d.records import HEATMAP_UNIT_MM
 
 IDENTITIES = 6
@@ -28,26 +27,23 @@ COLUMNS = (
     "age_group", "sex", "ancestry",
 )  # fmt: skip
 Pixels = npt.NDArray[np.uint8]
-Row = dict[str, Any]
 
 
-def make_contact_sheet(out: Path, shards: list[ShardEntry]) -> bytes:
+def make_contact_sheet(data: DataSet) -> bytes:
     """Draw the sheet.
 
     One line per identity, all in its view nearest the front: neutral, five pain expressions by rising PSPI, the heatmap
     of the strongest in the same view, and the same heatmap from the front.
 
     Args:
-        out: The data set.
-        shards: Its published shards.
+        data: The data set.
 
     Returns:
         A PNG file, at most 2000 px wide.
     """
-    people = read_first_identities(out, shards, "frames", COLUMNS, IDENTITIES)
-    frontal_rows = read_first_identities(
-        out, shards, "expressions", ("identity_id", "expression_id", "frontal_heatmap"), IDENTITIES
-    )
+    people = data.first_identities("frames", COLUMNS, IDENTITIES)
+    frontal = ("identity_id", "expression_id", "frontal_heatmap")
+    frontal_rows = data.first_identities("expressions", frontal, IDENTITIES)
     columns = 1 + PAIN_COLUMNS + 2
     line = HEADING + CELL + CAPTION
     width = 2 * MARGIN + columns * CELL + (columns - 1) * GAP

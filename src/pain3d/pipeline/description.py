@@ -12,10 +12,10 @@ from typing import Any
 import pain3d.head
 from pain3d.pipeline.card import make_card
 from pain3d.pipeline.contact_sheet import make_contact_sheet
+from pain3d.pipeline.data_set import DataSet
 from pain3d.pipeline.folder import DataFolder, ShardEntry
-from pain3d.pipeline.labels import read_columns
 from pain3d.pipeline.plan import Plan
-from pain3d.pipeline.report import LABELS, VIEWS, make_report
+from pain3d.pipeline.report import make_report
 from pain3d.pipeline.shard_files import file_hash
 from pain3d.records import LICENCE, SPLITS, SUBSETS
 from pain3d.run_folder import RESOLVED
@@ -29,11 +29,10 @@ def describe(plan: Plan, folder: DataFolder) -> None:
     """Write everything beside the data and, last, the manifest that marks the data set as finished."""
     shards = [folder.published[shard.name] for shard in plan.shards]
     counts = count_rows(shards)
-    labels = read_columns(folder.out, shards, "expressions", LABELS)
-    views = read_columns(folder.out, shards, "frames", VIEWS)
+    data = DataSet(folder.out, shards, folder.resolved)
     with ThreadPoolExecutor() as pool:
-        sheet = pool.submit(make_contact_sheet, folder.out, shards)
-        report = make_report(folder.out, shards, folder.resolved, counts, labels, views)
+        sheet = pool.submit(make_contact_sheet, data)
+        report = make_report(data, counts)
     notice = (Path(pain3d.head.__path__[0]) / "data" / "NOTICE").read_bytes()
     for name, content in (
         (f"LICENSES/{LICENCE}.txt", (TEMPLATES / f"{LICENCE}.txt").read_bytes()),

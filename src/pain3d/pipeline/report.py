@@ -12,9 +12,8 @@ from pain3d.console.page import html_page
 from pain3d.facs.action_units import AU_COLUMNS, FACS_NAMES, parse_name
 from pain3d.pipeline import charts
 from pain3d.pipeline.contact_sheet import decode, decode_heatmap, fit, hot
+from pain3d.pipeline.data_set import Columns, DataSet
 from pain3d.pipeline.encoding import encode_image
-from pain3d.pipeline.folder import ShardEntry
-from pain3d.pipeline.labels import Columns, read_first_identities
 from pain3d.records import HEATMAP_UNIT_MM, SPLITS, SUBSETS
 
 LABELS = (
@@ -30,28 +29,23 @@ ITA_CLASSES = (("very light", 55.0), ("light", 41.0), ("intermediate", 28.0), ("
 Counts = Mapping[str, Mapping[str, int]]
 
 
-def make_report(
-    out: Path, shards: list[ShardEntry], resolved: Mapping[str, Any], counts: Counts, labels: Columns, views: Columns
-) -> str:
+def make_report(data: DataSet, counts: Counts) -> str:
     """Write the page.
 
     Args:
-        out: The data set; its name heads the page.
-        shards: Its published shards.
-        resolved: The resolved configuration.
+        data: The data set; the name of its folder heads the page.
         counts: Rows per subset and split.
-        labels: Columns ``LABELS`` of subset expressions.
-        views: Columns ``VIEWS`` of subset frames.
 
     Returns:
         The HTML text.
     """
+    labels, views = data.columns("expressions", LABELS), data.columns("frames", VIEWS)
     pain = [row for row, neutral in enumerate(labels["neutral"]) if not neutral]
     people = first_rows(labels["identity_id"])
     return html_page(
         Path(__file__).parent / "templates" / "report.html.j2",
-        name=out.resolve().name,
-        resolved=resolved,
+        name=data.out.resolve().name,
+        resolved=data.resolved,
         counts=counts,
         splits=[split for split in SPLITS if counts["frames"].get(split)],
         subsets=SUBSETS,
@@ -63,7 +57,7 @@ def make_report(
         demographic_charts=_demographic_charts(labels, people),
         pose_chart=_pose_chart(views),
         skin_chart=_skin_chart([labels["skin_ita_degrees"][row] for row in people]),
-        samples=_samples(out, shards),
+        samples=_samples(data),
     )
 
 
@@ -110,11 +104,11 @@ def _skin_chart(angles: Sequence[float]) -> str:
     return charts.bars(names, [counted[name] for name in names], "measured skin tone (ITA)", "identities", 200)
 
 
-def _samples(out: Path, shards: list[ShardEntry]) -> list[list[tuple[str, str]]]:
+def _samples(data: DataSet) -> list[list[tuple[str, str]]]:
     """Lines of (caption, data URI): for each of a few identities its strongest pain from every view, and heatmaps."""
     wanted = ("identity_id", "expression_id", "view_id", "PSPI", "image", "heatmap", "age_group", "sex", "ancestry")
     lines = []
-    for rows in read_first_identities(out, shards, "frames", wanted, SAMPLES):
+    for rows in data.first_identities("frames", wanted, SAMPLES):
         worst = max(rows, key=lambda row: (row["PSPI"], -row["expression_id"]))["expression_id"]
         line = [("neutral", _picture(decode(rows[0]["image"]["bytes"], SAMPLE_PIXELS)))]
         for row in [row for row in rows if row["expression_id"] == worst][:3]:

@@ -18,12 +18,9 @@ from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
 from pain3d.facs.pain_score import PAIN_AUS, pspi
 from pain3d.pipeline.export.staging import StagedFolder, refuse_occupied
-from pain3d.pipeline.data_set import DataSet, open_data_set
-from pain3d.pipeline.labels import files_of
+from pain3d.pipeline.data_set import DataSet, Row, open_data_set
 from pain3d.provenance import pain3d_version
 from pain3d.records import LICENCE, SPLITS
-
-Row = dict[str, Any]
 
 PICTURES: Final = "meshes_inpainted"
 ANNOTATIONS: Final = "annotations"
@@ -105,7 +102,7 @@ def export_3dpain(data: Path, to: Path, quiet: bool = False) -> ExportSummary:
         counts = {"pictures": 0, "heatmaps": 0, "bytes": 0}
         labels: dict[tuple[int, int], tuple[str, bytes]] = {}
         with Progress(total, quiet=quiet) as progress:
-            for row in _rows(source, "frames", ("sample_id", *_KEY, "split", "view_id", "image", "PSPI", *_UNITS)):
+            for row in source.rows("frames", ("sample_id", *_KEY, "split", "view_id", "image", "PSPI", *_UNITS)):
                 interrupt.check()
                 key = (row["identity_id"], row["expression_id"])
                 label = (row["split"], _annotation(row))
@@ -116,7 +113,7 @@ def export_3dpain(data: Path, to: Path, quiet: bool = False) -> ExportSummary:
                 counts["bytes"] += _write_jpeg(folder / PICTURES / picture_name(*key, row["view_id"]), row, "image")
                 counts["pictures"] += 1
                 progress.add(1)
-        for row in _rows(source, "expressions", ("sample_id", *_KEY, "frontal_heatmap")):
+        for row in source.rows("expressions", ("sample_id", *_KEY, "frontal_heatmap")):
             interrupt.check()
             if row["expression_id"]:
                 name = f"{expression_name(row['identity_id'], row['expression_id'])}_heatmap.jpg"
@@ -135,20 +132,6 @@ def export_3dpain(data: Path, to: Path, quiet: bool = False) -> ExportSummary:
 
 _KEY: Final = ("identity_id", "expression_id")
 _UNITS: Final = tuple(AU_NAMES.values())
-
-
-def _rows(source: DataSet, subset: str, columns: Sequence[str]) -> Iterator[Row]:
-    """Rows of a subset in the order of its files, a row group in memory at a time."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    for path in files_of(source.shards, subset):
-        try:
-            with pq.ParquetFile(source.out / path) as file:
-                for group in range(file.num_row_groups):
-                    yield from file.read_row_group(group, columns=list(columns)).to_pylist()
-        except (OSError, pa.ArrowException) as error:
-            raise RefusedError(f"{source.out / path}: can't be read ({type(error).__name__})") from error
 
 
 def _annotation(row: Row) -> bytes:
