@@ -18,8 +18,8 @@ from pain3d.training.config import preset
 from pain3d.training.data.augment import Augmentation, augmented
 from pain3d.training.data.batch import RawBatch
 from pain3d.training.data.batches import crop_side
-from pain3d.training.data.cast import sampled_cast
 from pain3d.training.data.online import OnlineBatches
+from pain3d.training.data.population import sample_population
 from pain3d.training.loop import make_optimiser
 from pain3d.training.model.build import build_model
 from pain3d.training.task import Task, model_config
@@ -39,9 +39,9 @@ def bench_step(benchmark: Any, request: pytest.FixtureRequest, source: str) -> N
     """Batch, augmentation, forward, backward and update of the tiny net."""
     people, pool, size, frame, rounds = SCALES[request.config.getoption("--scale")]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    config = preset("tiny", "v4")
+    config = preset("tiny", "vitpain")
     online = OnlineBatches(
-        sampled_cast(people, SEED, size=frame),
+        sample_population(people, SEED, size=frame),
         size=size,
         neutral=True,
         side=crop_side(config.image_size),
@@ -75,7 +75,7 @@ def bench_step(benchmark: Any, request: pytest.FixtureRequest, source: str) -> N
 
 def _learner(config: Any, device: torch.device) -> Callable[[RawBatch, int], None]:
     """One step of the tiny net on a batch; it ends when the device has done it."""
-    model = build_model(model_config("v4", config), seed=SEED).to(device).train()
+    model = build_model(model_config("vitpain", config), seed=SEED).to(device).train()
     task, optimiser = Task(model, config), make_optimiser(model, config)
 
     def learn(raw: RawBatch, step: int) -> None:

@@ -26,7 +26,7 @@ STILL = Augmentation(*[0.0] * 10)
 MOVED = Augmentation(flip=0.5, scale=0.1, shift=0.1, roll_degrees=10, brightness=0, colour=0, contrast=0, noise=0, blur=0, erase=0)  # fmt: skip  # noqa: E501
 
 
-def raw_batch(count: int = 12, neutrals: int = 0, shots: int = 1, seed: int = 0) -> RawBatch:
+def raw_batch(count: int = 12, neutrals: int = 0, num_references: int = 1, seed: int = 0) -> RawBatch:
     """Smooth pictures; the heat map is the red channel."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count + neutrals, 3, 6, 6, generator=generator)
@@ -38,7 +38,7 @@ def raw_batch(count: int = 12, neutrals: int = 0, shots: int = 1, seed: int = 0)
         image=pictures[:count],
         heatmap=pictures[:count, :, :, 0].contiguous(),
         neutral=pictures[count:] if neutrals else None,
-        neutral_of=torch.randint(0, neutrals, (count, shots), generator=generator) if neutrals else None,
+        neutral_of=torch.randint(0, neutrals, (count, num_references), generator=generator) if neutrals else None,
         labels=Labels(
             au=sides.amax(2),
             sides=sides,
@@ -117,12 +117,12 @@ def test_a_flip_mirrors_the_picture_and_swaps_the_sides() -> None:
     assert torch.equal(batch.labels.au.nan_to_num(-1), raw.labels.au.nan_to_num(-1))
 
 
-@pytest.mark.parametrize("shots", [1, 3])
-def test_who_is_compared_is_mirrored_alike(shots: int) -> None:
+@pytest.mark.parametrize("num_references", [1, 3])
+def test_who_is_compared_is_mirrored_alike(num_references: int) -> None:
     """A picture lopsided to the left says of each whether it was mirrored."""
     both = set()
     for step in range(20):
-        raw = raw_batch(16, neutrals=12, shots=shots, seed=step)
+        raw = raw_batch(16, neutrals=12, num_references=num_references, seed=step)
         lopsided = torch.zeros_like(raw.image)
         lopsided[:, :, : SIDE // 2] = 255
         assert raw.neutral is not None

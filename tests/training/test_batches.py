@@ -112,12 +112,18 @@ people = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 
 @given(people, st.integers(1, 4), st.integers(1, 5), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2**20))
 def test_groups_and_neutrals(
-    pictures: list[int], group: int, a_batch: int, shots: int, neutrals: int, seed: int
+    pictures: list[int], group: int, a_batch: int, references: int, neutrals: int, seed: int
 ) -> None:
     samples = made_samples(pictures, neutrals)
     store = CropStore(samples, 4)
     batches = Batches(
-        store, range(len(samples)), size=group * a_batch, group=group, shots=shots, neutral=True, seed=seed
+        store,
+        range(len(samples)),
+        size=group * a_batch,
+        group=group,
+        num_references=references,
+        neutral=True,
+        seed=seed,
     )
     seen = []
     for step in range(batches.steps_per_epoch):
@@ -126,7 +132,7 @@ def test_groups_and_neutrals(
         seen += rows.tolist()
         assert (samples.subject[rows] == samples.subject[rows[:, :1]]).all()  # a group is one person
         assert batch.neutral is not None and batch.neutral_of is not None
-        assert batch.neutral_of.shape == (group * a_batch, shots)
+        assert batch.neutral_of.shape == (group * a_batch, references)
         lent = batch.neutral[:, 0, 0].numpy()
         known = {tuple(store.images([row])[0, 0, 0]): row for row in np.flatnonzero(samples.neutral)}
         places = np.array([known[tuple(pixel)] for pixel in lent])
@@ -137,7 +143,7 @@ def test_groups_and_neutrals(
             used = set(places[of])
             assert used <= theirs
             assert row not in used or theirs == {row}  # never itself where there is another
-            assert len(used) == min(shots, max(1, len(theirs - {row})))
+            assert len(used) == min(references, max(1, len(theirs - {row})))
     groups = sum(-(-count // group) for count in pictures)
     assert batches.steps_per_epoch == -(-groups // a_batch)
     assert {row for rows in seen for row in rows} == set(range(len(samples)))  # an epoch shows everything

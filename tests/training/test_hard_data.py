@@ -79,7 +79,7 @@ def test_a_last_batch_of_one(pain3d: Callable[..., Ran], layout: Path) -> None:
     assert ran.code == 0, ran.err
 
 
-@pytest.mark.parametrize("task", ["v4", "siamese"])
+@pytest.mark.parametrize("task", ["vitpain", "siamese"])
 def test_a_missing_neutral_names_the_person(pain3d: Callable[..., Ran], layout: Path, task: str) -> None:
     for path in (layout / "meshes_inpainted").glob("flame_sample_0002_neutral*"):
         path.unlink()

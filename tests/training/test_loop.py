@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from pain3d.console.refused import RefusedError
 from pain3d.files import lock_folder
 from pain3d.training.config import preset
-from pain3d.training.loop import TrainingJob, ema_update, learn, make_optimiser, rate_at
-from pain3d.training.run import train
+from pain3d.training.loop import TrainingJob, ema_update, learn, lr_at, make_optimiser
+from pain3d.training.run import open_run, train
 from pain3d.training.task import make_task
 from tests.conftest import Ran
 
@@ -69,15 +69,15 @@ def test_two_kills_in_the_middle_change_no_bit(faces: Path, tmp_path: Path) -> N
 
 
 def test_rates_rise_then_fall() -> None:
-    config = dataclasses.replace(preset("tiny", "v4"), steps=1000, warm_up=100, last_rate=1e-6)
-    rates = [rate_at(step, config, 1e-3) for step in range(1000)]
+    config = dataclasses.replace(preset("tiny", "vitpain"), steps=1000, warmup_steps=100, min_lr=1e-6)
+    rates = [lr_at(step, config, 1e-3) for step in range(1000)]
     assert rates[0] == pytest.approx(1e-5, rel=0.01)
     assert max(rates) == max(rates[95:105])
     assert all(a > b for a, b in pairwise(rates[100:]))
     assert rates[-1] == pytest.approx(1e-6, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["v4", "teacher", "siamese"])
+@pytest.mark.parametrize("name", ["vitpain", "teacher", "siamese"])
 def test_every_weight_that_trains_is_in_the_optimiser(name: str) -> None:
     small = {} if name == "siamese" else {"image_size": 32, "depth": 1, "width": 32, "heads": 2}
     task = make_task(name, dataclasses.replace(preset("tiny", name), **small))
@@ -95,23 +95,29 @@ def test_the_average_moves_towards_the_model() -> None:
 
 
 def test_a_finished_run_and_another_run_are_refused(faces: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(preset("tiny", "v4"), **{**TINY, "steps": 2, "validations": 0})
+    config = dataclasses.replace(preset("tiny", "vitpain"), **{**TINY, "steps": 2, "validations": 0})
     run = tmp_path / "run"
-    train(run, faces, "v4", config, quiet=True)
+    train(run, faces, "vitpain", config, quiet=True)
     with pytest.raises(RefusedError, match="holds this run, finished"):
-        train(run, faces, "v4", config, quiet=True)
+        train(run, faces, "vitpain", config, quiet=True)
     with pytest.raises(RefusedError, match="holds another run \\(seed 0 -> 1\\)"):
-        train(run, faces, "v4", dataclasses.replace(config, seed=1), quiet=True)
+        train(run, faces, "vitpain", dataclasses.replace(config, seed=1), quiet=True)
+    resolved = run / "config.resolved.yaml"
+    resolved.write_text(resolved.read_text().replace("format: 2", "format: 1").replace("lr:", "rate:"))
+    with pytest.raises(RefusedError, match="format 1, of another pain3d; this one reads 2"):
+        open_run(run)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--preset", "huge"], "--preset must be one of tiny, small, base, paper, got 'huge'"),
-        (["--task", "v5"], "--task must be one of v4, teacher, distill, siamese, got 'v5'"),
+        (["--task", "v5"], "--task must be one of vitpain, teacher, distill, siamese, got 'v5'"),
+        (["--task", "v4"], "pain3d: --task v4 is now --task vitpain"),
+        (["--steps", "3", "--last-rate", "1e-6"], "pain3d: --last-rate is now --min-lr"),
         (["--stpes", "3"], "unknown option --stpes, did you mean --steps?"),
         (["--batch", "6", "--group", "4"], "batch must be a multiple of group, got 6 and 4"),
-        (["--rate", "nan"], "rate must be a number from 0 to 10, got nan"),
+        (["--lr", "nan"], "lr must be a number from 0 to 10, got nan"),
         (["--task", "distill"], "--task distill needs --teacher RUN, a run of --task teacher"),
         (["--task", "distill", "--teacher", "nowhere"], "nowhere/model: no such folder of a model"),
         (["--preset", "base"], "lora_rank freezes the backbone, and weights are random"),
@@ -149,7 +155,7 @@ def test_two_runs_in_one_folder_are_refused(pain3d: Callable[..., Ran], faces: P
 @pytest.mark.parametrize("validated", [True, False])
 def test_any_module_learns_without_a_folder(validated: bool) -> None:
     """A line through points: no task, no images, nothing on the disk; what is left is the best average."""
-    config = dataclasses.replace(preset("tiny", "v4"), steps=40, batch=4, validations=4, precision="fp32", rate=0.1)
+    config = dataclasses.replace(preset("tiny", "vitpain"), steps=40, batch=4, validations=4, precision="fp32", lr=0.1)
     points = torch.linspace(-1, 1, 8)[:, None]
     figures: list[float] = []
 

@@ -18,9 +18,15 @@ from pain3d.face.square import cut
 from pain3d.scene import demographic_grid, sample_scenes
 from pain3d.training.config import TrainConfig
 from pain3d.training.data import open_data
-from pain3d.training.data.cast import Cast, cast_of, cast_of_rows, drawn_scene, sampled_cast
 from pain3d.training.data.online import OnlineBatches, cut_on_device, online_batches
 from pain3d.training.data.parquet import subject_name
+from pain3d.training.data.population import (
+    Population,
+    drawn_scene,
+    population_of_rows,
+    read_population,
+    sample_population,
+)
 from pain3d.training.data.ring import Ring, Turnover
 from tests.training.made_samples import same_batch
 
@@ -28,32 +34,32 @@ SIDE, SEED = 48, 3
 
 
 @pytest.fixture(scope="module")
-def cast() -> Cast:
+def population() -> Population:
     """Three people, small pictures, half of them at rest."""
-    return sampled_cast(3, 7, size=96, neutral_share=0.5)
+    return sample_population(3, 7, size=96, neutral_share=0.5)
 
 
-def batches(cast: Cast, **changed: object) -> OnlineBatches:
+def batches(population: Population, **changed: object) -> OnlineBatches:
     settings: dict[str, object] = {
         "size": 4, "group": 2, "neutral": True, "side": SIDE, "seed": SEED, "steps_per_epoch": 5, "pool": 2, "renew": 1,
         "heatmaps": True,
     }  # fmt: skip
-    return OnlineBatches(cast, **(settings | changed))  # type: ignore[arg-type]
+    return OnlineBatches(population, **(settings | changed))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def online(cast: Cast) -> Iterator[OnlineBatches]:
-    made = batches(cast)
+def online(population: Population) -> Iterator[OnlineBatches]:
+    made = batches(population)
     yield made
     made.close()
 
 
-def test_a_batch_is_a_function_of_the_step_alone(cast: Cast, online: OnlineBatches) -> None:
+def test_a_batch_is_a_function_of_the_step_alone(population: Population, online: OnlineBatches) -> None:
     """Another order, one thread, and a painter that works ahead: the same bytes."""
     seen = {step: online(step) for step in (0, 1, 3)}
     assert not torch.equal(seen[0].image, seen[1].image)
     threads = torch.get_num_threads()
-    again = batches(cast, painters=1)
+    again = batches(population, painters=1)
     try:
         torch.set_num_threads(1)
         assert all(same_batch(again(step), seen[step]) for step in (3, 0, 1))
@@ -62,8 +68,8 @@ def test_a_batch_is_a_function_of_the_step_alone(cast: Cast, online: OnlineBatch
         again.close()
 
 
-def test_another_seed_is_another_batch(cast: Cast, online: OnlineBatches) -> None:
-    assert batches(cast, seed=SEED + 1).plan(0).scenes != online.plan(0).scenes
+def test_another_seed_is_another_batch(population: Population, online: OnlineBatches) -> None:
+    assert batches(population, seed=SEED + 1).plan(0).scenes != online.plan(0).scenes
 
 
 def test_labels_are_those_of_the_scenes(online: OnlineBatches) -> None:
@@ -80,8 +86,8 @@ def test_labels_are_those_of_the_scenes(online: OnlineBatches) -> None:
     assert set(labels.row.tolist()) == {-1}
 
 
-def test_a_group_is_one_person_and_shares_a_face_at_rest(cast: Cast) -> None:
-    made = batches(cast, shots=2, group=2)
+def test_a_group_is_one_person_and_shares_a_face_at_rest(population: Population) -> None:
+    made = batches(population, num_references=2, group=2)
     plan = made.plan(4)
     who = [scene.identity_id for scene in plan.scenes]
     assert who[0] == who[1] and who[2] == who[3]
@@ -92,8 +98,8 @@ def test_a_group_is_one_person_and_shares_a_face_at_rest(cast: Cast) -> None:
     assert len({scene.expression_id for scene in plan.scenes}) == 8  # no draw twice
 
 
-def test_heat_maps_tell_who_moves(cast: Cast) -> None:
-    made = batches(cast, size=16)
+def test_heat_maps_tell_who_moves(population: Population) -> None:
+    made = batches(population, size=16)
     batch = made(0)
     assert batch.heatmap is not None
     hottest = batch.heatmap.flatten(1).amax(1)
@@ -104,8 +110,8 @@ def test_heat_maps_tell_who_moves(cast: Cast) -> None:
 
 
 def test_everybody_comes_once_before_anybody_comes_again() -> None:
-    cast = sampled_cast(7, 1, size=96)
-    made = batches(cast, pool=3)
+    population = sample_population(7, 1, size=96)
+    made = batches(population, pool=3)
     arrivals = [made._person(number).identity_id for number in range(14)]
     assert sorted(arrivals[:7]) == sorted(arrivals[7:]) == list(range(7))
     assert arrivals[:7] != arrivals[7:]
@@ -118,21 +124,21 @@ def test_a_draw_is_that_of_free_cameras() -> None:
         seed=7, identity_id=2, cell=cell, expressions=3, views=1, size=96, cameras="free", law="independent",
         asymmetry=0.5, quality=80,
     )  # fmt: skip
-    cast = sampled_cast(3, 7, size=96, law="independent", asymmetry=0.5, quality=80)
+    population = sample_population(3, 7, size=96, law="independent", asymmetry=0.5, quality=80)
     for number, scene in enumerate(scenes):
-        drawn = drawn_scene(cast, cast.people[2], 7, number, neutral=number == 0)
+        drawn = drawn_scene(population, population.people[2], 7, number, neutral=number == 0)
         behind = {"background": scene.background, "background_blur": scene.background_blur}
         assert replace(drawn, **behind) == scene  # type: ignore[arg-type]
 
 
 def test_the_cast_is_that_of_the_split(faces: Path) -> None:
     manifest = json.loads((faces / "manifest.json").read_bytes())
-    cast = cast_of(faces)
-    assert len(cast.people) == manifest["counts"]["identities"]["train"] == 4
-    assert (cast.size, cast.law, cast.neutral_share) == (96, "uniform", 0.25)
-    everybody = cast_of(faces, split=None)
+    population = read_population(faces)
+    assert len(population.people) == manifest["counts"]["identities"]["train"] == 4
+    assert (population.size, population.law, population.neutral_share) == (96, "uniform", 0.25)
+    everybody = read_population(faces, split=None)
     assert [scene.identity_id for scene in everybody.people] == list(range(6))
-    known = sampled_cast(6, 5, size=96).people
+    known = sample_population(6, 5, size=96).people
     pairs = zip(everybody.people, known, strict=True)
     assert all((one.identity, one.skin) == (other.identity, other.skin) for one, other in pairs)
 
@@ -140,14 +146,14 @@ def test_the_cast_is_that_of_the_split(faces: Path) -> None:
 def test_the_cast_is_that_of_the_rows(faces: Path) -> None:
     samples = open_data(faces)
     rows = samples.rows("validation")
-    chosen = cast_of_rows(samples.only(np.arange(len(samples))), rows)
+    chosen = population_of_rows(samples.only(np.arange(len(samples))), rows)
     names = {samples.subjects[subject] for subject in samples.subject[rows].tolist()}
     assert {subject_name(scene.seed, scene.identity_id) for scene in chosen.people} == names
     made = online_batches(samples, rows, TrainConfig(batch=8), heatmaps=False, device=torch.device("cpu"))
     assert made.steps_per_epoch == -(-len(rows) // 8)
     assert {scene.identity_id for scene in made.plan(0).scenes} <= {scene.identity_id for scene in chosen.people}
     with pytest.raises(RefusedError, match="only people of a data set of pain3d"):
-        cast_of_rows(replace(samples, pixels=NoPixels()), rows)
+        population_of_rows(replace(samples, pixels=NoPixels()), rows)
 
 
 class NoPixels:
@@ -162,23 +168,23 @@ class NoPixels:
 
 def test_a_cast_that_cannot_be_read_is_named(faces: Path, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match=r"no finished data set of pain3d"):
-        cast_of(tmp_path)
+        read_population(tmp_path)
     with pytest.raises(RefusedError, match=r"nobody is in its split dress rehearsal"):
-        cast_of(faces, "dress rehearsal")
+        read_population(faces, "dress rehearsal")
     broken = tmp_path / "broken"
     shutil.copytree(faces, broken)
     file = next((broken / "data/identities").glob("train-*.parquet"))
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(RefusedError, match=file.name) as refused:
-        cast_of(broken)
+        read_population(broken)
     assert "\n" not in str(refused.value)
 
 
-def test_what_cannot_be_dealt_is_refused(cast: Cast) -> None:
+def test_what_cannot_be_dealt_is_refused(population: Population) -> None:
     with pytest.raises(RefusedError, match="groups of 2"):
-        batches(cast, size=5)
+        batches(population, size=5)
     with pytest.raises(RefusedError, match="nobody"):
-        batches(replace(cast, people=()))
+        batches(replace(population, people=()))
 
 
 @given(st.integers(1, 9), st.integers(0, 4), st.integers(1, 5), st.integers(0, 60))
@@ -204,7 +210,7 @@ def test_a_ring_holds_who_should_be_there(asked: list[tuple[list[int], int]], ah
     ring.close()
 
 
-def test_nobody_is_painted_twice(cast: Cast) -> None:
+def test_nobody_is_painted_twice(population: Population) -> None:
     painted: list[int] = []
     held: dict[int, int] = {}
 

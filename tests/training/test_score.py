@@ -99,7 +99,7 @@ def test_a_score_is_what_evaluation_says_of_the_same_picture(samples, pictures, 
     model = build_model(ModelConfig(**TINY), seed=1).eval()
     chosen = samples.only([pain, neutral])
     store = CropStore(chosen, crop_side(64))
-    wanted, feature = predict(model, store, [0], shots=1, device=torch.device("cpu"), precision=torch.float32)
+    wanted, feature = predict(model, store, [0], num_references=1, device=torch.device("cpu"), precision=torch.float32)
     boxes = ("--box", box_of(samples, pain), "--neutral-box", box_of(samples, neutral))
     out = tmp_path / "out"
     said = scored(capsys, "--model", run, "--neutral", files[neutral], *boxes, "--to", out, files[pain])

@@ -18,7 +18,7 @@ from pain3d.training.task import Distillation, Task, make_task
 SMALL = {"image_size": 32, "depth": 1, "width": 32, "heads": 2, "dropout": 0.0}
 
 
-def config(task: str = "v4", **changes: object) -> TrainConfig:
+def config(task: str = "vitpain", **changes: object) -> TrainConfig:
     return dataclasses.replace(preset("tiny", task), **{**SMALL, **changes})
 
 
@@ -94,7 +94,7 @@ def test_distillation_without_a_pull_is_the_task_alone() -> None:
 
 def test_a_teacher_pulls_the_student() -> None:
     teacher = make_task("teacher", config("teacher", seed=1)).model
-    student = Distillation(make_task("v4", config()).model, config("distill"), teacher)
+    student = Distillation(make_task("vitpain", config()).model, config("distill"), teacher)
     parts = student.loss(student.model, batch(), copy.deepcopy(student.model))
     parts["loss"].backward()
     assert {"tokens_cls", "tokens_patch", "kd"} <= set(parts)
@@ -122,11 +122,11 @@ def test_the_teacher_sees_heat_maps_and_no_neutral() -> None:
 
 
 def test_the_hash_knows_what_decides_the_result() -> None:
-    base = config_hash("v4", TrainConfig(), "data")
-    assert base == config_hash("v4", TrainConfig(cache_mb=1, checkpoint_seconds=5, device="cpu"), "data")
+    base = config_hash("vitpain", TrainConfig(), "data")
+    assert base == config_hash("vitpain", TrainConfig(cache_mb=1, checkpoint_seconds=5, device="cpu"), "data")
     for other in (
-        ("v4", TrainConfig(seed=1), "data"),
-        ("v4", TrainConfig(), "other"),
+        ("vitpain", TrainConfig(seed=1), "data"),
+        ("vitpain", TrainConfig(), "other"),
         ("siamese", TrainConfig(), "data"),
     ):
         assert config_hash(*other) != base
@@ -138,15 +138,23 @@ def test_every_setting_is_checked() -> None:
             from_mapping({field.name: [1]})
 
 
+def test_old_names_of_settings_tell_the_new_ones() -> None:
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    for old, new in TrainConfig.RENAMED.items():
+        assert new in names
+        with pytest.raises(RefusedError, match=f"^{old} is now {new}$"):
+            from_mapping({old: 1})
+
+
 def test_presets_are_valid_once_they_have_weights() -> None:
     for name in ("tiny", "small", "base", "paper"):
-        settings = preset(name, "v4")
+        settings = preset(name, "vitpain")
         from_mapping(dataclasses.asdict(settings) | ({"weights": "hub:somewhere"} if settings.lora_rank else {}))
 
 
 def test_every_net_goes_to_the_device() -> None:
     """On meta tensors: a teacher left behind would be found by the first GPU only."""
-    task = make_task("v4", config())
+    task = make_task("vitpain", config())
     student = Distillation(task.model, config("distill"), make_task("teacher", config("teacher")).model)
     student.to(torch.device("meta"))
     assert student.teacher is not None

@@ -58,6 +58,9 @@ def _parse_once(given: Sequence[str], forms: Mapping[str, type], default: Any) -
         option = unknown[0].partition("=")[0]
         if not option.startswith("-"):
             raise RefusedError(f"unexpected argument {unknown[0]!r}")
+        new = renamed_options(command).get(option.replace("_", "-"))
+        if new is not None:
+            raise RefusedError(f"{option} is now {new}")
         raise RefusedError(f"unknown option {option}{hint(option, options(command))}")
     return command
 
@@ -72,6 +75,15 @@ def options(command: Any) -> list[str]:
         elif field.default is not MISSING or field.default_factory is not MISSING:
             names.append(f"--{field.name.replace('_', '-')}")
     return names
+
+
+def renamed_options(command: Any) -> dict[str, str]:
+    """Options of a command that had another name before, old → new, from ``RENAMED`` of its form and of those in it."""
+    renamed = {f"--{old}": f"--{new}" for old, new in getattr(command, "RENAMED", {}).items()}
+    for field in fields(command):
+        value = getattr(command, field.name)
+        renamed |= renamed_options(value) if is_dataclass(value) else {}
+    return {old.replace("_", "-"): new.replace("_", "-") for old, new in renamed.items()}
 
 
 def _one_line(said: str) -> str:

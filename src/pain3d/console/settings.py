@@ -41,9 +41,15 @@ def read_yaml(path: Path) -> dict[Any, Any]:
 
 
 def check_keys(content: Mapping[Any, Any], form: type) -> None:
-    """Raise RefusedError for the first key that is no field of the form; the nearest one is named."""
+    """Raise RefusedError for the first key that is no field of the form; its new name or the nearest one is named.
+
+    A form whose fields had other names before has them in ``RENAMED``: old name → new name.
+    """
+    renamed = getattr(form, "RENAMED", {})
     names = [field.name for field in dataclasses.fields(form)]
     for key in content:
+        if key in renamed:
+            raise RefusedError(f"{key} is now {renamed[key]}")
         if key not in names:
             raise RefusedError(f"unknown key {str(key)!r}{hint(str(key), names)}")
 

@@ -23,8 +23,8 @@ class Train:
     """Folder of the run: new, empty, or an unfinished one to go on with."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Data set: of pain3d, 3DPain, SynPAIN or UNBC-McMaster."""
-    task: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(TASKS)}}}")] = "v4"
-    """v4: pictures beside a neutral one. teacher: heat maps. distill: v4 that a teacher helps. siamese: a conv net."""
+    task: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(TASKS)}}}")] = "vitpain"
+    """vitpain: a face beside a neutral one. teacher: heat maps. distill: vitpain and a teacher. siamese: a conv net."""
     preset: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(PRESETS)}}}")] = "tiny"
     """Which defaults the settings have: tiny learns on a laptop, paper is the published net."""
     config: Path | None = None

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import check_keys, checked, read_yaml
 from pain3d.run_folder import settings_hash
 
-TASKS: Final = ("v4", "teacher", "distill", "siamese")
+TASKS: Final = ("vitpain", "teacher", "distill", "siamese")
 PRESETS: Final = ("tiny", "small", "base", "paper")
 HOW: Final = ("device", "cache_mb", "checkpoint_seconds", "compile")  # change speed, never what is learned
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -26,10 +26,11 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
 }
 # name: (smallest, largest). The largest are where a typing error is likelier than a wish.
 LIMITS: Final[dict[str, tuple[float, float]]] = {
-    "image_size": (16, 1024), "depth": (0, 100), "width": (0, 8192), "heads": (0, 128), "shots": (1, 64),
-    "lora_rank": (0, 1024), "batch": (1, 65_536), "group": (1, 1024), "steps": (1, 100_000_000), "warm_up": (0, 1e6),
-    "rate": (0.0, 10.0), "backbone_rate": (0.0, 10.0), "last_rate": (0.0, 10.0), "weight_decay": (0.0, 10.0),
-    "clip": (0.0, 1e6), "average": (0.0, 0.999999), "augment": (0.0, 4.0), "pain_weight": (0.0, 1e3),
+    "image_size": (16, 1024), "depth": (0, 100), "width": (0, 8192), "heads": (0, 128),
+    "num_references": (1, 64), "lora_rank": (0, 1024), "batch": (1, 65_536), "group": (1, 1024),
+    "steps": (1, 100_000_000), "warmup_steps": (0, 1e6), "lr": (0.0, 10.0), "backbone_lr": (0.0, 10.0),
+    "min_lr": (0.0, 10.0), "weight_decay": (0.0, 10.0), "grad_clip": (0.0, 1e6), "ema_decay": (0.0, 0.999999),
+    "augment": (0.0, 4.0), "pain_weight": (0.0, 1e3),
     "pspi_weight": (0.0, 1e3), "au_weight": (0.0, 1e3), "binary_weight": (0.0, 1e3),
     "cls_weight": (0.0, 1e3), "patch_weight": (0.0, 1e3), "score_weight": (0.0, 1e3), "attention_weight": (0.0, 1e3),
     "temperature": (0.01, 100.0), "validations": (0, 100_000), "patience": (0, 100_000), "seed": (0, 2**63 - 1),
@@ -40,7 +41,12 @@ LIMITS: Final[dict[str, tuple[float, float]]] = {
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What is learned, how, and how fast. The defaults are those of preset ``tiny``, task ``v4``."""
+    """What is learned, how, and how fast. The defaults are those of preset ``tiny``, task ``vitpain``."""
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "rate": "lr", "backbone_rate": "backbone_lr", "last_rate": "min_lr", "warm_up": "warmup_steps",
+        "clip": "grad_clip", "average": "ema_decay", "shots": "num_references",
+    }  # fmt: skip
 
     # The model.
     backbone: str = "vit_tiny_patch16_224"
@@ -61,7 +67,7 @@ class TrainConfig:
     """In the score's head; with 0.5 it is the published 0.5, 0.5, 0.3, 0.3."""
     neutral: bool = True
     """Whether the net also sees a neutral picture of the person."""
-    shots: int = 1
+    num_references: int = 1
     """Neutral pictures of a person, averaged after attention."""
     separate: bool = False
     """A second encoder, with weights of its own, for neutral pictures."""
@@ -96,7 +102,7 @@ class TrainConfig:
     teacher: str = ""
     """Run of the heatmap teacher, for task distill."""
     teacher_mode: Literal["frozen", "ema"] = "frozen"
-    """A trained teacher that sees heatmaps, or the student's own running average that sees the same picture."""
+    """A trained teacher that sees heatmaps, or the student's own moving average that sees the same picture."""
     distance: Literal["mse", "cosine"] = "mse"
     """Between tokens of student and teacher."""
     cls_weight: float = 1.0
@@ -112,20 +118,20 @@ class TrainConfig:
     # The optimiser.
     steps: int = 3000
     """Steps in all."""
-    rate: float = 1e-3
+    lr: float = 1e-3
     """Greatest learning rate, of heads and of weights that start at random."""
-    backbone_rate: float = 1e-3
+    backbone_lr: float = 1e-3
     """Greatest learning rate of the backbone or of its low-rank update."""
-    last_rate: float = 1e-6
+    min_lr: float = 1e-6
     """Learning rate at the end of the cosine."""
-    warm_up: int = 150
-    """Steps over which the rate rises."""
+    warmup_steps: int = 150
+    """Steps over which the learning rate rises."""
     weight_decay: float = 0.05
     """Of AdamW, on matrices only."""
-    clip: float = 1.0
+    grad_clip: float = 1.0
     """Greatest norm of the gradient; 0 doesn't clip."""
-    average: float = 0.995
-    """Of the running average of the weights, which is what is tested and kept."""
+    ema_decay: float = 0.995
+    """Of the moving average of the weights, which is what is tested and kept."""
     # The run.
     validations: int = 10
     """How often the validation people are asked, evenly over the steps; 0 never asks."""
@@ -150,22 +156,22 @@ _PRESETS: Final[dict[str, dict[str, Any]]] = {
     "tiny": {},
     "small": {
         "backbone": "vit_small_patch14_reg4_dinov2", "image_size": 224, "conv_stem": False, "depth": 0, "width": 0,
-        "heads": 0, "dropout": 0.3, "batch": 64, "steps": 20_000, "rate": 1e-4, "backbone_rate": 5e-5,
+        "heads": 0, "dropout": 0.3, "batch": 64, "steps": 20_000, "lr": 1e-4, "backbone_lr": 5e-5,
     },
     "base": {
         "backbone": "vit_base_patch14_reg4_dinov2", "image_size": 224, "conv_stem": False, "depth": 0, "width": 0,
-        "heads": 0, "dropout": 0.5, "batch": 64, "steps": 40_000, "rate": 1e-4, "backbone_rate": 1e-5, "lora_rank": 8,
+        "heads": 0, "dropout": 0.5, "batch": 64, "steps": 40_000, "lr": 1e-4, "backbone_lr": 1e-5, "lora_rank": 8,
         "weight_decay": 0.1,
     },
     "paper": {  # steps: 150 epochs of 57,600 training pictures in batches of 48
         "backbone": "vit_large_patch16_dinov3", "image_size": 224, "conv_stem": False, "depth": 0, "width": 0,
-        "heads": 0, "dropout": 0.5, "batch": 48, "steps": 180_000, "rate": 1e-4, "backbone_rate": 1e-5, "lora_rank": 8,
-        "separate": True, "weight_decay": 0.1, "binary_weight": 1.0, "seed": 42, "average": 0.0,
+        "heads": 0, "dropout": 0.5, "batch": 48, "steps": 180_000, "lr": 1e-4, "backbone_lr": 1e-5, "lora_rank": 8,
+        "separate": True, "weight_decay": 0.1, "binary_weight": 1.0, "seed": 42, "ema_decay": 0.0,
     },
 }  # fmt: skip
 # A heat map is black where nothing moved, and black for every neutral face: a reference would say nothing.
-_TASKS: Final[dict[str, dict[str, Any]]] = {"v4": {}, "teacher": {"neutral": False}, "distill": {}, "siamese": {}}
-_SIAMESE_TINY: Final = {"rate": 2e-3, "backbone_rate": 2e-3}  # what worked for the conv net; the ViT wants half
+_TASKS: Final[dict[str, dict[str, Any]]] = {"vitpain": {}, "teacher": {"neutral": False}, "distill": {}, "siamese": {}}
+_SIAMESE_TINY: Final = {"lr": 2e-3, "backbone_lr": 2e-3}  # what worked for the conv net; the ViT wants half
 
 
 def preset(name: str, task: str) -> TrainConfig:
@@ -181,6 +187,8 @@ def preset(name: str, task: str) -> TrainConfig:
 
 def checked_words(name: str, task: str) -> None:
     """Raise RefusedError for an unknown preset or task."""
+    if task == "v4":
+        raise RefusedError("--task v4 is now --task vitpain")
     for option, word, known in (("preset", name, PRESETS), ("task", task, TASKS)):
         if word not in known:
             raise RefusedError(f"--{option} must be one of {', '.join(known)}, got {word!r}")

@@ -158,7 +158,7 @@ def _test_run(run: Run, data: Samples, split: str, rows: Rows | None, quiet: boo
             model,
             store,
             rows,
-            shots=run.config.shots,
+            num_references=run.config.num_references,
             device=device,
             precision=precision_of(run.config, device),
             done=progress.add,

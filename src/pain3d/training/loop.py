@@ -116,14 +116,14 @@ def learn(job: TrainingJob) -> Learned:
             torch.manual_seed(keyed_number(config.seed, "step", step))
             model.train()
             tally.add(_step(loss, model, optimiser, config, step))
-            ema_update(ema, model, min(config.average, (step + 1) / (step + LEAST_AVERAGED)))
+            ema_update(ema, model, min(config.ema_decay, (step + 1) / (step + LEAST_AVERAGED)))
             step += 1
             validates = job.validate is not None and (step % every == 0 or step == config.steps)
             if step % STEPS_A_LINE and not validates and step < config.steps:
                 continue  # all below happens where a line of the log ends: a checkpoint never stands inside one
             means = tally.taken()
             if log is not None:
-                log.write(step, "train", **means, rate=rate_at(step - 1, config, config.rate))
+                log.write(step, "train", **means, lr=lr_at(step - 1, config, config.lr))
             speed = (step - first) * config.batch / max(time.monotonic() - started, 1e-9)
             note = f"loss {means['loss']:.4f}, {flops / config.batch * speed / roof:.0%} of peak"
             progress.add(step * config.batch - progress.done, note)
@@ -187,20 +187,20 @@ def _step(
     parts = loss()
     optimiser.zero_grad(set_to_none=True)
     parts["loss"].backward()  # type: ignore[no-untyped-call]
-    if config.clip:
-        parts["gradient"] = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    if config.grad_clip:
+        parts["gradient"] = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
     for group in optimiser.param_groups:
-        group["lr"] = rate_at(step, config, group["top"])
+        group["lr"] = lr_at(step, config, group["top"])
     optimiser.step()
     return parts
 
 
-def rate_at(step: int, config: TrainConfig, top: float) -> float:
-    """Learning rate of a step: a straight rise over the warm-up, then half a cosine down to the last rate."""
-    warm_up = min(config.warm_up, max(1, config.steps // 10))
-    rise = (step + 1) / max(warm_up, 1)
+def lr_at(step: int, config: TrainConfig, top: float) -> float:
+    """Learning rate of a step: a straight rise over the warm-up, then half a cosine down to the least rate."""
+    warmup = min(config.warmup_steps, max(1, config.steps // 10))
+    rise = (step + 1) / max(warmup, 1)
     fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
-    last = min(config.last_rate, top)
+    last = min(config.min_lr, top)
     return min(rise, 1.0) * (last + (top - last) * fall)
 
 
@@ -212,7 +212,7 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            top = config.backbone_rate if name.startswith(("backbone", "neutral_backbone")) else config.rate
+            top = config.backbone_lr if name.startswith(("backbone", "neutral_backbone")) else config.lr
             decay = config.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((top, decay), []).append(parameter)
     rows = [{"params": rows, "weight_decay": decay, "top": top, "lr": top} for (top, decay), rows in groups.items()]

@@ -25,7 +25,7 @@ def predict(
     store: CropStore,
     rows: npt.ArrayLike,
     *,
-    shots: int,
+    num_references: int,
     device: torch.device,
     precision: torch.dtype,
     done: Callable[[int], None] = lambda count: None,
@@ -36,7 +36,7 @@ def predict(
         model: In evaluation mode, on the device; its ``config`` says whether it takes a neutral picture.
         store: The crops; one that holds heat maps shows these instead of pictures.
         rows: [N] of the store's samples.
-        shots: Neutral pictures of each person.
+        num_references: Neutral pictures of each person.
         device: Where the model is.
         precision: float32 or bfloat16.
         done: Called with the number of pictures after each batch.
@@ -47,7 +47,7 @@ def predict(
     config = model.config
     outputs: list[Outputs] = []
     features: list[Tensor] = []
-    for raw in ordered_batches(store, rows, BATCH, shots, bool(config.neutral)):  # type: ignore[union-attr]
+    for raw in ordered_batches(store, rows, BATCH, num_references, bool(config.neutral)):  # type: ignore[union-attr]
         batch = plain(raw, int(config.image_size), device)  # type: ignore[arg-type, union-attr]
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             out = model(batch.image if batch.heatmap is None else batch.heatmap, batch.neutral, batch.neutral_of)

@@ -45,7 +45,7 @@ from pain3d.training.task import Task, make_task
 PEOPLE, MODEL = "people.json", "model"
 VALIDATION, EVALUATION = "validation.parquet", "evaluation"
 OOD_PICTURES = 4000  # about, to fit the out-of-distribution score: enough for a covariance of 1,024 numbers
-FORMAT = 1  # of the folder; raised when a reader of an older run would be wrong
+FORMAT = 2  # of the folder; raised when a reader of an older run would be wrong. 2: lr, num_references, vitpain, …
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _learn_in(
 
     def validate(model: Any) -> dict[str, float]:
         assert watch is not None
-        found, _ = predict(model, watch, asked, shots=config.shots, device=device, precision=precision)
+        found, _ = predict(model, watch, asked, num_references=config.num_references, device=device, precision=precision)
         return validation_metrics(found)
 
     _write_json(
@@ -136,7 +136,7 @@ def open_run(folder: Path) -> Run:
     try:
         held = yaml.safe_load(path.read_text())
         if held["format"] != FORMAT:
-            raise RefusedError(f"{path}: format {held['format']}, this pain3d reads {FORMAT}")
+            raise RefusedError(f"{path}: format {held['format']}, of another pain3d; this one reads {FORMAT}")
         return Run(folder, held["task"], held["data"], held["data_key"], TrainConfig(**held["config"]), held["hash"])
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise RefusedError(f"{path}: can't be read ({type(error).__name__}: {error})") from error
@@ -219,7 +219,7 @@ def _batches(
             rows,
             size=config.batch,
             group=config.group,
-            shots=config.shots,
+            num_references=config.num_references,
             neutral=config.neutral,
             seed=config.seed,
             pain_weight=config.pain_weight,
@@ -292,7 +292,7 @@ def _leave_model(
     }
     save_pretrained(model, staging, card)
     if watch is not None:
-        question = partial(predict, model, shots=run.config.shots, device=device, precision=precision)
+        question = partial(predict, model, num_references=run.config.num_references, device=device, precision=precision)
         found, usual = question(watch, asked)
         write_predictions(run.folder / VALIDATION, found)
         if not task.heatmaps:

@@ -1,7 +1,7 @@
 """Knows the tasks: what sees what, and what it costs. The loop knows none of this.
 
-``v4`` and ``siamese`` see pictures beside neutral ones; ``teacher`` sees heat maps; ``distill`` is v4 whose tokens and
-score are also pulled towards a teacher's.
+``vitpain`` and ``siamese`` see pictures beside neutral ones; ``teacher`` sees heat maps; ``distill`` is vitpain whose
+tokens and score are also pulled towards a teacher's.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Distillation(Task):
     Args:
         model: The student.
         config: Weights and temperature.
-        teacher: Frozen; None takes the running average of the student, which sees the same picture.
+        teacher: Frozen; None takes the moving average of the student, which sees the same picture.
     """
 
     def __init__(self, model: Model, config: TrainConfig, teacher: Model | None) -> None:

@@ -132,10 +132,10 @@ def _mirrored(drawn: Tensor, count: int, neutral_of: Tensor | None) -> Tensor:
         return drawn
     # Neutral pictures that one picture is compared with, and those that share such a picture, follow the first of them.
     leader = torch.arange(len(drawn) - count)
-    shots = neutral_of.shape[1]
+    references = neutral_of.shape[1]
     while True:
         first = leader[neutral_of].amin(1)
-        lower = leader.scatter_reduce(0, neutral_of.reshape(-1), first.repeat_interleave(shots), "amin")
+        lower = leader.scatter_reduce(0, neutral_of.reshape(-1), first.repeat_interleave(references), "amin")
         if torch.equal(lower, leader):
             break
         leader = lower

@@ -24,9 +24,9 @@ def crop_side(size: int) -> int:
     return max(round(size * 8 / 7 / 16) * 16, -(-size // 16) * 16)
 
 
-def check_groups(size: int, group: int, shots: int) -> None:
+def check_groups(size: int, group: int, num_references: int) -> None:
     """Raise RefusedError unless a batch can be cut into groups of pictures of one person."""
-    if size < 1 or group < 1 or shots < 1 or size % group:
+    if size < 1 or group < 1 or num_references < 1 or size % group:
         raise RefusedError(f"a batch of {size} can't be cut into groups of {group}")
 
 
@@ -41,7 +41,7 @@ class Batches:
         rows: Of the samples, what to learn from.
         size: Pictures of a batch.
         group: Pictures of one person side by side.
-        shots: Neutral pictures for each, K. Somebody who has fewer lends some of them twice.
+        num_references: Neutral pictures for each, K. Somebody who has fewer lends some of them twice.
         neutral: Whether neutral pictures are wanted.
         seed: Of the order.
         pain_weight: What a picture with pain counts in the loss beside one without.
@@ -60,7 +60,7 @@ class Batches:
         *,
         size: int,
         group: int = 4,
-        shots: int = 1,
+        num_references: int = 1,
         neutral: bool,
         seed: int,
         pain_weight: float = 1.0,
@@ -68,10 +68,10 @@ class Batches:
         chosen = np.asarray(rows, np.int64)
         if not len(chosen):
             raise RefusedError(f"{store.samples.name}: no picture to learn from")
-        check_groups(size, group, shots)
+        check_groups(size, group, num_references)
         if neutral:
             require_neutrals(store.samples, chosen)
-        self._store, self._seed, self._group, self._shots = store, seed, group, shots
+        self._store, self._seed, self._group, self._references = store, seed, group, num_references
         self._neutral, self._pain_weight = neutral, pain_weight
         subject = store.samples.subject[chosen]
         self._people = [(int(person), np.sort(chosen[subject == person])) for person in np.unique(subject)]
@@ -98,7 +98,7 @@ class Batches:
             generator = keyed_generator(self._seed, "neutral", step, place)
             order = theirs[generator.permutation(len(theirs))]
             order = order[np.argsort(np.isin(order, group), kind="stable")]  # who is no target first: all can share it
-            neutrals += [_shots(order, int(row), self._shots) for row in group]
+            neutrals += [_references(order, int(row), self._references) for row in group]
         return _assemble(self._store, picked, np.stack(neutrals), self._pain_weight)
 
     def rows(self, step: int) -> Rows:
@@ -125,11 +125,12 @@ class Batches:
 
 
 def ordered_batches(
-    store: CropStore, rows: npt.ArrayLike, size: int, shots: int = 1, neutral: bool = True
+    store: CropStore, rows: npt.ArrayLike, size: int, num_references: int = 1, neutral: bool = True
 ) -> Iterator[RawBatch]:
     """Every picture once, in the order of `rows`, for evaluation; the last batch may be small.
 
-    Its neutral pictures are its person's first `shots` in the samples, other than itself where there are others.
+    Its neutral pictures are its person's first `num_references` in the samples, other than
+    itself where there are others.
 
     Raises:
         RefusedError: Somebody has no neutral picture, or a picture can't be read.
@@ -143,7 +144,7 @@ def ordered_batches(
         part = chosen[start : start + size]
         known = None
         if neutral:
-            known = np.stack([_shots(theirs[int(samples.subject[row])], int(row), shots) for row in part])
+            known = np.stack([_references(theirs[int(samples.subject[row])], int(row), num_references) for row in part])
         yield _assemble(store, part, known, 1.0)
 
 
@@ -154,10 +155,10 @@ def _neutrals_of(samples: Samples) -> dict[int, Rows]:
     return {int(person): rows[people == person] for person in np.unique(people)}
 
 
-def _shots(order: Rows, row: int, shots: int) -> Rows:
-    """The first `shots` of a person's neutral pictures that aren't the picture itself, some twice if there are few."""
+def _references(order: Rows, row: int, count: int) -> Rows:
+    """The first `count` of a person's neutral pictures that aren't the picture itself, some twice if there are few."""
     others = order[order != row]
-    return np.resize(others if len(others) else order, shots)
+    return np.resize(others if len(others) else order, count)
 
 
 def _assemble(store: CropStore, rows: Rows, neutrals: Rows | None, pain_weight: float) -> RawBatch:

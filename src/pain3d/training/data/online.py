@@ -4,8 +4,9 @@ A batch is a pure function of the seed and the number of the step. To paint a pe
 of faces, so people stay for a while: a ring of them, of whom a new one takes the place of the oldest every few steps.
 Backgrounds stay in a ring too; everything else is drawn anew for each picture.
 
-A face is rendered in the pixels that it would have in a whole picture of `Cast.size`, with that picture's noise and
-JPEG, and then cut out like a file's: rendered at the crop's own size its noise would be another, its lines too sharp.
+A face is rendered in the pixels that it would have in a whole picture of `Population.size`, with that picture's noise
+and JPEG, and then cut out like a file's: rendered at the crop's own size its noise would be another, its lines too
+sharp.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from pain3d.setting import sample_background
 from pain3d.training.config import TrainConfig
 from pain3d.training.data.batch import Labels, RawBatch
 from pain3d.training.data.batches import check_groups, crop_side
-from pain3d.training.data.cast import Cast, cast_of_rows, drawn_scene
+from pain3d.training.data.population import Population, drawn_scene, population_of_rows
 from pain3d.training.data.ring import Ring, Turnover
 from pain3d.training.data.samples import UNITS, Rows, Samples
 
@@ -64,15 +65,15 @@ class OnlineBatches:
     """Batches that are rendered when they are asked for.
 
     Args:
-        cast: Who, and by which law.
+        population: Who, and by which law.
         size: Pictures of a batch to learn from.
         group: Pictures of one person side by side; they share their neutral pictures.
-        shots: Neutral pictures for each, K.
+        num_references: Neutral pictures for each, K.
         neutral: Whether neutral pictures are wanted.
         side: Pixels a side of the crops, C.
         seed: Of everything that is drawn.
         steps_per_epoch: What to call an epoch; nothing comes twice.
-        pool: People who are there at once, 22 MB each (90 where `cast.size` is 384 or more); all, if they are fewer.
+        pool: People who are there at once, 22 MB each (90 where `population.size` is 384 or more); all, if fewer.
         renew: Steps after which the oldest of them makes place for the next.
         heatmaps: Whether heat maps are wanted.
         pain_weight: What a picture with pain counts in the loss beside one without.
@@ -86,11 +87,11 @@ class OnlineBatches:
 
     def __init__(
         self,
-        cast: Cast,
+        population: Population,
         *,
         size: int,
         group: int = 4,
-        shots: int = 1,
+        num_references: int = 1,
         neutral: bool,
         side: int,
         seed: int,
@@ -103,19 +104,20 @@ class OnlineBatches:
         jpeg: bool = True,
         painters: int = 0,
     ) -> None:
-        if not cast.people:
+        if not population.people:
             raise RefusedError("online: nobody to learn from")
-        check_groups(size, group, shots)
+        check_groups(size, group, num_references)
         self.steps_per_epoch = steps_per_epoch
-        self._cast, self._group, self._shots, self._side = cast, group, shots if neutral else 0, side
+        self._population, self._group, self._side = population, group, side
+        self._references = num_references if neutral else 0
         self._groups = size // group
         self._heatmaps, self._pain_weight, self._jpeg = heatmaps, pain_weight, jpeg
         self._seed = keyed_number(seed, "online") & MAX_SEED  # not the data set's: its expressions are not drawn again
         self._head = Head.default()
         there = self._head if torch.device(device).type == "cpu" else self._head.to(device)
-        pool = min(pool, len(cast.people))
-        self._turnover = Turnover(pool, int(pool < len(cast.people)), renew)  # who are all there need not come
-        self._people = People(there, pool, frame=cast.size)
+        pool = min(pool, len(population.people))
+        self._turnover = Turnover(pool, int(pool < len(population.people)), renew)  # who are all there need not come
+        self._people = People(there, pool, frame=population.size)
         self._ring: Ring[Person] = Ring(self._turnover, self._paint, self._people.place, ahead=painters)
         self._bank = torch.empty(BACKGROUNDS, BACKGROUND_SIZE, BACKGROUND_SIZE, 3, device=device)
         self._walls: Ring[Tensor] = Ring(
@@ -153,7 +155,7 @@ class OnlineBatches:
         pspi = torch.tensor([float(scene.au.pspi()) for scene in shown])
         sides = torch.tensor([_sides(scene.au) for scene in shown])
         heatmap = self._heat_crops(faces, count) if self._heatmaps else None
-        neutral_of = groups[:, None] * self._shots + torch.arange(self._shots) if self._shots else None
+        neutral_of = groups[:, None] * self._references + torch.arange(self._references) if self._references else None
         pain = (pspi >= 1).float()
         labels = Labels(
             au=sides.amax(2),
@@ -163,7 +165,7 @@ class OnlineBatches:
             weight=torch.where(pain > 0, self._pain_weight, 1.0),
             row=torch.full((count,), -1),
         )
-        neutral = images[count:] if self._shots else None
+        neutral = images[count:] if self._references else None
         return RawBatch(images[:count], heatmap, neutral, neutral_of, labels).to(device)
 
     def plan(self, step: int) -> Plan:
@@ -173,11 +175,11 @@ class OnlineBatches:
         known: list[tuple[Scene, int]] = []
         for number, place in enumerate(slots):
             person = self._person(self._turnover.arrival(place, step))
-            first = 1 + (step * self._groups + number) * (self._group + self._shots)
+            first = 1 + (step * self._groups + number) * (self._group + self._references)
             generator = keyed_generator(self._seed, "online/neutral", step, first)
-            at_rest = generator.random(self._group) < self._cast.neutral_share
+            at_rest = generator.random(self._group) < self._population.neutral_share
             shown += [(self._scene(person, first + i, bool(at_rest[i])), place) for i in range(self._group)]
-            known += [(self._scene(person, first + self._group + i, True), place) for i in range(self._shots)]
+            known += [(self._scene(person, first + self._group + i, True), place) for i in range(self._references)]
         both = shown + known
         generator = keyed_generator(self._seed, "online/backgrounds", step, 0)
         walls = generator.integers(BACKGROUNDS, size=len(both)).tolist()
@@ -200,13 +202,15 @@ class OnlineBatches:
 
     def _person(self, arrival: int) -> Scene:
         """Who arrives: everybody once before anybody comes again."""
-        people = self._cast.people
+        people = self._population.people
         round_, turn = divmod(arrival, len(people))
         return people[int(keyed_generator(self._seed, "online/people", round_).permutation(len(people))[turn])]
 
     def _paint(self, arrival: int) -> Person:
         person = self._person(arrival)
-        return paint_person(self._head, person.identity, person.skin, frame=self._cast.size, wrinkles=person.wrinkles)
+        return paint_person(
+            self._head, person.identity, person.skin, frame=self._population.size, wrinkles=person.wrinkles
+        )
 
     def _paint_background(self, arrival: int) -> Tensor:
         name, blur = sample_background(self._seed, arrival)
@@ -216,7 +220,7 @@ class OnlineBatches:
         self._bank[place] = painted
 
     def _scene(self, person: Scene, number: int, neutral: bool) -> Scene:
-        return drawn_scene(self._cast, person, self._seed, number, neutral)
+        return drawn_scene(self._population, person, self._seed, number, neutral)
 
     def _crops(self, faces: Sequence[FaceCrops], qualities: Sequence[int]) -> Tensor:
         """The faces [B, C, C, 3] cut out of what was rendered around them."""
@@ -252,13 +256,13 @@ def online_batches(
     """Batches of the people of `rows`, as a run is configured; an epoch has as many pictures as there are rows.
 
     Raises:
-        RefusedError: See `cast_of_rows` and `OnlineBatches`.
+        RefusedError: See `population_of_rows` and `OnlineBatches`.
     """
     return OnlineBatches(
-        cast_of_rows(samples, rows),
+        population_of_rows(samples, rows),
         size=config.batch,
         group=config.group,
-        shots=config.shots,
+        num_references=config.num_references,
         neutral=config.neutral,
         side=crop_side(config.image_size),
         seed=config.seed,

@@ -21,7 +21,7 @@ LAW_FIELDS: Final = ("size", "law", "co_occurring", "asymmetry", "quality")
 
 
 @dataclass(frozen=True)
-class Cast:
+class Population:
     """People, and how they are seen.
 
     Attributes:
@@ -40,24 +40,24 @@ class Cast:
     neutral_share: float = NEUTRAL_SHARE
 
 
-def sampled_cast(count: int, seed: int, *, size: int = 256, **law: Any) -> Cast:
+def sample_population(count: int, seed: int, *, size: int = 256, **law: Any) -> Population:
     """People 0 … count − 1 of a seed, those of ``pain3d synth --identities count --seed seed``.
 
     Args:
         count: How many.
         seed: Whose.
-        size: See `Cast`.
-        **law: Other fields of `Cast`.
+        size: See `Population`.
+        **law: Other fields of `Population`.
     """
     cells = demographic_grid(count, seed)
     people = (
         sample_scenes(seed=seed, identity_id=number, cell=cell, expressions=0, views=1, size=size)[0]
         for number, cell in enumerate(cells)
     )
-    return Cast(tuple(people), size, **law)
+    return Population(tuple(people), size, **law)
 
 
-def cast_of(folder: Path, split: str | None = "train", subjects: Collection[str] | None = None) -> Cast:
+def read_population(folder: Path, split: str | None = "train", subjects: Collection[str] | None = None) -> Population:
     """The people of a data set of pain3d, seen by its law and at its size: what it would show with more pictures.
 
     Args:
@@ -97,14 +97,14 @@ def cast_of(folder: Path, split: str | None = "train", subjects: Collection[str]
         )
     people.sort(key=lambda scene: scene.identity_id)
     share = 1 / (resolved.pop("expressions") + 1)
-    return Cast(tuple(people), neutral_share=share, **resolved)
+    return Population(tuple(people), neutral_share=share, **resolved)
 
 
-def cast_of_rows(samples: Samples, rows: Rows) -> Cast:
+def population_of_rows(samples: Samples, rows: Rows) -> Population:
     """The people of some pictures of a data set of pain3d, seen by its law and at its size.
 
     Raises:
-        RefusedError: The pictures are of another data set, which holds no scenes; or see `cast_of`.
+        RefusedError: The pictures are of another data set, which holds no scenes; or see `read_population`.
     """
     pixels = samples.pixels
     while isinstance(pixels, Chosen):
@@ -113,14 +113,14 @@ def cast_of_rows(samples: Samples, rows: Rows) -> Cast:
         raise RefusedError(f"{samples.name}: only people of a data set of pain3d can be rendered online")
     folder = pixels.parts[0].path.parents[2]  # FOLDER/data/frames/NAME.parquet
     names = {samples.subjects[subject] for subject in samples.subject[rows].tolist()}
-    return cast_of(folder, None, names)
+    return read_population(folder, None, names)
 
 
-def drawn_scene(cast: Cast, person: Scene, seed: int, number: int, neutral: bool) -> Scene:
+def drawn_scene(population: Population, person: Scene, seed: int, number: int, neutral: bool) -> Scene:
     """A picture of a person, drawn as `sample_scenes` with free cameras and one view draws expression `number`.
 
     Args:
-        cast: The law.
+        population: The law.
         person: Any scene of the person.
         seed: Of the draw.
         number: Which draw; keys everything but the person.
@@ -129,17 +129,17 @@ def drawn_scene(cast: Cast, person: Scene, seed: int, number: int, neutral: bool
     key = person.identity_id
     au = ActionUnits()
     if not neutral:
-        au = sample_expression(seed, key, number, cast.law, cast.co_occurring, cast.asymmetry)
+        au = sample_expression(seed, key, number, population.law, population.co_occurring, population.asymmetry)
     return replace(
         person,
         seed=seed,
         expression_id=number,
         view_id=0,
-        size=cast.size,
+        size=population.size,
         au=au,
         pose=sample_pose(seed, key, number),
         camera=sample_camera(seed, key, 0, 1, number),
         light=sample_light(seed, key, number, 0),
         background_id=number,
-        sensor=sample_sensor(seed, key, number, 0, cast.quality),
+        sensor=sample_sensor(seed, key, number, 0, population.quality),
     )
