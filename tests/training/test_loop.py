@@ -19,7 +19,7 @@ from pain3d.console.refused import RefusedError
 from pain3d.files import lock_folder
 from pain3d.training.config import preset
 from pain3d.training.loop import TrainingJob, ema_update, learn, lr_at, make_optimiser
-from pain3d.training.run import open_run, train
+from pain3d.training.run import train
 from pain3d.training.task import make_task
 from tests.conftest import Ran
 
@@ -105,7 +105,7 @@ def test_a_finished_run_and_another_run_are_refused(faces: Path, tmp_path: Path)
     resolved = run / "config.resolved.yaml"
     resolved.write_text(resolved.read_text().replace("format: 2", "format: 1").replace("lr:", "rate:"))
     with pytest.raises(RefusedError, match="format 1, of another pain3d; this one reads 2"):
-        open_run(run)
+        train(run, faces, "vitpain", config, quiet=True)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: 
     Raises:
         RefusedError: Data, settings or folder don't allow it; nothing is written then.
     """
+    if (folder / RESOLVED).is_file():
+        open_run(folder)  # says of which format it is, if not of this one
     device = pick_device(config.device)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RefusedError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: pain3d train runs in one process")
