@@ -101,7 +101,9 @@ def _learn_in(
 
     def validate(model: Any) -> dict[str, float]:
         assert watch is not None
-        found, _ = predict(model, watch, asked, num_references=config.num_references, device=device, precision=precision)
+        found, _ = predict(
+            model, watch, asked, num_references=config.num_references, device=device, precision=precision
+        )
         return validation_metrics(found)
 
     _write_json(
