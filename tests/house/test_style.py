@@ -24,6 +24,13 @@ def test_style(command: list[str], root: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_ruff_sees_every_file(root: Path, tracked: tuple[Path, ...]) -> None:
+    """An exclusion by name excludes every folder of that name."""
+    done = subprocess.run([tool("ruff"), "check", ".", "--show-files"], cwd=root, capture_output=True, text=True)
+    seen = {Path(line).relative_to(root) for line in done.stdout.splitlines()}
+    assert {path for path in tracked if path.suffix == ".py"} <= seen
+
+
 def test_ci_script_runs_and_parses(root: Path) -> None:
     script = root / ".ci" / "run"
     assert os.access(script, os.X_OK)

@@ -87,7 +87,9 @@ def test_any_size_and_every_level_give_the_same_bytes(backend: str):
     for height, width in ((1, 1), (3, 701), (64, 33), (0, 4)):  # shorter and longer than a block of 2048 samples
         image = torch.randint(256, (2, height, width, 3), dtype=torch.uint8, generator=generator)
         arguments = image, torch.tensor([SHOT, 1e9]), torch.tensor([READ, 1e9]), torch.tensor([1, 2])
-        assert torch.equal(add_sensor_noise(*arguments, backend=backend), add_sensor_noise(*arguments, backend="reference"))
+        assert torch.equal(
+            add_sensor_noise(*arguments, backend=backend), add_sensor_noise(*arguments, backend="reference")
+        )
     table = noise_table(torch.tensor([0.0, -1.0, 1e30, float("nan")]), torch.tensor([0.0, 0.0, 0.0, 0.0]))
     assert not table[0].any() and not table[1].any() and not table[3].any()
     assert int(table.max()) * MIDDLE < 2**31 and table[2].max() == table.max()

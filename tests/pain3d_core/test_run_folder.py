@@ -40,9 +40,9 @@ def test_a_run_begins_goes_on_and_ends(tmp_path: Path) -> None:
     assert read_resolved(out, KIND) == {"format": 3, "settings": {"seed": 1}}
     with folder(out, seed=1) as run:
         run.write("end", b"")
-    with pytest.raises(RefusedError, match="finished$"):
+    with pytest.raises(RefusedError, match=r"finished$"):
         folder(out, seed=1).check()
-    with pytest.raises(RefusedError, match="a finished other: seed 1 -> 2$"):
+    with pytest.raises(RefusedError, match=r"a finished other: seed 1 -> 2$"):
         folder(out, seed=2).check()
 
 
@@ -53,7 +53,7 @@ def test_what_is_not_ours_is_left_as_it_is(tmp_path: Path, text: str) -> None:
     (tmp_path / RESOLVED).write_bytes(text.encode(errors="surrogateescape"))
     (tmp_path / ".mine.partial").write_bytes(b"half")
     before = held(tmp_path)
-    with pytest.raises(RefusedError, match="foreign$"), folder(tmp_path, seed=1):
+    with pytest.raises(RefusedError, match=r"foreign$"), folder(tmp_path, seed=1):
         pass
     assert held(tmp_path) == before
 

@@ -19,8 +19,8 @@ from pain3d.pipeline.config import SynthConfig, config_hash, what_fields
 from pain3d.pipeline.folder import DataFolder
 from pain3d.pipeline.plan import Plan, images_per_identity, make_plan
 from pain3d.pipeline.rows import Provenance
-from pain3d.pipeline.workers import synthesise_all
 from pain3d.pipeline.shard_files import ShardWriter
+from pain3d.pipeline.workers import synthesise_all
 from pain3d.provenance import code_version, pain3d_version
 from pain3d.records import FORMAT_VERSION
 

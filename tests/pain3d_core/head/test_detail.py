@@ -13,9 +13,9 @@ from pain3d.facs import AU_NUMBERS, ActionUnits
 from pain3d.facs.rig import action_weights
 from pain3d.head import Head, HeadFileError
 from pain3d.head.assets import DEFAULT_HEAD
-from tools.build_occlusion import sky_seen
 from pain3d.head.surface_detail import OCCLUSION_ENDING
 from pain3d.mesh import Surface
+from tools.build_occlusion import sky_seen
 
 HEAD = Head.default()
 PACKAGED = DEFAULT_HEAD.with_name(DEFAULT_HEAD.stem + OCCLUSION_ENDING)

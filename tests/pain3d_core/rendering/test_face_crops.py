@@ -16,9 +16,9 @@ from pain3d.face.square import face_square
 from pain3d.head import Head
 from pain3d.random import keyed_generator
 from pain3d.rendering import people as people_module
+from pain3d.rendering.face_crops import BLOCK, MARGIN, CropCamera, FaceCrops, crops_around, render_face_crops
 from pain3d.rendering.frames import Frames, cameras, render_scenes
 from pain3d.rendering.people import FINEST_FROM, People, paint_person
-from pain3d.rendering.face_crops import BLOCK, MARGIN, CropCamera, FaceCrops, render_face_crops, crops_around
 from pain3d.scene import Scene, demographic_grid, sample_scenes
 
 PERSON = 1

@@ -9,8 +9,8 @@ import torch
 from pain3d.head import Head
 from pain3d.skin import Skin, surface
 from pain3d.skin.appearance import HAIR_STYLES
-from pain3d.skin.shell import growth
 from pain3d.skin.hairline import hair_outline, outline_distance
+from pain3d.skin.shell import growth
 
 HEAD = Head.default()
 POINTS = 1000 * HEAD.template

@@ -23,7 +23,6 @@ from pain3d.kernels.rasterization.reference import HALF, SUBPIXELS
 from pain3d.kernels.rendering.colour import KNEE, SRGB_EDGES
 from pain3d.kernels.rendering.reference import Rendered, RenderInputs
 from pain3d.kernels.rendering.relief import BLOOD_TINT, DETAIL_LAYERS
-from pain3d.kernels.texturing.cpu import LANES, LEVEL, U, V, mix_rows, sample_block
 from pain3d.kernels.shading.cpu import (
     BLOCK,
     EYE,
@@ -36,6 +35,7 @@ from pain3d.kernels.shading.cpu import (
     shade_block,
     whole_vectors,
 )
+from pain3d.kernels.texturing.cpu import LANES, LEVEL, U, V, mix_rows, sample_block
 
 PACKED = 8  # floats per vertex: position, normal, occlusion, and one to keep it at half a cache line
 STEPS = 4096  # of light 0–1: at most one sRGB edge falls into a step (the closest are 1/3295 apart)

@@ -34,8 +34,8 @@ from pain3d.kernels.rendering.reference import Rendered, RenderInputs
 from pain3d.kernels.rendering.relief import BLOOD_TINT as TINT_OF_BLOOD
 from pain3d.kernels.rendering.relief import CHANNELS as CHANNELS_OF_A_TEXEL
 from pain3d.kernels.rendering.topology import PreparedTopology
-from pain3d.kernels.texturing.kernel import level_offset, split_level, taps
 from pain3d.kernels.shading.kernel import shade_point, unit
+from pain3d.kernels.texturing.kernel import level_offset, split_level, taps
 
 WAVES = 16  # programs of `antialias` per multiprocessor, one warp each
 CHANNELS = 8  # of the attributes, interpolated side by side: one or two sectors of 32 bytes per vertex
@@ -623,7 +623,13 @@ def launch_resolve(
 
 
 def launch_antialias_queue(
-    scene: RenderInputs, topology: PreparedTopology, made: Rendered, layout: str, chunk: Chunk, *, blocks: Blocks = BLOCKS
+    scene: RenderInputs,
+    topology: PreparedTopology,
+    made: Rendered,
+    layout: str,
+    chunk: Chunk,
+    *,
+    blocks: Blocks = BLOCKS,
 ) -> None:
     """Antialias the queued pixels of a chunk after `launch_resolve`."""
     height, width = scene.size

@@ -19,8 +19,8 @@ from pain3d.kernels.rasterization.reference import (
 )
 from pain3d.kernels.rendering.colour import encode_srgb, tone_map
 from pain3d.kernels.rendering.relief import detailed, tilted
-from pain3d.kernels.texturing.reference import Mipmaps, sample_texture_reference
 from pain3d.kernels.shading.reference import shade_reference
+from pain3d.kernels.texturing.reference import Mipmaps, sample_texture_reference
 
 NO_LABEL = 255  # of a pixel that sees no face: labels are bytes, and a background of 0 would be some part's name
 

@@ -11,7 +11,7 @@ from pain3d.kernels._triton import on_device, refuse_gradient
 from pain3d.kernels.deformation.kernel import launch_normals
 from pain3d.kernels.rasterization.kernel import launch_project, launch_visibility
 from pain3d.kernels.rasterization.workspace import Workspace, allocate_workspace
-from pain3d.kernels.rendering.kernel import BLOCKS, Blocks, Chunk, launch_resolve, launch_antialias_queue
+from pain3d.kernels.rendering.kernel import BLOCKS, Blocks, Chunk, launch_antialias_queue, launch_resolve
 from pain3d.kernels.rendering.reference import Rendered, RenderInputs
 from pain3d.kernels.rendering.topology import PreparedTopology, prepare_topology
 from pain3d.kernels.texturing.reference import Mipmaps

@@ -10,7 +10,7 @@ import torch
 def example_inputs(
     size: int = 9, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> dict[str, Any]:
-    """Return keyword arguments of `add_sensor_noise`: three pictures of size x (size + 4) pixels, from no noise to much."""
+    """Return keyword arguments of `add_sensor_noise`: three pictures, size x (size + 4), from no noise to much."""
     generator = torch.Generator().manual_seed(seed)
     return {
         "image": torch.randint(256, (3, size, size + 4, 3), generator=generator, dtype=torch.uint8).to(device),

@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from pain3d.kernels._threads import for_each_range
-from pain3d.kernels.texturing.reference import Mipmaps, level_table
 from pain3d.kernels.shading.cpu import BLOCK, TEXEL, whole_vectors
+from pain3d.kernels.texturing.reference import Mipmaps, level_table
 
 # Lanes beyond those of the shading: where to look, and per level (finer, coarser) which texels to mix in which shares:
 # the first texel's number, the steps aside and below to its neighbours (int32 in the lane's bits), then four shares.

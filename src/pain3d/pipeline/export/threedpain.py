@@ -8,17 +8,16 @@ docs/formats.md says which of the names are published and which are inferred.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
 from pain3d.facs.pain_score import PAIN_AUS, pspi
-from pain3d.pipeline.export.staging import StagedFolder, refuse_occupied
 from pain3d.pipeline.data_set import DataSet, Row, open_data_set
+from pain3d.pipeline.export.staging import StagedFolder, refuse_occupied
 from pain3d.provenance import pain3d_version
 from pain3d.records import LICENCE, SPLITS
 
