@@ -46,6 +46,20 @@ def constant(values: tuple[float, ...], like: Tensor, dtype: torch.dtype | None 
     return _constant(values, dtype or like.dtype, like.device)
 
 
+class LastCopy:
+    """Copies tensors to a device; the one that was asked for last is copied once."""
+
+    def __init__(self, device: torch.device | str) -> None:
+        self.device = device
+        self._last: tuple[Tensor, Tensor] | None = None  # as given, and on the device
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """The tensor on the device."""
+        if self._last is None or self._last[0] is not tensor:
+            self._last = tensor, tensor.to(self.device)
+        return self._last[1]
+
+
 @lru_cache(maxsize=64)
 def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=device)

@@ -180,7 +180,8 @@ ROOMS = [
          ("colour", "face_ids", "depth", "vertices_clip"), triton_tolerance=5e-7),
     Room("face_adjacency", face_adjacency, adjacency_inputs, (), (2, 1), (), ()),
     # sensor: whole numbers, the same bytes
-    Room("add_sensor_noise", add_sensor_noise, sensor_inputs, ("cpu", "triton"), (9, 3), (), ("image", "shot", "read", "keys")),
+    Room("add_sensor_noise", add_sensor_noise, sensor_inputs, ("cpu", "triton"), (9, 3), (),
+         ("image", "shot", "read", "keys")),
     # distill_loss: of a loss of 5 worst seen 9e-7, interpreter; of its gradients, up to 0.3, 8e-8; a GPU adds 2 ulp
     Room("distill_loss", flat_distill_loss, distill_inputs, ("triton",), (5, 2),
          ("student.tokens", "student.scalar", "student.vector", "student.thresholds"), (), triton_tolerance=2e-6,

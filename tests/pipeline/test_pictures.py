@@ -8,19 +8,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pain3d.camera import Camera
 from pain3d.pipeline.charts import nice_top
 from pain3d.pipeline.contact_sheet import decode, decode_heatmap, hot
-from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp, quantise_heatmap
+from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp
 from pain3d.pipeline.report import first_rows
 from pain3d.pipeline.rows import head_angles
+from pain3d.rendering.heatmap import quantise_heatmap
 
 
 def test_heatmap_levels_are_tenths_of_a_millimetre() -> None:
     millimetres = np.array([[0, 0.049, 0.051, 1.0, 25.44, 25.5, 30.0, 1e6]], np.float32)
-    np.testing.assert_array_equal(quantise_heatmap(millimetres), [[0, 0, 1, 10, 254, 255, 255, 255]])
+    np.testing.assert_array_equal(quantise_heatmap(torch.from_numpy(millimetres)), [[0, 0, 1, 10, 254, 255, 255, 255]])
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])

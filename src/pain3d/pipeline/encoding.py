@@ -13,10 +13,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.records import HEATMAP_UNIT_MM
-
 Pixels = npt.NDArray[np.uint8]
-GREY_LEVELS = 255
 
 
 def encode_image(pixels: Pixels, quality: int) -> bytes:
@@ -39,14 +36,6 @@ def encode_ramp(pixels: Pixels, quality: int) -> bytes:
     import simplejpeg
 
     return cast(bytes, simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "444"))
-
-
-def quantise_heatmap(millimetres: npt.NDArray[np.float32]) -> Pixels:
-    """Round displacements [H, W] in mm to grey levels of 0.1 mm; 25.5 mm and more is 255, NaN is not expected."""
-    levels = millimetres * np.float32(1 / HEATMAP_UNIT_MM)
-    np.minimum(levels, np.float32(GREY_LEVELS), out=levels)
-    levels += np.float32(0.5)
-    return levels.astype(np.uint8)  # truncates: with the half added, round half up
 
 
 def encode_grey(levels: Pixels) -> bytes:

@@ -19,12 +19,11 @@ from pain3d.background import SIZE as BACKGROUND_SIZE
 from pain3d.camera import Camera
 from pain3d.device import map_tensors
 from pain3d.face.square import EYE_CORNERS, face_square
-from pain3d.head.model import Head, axis_angle_to_matrix
+from pain3d.head.model import axis_angle_to_matrix
 from pain3d.kernels.rendering import tone_map
-from pain3d.mesh import Mesh, Surface
-from pain3d.records import HEATMAP_UNIT_MM
+from pain3d.mesh import Mesh
 from pain3d.rendering.frames import add_noise, background_gains, cameras, lights, pose_head
-from pain3d.rendering.heatmap import MILLIMETRES
+from pain3d.rendering.heatmap import displacement_of_each, quantise_heatmap
 from pain3d.rendering.people import People
 from pain3d.rendering.view import render
 from pain3d.scene import Scene
@@ -126,7 +125,9 @@ def render_face_crops(
     mesh = pose_head(head, identity, scenes, surface)
     camera = cameras(scenes)
     squares = _squares(scenes, mesh.vertices[:, head.landmarks[: EYE_CORNERS[-1] + 1]].cpu(), camera)
-    heat = _displacement(head, identity, scenes, surface) if heatmaps else None
+    heat = None
+    if heatmaps:
+        heat = displacement_of_each(head, identity, head.au_rows([scene.au for scene in scenes]), surface)[..., None]
     corners, sides = crops_around(squares, frame)
     if one_size:
         sides = np.full_like(sides, sides.max(initial=0))
@@ -150,7 +151,7 @@ def render_face_crops(
         )
         assert view.image is not None
         image = add_noise(view.image, [scenes[row] for row in rows])
-        levels = None if view.attributes is None else _levels(view.attributes[..., 0])
+        levels = None if view.attributes is None else quantise_heatmap(view.attributes[..., 0])
         made.append(FaceCrops(rows, image, levels, squares[rows] - np.pad(corners[rows], ((0, 0), (0, 1)))))
     return made
 
@@ -181,28 +182,6 @@ def _squares(scenes: Sequence[Scene], points: Tensor, camera: Camera) -> Floats:
             for i in range(len(scenes))
         ]
     )
-
-
-def _displacement(head: Head, identity: Tensor, scenes: Sequence[Scene], surface: Surface) -> Tensor:
-    """How far each expression moves each vertex [B, V, 1], mm; exactly 0 where nothing moves."""
-    au = head.au_rows([scene.au for scene in scenes])
-    # Neutral goes through the same call as the expressions, so that equal faces give equal bits.
-    twice = Surface(
-        surface.growth.repeat(2, 1),
-        surface.resting.repeat(2, 1, 1),
-        surface.depth.repeat(2),
-        surface.creases,
-        None if surface.cover is None else surface.cover.repeat(2),
-    )
-    both = torch.cat([torch.zeros_like(au), au])
-    neutral, pained = head(identity.repeat(2, 1), both, surface=twice).vertices.chunk(2)
-    distance: Tensor = torch.linalg.vector_norm(pained - neutral, dim=2, keepdim=True)
-    return distance * MILLIMETRES
-
-
-def _levels(millimetres: Tensor) -> Tensor:
-    """Grey levels as a data set's files hold them, uint8, rounded half up."""
-    return ((millimetres * (1 / HEATMAP_UNIT_MM)).clamp(max=255) + 0.5).to(torch.uint8)
 
 
 def _some(mesh: Mesh, at: Tensor) -> Mesh:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -17,18 +16,19 @@ from pain3d.background import paint_background
 from pain3d.camera import CONVENTION, Camera
 from pain3d.colour import temperature_gains, typology_angle
 from pain3d.device import moved
-from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits
+from pain3d.facs.action_units import ActionUnits
 from pain3d.head.model import Head
-from pain3d.kernels.rendering import DETAIL_LAYERS, tone_map
+from pain3d.kernels.rendering import tone_map
 from pain3d.kernels.sensor import add_sensor_noise
 from pain3d.kernels.texturing import Mipmaps
 from pain3d.light import Light
 from pain3d.mesh import Mesh, Surface
 from pain3d.random import keyed_generator, keyed_number
-from pain3d.rendering.heatmap import colourise, displacement_from_first, shading
+from pain3d.rendering.heatmap import colourise, millimetres_moved, shading
 from pain3d.rendering.view import render
 from pain3d.scene import CameraSetting, Scene
 from pain3d.skin import Skin, SurfaceMaps, surface, surface_maps
+from pain3d.skin.crease_weights import creases
 from pain3d.skin.painting import paint_mipmaps
 
 TEXTURE_SIZE = 1024  # texels a side: 0.4 mm on the cheek, finer than a pixel at 512²
@@ -120,7 +120,7 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None, light: Ligh
     clock.lap("surface")
     # The neutral face goes through the same call as the expressions, so that equal faces give equal bits.
     still = head(identity, [ActionUnits(), *faces], surface=grown)
-    heat = displacement_from_first(still.vertices)
+    heat = millimetres_moved(still.vertices[:1], still.vertices[1:])
     posed = pose_head(head, identity, moments, grown)
     clock.lap("deform")
 
@@ -179,13 +179,7 @@ def grown_surface(head: Head, skin: Skin, wrinkles: bool) -> Surface:
     grown = surface(head, skin)
     if wrinkles:
         return grown
-    return replace(grown, creases=_no_creases(head), resting=torch.zeros_like(grown.resting))
-
-
-@lru_cache(maxsize=4)
-def _no_creases(head: Head) -> Tensor:
-    """Creases of a skin that nothing wrinkles: one tensor per head, because the head keeps what it makes of it."""
-    return torch.zeros(len(AU_NUMBERS), len(SIDES), len(head.template), DETAIL_LAYERS)
+    return replace(grown, creases=creases(head).none, resting=torch.zeros_like(grown.resting))
 
 
 def pose_head(head: Head, identity: Tensor, moments: Sequence[Scene], grown: Surface | None = None) -> Mesh:

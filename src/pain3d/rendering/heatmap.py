@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,8 @@ from pain3d.facs.pain_score import PAIN_AUS
 from pain3d.head.identity import Identity
 from pain3d.head.model import Head
 from pain3d.kernels.deformation import vertex_normals
-from pain3d.mesh import Mesh
+from pain3d.mesh import Mesh, Surface
+from pain3d.records import HEATMAP_UNIT_MM
 from pain3d.rendering.view import render
 
 MILLIMETRES = 1000.0
@@ -32,13 +34,46 @@ def displacement(head: Head, identity: Identity | Tensor | None, au: Sequence[Ac
     The head's pose plays no part; the jaw's opening does. Exactly 0 where nothing moves.
     """
     # Neutral is evaluated in the same batch as the expressions, so that equal inputs give equal bits.
-    return displacement_from_first(head(identity, [ActionUnits(), *au]).vertices)
+    vertices = head(identity, [ActionUnits(), *au]).vertices
+    return millimetres_moved(vertices[:1], vertices[1:])
 
 
-def displacement_from_first(vertices: Tensor) -> Tensor:
-    """Distance of each later mesh's vertices from those of the first, [1 + E, V, 3] metres to [E, V] millimetres."""
-    moved: Tensor = torch.linalg.vector_norm(vertices[1:] - vertices[:1], dim=2)
-    return moved * MILLIMETRES
+def displacement_of_each(head: Head, identity: Tensor, au: Tensor, surface: Surface | None = None) -> Tensor:
+    """As `displacement`, of B people with an expression each, and with no copy from the host.
+
+    Args:
+        head: The head.
+        identity: [1 or B, S] coefficients.
+        au: [1 or B, A, 2] intensities.
+        surface: Of B people.
+
+    Returns:
+        [B, V] millimetres.
+    """
+    if surface is not None:
+        surface = replace(
+            surface,
+            growth=surface.growth.repeat(2, 1),
+            resting=surface.resting.repeat(2, 1, 1),
+            depth=surface.depth.repeat(2),
+            cover=None if surface.cover is None else surface.cover.repeat(2),
+        )
+    count = max(len(identity), len(au))
+    au = au.expand(count, -1, -1)
+    both = head(identity.expand(count, -1).repeat(2, 1), torch.cat([torch.zeros_like(au), au]), surface=surface)
+    neutral, expressed = both.vertices.chunk(2)
+    return millimetres_moved(neutral, expressed)
+
+
+def millimetres_moved(neutral: Tensor, expressed: Tensor) -> Tensor:
+    """Distance of vertices [B, V, 3] from those of a neutral face [1 or B, V, 3], metres to [B, V] millimetres."""
+    distance: Tensor = torch.linalg.vector_norm(expressed - neutral, dim=2)
+    return distance * MILLIMETRES
+
+
+def quantise_heatmap(millimetres: Tensor) -> Tensor:
+    """Grey levels of `HEATMAP_UNIT_MM`, uint8, rounded half up: 255 is 25.5 mm and more. NaN is not expected."""
+    return ((millimetres * (1 / HEATMAP_UNIT_MM)).clamp(max=255) + 0.5).to(torch.uint8)
 
 
 def unit_displacement(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pain3d.device import LastCopy
 from pain3d.head.identity import Identity
 from pain3d.head.model import Head
 from pain3d.kernels.rendering import CHANNELS
@@ -85,7 +86,8 @@ class People:
         self._identity, self._growth, self._resting = room(shapes), room(vertices), room(vertices, 2)
         self._depth, self._cover = room(), room()
         self.prepared = prepared_topology(head)
-        self._creases: tuple[Tensor, Tensor] | None = None  # of the last person: as given, and on the device
+        self._copied = LastCopy(head.device)
+        self._creases: Tensor | None = None  # one for all people of a head
 
     def __len__(self) -> int:
         return len(self._texels)
@@ -112,8 +114,7 @@ class People:
         self._resting[slot].copy_(grown.resting[0])
         self._depth[slot].copy_(grown.depth[0])
         self._cover[slot] = 0.0 if grown.cover is None else float(grown.cover[0])
-        if self._creases is None or self._creases[0] is not grown.creases:
-            self._creases = grown.creases, grown.creases.to(self.head.device)
+        self._creases = self._copied(grown.creases)
 
     def seen(self, slots: Tensor) -> tuple[Tensor, Surface]:
         """Identities [B, S] and surfaces of those in the slots [B], as `Head` takes them.
@@ -124,4 +125,4 @@ class People:
         if self._creases is None:
             raise ValueError("slots must hold somebody, nobody was placed yet")
         parts = (self._growth[slots], self._resting[slots], self._depth[slots])
-        return self._identity[slots], Surface(*parts, creases=self._creases[1], cover=self._cover[slots])
+        return self._identity[slots], Surface(*parts, creases=self._creases, cover=self._cover[slots])

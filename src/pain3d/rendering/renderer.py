@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pain3d.camera import Camera
-from pain3d.device import map_tensors, moved
+from pain3d.device import LastCopy, map_tensors, moved
 from pain3d.facs.action_units import ActionUnits
 from pain3d.head.identity import Identity
 from pain3d.head.model import Head
@@ -23,7 +23,7 @@ from pain3d.kernels.rendering import CHANNELS
 from pain3d.kernels.texturing import Mipmaps, build_mipmaps
 from pain3d.light import Light
 from pain3d.mesh import Surface
-from pain3d.rendering.heatmap import MILLIMETRES
+from pain3d.rendering.heatmap import displacement_of_each
 from pain3d.rendering.view import CLAY, GREY_BACKGROUND, OUTPUTS, View, render
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Renderer:
                 raise ValueError(f"outputs must be among {', '.join(RENDERER_OUTPUTS)}, got {name!r}")
         self.image_dtype, self.layout, self.backend = image_dtype, layout, backend
         self._prepared = prepared_topology(self.head, backend)
-        self._creases: tuple[Tensor, Tensor] | None = None  # of the last surface: as given, and on the device
+        self._creases = LastCopy(self.device)  # one for all people of a head
 
     @property
     def device(self) -> torch.device:
@@ -168,25 +168,20 @@ class Renderer:
                 device
             ),
             mesh_index=None if mesh_index is None else mesh_index.to(device),
-            surface=None if surface is None else self._there(surface),
+            surface=None if surface is None else replace(surface, creases=self._creases(surface.creases)).to(device),
         )
-
-    def _there(self, surface: Surface) -> Surface:
-        """The surface on the device; its creases, which all people of a head share, are copied there once."""
-        if self._creases is None or self._creases[0] is not surface.creases:
-            self._creases = surface.creases, surface.creases.to(self.device)
-        return replace(surface, creases=self._creases[1]).to(self.device)
 
     def forward(self, given: RendererInputs) -> View:
         """Render inputs that are on the device: no copy from the host, no wait for the device."""
         outputs = ["attributes" if name == "heatmap" else name for name in self.outputs]
+        heat = displacement_of_each(self.head, given.identity, given.au) if "heatmap" in self.outputs else None
         view = render(
             self.head(given.identity, given.au, **given.pose, surface=given.surface),
             given.cameras,
             light=given.light,
             texture=given.texture,
             background=given.background,
-            attributes=self._displacement(given) if "heatmap" in self.outputs else None,
+            attributes=None if heat is None else heat[..., None],
             mesh_index=given.mesh_index,
             outputs=outputs,
             image_dtype=self.image_dtype,
@@ -195,18 +190,6 @@ class Renderer:
             backend=self.backend,
         )
         return view if view.attributes is None else replace(view, attributes=None, heatmap=view.attributes[..., 0])
-
-    def _displacement(self, given: RendererInputs) -> Tensor:
-        """|expression − neutral| [M, V, 1] in mm; the pose plays no part.
-
-        Both are evaluated in one batch, so that where nothing moves it is exactly 0.
-        """
-        count = max(len(given.identity), len(given.au))
-        identity = given.identity.expand(count, -1).repeat(2, 1)
-        expressed = given.au.expand(count, -1, -1)
-        neutral, pained = self.head(identity, torch.cat([torch.zeros_like(expressed), expressed])).vertices.chunk(2)
-        distance: Tensor = torch.linalg.vector_norm(pained - neutral, dim=2, keepdim=True)
-        return distance * MILLIMETRES
 
 
 def prepared_topology(head: Head, backend: str | None = None) -> PreparedTopology | None:

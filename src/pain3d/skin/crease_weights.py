@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,20 +25,32 @@ WIDEST = 3.6  # mm: profiles up to this wide lie within the reach
 MIDLINE = 5.0  # mm on either side over which the left's share turns into the right's
 FACING = (5.0, 30.0)  # mm of z between which the face begins
 
-_cache: weakref.WeakKeyDictionary[Head, tuple[Tensor, Tensor, Tensor]] = weakref.WeakKeyDictionary()
+_cache: weakref.WeakKeyDictionary[Head, Creases] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def creases(head: Head) -> tuple[Tensor, Tensor, Tensor]:
-    """Wrinkle weights of a head's vertices; made once per head, on its device.
+class Creases(NamedTuple):
+    """Wrinkle weights of a head's vertices, which all its people share.
 
-    Returns:
-        brought [A, 2, V, 2] per action unit at full intensity and side (left, right), resting [V, 2] of everybody, and
-        aged [V, 2], what `Skin.age_marks` 1 adds.
+    Attributes:
+        brought: [A, 2, V, 2] per action unit at full intensity and side (left, right).
+        none: [A, 2, V, 2] zeros, of a skin that nothing wrinkles: the head keeps what it makes of either.
+        resting: [V, 2] of everybody.
+        aged: [V, 2] what `Skin.age_marks` 1 adds.
     """
+
+    brought: Tensor
+    none: Tensor
+    resting: Tensor
+    aged: Tensor
+
+
+def creases(head: Head) -> Creases:
+    """The wrinkle weights of a head, made once, on its device."""
     with _lock:
         if head not in _cache:
-            _cache[head] = tuple(torch.from_numpy(t).float().to(head.device) for t in _build(head))  # type: ignore[assignment]
+            brought, resting, aged = (torch.from_numpy(t).float().to(head.device) for t in _build(head))
+            _cache[head] = Creases(brought, torch.zeros_like(brought), resting, aged)
         return _cache[head]
 
 

@@ -10,7 +10,7 @@ from pain3d.skin.appearance import GREY_HAIR, Skin
 from pain3d.skin.hairline import COVERING, hair_outline
 from pain3d.skin.layer import Layer, bounds, mixed_noise
 from pain3d.skin.masks import smoothstep, unrolled_distance
-from pain3d.skin.strands import COILED, Strands, strands
+from pain3d.skin.strands import COILED, Strands, lay_strands
 
 Floats = npt.NDArray[np.float32]
 
@@ -47,7 +47,7 @@ def paint_scalp(layer: Layer, skin: Skin) -> None:
         pole = "whorl"
     elif skin.hair_style == "bun":
         pole = "bun"
-    lie = strands(layer, pole, skin.hair_curl, generator, cropped=skin.hair_style in COVERAGE)
+    lie = lay_strands(layer, pole, skin.hair_curl, generator, cropped=skin.hair_style in COVERAGE)
     alpha = _coverage(layer, skin, distance, lie, generator)
     roughness = HAIR_ROUGHNESS + (GREY_ROUGHNESS - HAIR_ROUGHNESS) * skin.greyness
     layer.cover(alpha, _colour(skin, lie), HAIR_SPECULAR, roughness, scatter=0.0)

@@ -42,7 +42,9 @@ class Strands:
     locks: Floats
 
 
-def strands(layer: Layer, pole: str, curl: float, generator: np.random.Generator, *, cropped: bool = False) -> Strands:
+def lay_strands(
+    layer: Layer, pole: str, curl: float, generator: np.random.Generator, *, cropped: bool = False
+) -> Strands:
     """How one person's hair lies on the texels of a layer; `pole` is of `POLES`, `curl` 0–1; cropped hair is short."""
     maps, box = layer.maps, layer.box
     if curl > COILED:

@@ -28,14 +28,14 @@ def surface(head: Head, skin: Skin) -> Surface:
 
     Gradients: none.
     """
-    brought, everyone, aged = creases(head)
+    wrinkled = creases(head)
     normal = float(keyed_generator(skin.seed, "skin/depth", skin.identity).standard_normal())
     share = min(max((skin.age - DEPTH_AGES[0]) / (DEPTH_AGES[1] - DEPTH_AGES[0]), 0.0), 1.0)
     depth = (DEPTHS[0] + (DEPTHS[1] - DEPTHS[0]) * share) * (1 + DEPTH_SPREAD * min(max(normal, -1.5), 1.5))
     return Surface(
         growth=growth(head, skin),
-        resting=(everyone + aged * skin.age_marks)[None],
+        resting=(wrinkled.resting + wrinkled.aged * skin.age_marks)[None],
         depth=torch.tensor([depth], dtype=torch.float32, device=head.device),
-        creases=brought,
+        creases=wrinkled.brought,
         cover=torch.tensor([cover(skin)], device=head.device),
     )

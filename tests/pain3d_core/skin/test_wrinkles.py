@@ -55,7 +55,7 @@ def test_grooves_are_darker_and_lower_than_beside_them(maps: SurfaceMaps) -> Non
 
 def test_every_region_is_brought_where_it_is_drawn() -> None:
     head = Head.default()
-    brought, _, _ = creases(head)
+    brought = creases(head).brought
     points = head.template * 1000
     for name, region in REGIONS.items():
         number, weight = max(region.brought.items(), key=lambda item: item[1])
@@ -69,7 +69,7 @@ def test_every_region_is_brought_where_it_is_drawn() -> None:
 
 def test_sides_are_apart_and_share_the_midline() -> None:
     head = Head.default()
-    brought, _, _ = creases(head)
+    brought = creases(head).brought
     x = head.template[:, 0] * 1000
     left, right = brought[:, 0], brought[:, 1]
     assert float(left[:, x < -6].abs().max()) == 0
