@@ -3,32 +3,43 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from pain3d.console.refused import RefusedError
-from pain3d.pipeline.config import (
-    HOW,
-    LIMITS,
-    WHAT,
-    SynthConfig,
-    config_from_mapping,
-    config_hash,
-    load_config,
-    validated,
-)
+from pain3d.console.settings import Within, checked, load_settings, with_content
+from pain3d.pipeline.config import HOW, WHAT, SynthConfig, config_hash
 from pain3d.pipeline.folder import DATA_SET
 from pain3d.run_folder import differences
+
+LIMITS = {
+    name: next(extra for extra in get_args(hint) if isinstance(extra, Within))
+    for name, hint in get_type_hints(SynthConfig, include_extras=True).items()
+    if get_args(hint)[:1] == (int,)
+}
+
+
+def of_mapping(content: dict[str, object]) -> SynthConfig:
+    return with_content(SynthConfig(), content, checked)
+
+
+def of_file(path: Path) -> SynthConfig:
+    return load_settings(path, SynthConfig(), checked)
+
+
+def test_every_whole_number_has_limits() -> None:
+    assert set(LIMITS) == {field.name for field in dataclasses.fields(SynthConfig) if type(field.default) is int}
 
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_whole_numbers_have_limits(name: str) -> None:
     least, most = LIMITS[name]
     for value in (least, most):
-        validated(dataclasses.replace(SynthConfig(), **{name: value}))
+        checked(dataclasses.replace(SynthConfig(), **{name: value}))
     for value in (least - 1, most + 1, True, 1.5, math.nan, "8", None):
         with pytest.raises(RefusedError) as refused:
-            validated(dataclasses.replace(SynthConfig(), **{name: value}))
+            checked(dataclasses.replace(SynthConfig(), **{name: value}))
         assert str(refused.value) == f"{name} must be a whole number from {least} to {most}, got {value!r}"
 
 
@@ -46,7 +57,7 @@ def test_whole_numbers_have_limits(name: str) -> None:
 )
 def test_bad_values_are_named(field: str, value: object, message: str) -> None:
     with pytest.raises(RefusedError) as refused:
-        config_from_mapping({field: value})
+        of_mapping({field: value})
     assert str(refused.value) == message
 
 
@@ -55,15 +66,15 @@ def test_every_field_is_checked_and_either_what_or_how() -> None:
     assert names == {*WHAT, *HOW}
     for name in names:
         with pytest.raises(RefusedError, match=f"^{name} must be"):
-            config_from_mapping({name: [1]})
+            of_mapping({name: [1]})
 
 
 def test_file_keeps_defaults(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("identities: 3\nlaw: clinical\n")
-    assert load_config(path) == SynthConfig(identities=3, law="clinical")
+    assert of_file(path) == SynthConfig(identities=3, law="clinical")
     path.write_text("")
-    assert load_config(path) == SynthConfig()
+    assert of_file(path) == SynthConfig()
 
 
 @pytest.mark.parametrize(
@@ -83,13 +94,13 @@ def test_bad_files_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(text)
     with pytest.raises(RefusedError) as refused:
-        load_config(path)
+        of_file(path)
     assert str(refused.value) == f"--config {path}: {message}"
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="No such file or directory"):
-        load_config(tmp_path / "absent.yaml")
+        of_file(tmp_path / "absent.yaml")
 
 
 def test_hash_is_of_what_is_made() -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pain3d.console.refused import RefusedError
-from pain3d.training.config import TrainConfig, config_hash, from_mapping, preset
+from pain3d.console.settings import with_content
+from pain3d.training.config import TrainConfig, config_hash, preset, validated
 from pain3d.training.data.batch import Batch, Labels
 from pain3d.training.losses import label_losses
 from pain3d.training.model.vitpain import Outputs
@@ -135,7 +136,7 @@ def test_the_hash_knows_what_decides_the_result() -> None:
 def test_every_setting_is_checked() -> None:
     for field in dataclasses.fields(TrainConfig):
         with pytest.raises(RefusedError, match=f"^{field.name} must be"):
-            from_mapping({field.name: [1]})
+            with_content(TrainConfig(), {field.name: [1]}, validated)
 
 
 def test_old_names_of_settings_tell_the_new_ones() -> None:
@@ -143,13 +144,13 @@ def test_old_names_of_settings_tell_the_new_ones() -> None:
     for old, new in TrainConfig.RENAMED.items():
         assert new in names
         with pytest.raises(RefusedError, match=f"^{old} is now {new}$"):
-            from_mapping({old: 1})
+            with_content(TrainConfig(), {old: 1}, validated)
 
 
 def test_presets_are_valid_once_they_have_weights() -> None:
     for name in ("tiny", "small", "base", "paper"):
         settings = preset(name, "vitpain")
-        from_mapping(dataclasses.asdict(settings) | ({"weights": "hub:somewhere"} if settings.lora_rank else {}))
+        validated(dataclasses.replace(settings, **({"weights": "hub:somewhere"} if settings.lora_rank else {})))
 
 
 def test_every_net_goes_to_the_device() -> None:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from pain3d.console.refused import RefusedError, hint
 
 MAX_BYTES: Final = 1 << 20  # settings are a few hundred bytes; a larger file is something else
-Limits = Mapping[str, tuple[float, float]]
-Choices = Mapping[str, tuple[str, ...]]
 Form = TypeVar("Form")
+
+
+class Within(NamedTuple):
+    """Beside the type of a number: the smallest and the largest that the setting may be."""
+
+    least: float
+    most: float
+
+
+class OneOf(NamedTuple):
+    """Beside the type of a text: the words that the setting may be."""
+
+    words: tuple[str, ...]
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
@@ -40,45 +50,65 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     return content
 
 
-def check_keys(content: Mapping[Any, Any], form: type) -> None:
-    """Raise RefusedError for the first key that is no field of the form; its new name or the nearest one is named.
+def load_settings(path: Path, start: Form, validated: Callable[[Form], Form]) -> Form:
+    """Settings of a YAML file over those of `start`; see `with_content`. Raises RefusedError, which names the file."""
+    content = read_yaml(path)
+    try:
+        return with_content(start, content, validated)
+    except RefusedError as error:
+        raise RefusedError(f"--config {path}: {error}") from error
+
+
+def with_content(start: Form, content: Mapping[Any, Any], validated: Callable[[Form], Form]) -> Form:
+    """Settings of a mapping over those of `start`, checked by `validated`.
 
     A form whose fields had other names before has them in ``RENAMED``: old name → new name.
+
+    Raises:
+        RefusedError: A key is no field of the form (its new name or the nearest one is named), or a value isn't right.
     """
-    renamed = getattr(form, "RENAMED", {})
-    names = [field.name for field in dataclasses.fields(form)]
+    renamed = getattr(start, "RENAMED", {})
+    names = [field.name for field in dataclasses.fields(start)]  # type: ignore[arg-type]
     for key in content:
         if key in renamed:
             raise RefusedError(f"{key} is now {renamed[key]}")
         if key not in names:
             raise RefusedError(f"unknown key {str(key)!r}{hint(str(key), names)}")
+    return validated(dataclasses.replace(start, **content))  # type: ignore[type-var]
 
 
-def checked(settings: Form, limits: Limits, choices: Choices) -> Form:
-    """Hand back a dataclass if every field is of its type and within its limits.
+def checked(settings: Form) -> Form:
+    """Hand back a dataclass if every field is of its type and within the limits that stand beside it.
 
-    A field's type is that of its default: whole numbers and numbers need limits, texts may have choices.
+    A number needs `Within`, a text may have `OneOf`, and fields of other types are left alone.
 
     Raises:
         RefusedError: Names the first field that isn't right, what it may be and what it holds.
     """
+    types = get_type_hints(type(settings), include_extras=True)
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
-        name, value, default = field.name, getattr(settings, field.name), field.default
-        if name in choices:
-            if value not in choices[name]:
-                raise RefusedError(f"{name} must be one of {', '.join(choices[name])}, got {value!r}")
-        elif isinstance(default, bool):
-            if type(value) is not bool:
-                raise RefusedError(f"{name} must be true or false, got {value!r}")
-        elif isinstance(default, int):
-            least, most = limits[name]
-            if type(value) is not int or not least <= value <= most:
-                raise RefusedError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
-        elif isinstance(default, float):
-            least, most = limits[name]
+        name, value, annotation = field.name, getattr(settings, field.name), types[field.name]
+        kind, *beside = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+        words = get_args(kind) if get_origin(kind) is Literal else ()
+        least = most = 0.0
+        for extra in beside:
+            if isinstance(extra, Within):
+                least, most = extra
+            elif isinstance(extra, OneOf):
+                words = extra.words
+        if words:
+            expected, fine = f"one of {', '.join(words)}", value in words
+        elif kind is bool:
+            expected, fine = "true or false", type(value) is bool
+        elif kind is int:
+            expected = f"a whole number from {least} to {most}"
+            fine = type(value) is int and least <= value <= most
+        elif kind is float:
+            expected = f"a number from {least:g} to {most:g}"
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or not least <= value <= most:
-                raise RefusedError(f"{name} must be a number from {least:g} to {most:g}, got {value!r}")
-        elif isinstance(default, str) and not isinstance(value, str):
-            raise RefusedError(f"{name} must be a text, got {value!r}")
+            fine = number and least <= value <= most  # false for NaN
+        else:
+            expected, fine = "a text", kind is not str or isinstance(value, str)
+        if not fine:
+            raise RefusedError(f"{name} must be {expected}, got {value!r}")
     return settings

@@ -13,11 +13,11 @@ import tyro
 
 from pain3d.console.entry import Entry
 from pain3d.console.refused import RefusedError
+from pain3d.console.settings import Within, checked
 from pain3d.judge.verdict import Verdict
 from pain3d.pipeline.data_set import DataSet, open_data_set
 
 JUDGES: Final = ("detectors", "ladders", "tone", "photo")
-LIMITS: Final = {"frames": (1, 1_000_000), "identities": (1, 100_000), "steps": (1, 1_000_000)}
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Judge:
     """Folder of the verdict; DIR/judge, or DIR/probe for the probe."""
     only: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ",".join(JUDGES)
     """Which judges, with commas between."""
-    frames: int = 600
+    frames: Annotated[int, Within(1, 1_000_000)] = 600
     """At most so many frames are looked at, spread evenly over the data set."""
-    identities: int = 120
+    identities: Annotated[int, Within(1, 100_000)] = 120
     """At most so many identities are photographed again."""
     probe: tyro.conf.FlagCreatePairsOff[bool] = False
     """Instead of the judges: train a small network on half of the identities, test it on the others."""
@@ -40,7 +40,7 @@ class Judge:
     """With the probe: the same data set without wrinkle maps; the table says what they add."""
     neutral: bool = True
     """With the probe: the network also sees the person's neutral face."""
-    steps: int = 3200
+    steps: Annotated[int, Within(1, 1_000_000)] = 3200
     """With the probe: training steps of 64 pictures."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """End with one JSON object on stdout."""
@@ -76,10 +76,10 @@ def check(command: Judge) -> list[str]:
             raise RefusedError(f"--only {name!r}: known are {', '.join(JUDGES)}")
     if not names:
         raise RefusedError(f"--only names nobody; known are {', '.join(JUDGES)}")
-    for name, (least, most) in LIMITS.items():
-        value = getattr(command, name)
-        if not least <= value <= most:
-            raise RefusedError(f"--{name} must be a whole number from {least} to {most}, got {value}")
+    try:
+        checked(command)
+    except RefusedError as error:
+        raise RefusedError(f"--{error}") from None
     if command.ablation is not None and not command.probe:
         raise RefusedError("--ablation goes with --probe")
     return names

@@ -10,8 +10,9 @@ from typing import Annotated, Final
 import tyro
 
 from pain3d.console.entry import Entry
-from pain3d.console.refused import WRONG, RefusedError
-from pain3d.pipeline.config import LIMITS, SynthConfig, load_config, validated
+from pain3d.console.refused import WRONG
+from pain3d.console.settings import Within, checked, load_settings
+from pain3d.pipeline.config import Seed, SynthConfig
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class Synth:
 
     def with_config(self) -> Synth | None:
         """The defaults that the configuration file makes; None without one. Raises RefusedError."""
-        return Synth(tyro.MISSING, synthesis=load_config(self.config)) if self.config is not None else None
+        if self.config is None:
+            return None
+        return Synth(tyro.MISSING, synthesis=load_settings(self.config, SynthConfig(), checked))
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,16 @@ class Gallery:
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """Folder of the sheets; those of the same name are replaced."""
-    seed: int = 7
+    seed: Seed = 7
     """Whose people: those of a data set of that seed."""
-    size: int = 512
+    size: Annotated[int, Within(16, 2048)] = 512
     """Pixels a side that a face is rendered at, before the sheet scales it."""
 
 
 def _synth(command: Synth, started: float) -> int:
     from pain3d.pipeline.run import preview, synthesise
 
-    validated(command.synthesis)
+    checked(command.synthesis)
     if command.dry_run:
         _show_preview(command, preview(command.synthesis, command.out))
         return 0
@@ -114,11 +117,9 @@ def _verify(command: Verify, started: float) -> int:
 
 
 def _gallery(command: Gallery, started: float) -> int:
-    from pain3d.pipeline.gallery import SIZES, draw_gallery
+    from pain3d.pipeline.gallery import draw_gallery
 
-    for name, value, (least, most) in (("size", command.size, SIZES), ("seed", command.seed, LIMITS["seed"])):
-        if not least <= value <= most:
-            raise RefusedError(f"{name} must be a whole number from {least} to {most}, got {value}")
+    checked(command)
     for path in draw_gallery(command.out, command.seed, command.size):
         print(path)
     return 0

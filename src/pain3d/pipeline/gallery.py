@@ -27,7 +27,6 @@ LADDER = tuple(range(0, 17, 2))
 LADDER_PEOPLE = (2, 9, 13, 23)  # places in the grid: both sexes, all ages and ancestries
 LADDER_CELL = 210
 PROFILE_YAWS = (-80.0, -40.0, 40.0, 80.0)
-SIZES = (16, 2048)  # pixels a side that faces may be rendered at
 QUALITY = 90  # of the sheets' JPEG
 FRONTAL = CameraSetting(distance=1.0, focal_length_mm=72.0)  # a portrait lens
 STUDIO = LightSetting()

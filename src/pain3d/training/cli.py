@@ -11,7 +11,8 @@ import tyro
 
 from pain3d.console.entry import Entry
 from pain3d.console.refused import RefusedError
-from pain3d.training.config import PRESETS, TASKS, TrainConfig, checked_words, load_config, preset, validated
+from pain3d.console.settings import load_settings
+from pain3d.training.config import PRESETS, TASKS, TrainConfig, checked_words, preset, validated
 from pain3d.training.score.command import Score, run_score
 
 
@@ -40,7 +41,7 @@ class Train:
         checked_words(self.preset, self.task)
         settings = preset(self.preset, self.task)
         if self.config is not None:
-            settings = load_config(self.config, settings)
+            settings = load_settings(self.config, settings, validated)
         return Train(tyro.MISSING, settings=settings)
 
 

@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pain3d.console.refused import RefusedError
-from pain3d.console.settings import check_keys, checked, read_yaml
+from pain3d.console.settings import Within, checked
 from pain3d.run_folder import settings_hash
 
 TASKS: Final = ("vitpain", "teacher", "distill", "siamese")
 PRESETS: Final = ("tiny", "small", "base", "paper")
 HOW: Final = ("device", "cache_mb", "checkpoint_seconds", "compile")  # change speed, never what is learned
-CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "task": TASKS,
-    "preset": PRESETS,
-    "device": ("auto", "cpu", "cuda"),
-    "precision": ("auto", "fp32", "bf16"),
-    "compile": ("auto", "yes", "no"),
-    "teacher_mode": ("frozen", "ema"),
-    "distance": ("mse", "cosine"),
-}
-# name: (smallest, largest). The largest are where a typing error is likelier than a wish.
-LIMITS: Final[dict[str, tuple[float, float]]] = {
-    "image_size": (16, 1024), "depth": (0, 100), "width": (0, 8192), "heads": (0, 128),
-    "num_references": (1, 64), "lora_rank": (0, 1024), "batch": (1, 65_536), "group": (1, 1024),
-    "steps": (1, 100_000_000), "warmup_steps": (0, 1e6), "lr": (0.0, 10.0), "backbone_lr": (0.0, 10.0),
-    "min_lr": (0.0, 10.0), "weight_decay": (0.0, 10.0), "grad_clip": (0.0, 1e6), "ema_decay": (0.0, 0.999999),
-    "augment": (0.0, 4.0), "pain_weight": (0.0, 1e3),
-    "pspi_weight": (0.0, 1e3), "au_weight": (0.0, 1e3), "binary_weight": (0.0, 1e3),
-    "cls_weight": (0.0, 1e3), "patch_weight": (0.0, 1e3), "score_weight": (0.0, 1e3), "attention_weight": (0.0, 1e3),
-    "temperature": (0.01, 100.0), "validations": (0, 100_000), "patience": (0, 100_000), "seed": (0, 2**63 - 1),
-    "folds": (0, 100_000), "fold": (0, 99_999), "people": (0, 10**9), "cache_mb": (0, 10**9),
-    "online_pool": (1, 100_000), "checkpoint_seconds": (1, 10**9), "dropout": (0.0, 0.95),
-}  # fmt: skip
+Rate = Annotated[float, Within(0.0, 10.0)]
+Weight = Annotated[float, Within(0.0, 1e3)]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """What is learned, how, and how fast. The defaults are those of preset ``tiny``, task ``vitpain``."""
+
+    # The largest numbers are where a typing error is likelier than a wish.
 
     RENAMED: ClassVar[dict[str, str]] = {
         "rate": "lr", "backbone_rate": "backbone_lr", "last_rate": "min_lr", "warm_up": "warmup_steps",
@@ -53,51 +33,51 @@ class TrainConfig:
     """A name of timm."""
     weights: str = "random"
     """Of the backbone: a file of safetensors, hub:NAME, or random."""
-    image_size: int = 112
+    image_size: Annotated[int, Within(16, 1024)] = 112
     """Pixels a side that the net sees."""
     conv_stem: bool = True
     """A few convolutions instead of one linear map a patch."""
-    depth: int = 2
+    depth: Annotated[int, Within(0, 100)] = 2
     """Transformer blocks; 0 is the backbone's own number."""
-    width: int = 192
+    width: Annotated[int, Within(0, 8192)] = 192
     """Channels of a token; 0 is the backbone's own number."""
-    heads: int = 3
+    heads: Annotated[int, Within(0, 128)] = 3
     """Attention heads; 0 is the backbone's own number."""
-    dropout: float = 0.1
+    dropout: Annotated[float, Within(0.0, 0.95)] = 0.1
     """In the score's head; with 0.5 it is the published 0.5, 0.5, 0.3, 0.3."""
     neutral: bool = True
     """Whether the net also sees a neutral picture of the person."""
-    num_references: int = 1
+    num_references: Annotated[int, Within(1, 64)] = 1
     """Neutral pictures of a person, averaged after attention."""
     separate: bool = False
     """A second encoder, with weights of its own, for neutral pictures."""
-    lora_rank: int = 0
+    lora_rank: Annotated[int, Within(0, 1024)] = 0
     """Rank of the low-rank update of a frozen backbone; 0 trains all of it."""
     # The data.
     online: bool = False
     """Render the pictures inside the step instead of reading them."""
-    online_pool: int = 64
+    online_pool: Annotated[int, Within(1, 100_000)] = 64
     """Painted people held at a time when rendering online."""
-    people: int = 0
+    people: Annotated[int, Within(0, 10**9)] = 0
     """Learn from so many of the training people; 0 is all."""
-    folds: int = 0
+    folds: Annotated[int, Within(0, 100_000)] = 0
     """Split people into so many folds instead of the data's own split; as many as people leaves one out."""
-    fold: int = 0
+    fold: Annotated[int, Within(0, 99_999)] = 0
     """Which fold is held out for the test, of these or of those that the data set was published with."""
-    batch: int = 64
+    batch: Annotated[int, Within(1, 65_536)] = 64
     """Pictures a step."""
-    group: int = 4
+    group: Annotated[int, Within(1, 1024)] = 4
     """Pictures of one person in a batch; they share their neutral picture."""
-    pain_weight: float = 1.0
+    pain_weight: Weight = 1.0
     """Weight of a picture with pain in the losses; 1 for one without."""
-    augment: float = 1.0
+    augment: Annotated[float, Within(0.0, 4.0)] = 1.0
     """Strength of augmentation; 0 is none."""
     # The losses.
-    pspi_weight: float = 1.0
+    pspi_weight: Weight = 1.0
     """Of the squared error of PSPI / 16."""
-    au_weight: float = 1.0
+    au_weight: Weight = 1.0
     """Of the squared error of action units / 5."""
-    binary_weight: float = 0.2
+    binary_weight: Weight = 0.2
     """Of the cross entropy of PSPI ≥ 1, 2, 3."""
     teacher: str = ""
     """Run of the heatmap teacher, for task distill."""
@@ -105,39 +85,39 @@ class TrainConfig:
     """A trained teacher that sees heatmaps, or the student's own moving average that sees the same picture."""
     distance: Literal["mse", "cosine"] = "mse"
     """Between tokens of student and teacher."""
-    cls_weight: float = 1.0
+    cls_weight: Weight = 1.0
     """Of the distance of class tokens."""
-    patch_weight: float = 1.0
+    patch_weight: Weight = 1.0
     """Of the distance of patch tokens."""
-    score_weight: float = 1.0
+    score_weight: Weight = 1.0
     """Of the divergence from the teacher's score."""
-    temperature: float = 2.0
+    temperature: Annotated[float, Within(0.01, 100.0)] = 2.0
     """Of that divergence."""
-    attention_weight: float = 0.0
+    attention_weight: Weight = 0.0
     """Of the squared difference of the action units' attention maps."""
     # The optimiser.
-    steps: int = 3000
+    steps: Annotated[int, Within(1, 100_000_000)] = 3000
     """Steps in all."""
-    lr: float = 1e-3
+    lr: Rate = 1e-3
     """Greatest learning rate, of heads and of weights that start at random."""
-    backbone_lr: float = 1e-3
+    backbone_lr: Rate = 1e-3
     """Greatest learning rate of the backbone or of its low-rank update."""
-    min_lr: float = 1e-6
+    min_lr: Rate = 1e-6
     """Learning rate at the end of the cosine."""
-    warmup_steps: int = 150
+    warmup_steps: Annotated[int, Within(0, 1_000_000)] = 150
     """Steps over which the learning rate rises."""
-    weight_decay: float = 0.05
+    weight_decay: Rate = 0.05
     """Of AdamW, on matrices only."""
-    grad_clip: float = 1.0
+    grad_clip: Annotated[float, Within(0.0, 1e6)] = 1.0
     """Greatest norm of the gradient; 0 doesn't clip."""
-    ema_decay: float = 0.995
+    ema_decay: Annotated[float, Within(0.0, 0.999999)] = 0.995
     """Of the moving average of the weights, which is what is tested and kept."""
     # The run.
-    validations: int = 10
+    validations: Annotated[int, Within(0, 100_000)] = 10
     """How often the validation people are asked, evenly over the steps; 0 never asks."""
-    patience: int = 0
+    patience: Annotated[int, Within(0, 100_000)] = 0
     """Stop after so many validations without a better one; 0 goes to the end."""
-    seed: int = 0
+    seed: Annotated[int, Within(0, 2**63 - 1)] = 0
     """Of weights, batches, augmentation and dropout."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 where the device multiplies it in hardware."""
@@ -145,9 +125,9 @@ class TrainConfig:
     """torch.compile; auto is on a GPU only. Changes speed, and the last bits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to learn."""
-    cache_mb: int = 2048
+    cache_mb: Annotated[int, Within(0, 10**9)] = 2048
     """Memory for cut-out faces; what doesn't fit is read again."""
-    checkpoint_seconds: int = 120
+    checkpoint_seconds: Annotated[int, Within(1, 10**9)] = 120
     """Time between checkpoints; the same command goes on from the last one."""
 
 
@@ -194,24 +174,9 @@ def checked_words(name: str, task: str) -> None:
             raise RefusedError(f"--{option} must be one of {', '.join(known)}, got {word!r}")
 
 
-def load_config(path: Path, start: TrainConfig) -> TrainConfig:
-    """Settings of a YAML file over those of `start`. Raises RefusedError."""
-    content = read_yaml(path)
-    try:
-        return from_mapping(content, start)
-    except RefusedError as error:
-        raise RefusedError(f"--config {path}: {error}") from error
-
-
-def from_mapping(content: Mapping[Any, Any], start: TrainConfig | None = None) -> TrainConfig:
-    """Checked settings of a mapping, over those of `start`. Raises RefusedError."""
-    check_keys(content, TrainConfig)
-    return validated(dataclasses.replace(start or TrainConfig(), **content))
-
-
 def validated(config: TrainConfig) -> TrainConfig:
     """Hand back settings that can be run. Raises RefusedError for the first that can't."""
-    checked(config, LIMITS, CHOICES)
+    checked(config)
     if config.batch % config.group:
         raise RefusedError(f"batch must be a multiple of group, got {config.batch} and {config.group}")
     if config.folds and config.fold >= config.folds:
