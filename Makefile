@@ -64,13 +64,13 @@ docs: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]" || echo "some peers can't be installed: they are skipped by name"
 	@$(BIN)/pytest benchmarks --results benchmarks/results -q --benchmark-quiet --durations=0 --durations-min=30
-	@$(BIN)/python benchmarks/report.py --readme README.md
+	@$(BIN)/python -m benchmarks.report --readme README.md
 
 # The interpreter is .venv's where make setup made one; on a bare machine it is the machine's own, with its torch.
 GPU_PYTHON := $(if $(wildcard $(STAMP)),$(BIN)/python,$(PYTHON))
 
 gpu:
-	@$(GPU_PYTHON) benchmarks/gpu.py $(if $(ONLY),--only $(ONLY)) $(if $(COMMIT),--commit $(COMMIT))
+	@PYTHONPATH=src $(GPU_PYTHON) -m benchmarks.gpu $(if $(ONLY),--only $(ONLY)) $(if $(COMMIT),--commit $(COMMIT))
 
 clean:
 	@if [ -f $(DEMO)/config.resolved.yaml ]; then rm -rf $(DEMO); fi

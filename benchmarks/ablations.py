@@ -1,6 +1,6 @@
 """Knows which choices of training are compared, from three seeds each with one budget, and draws one table of them.
 
-    python benchmarks/ablations.py DATA RUNS --to docs/training/ablations
+    python -m benchmarks.ablations DATA RUNS --to docs/training/ablations
 
 DATA is a data set that `pain3d synth` made. Runs that are finished are not run again. Every run has one thread, and
 as many run beside each other as there are cores.

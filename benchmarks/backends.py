@@ -1,4 +1,4 @@
-"""Knows our own backends as contenders of the meshes' and pictures' cases: `reference`, `cpu`, `triton`."""
+"""Knows our own backends as implementations of the meshes' and pictures' cases: `reference`, `cpu`, `triton`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.contender import Contender, Round
+from benchmarks.implementation import Implementation, Round
 from benchmarks.workload import MeshSet, ViewSet, Workload
 from pain3d.device import map_tensors
 from pain3d.kernels import render
@@ -170,7 +170,7 @@ class Backend:
 
 ALL = ("deform", "deform_pairs", *PICTURES)
 WITHOUT_HEAT = tuple(case for case in ALL if case != "heatmaps")  # half a minute of the reference for nothing to learn
-BACKENDS: tuple[Contender, ...] = (
+BACKENDS: tuple[Implementation, ...] = (
     Backend("reference", "reference", WITHOUT_HEAT, "both", "plain torch: the definition", slow=True),
     Backend("cpu", "cpu", ALL, "cpu", "numba, a picture per thread"),
     Backend("triton", "triton", ALL, "cuda", "Triton kernels"),

@@ -1,4 +1,4 @@
-"""Knows whether a contender does the work: its answers against the float64 reference, in the run that is timed.
+"""Knows whether an implementation does the work: its answers against the float64 reference, in the run that is timed.
 
 Our own backends must agree with the definition; a peer draws the same thing in its own way, so it must show the same
 silhouette, and the row says how far its shading is from ours.
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.backends import PICTURES, render_call
-from benchmarks.contender import Contender
 from benchmarks.distilled import compare, true_answers
+from benchmarks.implementation import Implementation
 from benchmarks.workload import Shared, Workload
 from pain3d import kernels
 
@@ -73,7 +73,7 @@ def truth_of(workload: Workload) -> Truth:
     return Truth({name: getattr(rendered, name).cpu() for name in outputs}, coverage)
 
 
-def check(contender: Contender, workload: Workload, truth: Truth, outputs: Mapping[str, Any]) -> Checked:
+def check(implementation: Implementation, workload: Workload, truth: Truth, outputs: Mapping[str, Any]) -> Checked:
     """Compare what a round over input set 0 returned with the truth."""
     if workload.case == "synth":
         made = int(outputs["images"])
@@ -84,12 +84,12 @@ def check(contender: Contender, workload: Workload, truth: Truth, outputs: Mappi
         return _check_files(truth, outputs["files"])
     given = {name: _first(outputs[name], len(answer)) for name, answer in truth.outputs.items() if name in outputs}
     if "vertices" in given:
-        return _check_vertices(contender, truth, given["vertices"])
+        return _check_vertices(implementation, truth, given["vertices"])
     parts = []
     if "face_ids" in given:
-        parts.append(_check_visibility(contender, truth, given))
+        parts.append(_check_visibility(implementation, truth, given))
     if "image" in given:
-        parts.append(_check_image(contender, truth, given["image"], workload.shared.background))
+        parts.append(_check_image(implementation, truth, given["image"], workload.shared.background))
     if "attributes" in given:
         parts.append(_check_heat(truth, given["attributes"]))
     missing = set(PICTURES[workload.case]) - set(given)
@@ -129,32 +129,32 @@ def _true_vertices(workload: Workload) -> Tensor:
     return vertices.cpu()
 
 
-def _check_vertices(contender: Contender, truth: Truth, vertices: Tensor) -> Checked:
+def _check_vertices(implementation: Implementation, truth: Truth, vertices: Tensor) -> Checked:
     expected = truth.outputs["vertices"]
     error = (vertices.double() - expected).abs().max().item()
     relative = ((vertices.double() - expected).norm() / expected.norm()).item()
-    tolerance = VERTEX_TOLERANCE_TF32 if contender.name.endswith("tf32") else VERTEX_TOLERANCE
+    tolerance = VERTEX_TOLERANCE_TF32 if implementation.name.endswith("tf32") else VERTEX_TOLERANCE
     # A NaN is not within a tolerance.
     return Checked(error <= tolerance, f"at most {error:.1e} m from float64, norm {relative:.1e}")
 
 
-def _check_visibility(contender: Contender, truth: Truth, given: Mapping[str, Tensor]) -> tuple[bool, str]:
+def _check_visibility(implementation: Implementation, truth: Truth, given: Mapping[str, Tensor]) -> tuple[bool, str]:
     expected = truth.outputs["face_ids"]
     same = given["face_ids"].long() == expected.long()
     covered = same & (expected >= 0)
     ratio = (given["depth"].double() / truth.outputs["depth"].double() - 1)[covered].abs()
     worst = ratio.max().item() if ratio.numel() else float("nan")
     share = same.double().mean().item()
-    allowed = (SAME_FACES, DEPTH_TOLERANCE) if contender.ours else (SAME_FACES_PEER, DEPTH_TOLERANCE_PEER)
+    allowed = (SAME_FACES, DEPTH_TOLERANCE) if implementation.ours else (SAME_FACES_PEER, DEPTH_TOLERANCE_PEER)
     return share >= allowed[0] and worst <= allowed[1], f"{share:.2%} of face ids equal, depth within {worst:.0e}"
 
 
-def _check_image(contender: Contender, truth: Truth, image: Tensor, background: Tensor) -> tuple[bool, str]:
+def _check_image(implementation: Implementation, truth: Truth, image: Tensor, background: Tensor) -> tuple[bool, str]:
     expected = truth.outputs["image"].int()
     if image.shape != expected.shape or image.dtype != torch.uint8:
         return False, f"image is {image.dtype} {list(image.shape)}, not uint8 {list(expected.shape)}"
     difference = (image.int() - expected).abs()
-    if contender.ours:
+    if implementation.ours:
         share = (difference <= 1).double().mean().item()
         return share >= SAME_BYTES, f"{share:.3%} of bytes within one level"
     flat = kernels.encode_srgb(background.cpu()).int()

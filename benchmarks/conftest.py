@@ -1,4 +1,4 @@
-"""Knows how pytest runs the benchmarks: every case against every contender at every size, one row each, then the files.
+"""Knows how pytest runs the benchmarks: every case, implementation and size makes a row; rows make files.
 
 pytest benchmarks --results benchmarks/results       all of it; without --results nothing is written
 pytest benchmarks -k "render and moderngl"           some of it
@@ -19,13 +19,13 @@ import torch
 
 from benchmarks.backends import BACKENDS
 from benchmarks.check import Truth, truth_of
-from benchmarks.contender import Contender, peers
 from benchmarks.distilled import DISTILLERS, token_workload
+from benchmarks.implementation import Implementation, peers
 from benchmarks.limits import device_slug, this_device
 from benchmarks.makers import MAKERS
 from benchmarks.measure import SLOW_BATCH, gets_few, measure, where_fields
 from benchmarks.sampled import encode_workload, mesh_workload, picture_workload, synth_workload
-from benchmarks.schema import SCHEMA, write_results
+from benchmarks.schema import SCHEMA, commit_name, write_results
 from benchmarks.workload import Size, Workload
 
 ON_CPU = ("encode", "synth")  # cases that run on the CPU whatever device there is
@@ -39,8 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("pain3d benchmarks")
     group.addoption("--results", type=Path, help="folder for <version>/<suite>--<device>.json")
     group.addoption("--scale", choices=("full", "tiny"), default="full", help="tiny: seconds, figures mean nothing")
-    group.addoption("--seconds", type=float, default=2.0, help="of timed rounds aimed at, per contender and size")
-    group.addoption("--commit", help="what the rows say where git can't be asked")
+    group.addoption("--seconds", type=float, default=2.0, help="of timed rounds aimed at, per implementation and size")
+    group.addoption("--commit", type=commit_name, help="what the rows say where git can't be asked")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,34 +56,34 @@ def device_kind() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def contenders() -> tuple[Contender, ...]:
+def implementations() -> tuple[Implementation, ...]:
     """Ours, then the peers in the order of their files."""
     return (*BACKENDS, *DISTILLERS, *MAKERS, *peers())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Sizes outside, contenders inside: a workload is built once and serves them all."""
+    """Sizes outside, implementations inside: a workload is built once and serves them all."""
     marker = metafunc.definition.get_closest_marker("sizes")
     if marker is None:
         return
     case = metafunc.function.__name__.removeprefix("bench_")
     kind = "cpu" if case in ON_CPU else device_kind()
     sizes = marker.kwargs["tiny" if metafunc.config.getoption("--scale") == "tiny" else kind]
-    entered: list[tuple[Size, Contender]] = []
-    for size, contender in product(sizes, contenders()):
-        if case in contender.cases and (given_size(contender, case, size), contender) not in entered:
-            entered.append((given_size(contender, case, size), contender))
-    ids = [f"{contender.name}-{size}" for size, contender in entered]
-    metafunc.parametrize(("size", "contender"), entered, ids=ids)
+    entered: list[tuple[Size, Implementation]] = []
+    for size, implementation in product(sizes, implementations()):
+        if case in implementation.cases and (given_size(implementation, case, size), implementation) not in entered:
+            entered.append((given_size(implementation, case, size), implementation))
+    ids = [f"{implementation.name}-{size}" for size, implementation in entered]
+    metafunc.parametrize(("size", "implementation"), entered, ids=ids)
 
 
-def given_size(contender: Contender, case: str, size: Size) -> Size:
-    """A slow contender gets few pictures of its own, each of another mesh."""
-    return replace(size, batch=min(size.batch, SLOW_BATCH), meshes=0) if gets_few(contender, case) else size
+def given_size(implementation: Implementation, case: str, size: Size) -> Size:
+    """A slow implementation gets few pictures of its own, each of another mesh."""
+    return replace(size, batch=min(size.batch, SLOW_BATCH), meshes=0) if gets_few(implementation, case) else size
 
 
 class Arena:
-    """Builds workloads and their truth, the last one kept, and measures contenders on them."""
+    """Builds workloads and their truth, the last one kept, and measures implementations on them."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -111,12 +111,12 @@ class Arena:
             self._key, self._kept = (case, size), (made, truth_of(made))
         return self._kept
 
-    def measure(self, benchmark: Any, contender: Contender, case: str, size: Size) -> dict[str, Any]:
-        """The row of a contender at a size."""
+    def measure(self, benchmark: Any, implementation: Implementation, case: str, size: Size) -> dict[str, Any]:
+        """The row of an implementation at a size."""
         workload, truth = self.workload(case, size)
         return measure(
             benchmark,
-            contender,
+            implementation,
             workload,
             truth,
             this_device(workload.device, TINY_SHARE if self.tiny else 1.0),
@@ -124,11 +124,11 @@ class Arena:
             commit=self.config.getoption("--commit"),
         )
 
-    def absent(self, contender: Contender, case: str, reason: str) -> dict[str, Any]:
-        """The row of a contender that can't run here."""
+    def absent(self, implementation: Implementation, case: str, reason: str) -> dict[str, Any]:
+        """The row of an implementation that can't run here."""
         kind = "cpu" if case in ON_CPU else device_kind()
         device = this_device(kind, TINY_SHARE if self.tiny else 1.0)
-        return where_fields(contender, case, device, self.config.getoption("--commit")) | {"skipped": reason}
+        return where_fields(implementation, case, device, self.config.getoption("--commit")) | {"skipped": reason}
 
 
 @pytest.fixture(scope="session")
@@ -138,32 +138,36 @@ def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
 
 
 @pytest.fixture
-def enter(request: pytest.FixtureRequest, arena: Arena, benchmark: Any, contender: Contender, size: Size) -> Any:
-    """What a benchmark calls: measure the contender in the case of its name, or skip it with the reason."""
+def enter(
+    request: pytest.FixtureRequest, arena: Arena, benchmark: Any, implementation: Implementation, size: Size
+) -> Any:
+    """What a benchmark calls: measure the implementation in the case of its name, or skip it with the reason."""
 
     def run(case: str) -> None:
         suite = request.path.stem.removeprefix("bench_")
         rows = request.config.stash[ROWS].setdefault(suite, [])
-        reason = contender.why_not("cpu" if case in ON_CPU else device_kind())
+        reason = implementation.why_not("cpu" if case in ON_CPU else device_kind())
         if reason is not None:
-            known = any("skipped" in row and (row["case"], row["contender"]) == (case, contender.name) for row in rows)
+            known = any(
+                "skipped" in row and (row["case"], row["implementation"]) == (case, implementation.name) for row in rows
+            )
             if not known:
-                rows.append(arena.absent(contender, case, reason))
+                rows.append(arena.absent(implementation, case, reason))
             pytest.skip(reason)
-        rows.append(arena.measure(benchmark, contender, case, size))
+        rows.append(arena.measure(benchmark, implementation, case, size))
 
     return run
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The rows, and where they were written. A row whose contender was given few pictures shows its own batch."""
+    """The rows, and where they were written. A row whose implementation was given few pictures shows its own batch."""
     suites = config.stash[ROWS]
     for rows in suites.values():
         for row in rows:
             if "skipped" not in row:
                 rate = f"{row['per_second']:12,.1f} {row['unit']}/s"
                 percent = "" if row["percent_of_limit"] is None else f"{row['percent_of_limit']:6.1f} % of the limit"
-                where = f"{row['case']:14} {row['size']:9} x{row['batch']:<6} {row['contender']:18}"
+                where = f"{row['case']:14} {row['size']:9} x{row['batch']:<6} {row['implementation']:18}"
                 terminalreporter.write_line(f"{where} {rate}  {percent:24} {row['check']}")
     folder = config.getoption("--results")
     if folder is None:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.contender import Contender, Round
+from benchmarks.implementation import Implementation, Round
 from benchmarks.sampled import SEED, ring_length, shared
 from benchmarks.workload import Size, TokenSet, Workload
 from pain3d.kernels import DistillLoss, DistillTargets, StudentPredictions, TeacherPredictions, distill_loss
@@ -166,7 +166,7 @@ class Distiller:
         self._held = None
 
 
-DISTILLERS: tuple[Contender, ...] = (
+DISTILLERS: tuple[Implementation, ...] = (
     Distiller("reference", "reference", "both", "plain torch, eager: the definition"),
     Distiller("compiled", "reference", "both", "the same through torch.compile", compiled=True),
     Distiller("triton", "triton", "cuda", "Triton kernels: gradients with the loss"),

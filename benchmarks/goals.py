@@ -1,7 +1,7 @@
 """Knows the goals: what is compared with what, in one run, and from which ratio on a goal is met.
 
 The numbers are those of the project's design; 5, 10, 11 and the nets of 12 are not the harness's to measure. A goal
-whose contenders did not run is not measured, and says why.
+whose implementations did not run is not measured, and says why.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ class Goal:
 
 
 class Rows:
-    """The rows of one run, to be asked for contenders."""
+    """The rows of one run, to be asked for implementations."""
 
     def __init__(self, rows: Sequence[Row], kind: str) -> None:
         self.kind = kind
         self.rows = [row for row in rows if row["kind"] == kind]
 
-    def find(self, case: str, contender: str, size: str = "", channels: int = 0) -> Row | None:
+    def find(self, case: str, implementation: str, size: str = "", channels: int = 0) -> Row | None:
         """The row of the largest batch, or None."""
         found = [
             row
             for row in self.rows
             if "skipped" not in row
-            and (row["case"], row["contender"], row["channels"]) == (case, contender, channels)
+            and (row["case"], row["implementation"], row["channels"]) == (case, implementation, channels)
             and size in ("", row["size"])
         ]
         return max(found, key=lambda row: row["batch"], default=None)
@@ -74,10 +74,10 @@ class Rows:
         if not self.rows:
             return "no run on a CUDA device" if self.kind == "cuda" else "no run on a CPU"
         for name in names:
-            skipped = [r for r in self.rows if "skipped" in r and (r["case"], r["contender"]) == (case, name)]
+            skipped = [r for r in self.rows if "skipped" in r and (r["case"], r["implementation"]) == (case, name)]
             if skipped:
                 return f"{name}: {skipped[0]['skipped']}"
-            if not any((r["case"], r["contender"]) == (case, name) for r in self.rows):
+            if not any((r["case"], r["implementation"]) == (case, name) for r in self.rows):
                 return f"no run of {name}"
         return "no run at this size"
 
@@ -118,7 +118,9 @@ class Rows:
 
     def flatness(self, number: str, what: str) -> Goal:
         """Memory beside the pictures themselves at the largest batch over that at the smallest."""
-        found = [r for r in self.rows if "skipped" not in r and (r["case"], r["contender"]) == ("render", "triton")]
+        found = [
+            r for r in self.rows if "skipped" not in r and (r["case"], r["implementation"]) == ("render", "triton")
+        ]
         found = sorted((r for r in found if r["size"] == "512x512"), key=lambda row: row["batch"])
         beside = [row["peak_bytes"] - 3 * 512 * 512 * row["batch"] for row in found]
         measured = beside[-1] / max(1, beside[0]) if len(beside) > 1 else None

@@ -1,11 +1,12 @@
 """Knows `make gpu`: on a bare machine with a GPU, from the source tree to correctness and figures, in one command.
 
-    python benchmarks/gpu.py                      everything
-    python benchmarks/gpu.py --only tests         or benchmarks: where a machine is lent by the minute
-    python benchmarks/gpu.py -k "render and not latency"      what pytest takes: some of both
+    export PYTHONPATH=src
+    python -m benchmarks.gpu                      everything
+    python -m benchmarks.gpu --only tests         or benchmarks: where a machine is lent by the minute
+    python -m benchmarks.gpu -k "render and not latency"      what pytest takes: some of both
 
-Needs no network, no editable install and no git: the tree is installed into build/gpu as users install it, and only
-what comes with torch, Triton, numpy, numba, pillow, matplotlib and pytest has to be there. Where a test or a benchmark
+Needs no network, no installation and no git: the tree runs as it lies, and only what comes with torch, Triton, numpy,
+numba, pillow, matplotlib and pytest has to be there. Where a test or a benchmark
 imports something else, its file is left out and named. What can be known without a GPU is tried first, so a machine
 without one gets through everything up to the first CUDA call and then says so.
 """
@@ -28,9 +29,15 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchmarks.goals import goals, latest
+from benchmarks.report import goals_table, newest_version, read_rows, table
+from benchmarks.schema import commit_name
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
-INSTALLED = BUILD / "gpu"
+SOURCE = ROOT / "src"
+WHEELS = BUILD / "wheels"  # of peers that the machine lacks, laid there by hand
+UNPACKED = BUILD / "gpu"  # what is in them
 CACHE = BUILD / "triton"  # of the offline compilations
 OFFLINE = (("tests/kernels/compile_offline.py", "--cache", str(CACHE)), ("tests/kernels/fake_device.py",))
 PARTS = {"tests": ("tests/kernels", "tests/pain3d_core/rendering/test_renderer.py"), "benchmarks": ("benchmarks",)}
@@ -61,7 +68,7 @@ def step(name: str) -> Iterator[None]:
 
 
 def run(*command: str) -> str:
-    """Run Python on the installed tree and return what it prints; stop everything if it fails."""
+    """Run Python on the tree and return what it prints; stop everything if it fails."""
     done = start(*command)
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}make gpu stops: python {' '.join(command)} failed")
@@ -69,35 +76,28 @@ def run(*command: str) -> str:
 
 
 def start(*command: str, capture: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run Python with the installed tree before everything else on its path, whatever comes of it.
-
-    -P keeps the folder of the tree off a module's path: kernels/ and training/ are names that other libraries look for.
-    """
-    safe = ["-P"] if command[0] == "-m" else []
+    """Run Python with the tree before everything else that it may import, whatever comes of it."""
     width = "1000" if capture else "120"  # pytest cuts reasons at the width: not those that are read here
-    environment = {**os.environ, "PYTHONPATH": str(INSTALLED), "COLUMNS": width}
+    environment = {**os.environ, "PYTHONPATH": f"{SOURCE}{os.pathsep}{UNPACKED}", "COLUMNS": width}
     return subprocess.run(
-        [sys.executable, *safe, *command], cwd=ROOT, env=environment, capture_output=capture, text=True, check=False
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=capture, text=True, check=False
     )
 
 
-def install() -> None:
-    """Install the tree into build/gpu. build/lib goes first: setuptools would carry deleted modules over from it."""
-    for folder in (INSTALLED, BUILD / "lib"):
-        shutil.rmtree(folder, ignore_errors=True)
-    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
-    run("-m", "pip", "install", *options, "--target", str(INSTALLED), ".")
-    for wheel in sorted((BUILD / "wheels").glob("*.whl")):  # peers that the machine lacks, laid there by hand
-        run("-m", "pip", "install", *options, "--target", str(INSTALLED), str(wheel))
+def unpack() -> None:
+    """Make the wheels of build/wheels importable."""
+    shutil.rmtree(UNPACKED, ignore_errors=True)
+    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--target", str(UNPACKED)]
+    for wheel in sorted(WHEELS.glob("*.whl")):
+        run("-m", "pip", "install", *options, str(wheel))
 
 
 def missing_imports() -> dict[str, str]:
     """Modules of pain3d that can't be imported here, each with the library that is missing. Anything else raises."""
-    sys.path[0] = str(INSTALLED)  # in place of this file's folder
     import pain3d
 
-    if Path(pain3d.__path__[0]).parent != INSTALLED:
-        sys.exit(f"make gpu stops: pain3d comes from {pain3d.__path__[0]}, not from {INSTALLED}")
+    if Path(pain3d.__path__[0]).resolve().parent != SOURCE:
+        sys.exit(f"make gpu stops: pain3d comes from {pain3d.__path__[0]}, not from {SOURCE}: export PYTHONPATH=src")
     missing = {}
     for module in pkgutil.walk_packages(pain3d.__path__, "pain3d."):
         try:
@@ -163,8 +163,9 @@ def versions() -> str:
 def rehearse(parts: list[str]) -> dict[str, dict[str, str]]:
     """Everything up to the first CUDA call; returns the files that each part leaves out."""
     print(versions())
-    with step("install the tree into build/gpu"):
-        install()
+    if WHEELS.is_dir():
+        with step("unpack build/wheels"):
+            unpack()
     with step("import every module"):
         missing = missing_imports()
         for library in sorted(set(missing.values())):
@@ -185,11 +186,7 @@ def rehearse(parts: list[str]) -> dict[str, dict[str, str]]:
 
 def figures() -> None:
     """Renew the tables and charts of the results, and print the goals and rows of this GPU."""
-    run("benchmarks/report.py")
-    sys.path.append(str(ROOT))  # at the end: its kernels/ is no library
-    from benchmarks.goals import goals, latest
-    from benchmarks.report import goals_table, newest_version, read_rows, table
-
+    run("-m", "benchmarks.report")
     rows = read_rows(newest_version(ROOT / RESULTS))
     print(table(latest(rows, "cuda")))
     print(goals_table([goal for goal in goals(rows) if goal.kind == "cuda"]))
@@ -213,7 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Contract tests and benchmarks on a GPU, from the source tree.")
     parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("-k", dest="select", metavar="EXPRESSION", help="of tests and benchmarks, as pytest takes it")
-    parser.add_argument("--commit", help="what the results say where there is no git to ask")
+    parser.add_argument("--commit", type=commit_name, help="what the results say where there is no git to ask")
     asked = parser.parse_args()
     parts = [asked.only] if asked.only else list(PARTS)
     left_out = rehearse(parts)

@@ -1,4 +1,4 @@
-"""Knows the contenders that make files: JPEG encoders, each on all threads, and the command line as a whole."""
+"""Knows the implementations that make files: JPEG encoders, each on all threads, and the command line as a whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.contender import Contender, Round
+from benchmarks.implementation import Implementation, Round
 from benchmarks.sampled import SEED
 from benchmarks.workload import Workload
 
@@ -161,7 +161,7 @@ def _run(*words: str) -> tuple[str, int]:
         return said.read(), usage.ru_maxrss * 1024
 
 
-MAKERS: tuple[Contender, ...] = (
+MAKERS: tuple[Implementation, ...] = (
     Encoder("simplejpeg", "simplejpeg", True, _simplejpeg),
     Encoder("opencv", "cv2", False, _opencv),
     Encoder("pillow", "PIL", False, _pillow),

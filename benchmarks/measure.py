@@ -1,4 +1,4 @@
-"""Knows how one contender is timed at one size: checked first, warmed up, then rounds that walk around the input sets.
+"""Knows how one implementation is timed at one size: checked, warmed up, then rounds that walk around the input sets.
 
 A round ends when its result is there: on CUDA the device is waited for inside the timed region. The median is what
 tables show.
@@ -25,8 +25,8 @@ import torch
 
 from benchmarks.backends import PICTURES
 from benchmarks.check import Truth, check
-from benchmarks.contender import UNITS, Contender, Round
 from benchmarks.counts import count_work
+from benchmarks.implementation import UNITS, Implementation, Round
 from benchmarks.limits import Device
 from benchmarks.sampled import SEED
 from benchmarks.workload import MeshSet, ViewSet, Workload
@@ -37,27 +37,27 @@ LIBRARIES = ("torch", "triton", "numba", "numpy")
 WARM_UP_ROUNDS = 2
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 200
 SLOW_ROUNDS = 3
-SLOW_BATCH = 4  # pictures a round for a slow contender: the reference takes seconds for them
+SLOW_BATCH = 4  # pictures a round for a slow implementation: the reference takes seconds for them
 STARTED = datetime.now(UTC).isoformat(timespec="seconds")  # of this session: names the run
 
 
 class WrongAnswerError(AssertionError):
-    """A contender's answers are not the reference's: it is not timed."""
+    """An implementation's answers are not the reference's: it is not timed."""
 
 
-def gets_few(contender: Contender, case: str) -> bool:
-    """Whether a contender is given few pictures, each of another mesh, because it needs a tenth of a second for one."""
-    return contender.slow and case in PICTURES
+def gets_few(implementation: Implementation, case: str) -> bool:
+    """Whether an implementation is given few pictures, each of another mesh: it needs a tenth of a second for one."""
+    return implementation.slow and case in PICTURES
 
 
-def where_fields(contender: Contender, case: str, device: Device, commit: str | None) -> dict[str, Any]:
+def where_fields(implementation: Implementation, case: str, device: Device, commit: str | None) -> dict[str, Any]:
     """What a row says of who ran where; `benchmarks.schema.WHERE_FIELDS`."""
     return {
         "case": case,
-        "contender": contender.name,
-        "ours": contender.ours,
-        "note": contender.note,
-        "antialiased": contender.antialiased,
+        "implementation": implementation.name,
+        "ours": implementation.ours,
+        "note": implementation.note,
+        "antialiased": implementation.antialiased,
         "run": STARTED,
         "commit": commit or commit_of(ROOT),
         "code": code_version(),
@@ -70,7 +70,7 @@ def where_fields(contender: Contender, case: str, device: Device, commit: str | 
 
 def measure(
     benchmark: Any,
-    contender: Contender,
+    implementation: Implementation,
     workload: Workload,
     truth: Truth,
     device: Device,
@@ -78,31 +78,31 @@ def measure(
     seconds: float = 2.0,
     commit: str | None = None,
 ) -> dict[str, Any]:
-    """Check and time one contender, and return its row.
+    """Check and time one implementation, and return its row.
 
     Args:
         benchmark: The fixture of pytest-benchmark.
-        contender: Who can run here.
-        workload: The inputs, few for a slow contender.
+        implementation: Who can run here.
+        workload: The inputs, few for a slow implementation.
         truth: The reference's answers for this workload.
         device: This one.
-        seconds: Of timed rounds aimed at, within 5 and 200 rounds (3 for a slow contender).
+        seconds: Of timed rounds aimed at, within 5 and 200 rounds (3 for a slow implementation).
         commit: What the row says, where git can't be asked.
 
     Raises:
         WrongAnswerError: The answers are not the reference's.
     """
     memory = Memory(device.kind)
-    run = contender.start(workload.case, workload)
+    run = implementation.start(workload.case, workload)
     try:
         outputs: Mapping[str, Any] | None = run(0)
         assert outputs is not None
-        checked = check(contender, workload, truth, outputs)
+        checked = check(implementation, workload, truth, outputs)
         if not checked.passed:
-            raise WrongAnswerError(f"{contender.name}, {workload.case} at {workload.size}: {checked.seen}")
+            raise WrongAnswerError(f"{implementation.name}, {workload.case} at {workload.size}: {checked.seen}")
         outputs = None  # what follows holds one result at a time
         gc.collect()
-        rounds = _rounds(contender, workload.case, run, device, seconds)
+        rounds = _rounds(implementation, workload.case, run, device, seconds)
         walk = count(1)
         sets = len(workload.ring)
         memory.start()
@@ -111,25 +111,25 @@ def measure(
             run(next(walk) % sets)
             _wait(device)
 
-        warm_up = 0 if contender.slow else WARM_UP_ROUNDS  # the round that was checked has warmed it up
+        warm_up = 0 if implementation.slow else WARM_UP_ROUNDS  # the round that was checked has warmed it up
         benchmark.pedantic(timed, rounds=rounds, warmup_rounds=warm_up, iterations=1)
-        detail = dict(getattr(contender, "detail", {}))
+        detail = dict(getattr(implementation, "detail", {}))
         peak = detail.pop("peak_bytes", memory.peak())
     finally:
-        contender.close()
+        implementation.close()
     stats = benchmark.stats.stats
     return (
-        where_fields(contender, workload.case, device, commit)
+        where_fields(implementation, workload.case, device, commit)
         | figures(
             workload,
             device,
-            contender.name,
+            implementation.name,
             checked.coverage,
             (stats.median, stats.min, stats.iqr, rounds),
             checked.seen,
         )
         | {
-            "few": gets_few(contender, workload.case),
+            "few": gets_few(implementation, workload.case),
             "peak_bytes": peak,
             "detail": detail,
         }
@@ -139,7 +139,7 @@ def measure(
 def figures(
     workload: Workload,
     device: Device,
-    contender: str,
+    implementation: str,
     coverage: float,
     timing: tuple[float, float, float, int],
     seen: str,
@@ -148,7 +148,7 @@ def figures(
     median, least, spread, rounds = timing
     work = count_work(workload, coverage)
     each = workload.ring[0]
-    rate = device.operations_per_s["tf32" if contender.endswith("tf32") else "fp32"]
+    rate = device.operations_per_s["tf32" if implementation.endswith("tf32") else "fp32"]
     by_bytes, by_operations = work.bytes / device.copy_bytes_per_s, work.operations / rate
     limit = max(by_bytes, by_operations)
     side = workload.size.side
@@ -177,16 +177,16 @@ def figures(
     }
 
 
-def _rounds(contender: Contender, case: str, run: Round, device: Device, seconds: float) -> int:
+def _rounds(implementation: Implementation, case: str, run: Round, device: Device, seconds: float) -> int:
     """As many as fill `seconds`, judged by the second call: the first one compiled or filled caches."""
-    if case == "synth" or gets_few(contender, case):
+    if case == "synth" or gets_few(implementation, case):
         return SLOW_ROUNDS
     _wait(device)
     started = time.perf_counter()
     run(0)
     _wait(device)
     taken = time.perf_counter() - started
-    fewest = SLOW_ROUNDS if contender.slow else FEWEST_ROUNDS
+    fewest = SLOW_ROUNDS if implementation.slow else FEWEST_ROUNDS
     return max(fewest, min(MOST_ROUNDS, math.ceil(seconds / max(taken, 1e-6))))
 
 
@@ -199,10 +199,9 @@ def _wait(device: Device) -> None:
 class Memory:
     """The most memory that the rounds held.
 
-    On CUDA the larger of what torch allocated at most beyond what was there before the contender started (the inputs),
-    and of what the whole device has given away since: some peers don't ask torch. On a CPU the resident sets of this
-    process and its children at their highest since `start`, inputs and libraries included; None where the system
-    doesn't tell.
+    On CUDA the larger of what torch allocated at most beyond what was there before the start (the inputs), and of what
+    the whole device has given away since: some peers don't ask torch. On a CPU the resident sets of this process and
+    its children at their highest since `start`, inputs and libraries included; None where the system doesn't tell.
     """
 
     kind: str

@@ -1,27 +1,22 @@
 """Knows how results are shown: a table and a chart per version, and the speed table of the README. Nothing is typed.
 
-python benchmarks/report.py                            tables and charts beside the results of the newest version
-python benchmarks/report.py --readme README.md         and what stands between the README's markers
+python -m benchmarks.report                            tables and charts beside the results of the newest version
+python -m benchmarks.report --readme README.md         and what stands between the README's markers
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-if __name__ == "__main__":  # of a script only its own folder is on the path, not the one above it
-    sys.path.append(str(ROOT))
+from benchmarks.goals import Goal, goals, latest
+from benchmarks.implementation import CASES
+from benchmarks.limits import device_slug
+from benchmarks.schema import read_results
 
-from benchmarks.contender import CASES  # noqa: E402
-from benchmarks.goals import Goal, goals, latest  # noqa: E402
-from benchmarks.limits import device_slug  # noqa: E402
-from benchmarks.schema import read_results  # noqa: E402
-
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = Path(__file__).with_name("results")
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 TITLES = {
     "deform": "Vertices: shapes and skinning",
@@ -35,7 +30,9 @@ TITLES = {
     "encode": "JPEG",
     "synth": "`pain3d synth`, start to report",
 }
-COLUMNS = "| contender | per second | pain3d is | % of the limit | median (min, iqr) ms | rounds | peak MB | check |"
+COLUMNS = (
+    "| implementation | per second | pain3d is | % of the limit | median (min, iqr) ms | rounds | peak MB | check |"
+)
 RULE = "|---|---:|---:|---:|---:|---:|---:|---|"
 BEST, OURS, PEERS = "#0b7a75", "#7fc4bf", "#b8bec6"
 assert TITLES.keys() == CASES.keys()
@@ -73,7 +70,7 @@ def runs(rows: Iterable[Row]) -> list[list[Row]]:
 def contests(rows: Iterable[Row]) -> list[list[Row]]:
     """Rows that may be compared: one case, one size of pictures, as many channels, one batch; the fastest first.
 
-    A slow contender that was given few pictures takes part at every batch, with the largest of its own that fits.
+    A slow implementation that was given few pictures takes part at every batch, with the largest of its own that fits.
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
@@ -83,7 +80,7 @@ def contests(rows: Iterable[Row]) -> list[list[Row]]:
     for group in groups.values():
         few = sorted((row for row in group if row["few"]), key=lambda row: row["batch"])
         for batch in sorted({row["batch"] for row in group if not row["few"]} or {few[-1]["batch"]}):
-            slow = {row["contender"]: row for row in few if row["batch"] <= batch}
+            slow = {row["implementation"]: row for row in few if row["batch"] <= batch}
             same = [row for row in group if not row["few"] and row["batch"] == batch]
             found.append(sorted([*same, *slow.values()], key=lambda row: -row["per_second"]))
     return found
@@ -167,14 +164,14 @@ def table(rows: Sequence[Row]) -> str:
         if skipped:
             reasons: dict[tuple[str, str], list[str]] = {}
             for row in skipped:
-                reasons.setdefault((row["contender"], row["skipped"]), []).append(row["case"])
+                reasons.setdefault((row["implementation"], row["skipped"]), []).append(row["case"])
             parts += ["Not run here:", ""]
             parts += [f"- {name} ({', '.join(cases)}): {why}" for (name, why), cases in reasons.items()] + [""]
     return "\n".join(parts)
 
 
 def _line(row: Row, best: Row | None) -> str:
-    name = f"**{row['contender']}**" if row["ours"] else row["contender"]
+    name = f"**{row['implementation']}**" if row["ours"] else row["implementation"]
     if row["antialiased"] is False:
         name += " (not antialiased)"
     against = "" if best is None or row is best else factor(best["per_second"] / row["per_second"])
@@ -230,7 +227,7 @@ def speed_table(rows: Sequence[Row]) -> str:
 
 
 def _short(row: Row) -> str:
-    name = f"pain3d {row['contender'].removeprefix('pain3d ')}" if row["ours"] else str(row["contender"])
+    name = f"pain3d {row['implementation'].removeprefix('pain3d ')}" if row["ours"] else str(row["implementation"])
     return f"{name}, not antialiased," if row["antialiased"] is False else name
 
 

@@ -1,12 +1,13 @@
 """Knows the form of a results file, `benchmarks/results/<pain3d version>/<suite>--<device>.json`, and checks it.
 
-A file is `{"schema": 1, "suite": "pictures", "pain3d": "0.1.0", "rows": [...]}`; a row is one contender at one size, or
-one that could not run. All rows of a file with the same `run` come from one session on one machine: ratios are taken
-within a run only.
+A file is `{"schema": 2, "suite": "pictures", "pain3d": "0.1.0", "rows": [...]}`; a row is one implementation at one
+size, or one that could not run. All rows of a file with the same `run` come from one session on one machine: ratios are
+taken within a run only.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import re
@@ -14,15 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 FILE_FIELDS: dict[str, type | tuple[type, ...]] = {"schema": int, "suite": str, "pain3d": str, "rows": list}
 NUMBER = (int, float)
 
 WHERE_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "case": str,  # of benchmarks.contender.CASES
-    "contender": str,
+    "case": str,  # of benchmarks.implementation.CASES
+    "implementation": str,
     "ours": bool,  # a backend of this project
-    "note": str,  # what a reader has to know of the contender
+    "note": str,  # what a reader has to know of the implementation
     "antialiased": (bool, type(None)),
     "run": str,  # of the session: when it began, ISO 8601
     "commit": str,  # 40 hex digits, `+` behind them if files had changed; or `unknown`
@@ -37,7 +38,7 @@ ROW_FIELDS = WHERE_FIELDS | {
     "seed": int,
     "size": str,  # "512x512" pixels, or "" where there are none
     "batch": int,  # pictures, meshes or pairs in a round
-    "few": bool,  # whether a slow contender was given fewer pictures than the others
+    "few": bool,  # whether a slow implementation was given fewer pictures than the others
     "meshes": int,  # distinct ones among them
     "channels": int,  # numbers per pixel beside the image
     "unit": str,  # what is counted: images or meshes
@@ -52,15 +53,26 @@ ROW_FIELDS = WHERE_FIELDS | {
     "operations": int,
     "beyond_cache": (bool, type(None)),  # whether the counted bytes exceed the L2 cache twice; null if not known
     "copy_bytes_per_s": NUMBER,  # of this device, measured in this run
-    "operations_per_s": NUMBER,  # a float32 (for a tf32 contender: TF32) matrix product, likewise
+    "operations_per_s": NUMBER,  # a float32 (for a tf32 implementation: TF32) matrix product, likewise
     "percent_of_limit": (*NUMBER, type(None)),  # the larger of bytes / copy rate and operations / rate, by the median
     "bound": (str, type(None)),  # bytes or operations
     "check": str,  # what the comparison with the reference saw, in this run, before timing; only green rows exist
-    "detail": dict,  # what else the contender told: the command line's receipt
+    "detail": dict,  # what else the implementation told: the command line's receipt
 }
 POSITIVE = ("batch", "per_second", "median_s", "min_s", "rounds", "input_sets", "copy_bytes_per_s", "operations_per_s")
 COMMIT = re.compile(r"[0-9a-f]{40}\+?|unknown")
 RATE_TOLERANCE = 1e-6  # relative: JSON keeps 17 digits, so only a typed figure is further off
+
+
+def commit_name(text: str) -> str:
+    """A commit as rows name it; said before anything is measured.
+
+    Raises:
+        ArgumentTypeError: It is no full hash.
+    """
+    if not COMMIT.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"a commit is 40 hex digits (git rev-parse HEAD), got {text!r}")
+    return text
 
 
 def problems(content: Any) -> list[str]:
@@ -82,7 +94,7 @@ def problems(content: Any) -> list[str]:
             continue
         found = _fields(where, row, SKIPPED_FIELDS if "skipped" in row else ROW_FIELDS)
         wrong += found or _sense(where, row)
-        key = tuple(row.get(name) for name in ("case", "contender", "size", "batch", "meshes", "channels"))
+        key = tuple(row.get(name) for name in ("case", "implementation", "size", "batch", "meshes", "channels"))
         if key in seen:
             wrong.append(f"{where}: a second row for {key}")
         seen.add(key)

@@ -10,14 +10,12 @@ from __future__ import annotations
 import mmap
 import multiprocessing
 import os
-import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from itertools import pairwise
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,8 +25,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.workload import Shared, ViewSet, Workload
-
-ROOT = str(Path(__file__).resolve().parents[2])
 
 Pictures = npt.NDArray[np.uint8]  # [N, H, W, 3]
 # Called in the process: (scene, options) -> draw; and draw(number of the set, number of the first picture, pictures).
@@ -84,8 +80,7 @@ class Pool:
             here, there = context.Pipe()
             given = (there, path, shape, share, make, scene, dict(options), dict(environment))
             process = context.Process(target=_serve, args=given, daemon=True)
-            with _importable():
-                process.start()
+            process.start()
             there.close()
             self._workers.append((process, here))
         try:
@@ -124,16 +119,6 @@ class Pool:
                 raise RuntimeError(f"a drawing process ended with exit code {process.exitcode}") from None
             if said is not None:
                 raise RuntimeError(f"a drawing process failed:\n{said}")
-
-
-@contextmanager
-def _importable() -> Iterator[None]:
-    """A new process gets this one's `sys.path`: it has to find `benchmarks` there, which is not installed."""
-    sys.path.append(ROOT)
-    try:
-        yield
-    finally:
-        sys.path.remove(ROOT)
 
 
 def _serve(

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 
 from torch import Tensor
 
-from benchmarks.contender import Contender, Round
+from benchmarks.implementation import Implementation, Round
 from benchmarks.peers import _mitsuba
 from benchmarks.peers._pool import Pool
 from benchmarks.workload import Workload
@@ -85,4 +85,4 @@ class Mitsuba:
             self._pool = None
 
 
-contenders: tuple[Contender, ...] = (Mitsuba(),)
+baselines: tuple[Implementation, ...] = (Mitsuba(),)

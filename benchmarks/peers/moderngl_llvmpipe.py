@@ -15,7 +15,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from benchmarks.contender import Contender, Round
+from benchmarks.implementation import Implementation, Round
 from benchmarks.peers import _llvmpipe
 from benchmarks.peers._pool import Pool
 from benchmarks.workload import Workload
@@ -84,4 +84,4 @@ class Llvmpipe:
             self._pool = None
 
 
-contenders: tuple[Contender, ...] = (Llvmpipe(0), Llvmpipe(4))
+baselines: tuple[Implementation, ...] = (Llvmpipe(0), Llvmpipe(4))

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.contender import Contender, Round
+from benchmarks.implementation import Implementation, Round
 from benchmarks.workload import ViewSet, Workload
 from pain3d.kernels import tone_map, vertex_normals
 from pain3d.kernels.shading.reference import shade_reference
@@ -163,4 +163,4 @@ def _visible(nvdiffrast: Any, context: Any, each: ViewSet, at: Tensor, faces: Te
         return {"face_ids": face_ids, "depth": torch.where(face_ids >= 0, metres, torch.inf)}
 
 
-contenders: tuple[Contender, ...] = (Chain("nvdiffrast", compiled=True), Chain("nvdiffrast-eager", compiled=False))
+baselines: tuple[Implementation, ...] = (Chain("nvdiffrast", compiled=True), Chain("nvdiffrast-eager", compiled=False))

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from torch import Tensor
 
-from benchmarks.contender import Contender, Round
+from benchmarks.implementation import Implementation, Round
 from benchmarks.peers import _pyrender
 from benchmarks.peers._pool import Pool
 from benchmarks.workload import Workload
@@ -55,4 +55,4 @@ class Pyrender:
             self._pool = None
 
 
-contenders: tuple[Contender, ...] = (Pyrender(),)
+baselines: tuple[Implementation, ...] = (Pyrender(),)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from benchmarks.contender import Contender, Round
+from benchmarks.implementation import Implementation, Round
 from benchmarks.workload import MeshSet, Workload
 
 
@@ -58,4 +58,4 @@ class SmplxStyle:
         """Nothing was taken."""
 
 
-contenders: tuple[Contender, ...] = (SmplxStyle(),)
+baselines: tuple[Implementation, ...] = (SmplxStyle(),)

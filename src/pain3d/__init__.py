@@ -1,6 +1,6 @@
 """pain3d: labelled synthetic pain faces, from a parametric head to pictures, heatmaps and data sets.
 
-The names of the quickstart; everything else has its own module (`pain3d.facs`, `pain3d.head`, `pain3d.render`,
+The names of the quickstart; everything else has its own module (`pain3d.facs`, `pain3d.head`, `pain3d.rendering`,
 `pain3d.scene`, `pain3d.kernels`, `pain3d.pipeline`).
 """
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 PACKAGE: Final = Path(__file__).parent
 
 
-@cache
 def pain3d_version() -> str:
-    """The installed version of pain3d."""
-    return version("pain3d")
+    """The version of pain3d, of the sources that run."""
+    from pain3d import __version__
+
+    return __version__
 
 
 @cache

@@ -7,14 +7,14 @@ import pytest
 
 @pytest.fixture
 def make_row() -> Any:
-    """Sound rows of a results file: a contender, its rate, and what else differs from 16 pictures of 512 x 512."""
+    """Sound rows of a results file: an implementation, its rate, and what differs from 16 pictures of 512 x 512."""
     from benchmarks.schema import WHERE_FIELDS
 
-    def make(contender: str, per_second: float = 100.0, **changes: Any) -> dict[str, Any]:
+    def make(implementation: str, per_second: float = 100.0, **changes: Any) -> dict[str, Any]:
         row: dict[str, Any] = {
             "case": "render",
-            "contender": contender,
-            "ours": contender in ("reference", "cpu", "triton", "triton-graph"),
+            "implementation": implementation,
+            "ours": implementation in ("reference", "cpu", "triton", "triton-graph"),
             "note": "",
             "antialiased": True,
             "run": "2026-01-02T03:04:05+00:00",

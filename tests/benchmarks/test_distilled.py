@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from benchmarks.check import Truth, check, truth_of
-from benchmarks.contender import Round
 from benchmarks.counts import Work, count_work
 from benchmarks.distilled import DISTILLERS, Distiller, token_workload
 from benchmarks.goals import goals
+from benchmarks.implementation import Round
 from benchmarks.workload import Size, Workload
 
 
@@ -57,7 +57,7 @@ def test_a_wrong_answer_is_seen(spoilt: str, tokens: tuple[Workload, Truth]):
 def test_what_is_given_away_are_copies(tokens: tuple[Workload, Truth]):
     workload = tokens[0]
     before = workload.ring[0].inputs["teacher_tokens"].clone()
-    in_place = next(contender for contender in DISTILLERS if contender.name == "triton-in-place")
+    in_place = next(implementation for implementation in DISTILLERS if implementation.name == "triton-in-place")
     assert in_place.why_not("cpu") == "no CUDA device" and in_place.why_not("cuda") is None
     interpreted = Distiller("interpreted", "triton", "both", "", over_teacher=True)
     assert check(interpreted, *tokens, interpreted.start("distill", workload)(0)).passed

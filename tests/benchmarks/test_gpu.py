@@ -60,14 +60,24 @@ def bare_python(tmp_path: Path) -> Path:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here is a CUDA device: make gpu would go on")
 def test_rehearsal_ends_at_the_first_cuda_call(bare_tree: Path, bare_python: Path, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TRITON_"))}
-    command = [bare_python, "benchmarks/gpu.py"]
+    environment["PYTHONPATH"] = "src"
+    command = [bare_python, "-m", "benchmarks.gpu"]
     done = subprocess.run(command, cwd=bare_tree, env=environment, capture_output=True, text=True)
     assert done.stderr.splitlines() == [gpu.NO_DEVICE], done.stdout + done.stderr
     assert done.returncode == 1
     assert "simplejpeg is missing, so not imported: pain3d.pipeline." in done.stdout
     headings = [line for line in done.stdout.splitlines() if line.startswith("== ")]
-    assert [heading.split()[1] for heading in headings] == ["install", "import", "collect", "collect", "compile"]
-    assert (bare_tree / "build" / "gpu" / "pain3d" / "kernels").is_dir()
+    assert [heading.split()[1] for heading in headings] == ["import", "collect", "collect", "compile"]
+
+
+def test_a_short_commit_is_refused_before_anything_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--commit", "0123abc"])
+    monkeypatch.setattr(gpu, "rehearse", lambda parts: pytest.fail("it began"))
+    with pytest.raises(SystemExit):
+        gpu.main()
+    assert "a commit is 40 hex digits (git rev-parse HEAD), got '0123abc'" in capsys.readouterr().err
 
 
 def test_a_missing_library_leaves_its_file_out_and_is_named() -> None:

@@ -13,12 +13,12 @@ import torch
 
 from benchmarks.backends import BACKENDS, Backend
 from benchmarks.check import Truth, check, truth_of
-from benchmarks.contender import CASES, UNITS, Round, peers
+from benchmarks.implementation import CASES, UNITS, Round, peers
 from benchmarks.limits import Device, device_slug, this_device
 from benchmarks.makers import MAKERS
 from benchmarks.measure import Memory, WrongAnswerError, commit_of, measure
 from benchmarks.sampled import encode_workload, mesh_workload, picture_workload
-from benchmarks.schema import problems, read_results
+from benchmarks.schema import SCHEMA, problems, read_results
 from benchmarks.workload import Size, Workload
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,12 +48,12 @@ def pictures() -> tuple[Workload, Truth]:
 
 
 def ours(name: str) -> Backend:
-    return next(contender for contender in BACKENDS if contender.name == name)
+    return next(implementation for implementation in BACKENDS if implementation.name == name)
 
 
 def test_a_row_is_sound(meshes: tuple[Workload, Truth]):
     row = measure(Clock(), ours("cpu"), *meshes, DEVICE, seconds=0.01, commit="unknown")
-    content = {"schema": 1, "suite": "deform", "pain3d": "0.1.0", "rows": [row]}
+    content = {"schema": SCHEMA, "suite": "deform", "pain3d": "0.1.0", "rows": [row]}
     assert problems(content) == []
     assert row["per_second"] == 2 / 0.5 and row["unit"] == "meshes"
     assert row["percent_of_limit"] == 100 * max(row["bytes"] / 1e10, row["operations"] / 1e11) / 0.5
@@ -91,8 +91,8 @@ def test_pictures_are_compared(pictures: tuple[Workload, Truth]):
     right = ours("cpu").start("heatmaps", workload)(0)
     assert check(ours("cpu"), workload, truth, right).passed
     mirrored = dict(right) | {"image": right["image"].flip(2)}
-    for contender in (ours("cpu"), replace(ours("cpu"), ours=False)):
-        assert not check(contender, workload, truth, mirrored).passed
+    for implementation in (ours("cpu"), replace(ours("cpu"), ours=False)):
+        assert not check(implementation, workload, truth, mirrored).passed
     assert not check(ours("cpu"), workload, truth, {"image": right["image"]}).passed  # no heat
     assert not check(ours("cpu"), workload, truth, dict(right) | {"attributes": right["attributes"] + 1}).passed
     assert not check(ours("cpu"), workload, truth, dict(right) | {"image": right["image"].float()}).passed
@@ -111,8 +111,8 @@ def test_visibility_is_compared():
     shifted = {"face_ids": right["face_ids"].roll(1, 2), "depth": right["depth"]}
     nowhere = {"face_ids": torch.full_like(right["face_ids"], -1), "depth": right["depth"]}
     for answer in (far, shifted, nowhere):
-        for contender in (ours("cpu"), replace(ours("cpu"), ours=False)):
-            assert not check(contender, workload, truth, answer).passed
+        for implementation in (ours("cpu"), replace(ours("cpu"), ours=False)):
+            assert not check(implementation, workload, truth, answer).passed
 
 
 def test_files_are_compared():
@@ -127,15 +127,15 @@ def test_files_are_compared():
         assert not check(encoder, workload, truth, {"files": files[::-1]}).passed
 
 
-def test_contenders_keep_the_protocol():
+def test_implementations_keep_the_protocol():
     everybody = (*BACKENDS, *MAKERS, *peers())
-    names = [(contender.name, case) for contender in everybody for case in contender.cases]
+    names = [(implementation.name, case) for implementation in everybody for case in implementation.cases]
     assert len(set(names)) == len(names)
-    for contender in everybody:
-        assert set(contender.cases) <= CASES.keys() and contender.cases
-        assert isinstance(contender.note, str) and contender.note
+    for implementation in everybody:
+        assert set(implementation.cases) <= CASES.keys() and implementation.cases
+        assert isinstance(implementation.note, str) and implementation.note
         for device in ("cpu", "cuda"):
-            reason = contender.why_not(device)
+            reason = implementation.why_not(device)
             assert reason is None or reason
     assert UNITS.keys() < CASES.keys()
 
@@ -172,7 +172,7 @@ def test_a_run_writes_a_sound_file(tmp_path: Path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = tmp_path.glob("*/deform--*.json")
-    rows = {row["contender"]: row for row in read_results(path)["rows"]}
+    rows = {row["implementation"]: row for row in read_results(path)["rows"]}
     assert rows["reference"]["batch"] == 2 and rows["reference"]["case"] == "deform"
     if not torch.cuda.is_available():
         assert rows["cpu"]["per_second"] > 0

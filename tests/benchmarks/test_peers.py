@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.backends import render_call
 from benchmarks.check import check, truth_of
-from benchmarks.contender import Contender, peers
+from benchmarks.implementation import Implementation, peers
 from benchmarks.peers import _meshes, mitsuba_direct, moderngl_llvmpipe, nvdiffrast_chain
 from benchmarks.peers._pool import Pool, scene_of
 from benchmarks.peers.smplx_style import skin
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = ("moderngl", "pyrender", "mitsuba", "drjit", "nvdiffrast", "OpenGL")
 
 
-def contender(name: str) -> Contender:
+def baseline(name: str) -> Implementation:
     return next(peer for peer in peers() if peer.name == name)
 
 
@@ -44,48 +44,47 @@ def test_everybody_is_there() -> None:
     assert not any(peer.ours for peer in peers())
 
 
-def test_importing_peers_imports_nothing_optional(tmp_path: Path) -> None:
-    code = f"""
+def test_importing_peers_imports_nothing_optional() -> None:
+    code = """
 import sys
-sys.path.append({str(ROOT)!r})
-from benchmarks.contender import peers
+from benchmarks.implementation import peers
 assert peers()
-print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()).isdisjoint(OPTIONAL)
 
 
 @pytest.mark.parametrize("name", ["moderngl", "pyrender", "mitsuba", "nvdiffrast"])
 def test_what_is_missing_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules[type(contender(name)).__module__]
+    module = sys.modules[type(baseline(name)).__module__]
     monkeypatch.setattr(module, "find_spec", lambda library: None)
     device = "cuda" if name == "nvdiffrast" else "cpu"
-    assert contender(name).why_not(device) == f"{name} is not installed"
-    assert contender(name).why_not("cpu" if device == "cuda" else "cuda")
-    assert contender(name).note
+    assert baseline(name).why_not(device) == f"{name} is not installed"
+    assert baseline(name).why_not("cpu" if device == "cuda" else "cuda")
+    assert baseline(name).note
 
 
 def test_without_egl_there_is_no_llvmpipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moderngl_llvmpipe, "find_spec", lambda library: True)
     for found, said in ((None, "no EGL device"), ("NVIDIA A", "OpenGL is NVIDIA A here"), ("llvmpipe (LLVM 15)", None)):
         monkeypatch.setattr(moderngl_llvmpipe, "renderer_name", lambda found=found: found)
-        reason = contender("moderngl").why_not("cpu")
+        reason = baseline("moderngl").why_not("cpu")
         assert reason is None if said is None else reason is not None and reason.startswith(said)
 
 
 def test_mitsuba_says_which_variant_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mitsuba_direct, "find_spec", lambda library: True)
     monkeypatch.setattr(mitsuba_direct, "variant", lambda: mitsuba_direct.SCALAR)
-    assert contender("mitsuba").note.startswith("scalar_rgb (the LLVM library found here can't")
+    assert baseline("mitsuba").note.startswith("scalar_rgb (the LLVM library found here can't")
     monkeypatch.setattr(mitsuba_direct, "variant", lambda: mitsuba_direct.VECTORISED)
-    assert contender("mitsuba").note.startswith("llvm_ad_rgb, direct light")
+    assert baseline("mitsuba").note.startswith("llvm_ad_rgb, direct light")
 
 
 @pytest.mark.parametrize("case", ["deform", "deform_pairs"])
 def test_smplx_style_gives_the_vertices(case: str) -> None:
     workload = mesh_workload(case, Size(4, meshes=2) if case == "deform_pairs" else Size(4))
-    peer = contender("smplx-style")
+    peer = baseline("smplx-style")
     assert peer.why_not("cpu") is None and peer.why_not("cuda") is None
     answer = peer.start(case, workload)(0)
     checked = check(peer, workload, truth_of(workload), answer)
@@ -120,7 +119,7 @@ def test_pose_is_the_camera(pictures: Workload) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["moderngl", "moderngl-msaa4", "pyrender", "mitsuba"])
 def test_pictures_show_the_same_head(name: str, pictures: Workload) -> None:
-    peer = contender(name)
+    peer = baseline(name)
     reason = peer.why_not("cpu")
     if reason:
         pytest.skip(f"{name}: {reason}")
@@ -168,7 +167,7 @@ def library() -> Any:
 def test_nvdiffrast_chain_draws_the_head(library: Any, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     workload = picture_workload(case, Size(2, 24), texture_size=64)
     monkeypatch.setattr(nvdiffrast_chain, "PIXELS_AT_ONCE", 24**2)
-    peer = contender("nvdiffrast") if case == "visibility" else contender("nvdiffrast-eager")
+    peer = baseline("nvdiffrast") if case == "visibility" else baseline("nvdiffrast-eager")
     answer = peer.start(case, workload)(0)
     checked = check(peer, workload, truth_of(workload), answer)
     assert checked.passed, checked.seen

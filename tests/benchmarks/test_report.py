@@ -41,7 +41,7 @@ def rows(make_row: Any) -> list[dict[str, Any]]:
 def test_the_readme_shows_what_the_files_say():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     committed = read_rows(newest_version(ROOT / "benchmarks" / "results"))
-    assert with_block(page, speed_table(committed)) == page, "python benchmarks/report.py --readme README.md"
+    assert with_block(page, speed_table(committed)) == page, "python -m benchmarks.report --readme README.md"
 
 
 def test_the_table_holds_every_row(rows: list[dict[str, Any]]):
@@ -83,8 +83,8 @@ def test_goals_are_computed_from_rows(rows: list[dict[str, Any]]):
 
 
 def test_goals_of_a_gpu(make_row: Any):
-    def row(contender: str, per_second: float, **changes: Any) -> dict[str, Any]:
-        return make_row(contender, per_second, **{"kind": "cuda", "batch": 512} | changes)
+    def row(implementation: str, per_second: float, **changes: Any) -> dict[str, Any]:
+        return make_row(implementation, per_second, **{"kind": "cuda", "batch": 512} | changes)
 
     picture = 3 * 512 * 512
     given = [

@@ -1,8 +1,8 @@
-"""Knows what a contender is: somebody who does the same round of work as we do, in the same run, to be compared.
+"""Knows what an implementation is: somebody who does the same round of work as we do, in the same run, to be compared.
 
-A peer is a module `benchmarks/peers/<name>.py` with a tuple `contenders`. One module may hold several (moderngl with
-and without multisampling are two). Importing it imports nothing optional: `why_not` says what is missing, `start`
-imports it.
+Ours lie in `backends.py`, `distilled.py` and `makers.py`; everybody else's are baselines: a peer is a module
+`benchmarks/peers/<name>.py` with a tuple `baselines`, of one or several (moderngl with and without multisampling are
+two). Importing it imports nothing optional: `why_not` says what is missing, `start` imports it.
 
 A round is one call over all images or meshes of one input set. Inputs rotate: the harness calls the round with the
 number of the input set in `workload.ring`, another one each time. What the sets share (topology, textures, bases)
@@ -39,7 +39,7 @@ UNITS = {"deform": "meshes", "deform_pairs": "meshes"}  # what a case counts; im
 Round = Callable[[int], Mapping[str, Any]]  # number of the input set -> outputs of `CASES` (tensors or arrays)
 
 
-class Contender(Protocol):
+class Implementation(Protocol):
     """One way to do a case.
 
     Attributes:
@@ -72,8 +72,8 @@ class Contender(Protocol):
         """Give back what `start` took: contexts, processes, memory. Called once after each `start`."""
 
 
-def peers() -> tuple[Contender, ...]:
-    """All contenders of `benchmarks/peers/`, in the order of their files; one with a leading underscore is no peer."""
+def peers() -> tuple[Implementation, ...]:
+    """All baselines of `benchmarks/peers/`, in the order of their files; one with a leading underscore is no peer."""
     files = sorted((Path(__file__).parent / "peers").glob("[!_]*.py"))
     modules = [import_module(f"benchmarks.peers.{file.stem}") for file in files]
-    return tuple(contender for module in modules for contender in module.contenders)
+    return tuple(baseline for module in modules for baseline in module.baselines)
