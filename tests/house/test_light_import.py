@@ -23,7 +23,9 @@ def loaded_after(statement: str, folder: Path) -> set[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["pain3d", "pain3d.kernels", "pain3d.scene", "pain3d.records", "pain3d.training"])
+@pytest.mark.parametrize(
+    "name", ["pain3d", "pain3d.kernels", "pain3d.scene", "pain3d.records", "pain3d.training", "pain3d.figures"]
+)
 def test_import_is_light(name: str, tmp_path: Path) -> None:
     loaded = loaded_after(f"import {name}", tmp_path)
     assert {"pain3d", "sys"} <= loaded

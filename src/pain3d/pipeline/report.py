@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pain3d import figures
 from pain3d.console.page import html_page
 from pain3d.facs.action_units import AU_COLUMNS, FACS_NAMES, parse_name
-from pain3d.pipeline import charts
 from pain3d.pipeline.contact_sheet import decode, decode_heatmap, fit, hot
 from pain3d.pipeline.data_set import Columns, DataSet
 from pain3d.pipeline.encoding import encode_image
@@ -68,17 +68,19 @@ def first_rows(numbers: Sequence[int]) -> list[int]:
 
 def _pspi_chart(scores: Sequence[float]) -> str:
     counted = Counter(round(score) for score in scores)
-    return charts.bars([str(s) for s in range(17)], [counted[s] for s in range(17)], "PSPI", "pain expressions", 290)
+    return figures.bars([str(s) for s in range(17)], [counted[s] for s in range(17)], "PSPI", "pain expressions", 290)
 
 
 def _au_chart(labels: Columns, pain: Sequence[int]) -> str:
     shown = [name for name in AU_COLUMNS if any(labels[name])]
-    shares = []
+    shares, tips = [], []
     for name in shown:
         strongest = 5 if name == "AU43" else 1  # AU43 is there or not: drawn as the strongest
         counted = Counter(round(labels[name][row]) * strongest for row in pain)
         shares.append([counted[level] / len(pain) for level in range(6)])
-    return charts.intensity_bars(shown, shares, [FACS_NAMES[parse_name(name)[0]] for name in shown])
+        meaning = FACS_NAMES[parse_name(name)[0]]
+        tips.append([f"{name} {meaning}, intensity {level}: {share:.0%}" for level, share in enumerate(shares[-1])])
+    return figures.stacked_bars(shown, shares, tips, "share of pain expressions")
 
 
 def _demographic_charts(labels: Columns, people: Sequence[int]) -> list[str]:
@@ -86,7 +88,9 @@ def _demographic_charts(labels: Columns, people: Sequence[int]) -> list[str]:
     ancestries = sorted({ancestry for _, ancestry, _ in counted})
     ages = sorted({age for _, _, age in counted})
     return [
-        charts.grid(ancestries, ages, [[counted[sex, ancestry, age] for age in ages] for ancestry in ancestries], sex)
+        figures.count_grid(
+            ancestries, ages, [[counted[sex, ancestry, age] for age in ages] for ancestry in ancestries], sex
+        )
         for sex in sorted({sex for sex, _, _ in counted})
     ]
 
@@ -95,13 +99,15 @@ def _pose_chart(views: Columns) -> str:
     yaw, pitch = views["yaw_degrees"], views["pitch_degrees"]
     step = max(1, len(yaw) // MAX_POINTS)
     most = [max(15.0, 15.0 * -(-max((abs(v) for v in values), default=0) // 15)) for values in (yaw, pitch)]
-    return charts.scatter(yaw[::step], pitch[::step], "yaw", "pitch", most[0], most[1])
+    ticks = [[share * end for share in (-1, -0.5, 0, 0.5, 1)] for end in most]
+    spans = ((-most[0], most[0]), (-most[1], most[1]))
+    return figures.scatter(yaw[::step], pitch[::step], ("yaw", "pitch"), spans, ticks=(ticks[0], ticks[1]), unit="°")
 
 
 def _skin_chart(angles: Sequence[float]) -> str:
     names = [*(name for name, _ in ITA_CLASSES), "dark"]
     counted = Counter(next((name for name, least in ITA_CLASSES if angle > least), "dark") for angle in angles)
-    return charts.bars(names, [counted[name] for name in names], "measured skin tone (ITA)", "identities", 200)
+    return figures.bars(names, [counted[name] for name in names], "measured skin tone (ITA)", "identities", 200)
 
 
 def _samples(data: DataSet) -> list[list[tuple[str, str]]]:
