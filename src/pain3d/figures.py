@@ -42,7 +42,7 @@ STYLE: Final[dict[str, Any]] = {
     "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": FAINT, "axes.labelcolor": INK,
     "axes.labelweight": "bold", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "axes.axisbelow": True, "grid.color": COLOURS["line"], "xtick.color": FAINT, "ytick.color": FAINT,
-    "xtick.major.size": 0, "xtick.major.pad": 6, "ytick.major.size": 0, "legend.facecolor": COLOURS["card"],
+    "xtick.major.size": 0, "xtick.major.pad": 9, "ytick.major.size": 0, "legend.facecolor": COLOURS["card"],
     "legend.edgecolor": "none", "legend.framealpha": 0.85, "lines.linewidth": 2,
 }  # fmt: skip
 XLINK: Final = 'xmlns:xlink="http://www.w3.org/1999/xlink"'
@@ -76,7 +76,7 @@ def stacked_bars(names: Sequence[str], shares: npt.ArrayLike, tips: Sequence[Seq
     """
     parts = np.asarray(shares, float).reshape(len(names), len(LEVELS))
     starts = np.cumsum(parts, 1) - parts
-    with _chart(22.0 * len(names) + 52, x_title, "", left=60, right=20) as (figure, axes):
+    with _chart(22.0 * len(names) + 62, x_title, "", left=60, right=20) as (figure, axes):
         for level, colour in enumerate(LEVELS):
             drawn = axes.barh(range(len(names)), parts[:, level], 0.78, starts[:, level], color=colour)
             for patch, row in zip(drawn, tips, strict=True):
@@ -240,7 +240,7 @@ def dot_plot(
         overall: Where a dashed line stands.
     """
     rows = sum(1 + len(lines) for lines in sections.values())
-    with _chart(20.0 * rows + 62, x_title, "", left=140, right=76, top=20) as (figure, axes):
+    with _chart(20.0 * rows + 68, x_title, "", left=140, right=76, top=20) as (figure, axes):
         place = 0
         axes.axvline(0, color=FAINT, linewidth=1)
         if overall is not None:
@@ -274,7 +274,7 @@ def _chart(
     left: float = 56,
     right: float = 14,
     top: float = 14,
-    bottom: float = 44,
+    bottom: float = 48,
 ) -> Iterator[tuple[Figure, Axes]]:
     """A figure in our style with one pair of axes; margins in px, the same whatever the words are."""
     from matplotlib import style
