@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from pain3d.training.config import preset
-from pain3d.training.data.augment import Augmentation, augmented
+from pain3d.training.data.augmentation import Augmentation, augment
 from pain3d.training.data.batch import RawBatch
 from pain3d.training.data.batches import crop_side
 from pain3d.training.data.online import OnlineBatches
 from pain3d.training.data.population import sample_population
 from pain3d.training.loop import make_optimiser
-from pain3d.training.model.build import build_model
+from pain3d.training.model.factory import build_model
 from pain3d.training.task import Task, model_config
 
 SEED = 0
@@ -46,7 +46,6 @@ def bench_step(benchmark: Any, request: pytest.FixtureRequest, source: str) -> N
         neutral=True,
         side=crop_side(config.image_size),
         seed=SEED,
-        steps_per_epoch=1,
         pool=pool,
         device=device,
     )
@@ -79,7 +78,7 @@ def _learner(config: Any, device: torch.device) -> Callable[[RawBatch, int], Non
     task, optimiser = Task(model, config), make_optimiser(model, config)
 
     def learn(raw: RawBatch, step: int) -> None:
-        batch = augmented(raw, config.image_size, SEED, step, device, Augmentation())
+        batch = augment(raw, config.image_size, SEED, step, device, Augmentation())
         loss = task.loss(model, batch, model)["loss"]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

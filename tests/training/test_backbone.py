@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pain3d.console.refused import RefusedError
-from pain3d.training.model.backbone import Backbone, make_backbone, read_weights
-from pain3d.training.model.build import build_model
+from pain3d.training.model.backbone import Backbone, make_backbone
 from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.factory import build_model
 from pain3d.training.model.first_weights import LOUDNESS, start_anew, waves
+from pain3d.training.model.weights import read_weights
 
 TINY: dict[str, Any] = {"width": 32, "depth": 2, "heads": 2, "image_size": 32}
 ROTARY = ModelConfig(backbone="vit_tiny_patch16_dinov3_qkvb", depth=1, image_size=48)
@@ -128,8 +129,8 @@ class Pickled:
 @pytest.mark.parametrize(
     ("config", "weights", "says"),
     [
-        ({"depth": 3}, "weights.safetensors", r"weights\.safetensors: no blocks\.2\.\S+; they are of another archi"),
-        ({"depth": 1}, "weights.safetensors", r"blocks\.1\.\S+ is nothing of this backbone"),
+        ({"depth": 3}, "weights.safetensors", r"weights\.safetensors: no blocks\.2\.\S+: of another archi"),
+        ({"depth": 1}, "weights.safetensors", r"blocks\.1\.\S+ is nothing of the backbone"),
         ({"width": 64}, "weights.safetensors", r"cls_token is \[1, 1, 32\], the backbone needs \[1, 1, 64\]"),
         ({}, "cut.safetensors", r"cut\.safetensors: not a whole safetensors file"),
         ({}, "pickled.pth", r"pickled\.pth: holds pickled objects"),

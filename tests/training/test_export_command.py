@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pain3d.training.model.build import build_model
 from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.factory import build_model
 from pain3d.training.model.pretrained import save_pretrained
 from tests.conftest import Ran
 

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from pain3d.console.refused import RefusedError
-from pain3d.training.model.build import Model, build_model
 from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.factory import Model, build_model
 from pain3d.training.model.lora import LoraLinear, add_lora, merge_lora
 
 # Three ways in which timm keeps the bias of qkv: in the layer, nowhere, and apart from it.

@@ -28,6 +28,7 @@ from pain3d.training.data.population import (
     sample_population,
 )
 from pain3d.training.data.ring import Ring, Turnover
+from pain3d.training.prediction import split_rows
 from tests.training.made_samples import same_batch
 
 SIDE, SEED = 48, 3
@@ -41,7 +42,7 @@ def population() -> Population:
 
 def batches(population: Population, **changed: object) -> OnlineBatches:
     settings: dict[str, object] = {
-        "size": 4, "group": 2, "neutral": True, "side": SIDE, "seed": SEED, "steps_per_epoch": 5, "pool": 2, "renew": 1,
+        "size": 4, "group": 2, "neutral": True, "side": SIDE, "seed": SEED, "pool": 2, "renew": 1,
         "heatmaps": True,
     }  # fmt: skip
     return OnlineBatches(population, **(settings | changed))  # type: ignore[arg-type]
@@ -131,7 +132,7 @@ def test_a_draw_is_that_of_free_cameras() -> None:
         assert replace(drawn, **behind) == scene  # type: ignore[arg-type]
 
 
-def test_the_cast_is_that_of_the_split(faces: Path) -> None:
+def test_the_population_is_that_of_the_split(faces: Path) -> None:
     manifest = json.loads((faces / "manifest.json").read_bytes())
     population = read_population(faces)
     assert len(population.people) == manifest["counts"]["identities"]["train"] == 4
@@ -143,14 +144,13 @@ def test_the_cast_is_that_of_the_split(faces: Path) -> None:
     assert all((one.identity, one.skin) == (other.identity, other.skin) for one, other in pairs)
 
 
-def test_the_cast_is_that_of_the_rows(faces: Path) -> None:
+def test_the_population_is_that_of_the_rows(faces: Path) -> None:
     samples = open_data(faces)
-    rows = samples.rows("validation")
-    chosen = population_of_rows(samples.only(np.arange(len(samples))), rows)
+    rows = split_rows(samples, "validation")
+    chosen = population_of_rows(samples, rows)
     names = {samples.subjects[subject] for subject in samples.subject[rows].tolist()}
     assert {subject_name(scene.seed, scene.identity_id) for scene in chosen.people} == names
     made = online_batches(samples, rows, TrainConfig(batch=8), heatmaps=False, device=torch.device("cpu"))
-    assert made.steps_per_epoch == -(-len(rows) // 8)
     assert {scene.identity_id for scene in made.plan(0).scenes} <= {scene.identity_id for scene in chosen.people}
     with pytest.raises(RefusedError, match="only people of a data set of pain3d"):
         population_of_rows(replace(samples, pixels=NoPixels()), rows)
@@ -166,7 +166,7 @@ class NoPixels:
         raise NotImplementedError
 
 
-def test_a_cast_that_cannot_be_read_is_named(faces: Path, tmp_path: Path) -> None:
+def test_a_population_that_cannot_be_read_is_named(faces: Path, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match=r"no finished data set of pain3d"):
         read_population(tmp_path)
     with pytest.raises(RefusedError, match=r"nobody is in its split dress rehearsal"):

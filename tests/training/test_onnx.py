@@ -7,8 +7,8 @@ import torch
 
 from pain3d.console.refused import RefusedError
 from pain3d.training.model import onnx_export
-from pain3d.training.model.build import build_model
 from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.factory import build_model
 from pain3d.training.model.onnx_export import export_onnx
 from pain3d.training.model.pretrained import load_pretrained, save_pretrained
 

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pain3d.console.refused import RefusedError
-from pain3d.training.model.build import build_model
 from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.factory import build_model
 from pain3d.training.model.pretrained import CARD, CONFIG, WEIGHTS, load_pretrained, model_card, save_pretrained
 
 TINY = ModelConfig(width=32, depth=1, heads=2, image_size=32, dropout=(0, 0, 0, 0.5))
@@ -129,9 +129,12 @@ def broken(folder: Path, how: str) -> None:
         ("no weights", "model: no model.safetensors"),
         ("pickled", "last.ckpt: pickled checkpoints can run code"),
         ("no config", "model: no config.json"),
-        ("other architecture", "model.safetensors: no backbone.net.cls_token: a checkpoint of another architecture"),
-        ("other shape", "model.safetensors: backbone.net.cls_token is [1, 1, 64], config.json asks for [1, 1, 32]"),
-        ("one more", "model.safetensors: extra is nothing of the model that config.json describes"),
+        ("other architecture", "model.safetensors: no backbone.net.cls_token: of another architecture"),
+        (
+            "other shape",
+            "model.safetensors: backbone.net.cls_token is [1, 1, 64], the model of config.json needs [1, 1, 32]",
+        ),
+        ("one more", "model.safetensors: extra is nothing of the model of config.json"),
         ("other config", "model.safetensors: written with another config than config.json"),
         ("unknown field", "config.json: unknown field 'colour'"),
         ("no json", "config.json: no JSON"),

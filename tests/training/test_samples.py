@@ -21,7 +21,7 @@ from pain3d.training.data import parquet as parquet_file
 from pain3d.training.data.parquet import ParquetPixels, _Part, open_pain3d
 from pain3d.training.data.samples import UNITS, pspi_of, require_neutrals, skin_tone, yaw_word
 from pain3d.training.data.store import CropStore
-from tests.training.made_samples import MadePixels, made_samples
+from tests.training.made_samples import made_samples
 
 
 def frames_of(folder: Path) -> list[Path]:
@@ -206,18 +206,6 @@ def test_kinds_are_told_apart(
     assert open_data(tmp_path) == (reader, tmp_path)  # type: ignore[comparison-overlap]
 
 
-def test_a_selection_keeps_what_belongs_together() -> None:
-    samples = made_samples([4, 3, 5], neutrals=2)
-    once = samples.only([11, 2, 7, 4])
-    twice = once.only(np.array([False, True, False, True]))
-    assert once.ids == ("picture11", "picture2", "picture7", "picture4") and twice.ids == ("picture2", "picture4")
-    assert once.subjects == samples.subjects and len(once) == 4
-    np.testing.assert_array_equal(twice.au, samples.au[[2, 4]])
-    np.testing.assert_array_equal(twice.pixels.picture(1), MadePixels().picture(4))
-    np.testing.assert_array_equal(twice.pixels.heatmap(0), MadePixels().heatmap(2))
-    assert twice.slices["sex"] == (samples.slices["sex"][2], samples.slices["sex"][4])
-
-
 def test_what_samples_refuse() -> None:
     samples = made_samples([2, 2])
     with pytest.raises(RefusedError, match="made: two pictures are named picture1"):
@@ -230,10 +218,6 @@ def test_what_samples_refuse() -> None:
         replace(samples, au=samples.au[:, :5])
     with pytest.raises(ValueError, match="sex must have 4 words, got 1"):
         replace(samples, slices={"sex": ("female",)})
-    with pytest.raises(RefusedError, match="made: it has no splits"):
-        samples.rows("train")
-    with pytest.raises(RefusedError, match="made: no picture in split test"):
-        replace(samples, split=("train",) * 4).rows("test")
     require_neutrals(samples, range(4))
     with pytest.raises(RefusedError, match=r"^made: no neutral picture of person1$"):
         require_neutrals(replace(samples, neutral=np.array([True, False, False, False])), [0, 3])

@@ -5,6 +5,7 @@ import json
 import math
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from pain3d.training.data import open_data
 from pain3d.training.data.batches import crop_side
 from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
-from pain3d.training.model.build import build_model
 from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.factory import build_model
 from pain3d.training.model.pretrained import save_pretrained
 from pain3d.training.prediction import predict
 from pain3d.training.score import portrait
@@ -97,9 +98,10 @@ def test_a_score_is_what_evaluation_says_of_the_same_picture(samples, pictures, 
     neutral, pain = (int(first[samples.neutral[first] == yes][-1]) for yes in (True, False))
     files = {row: path for row, path in zip(first.tolist(), pictures, strict=True)}
     model = build_model(ModelConfig(**TINY), seed=1).eval()
-    chosen = samples.only([pain, neutral])
-    store = CropStore(chosen, crop_side(64))
-    wanted, feature = predict(model, store, [0], num_references=1, device=torch.device("cpu"), precision=torch.float32)
+    store = CropStore(replace(samples, neutral=np.arange(len(samples)) == neutral), crop_side(64))
+    wanted, feature = predict(
+        model, store, [pain], num_references=1, device=torch.device("cpu"), precision=torch.float32
+    )
     boxes = ("--box", box_of(samples, pain), "--neutral-box", box_of(samples, neutral))
     out = tmp_path / "out"
     said = scored(capsys, "--model", run, "--neutral", files[neutral], *boxes, "--to", out, files[pain])

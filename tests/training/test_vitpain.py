@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pain3d.console.refused import RefusedError
-from pain3d.training.model.build import Model, build_model
 from pain3d.training.model.config import ModelConfig, config_from_json
+from pain3d.training.model.factory import Model, build_model
 from pain3d.training.model.fusion import CrossAttention
 from pain3d.training.model.heads import Intensity
 from pain3d.training.model.vitpain import Outputs, ViTPain

@@ -21,6 +21,11 @@ def complain(message: str) -> None:
     print(f"pain3d: {' '.join(message.split())}", file=sys.stderr)
 
 
+def one_line(error: Exception) -> str:
+    """What an error says, on one line of bearable length."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
 def hint(word: str, known: Sequence[str]) -> str:
     """What to say after an unknown word: the nearest known one, or all of them."""
     near = difflib.get_close_matches(word, known, n=1)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pain3d.facs.pain_score import MAX_PSPI
 from pain3d.training.data.batch import Labels
 from pain3d.training.data.samples import THRESHOLDS
-from pain3d.training.model.heads import MAX_PSPI, UNIT_SCALE
+from pain3d.training.model.heads import UNIT_SCALE
 from pain3d.training.model.vitpain import Outputs
 
 
@@ -37,10 +38,10 @@ def label_losses(outputs: Outputs, labels: Labels) -> dict[str, Tensor]:
     units = ((outputs.au.float() - au.nan_to_num()) / scale).square() * known_au
     limits = pspi.new_tensor(THRESHOLDS)
     truth = torch.where(known[:, None], (pspi[:, None] >= limits).float(), labels.pain[:, None])
-    asked = known[:, None] | (limits == 1)
-    crossed = F.binary_cross_entropy_with_logits(outputs.binary.float(), truth, reduction="none") * asked
+    decided = known[:, None] | (limits == 1)
+    crossed = F.binary_cross_entropy_with_logits(outputs.binary.float(), truth, reduction="none") * decided
     return {
         "pspi": (score * known * share).sum(),
         "au": (units.sum(1) / known_au.sum(1).clamp_min(1) * share).sum(),
-        "binary": (crossed.sum(1) / asked.sum(1).clamp_min(1) * share).sum(),
+        "binary": (crossed.sum(1) / decided.sum(1).clamp_min(1) * share).sum(),
     }

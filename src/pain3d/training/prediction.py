@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pain3d.training.data.augment import plain
+from pain3d.training.data.augmentation import centre_crop
 from pain3d.training.data.batches import ordered_batches
 from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
@@ -48,7 +48,7 @@ def predict(
     outputs: list[Outputs] = []
     features: list[Tensor] = []
     for raw in ordered_batches(store, rows, BATCH, num_references, bool(config.neutral)):  # type: ignore[union-attr]
-        batch = plain(raw, int(config.image_size), device)  # type: ignore[arg-type, union-attr]
+        batch = centre_crop(raw, int(config.image_size), device)  # type: ignore[arg-type, union-attr]
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             out = model(batch.image if batch.heatmap is None else batch.heatmap, batch.neutral, batch.neutral_of)
         outputs.append(out)

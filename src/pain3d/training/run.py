@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from pain3d.console.refused import RefusedError
 from pain3d.files import write_durably
@@ -29,13 +30,13 @@ from pain3d.training.checkpoint import NAME as CHECKPOINT
 from pain3d.training.checkpoint import read_checkpoint
 from pain3d.training.config import HOW, TrainConfig, config_hash
 from pain3d.training.data import open_data
-from pain3d.training.data.augment import Augmentation, augmented
+from pain3d.training.data.augmentation import Augmentation, augment
 from pain3d.training.data.batch import RawBatch
 from pain3d.training.data.batches import Batches, crop_side
 from pain3d.training.data.folds import fold_split
 from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
-from pain3d.training.evaluation.predictions import write_predictions
+from pain3d.training.evaluation.predictions import Predictions, write_predictions
 from pain3d.training.loop import Learned, TrainingJob, learn, precision_of
 from pain3d.training.model.pretrained import save_pretrained
 from pain3d.training.prediction import predict, split_rows, validation_metrics
@@ -95,20 +96,18 @@ def _learn_in(
 ) -> Learned:
     """Learn in a folder that is this run's alone."""
     folder, config = run.folder, run.config
-    asked = split_rows(samples, "validation")
-    watch = _store(samples, config, task.heatmaps) if len(asked) else None
+    validation_rows = split_rows(samples, "validation")
+    validation_store = _store(samples, config, task.heatmaps) if len(validation_rows) else None
     precision = precision_of(config, device)
+    predict_rows = partial(predict, num_references=config.num_references, device=device, precision=precision)
 
     def validate(model: Any) -> dict[str, float]:
-        assert watch is not None
-        found, _ = predict(
-            model, watch, asked, num_references=config.num_references, device=device, precision=precision
-        )
-        return validation_metrics(found)
+        assert validation_store is not None
+        return validation_metrics(predict_rows(model, validation_store, validation_rows)[0])
 
     _write_json(
         folder / PEOPLE,
-        {"data": samples.name, "train": names(samples, rows), "validation": names(samples, asked)},
+        {"data": samples.name, "train": names(samples, rows), "validation": names(samples, validation_rows)},
     )
     strength = scaled(Augmentation(), config.augment)
     task.to(device)
@@ -116,15 +115,15 @@ def _learn_in(
         task.model,
         task.loss,
         load=batches,
-        augment=lambda raw, step: augmented(raw, config.image_size, config.seed, step, device, strength),
+        augment=lambda raw, step: augment(raw, config.image_size, config.seed, step, device, strength),
         config=config,
-        validate=validate if watch is not None else None,
+        validate=validate if validation_store is not None else None,
         folder=folder,
         run_hash=run.hash,
         quiet=quiet,
     )
     learned = learn(job)
-    _leave_model(run, learned, samples, task, rows, watch, asked, device, precision)
+    _leave_model(run, learned, samples, task, rows, validation_store, validation_rows, predict_rows)
     return learned
 
 
@@ -277,10 +276,9 @@ def _leave_model(
     samples: Samples,
     task: Task,
     rows: npt.NDArray[np.int64],
-    watch: CropStore | None,
-    asked: npt.NDArray[np.int64],
-    device: torch.device,
-    precision: torch.dtype,
+    validation_store: CropStore | None,
+    validation_rows: npt.NDArray[np.int64],
+    predict_rows: Callable[..., tuple[Predictions, Tensor]],
 ) -> None:
     """Write ``model/``: weights, card, and what it takes to tell a face that is unlike all it learned from."""
     model: Any = learned.model
@@ -295,13 +293,12 @@ def _leave_model(
         "metrics": {f"validation {name}": value for name, value in learned.best.items()},
     }
     save_pretrained(model, staging, card)
-    if watch is not None:
-        question = partial(predict, model, num_references=run.config.num_references, device=device, precision=precision)
-        found, usual = question(watch, asked)
+    if validation_store is not None:
+        found, usual = predict_rows(model, validation_store, validation_rows)
         write_predictions(run.folder / VALIDATION, found)
         if not task.heatmaps:
-            few = CropStore(samples, watch.side, cache_mb=0)  # each of its pictures is looked at once
-            save_ood(staging, fit_ood(question(few, rows[:: max(1, len(rows) // OOD_PICTURES)])[1], usual))
+            few = CropStore(samples, validation_store.side, cache_mb=0)  # each of its pictures is looked at once
+            save_ood(staging, fit_ood(predict_rows(model, few, rows[:: max(1, len(rows) // OOD_PICTURES)])[1], usual))
     staging.replace(run.folder / MODEL)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pain3d.console.refused import RefusedError
+from pain3d.facs.pain_score import MAX_PSPI
 from pain3d.kernels.distillation import (
     DistillTargets,
     DistillWeights,
@@ -24,9 +25,9 @@ from pain3d.training.config import TrainConfig
 from pain3d.training.data.batch import Batch
 from pain3d.training.data.samples import THRESHOLDS
 from pain3d.training.losses import label_losses
-from pain3d.training.model.build import Model, build_model
 from pain3d.training.model.config import ModelConfig
-from pain3d.training.model.heads import MAX_PSPI, UNIT_SCALE
+from pain3d.training.model.factory import Model, build_model
+from pain3d.training.model.heads import UNIT_SCALE
 from pain3d.training.model.pretrained import load_pretrained
 from pain3d.training.model.vitpain import Outputs
 

@@ -142,10 +142,12 @@ def ordered_batches(
     theirs = _neutrals_of(samples)
     for start in range(0, len(chosen), size):
         part = chosen[start : start + size]
-        known = None
+        references = None
         if neutral:
-            known = np.stack([_references(theirs[int(samples.subject[row])], int(row), num_references) for row in part])
-        yield _assemble(store, part, known, 1.0)
+            references = np.stack(
+                [_references(theirs[int(samples.subject[row])], int(row), num_references) for row in part]
+            )
+        yield _assemble(store, part, references, 1.0)
 
 
 def _neutrals_of(samples: Samples) -> dict[int, Rows]:

@@ -72,7 +72,6 @@ class OnlineBatches:
         neutral: Whether neutral pictures are wanted.
         side: Pixels a side of the crops, C.
         seed: Of everything that is drawn.
-        steps_per_epoch: What to call an epoch; nothing comes twice.
         pool: People who are there at once, 22 MB each (90 where `population.size` is 384 or more); all, if fewer.
         renew: Steps after which the oldest of them makes place for the next.
         heatmaps: Whether heat maps are wanted.
@@ -95,7 +94,6 @@ class OnlineBatches:
         neutral: bool,
         side: int,
         seed: int,
-        steps_per_epoch: int,
         pool: int = 64,
         renew: int = 4,
         heatmaps: bool = False,
@@ -107,7 +105,6 @@ class OnlineBatches:
         if not population.people:
             raise RefusedError("online: nobody to learn from")
         check_groups(size, group, num_references)
-        self.steps_per_epoch = steps_per_epoch
         self._population, self._group, self._side = population, group, side
         self._references = num_references if neutral else 0
         self._groups = size // group
@@ -253,7 +250,7 @@ class OnlineBatches:
 def online_batches(
     samples: Samples, rows: Rows, config: TrainConfig, *, heatmaps: bool, device: torch.device
 ) -> OnlineBatches:
-    """Batches of the people of `rows`, as a run is configured; an epoch has as many pictures as there are rows.
+    """Batches of the people of `rows`, as a run is configured.
 
     Raises:
         RefusedError: See `population_of_rows` and `OnlineBatches`.
@@ -266,7 +263,6 @@ def online_batches(
         neutral=config.neutral,
         side=crop_side(config.image_size),
         seed=config.seed,
-        steps_per_epoch=-(-len(rows) // config.batch),
         pool=config.online_pool,
         heatmaps=heatmaps,
         pain_weight=config.pain_weight,

@@ -13,7 +13,7 @@ from pain3d.facs.action_units import ActionUnits
 from pain3d.scene import Scene, demographic_grid, sample_expression, sample_scenes
 from pain3d.setting import sample_camera, sample_light, sample_pose, sample_sensor
 from pain3d.training.data.parquet import MANIFEST, ParquetPixels, subject_name
-from pain3d.training.data.samples import Chosen, Rows, Samples
+from pain3d.training.data.samples import Rows, Samples
 
 NEUTRAL_SHARE: Final = 1 / 11  # of the pictures of a data set with ten expressions beside the neutral one
 # What of a data set's configuration the law of its pictures is made of; the rest says how many there are.
@@ -107,8 +107,6 @@ def population_of_rows(samples: Samples, rows: Rows) -> Population:
         RefusedError: The pictures are of another data set, which holds no scenes; or see `read_population`.
     """
     pixels = samples.pixels
-    while isinstance(pixels, Chosen):
-        pixels = pixels.pixels
     if not isinstance(pixels, ParquetPixels):
         raise RefusedError(f"{samples.name}: only people of a data set of pain3d can be rendered online")
     folder = pixels.parts[0].path.parents[2]  # FOLDER/data/frames/NAME.parquet

@@ -5,8 +5,7 @@ A picture's number, its *row*, is its place in these arrays. Unknown labels are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
@@ -36,22 +35,6 @@ class Pixels(Protocol):
 
         It lies on the picture, or where a data set has only that, is seen from the front.
         """
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Some pictures of another door: row i here is rows[i] there."""
-
-    pixels: Pixels
-    rows: Rows
-
-    def picture(self, row: int) -> npt.NDArray[np.uint8]:
-        """See `Pixels`."""
-        return self.pixels.picture(int(self.rows[row]))
-
-    def heatmap(self, row: int) -> npt.NDArray[np.uint8] | None:
-        """See `Pixels`."""
-        return self.pixels.heatmap(int(self.rows[row]))
 
 
 @dataclass(frozen=True)
@@ -106,40 +89,6 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def only(self, rows: npt.ArrayLike) -> Samples:
-        """A selection of pictures, by row or by a mask [N], in that order. The table of people stays as it is."""
-        chosen = np.asarray(rows)
-        chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
-        pixels = self.pixels
-        from_there = Chosen(pixels.pixels, pixels.rows[chosen]) if isinstance(pixels, Chosen) else None
-        return replace(
-            self,
-            ids=_pick(self.ids, chosen),
-            subject=self.subject[chosen],
-            split=None if self.split is None else _pick(self.split, chosen),
-            au=self.au[chosen],
-            sides=self.sides[chosen],
-            pspi=self.pspi[chosen],
-            pain=self.pain[chosen],
-            neutral=self.neutral[chosen],
-            square=self.square[chosen],
-            slices={kind: _pick(words, chosen) for kind, words in self.slices.items()},
-            pixels=from_there or Chosen(pixels, chosen),
-        )
-
-    def rows(self, split: str) -> Rows:
-        """Rows of a split, in order.
-
-        Raises:
-            RefusedError: The data set has no splits, or nothing in this one.
-        """
-        if self.split is None:
-            raise RefusedError(f"{self.name}: it has no splits; choose folds")
-        chosen = np.flatnonzero(np.array(self.split) == split)
-        if not len(chosen):
-            raise RefusedError(f"{self.name}: no picture in split {split}")
-        return chosen
-
 
 def require_neutrals(samples: Samples, rows: npt.ArrayLike) -> None:
     """See that everybody in these rows has a neutral picture somewhere in the samples.
@@ -174,10 +123,6 @@ def yaw_word(yaw_degrees: float) -> str:
     if np.isnan(yaw_degrees):
         return UNKNOWN
     return next((word for below, word in YAWS if abs(yaw_degrees) < below), "45-90°")
-
-
-def _pick(words: Sequence[str], rows: Rows) -> tuple[str, ...]:
-    return tuple(words[row] for row in rows)
 
 
 def _check_shapes(samples: Samples) -> None:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pain3d.console.refused import RefusedError
-from pain3d.training.data.foreign import PictureFiles, first_of, gather, pictures_in, split_by_fold
+from pain3d.training.data.picture_files import PictureFiles, first_of, gather, pictures_in, split_by_fold
 from pain3d.training.data.samples import UNITS, Samples
 
 PICTURE: Final = re.compile(

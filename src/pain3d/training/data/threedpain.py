@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
 from pain3d.facs.pain_score import PAIN_AUS, check_intensity, pspi
-from pain3d.training.data.foreign import PictureFiles, by_name, gather, pictures_in, read_picture
 from pain3d.training.data.parquet import subject_name
+from pain3d.training.data.picture_files import PictureFiles, by_name, gather, pictures_in, read_picture
 from pain3d.training.data.samples import UNITS, Samples, pspi_of
 
 PICTURE_FOLDERS: Final = (

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
 from pain3d.facs.pain_score import MAX_INTENSITY, MAX_PSPI, PAIN_AUS
-from pain3d.training.data.foreign import first_of, gather
+from pain3d.training.data.picture_files import first_of, gather
 from pain3d.training.data.samples import UNITS, Samples, pspi_of
 
 SUFFIXES: Final = (".h5", ".hdf5", ".hdf")

@@ -9,7 +9,6 @@ A backbone with 197 tokens of weights learnt elsewhere: ``vit_large_patch16_dino
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -17,10 +16,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, one_line
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.conv_stem import ConvStem
 from pain3d.training.model.first_weights import start_anew
+from pain3d.training.model.weights import check_weights, read_weights
 
 HUB: Final = "hub:"  # starts the name of weights that timm downloads
 OURS: Final = "backbone.net."  # starts an encoder's keys in a model of ours
@@ -107,7 +107,7 @@ def make_backbone(config: ModelConfig, weights: str | None = None) -> Backbone:
     try:
         backbone = Backbone(net, config.image_size)
     except (AssertionError, RuntimeError, ValueError) as error:
-        raise RefusedError(f"backbone {config.backbone}: {_one_line(error)}") from error
+        raise RefusedError(f"backbone {config.backbone}: {one_line(error)}") from error
     if (config.architecture == "siamese") != (backbone.prefix == 0):
         kind = "a conv net" if config.architecture == "siamese" else "a transformer with a CLS token"
         raise RefusedError(f"backbone {config.backbone}: {config.architecture} needs {kind}")
@@ -116,40 +116,6 @@ def make_backbone(config: ModelConfig, weights: str | None = None) -> Backbone:
     if source is not None and not source.startswith(HUB):
         _load(backbone.net, read_weights(Path(source)), source)
     return backbone
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a .safetensors or .pth file; nothing in it is run.
-
-    Raises:
-        RefusedError: The file is missing, damaged, or holds pickled objects other than tensors.
-    """
-    if not path.is_file():
-        raise RefusedError(f"{path}: no such file of weights")
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise RefusedError(f"{path}: not a whole safetensors file ({_one_line(error)})") from error
-    if path.suffix != ".pth":
-        raise RefusedError(f"{path}: weights are read from .safetensors or .pth files")
-    import pickle
-
-    try:
-        held: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise RefusedError(f"{path}: holds pickled objects, which can run code; convert it to .safetensors") from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise RefusedError(f"{path}: not a whole file of weights ({_one_line(error)})") from error
-    for name in ("state_dict", "model", "teacher"):
-        if isinstance(held, Mapping) and isinstance(held.get(name), Mapping):
-            held = held[name]
-    if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise RefusedError(f"{path}: holds no table of tensors")
-    return {str(name): value for name, value in held.items()}
 
 
 def import_timm() -> ModuleType:
@@ -193,7 +159,7 @@ def _make_net(config: ModelConfig, source: str | None) -> Any:
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except Exception as error:  # whatever timm, its models or the hub may raise: the user asked for this by name
-        raise RefusedError(f"backbone {name}: {_one_line(error)}") from error
+        raise RefusedError(f"backbone {name}: {one_line(error)}") from error
 
 
 def _options(config: ModelConfig) -> dict[str, Any]:
@@ -245,15 +211,7 @@ def _load(net: Any, state: dict[str, Tensor], source: str) -> None:
         state = _adapted(adapt, state, net, source) if adapt is not None else state
     wanted = net.state_dict()
     state = {name: value for name, value in state.items() if name in wanted or not name.startswith(HEADS)}
-    for name, value in wanted.items():
-        if name not in state:
-            raise RefusedError(f"weights {source}: no {name}; they are of another architecture")
-        if state[name].shape != value.shape:
-            got, want = list(state[name].shape), list(value.shape)
-            raise RefusedError(f"weights {source}: {name} is {got}, the backbone needs {want}")
-    for name in state:
-        if name not in wanted:
-            raise RefusedError(f"weights {source}: {name} is nothing of this backbone")
+    check_weights(state, wanted, f"weights {source}", "the backbone")
     net.load_state_dict(state)
 
 
@@ -262,10 +220,5 @@ def _adapted(adapt: Any, state: dict[str, Tensor], net: Any, source: str) -> dic
     try:
         adapted: dict[str, Tensor] = adapt(state, net)
     except (KeyError, AttributeError, RuntimeError, ValueError, AssertionError, IndexError) as error:
-        raise RefusedError(f"weights {source}: of another architecture ({_one_line(error)})") from error
+        raise RefusedError(f"weights {source}: of another architecture ({one_line(error)})") from error
     return dict(adapted)
-
-
-def _one_line(error: Exception) -> str:
-    """What an error says, on one line of bearable length."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]

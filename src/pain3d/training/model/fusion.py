@@ -34,43 +34,43 @@ class CrossAttention(nn.Module):
 
     def forward(
         self,
-        asking: Tensor,
-        asked: Tensor,
-        asked_of: Tensor | None = None,
+        tokens: Tensor,
+        context: Tensor,
+        context_of: Tensor | None = None,
         weights: bool = False,
         bias: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """What each token of one sequence takes from the other.
 
         Args:
-            asking: [B, L, D].
-            asked: [M, Ln, D]; each is projected once, however often it is asked.
-            asked_of: [B, K] rows of `asked`; what K of them say is averaged. None: M is B, row by row.
+            tokens: [B, L, D].
+            context: [M, Ln, D]; each is projected once, however often it is used.
+            context_of: [B, K] rows of `context`; the outputs of K of them are averaged. None: M is B, row by row.
             weights: Whether the attention is handed back too.
             bias: [heads, L, Ln], added before the softmax.
 
         Returns:
             [B, L, D], and [B, heads, L, Ln] (averaged over K; a row sums to 1) or None.
         """
-        query = self._split(self.query(asking))[:, None]  # [B, 1, h, L, d]
-        key, value = self._split(self.key_value(asked)).chunk(2, -1)  # [M, h, Ln, d] each
-        if asked_of is None:
+        query = self._split(self.query(tokens))[:, None]  # [B, 1, h, L, d]
+        key, value = self._split(self.key_value(context)).chunk(2, -1)  # [M, h, Ln, d] each
+        if context_of is None:
             key, value = key[:, None], value[:, None]
         else:
-            key, value = key[asked_of], value[asked_of]  # [B, K, h, Ln, d]
-        seen: Tensor | None = None
-        if weights or (query.device.type == "cpu" and asked.shape[1] <= WRITTEN_OUT):
+            key, value = key[context_of], value[context_of]  # [B, K, h, Ln, d]
+        kept: Tensor | None = None
+        if weights or (query.device.type == "cpu" and context.shape[1] <= WRITTEN_OUT):
             scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
             scores = scores if bias is None else scores + bias
             attention = scores.softmax(-1)
             mixed = attention @ value
-            seen = attention.float().mean(1) if weights else None
+            kept = attention.float().mean(1) if weights else None
         else:
             mixed = F.scaled_dot_product_attention(
                 query.expand(-1, key.shape[1], -1, -1, -1), key, value, attn_mask=bias
             )
-        told: Tensor = self.out(mixed.mean(1).transpose(1, 2).flatten(2))
-        return told, seen
+        out: Tensor = self.out(mixed.mean(1).transpose(1, 2).flatten(2))
+        return out, kept
 
     def _split(self, x: Tensor) -> Tensor:
         """[N, L, h·d] → [N, h, L, d]."""
@@ -96,9 +96,9 @@ class NeutralCrossAttention(nn.Module):
         self, target: Tensor, neutral: Tensor, neutral_of: Tensor, weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Target [B, L, D], neutral [M, Ln, D], neutral_of [B, K] → fused [B, L, D] and weights [B, heads, L, Ln]."""
-        told, seen = self.attention(target, neutral, neutral_of, weights)
-        fused: Tensor = self.norm(target + told)
-        return fused, seen
+        attended, attention = self.attention(target, neutral, neutral_of, weights)
+        fused: Tensor = self.norm(target + attended)
+        return fused, attention
 
 
 def neutral_rows(count: int, neutral: Tensor, neutral_of: Tensor | None) -> Tensor:

@@ -12,11 +12,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from pain3d.training.data.samples import THRESHOLDS
 from pain3d.training.model.fusion import CrossAttention
 
-MAX_PSPI: Final = 16  # 5 + 5 + 5 + 1: eye closure is yes or no
 UNIT_SCALE: Final = (5.0, 5.0, 5.0, 5.0, 5.0, 1.0)  # the largest intensity of AU04 AU06 AU07 AU09 AU10 AU43
-THRESHOLD_COUNT: Final = 3  # PSPI >= 1, 2, 3
 WIDEST: Final = 512  # first layer of the PSPI head on a large backbone; then a half and a quarter of it
 FIRST_UNIT: Final = 0.3  # of its scale: what every unit says before it learns, so that no ReLU starts dead
 FIRST_SPREAD: Final = 0.01  # standard deviation of last layers: first answers lie close together
@@ -74,7 +73,7 @@ class ThresholdHead(nn.Module):
         inside = hidden_widths(width)[2]
         self.layers = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, inside), nn.GELU(), nn.Dropout(dropout),
-            nn.Linear(inside, THRESHOLD_COUNT),
+            nn.Linear(inside, len(THRESHOLDS)),
         )  # fmt: skip
 
     def forward(self, fused: Tensor) -> Tensor:
@@ -134,8 +133,8 @@ class UnitHead(nn.Module):
     def forward(self, patches: Tensor, weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """[B, P, D] → intensities [B, 6] float32, and if asked what each unit looked at [B, 6, P], summing to 1."""
         queries = self.queries.expand(patches.shape[0], -1, -1)
-        looked, seen = self.attention(queries, patches, weights=weights, bias=self.places.to(patches.dtype))
-        with in_float32(looked):
-            told = self.norm(looked.float() + queries)
-            units: Tensor = self.intensity((self.layers(told) * self.reading).sum(-1) + self.bias)
-        return units, None if seen is None else seen.mean(1)
+        attended, attention = self.attention(queries, patches, weights=weights, bias=self.places.to(patches.dtype))
+        with in_float32(attended):
+            normed = self.norm(attended.float() + queries)
+            units: Tensor = self.intensity((self.layers(normed) * self.reading).sum(-1) + self.bias)
+        return units, None if attention is None else attention.mean(1)

@@ -36,8 +36,8 @@ class LoraLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] → [..., out]."""
         update = F.linear(F.linear(self.dropout(x), self.down), self.up)
-        told: Tensor = self.base(x) + update * self.scale
-        return told
+        out: Tensor = self.base(x) + update * self.scale
+        return out
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:

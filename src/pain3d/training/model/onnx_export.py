@@ -20,9 +20,9 @@ from pain3d.console.refused import RefusedError
 from pain3d.files import flush_folder, partial_path
 from pain3d.provenance import pain3d_version
 from pain3d.random import keyed_generator
-from pain3d.training.data.augment import MEAN, STD
+from pain3d.training.data.augmentation import MEAN, STD
 from pain3d.training.data.samples import UNITS
-from pain3d.training.model.build import Model
+from pain3d.training.model.factory import Model
 from pain3d.training.model.lora import merge_lora
 from pain3d.training.model.pretrained import load_pretrained
 
@@ -43,8 +43,8 @@ class _Plain(nn.Module):
     def forward(self, image: Tensor, neutral: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """[B, 3, S, S] (and the same of neutral faces) → PSPI [B], units [B, 6], chances of PSPI ≥ 1, 2, 3 [B, 3]."""
         own = None if neutral is None else torch.arange(image.shape[0], device=image.device)[:, None]
-        said = self.model(image, neutral, own)
-        return said.pspi, said.au, said.binary.sigmoid()
+        outputs = self.model(image, neutral, own)
+        return outputs.pspi, outputs.au, outputs.binary.sigmoid()
 
 
 def export_onnx(source: Path, to: Path, quiet: bool = False) -> float:
@@ -128,10 +128,10 @@ def _check(plain: _Plain, path: Path) -> float:
     worst = 0.0
     for count in CHECKED:
         pictures = _pictures(plain.model, count)
-        said = session.run(list(OUTPUTS), {name: value.numpy() for name, value in pictures.items()})
+        outputs = session.run(list(OUTPUTS), {name: value.numpy() for name, value in pictures.items()})
         with torch.no_grad():
             expected = plain(*pictures.values())
-        for name, ours, theirs in zip(OUTPUTS, expected, said, strict=True):
+        for name, ours, theirs in zip(OUTPUTS, expected, outputs, strict=True):
             apart = (ours - torch.from_numpy(theirs)).abs().max().item()
             if not apart <= TOLERANCE:  # NaN is refused too
                 raise RefusedError(f"ONNX Runtime and PyTorch differ by {apart:.1e} in {name}; {TOLERANCE:.0e} may be")

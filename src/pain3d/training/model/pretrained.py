@@ -15,9 +15,9 @@ import torch
 from pain3d.console.refused import RefusedError
 from pain3d.files import write_durably
 from pain3d.provenance import pain3d_version
-from pain3d.training.model.backbone import read_weights
-from pain3d.training.model.build import Model, build_model
 from pain3d.training.model.config import ModelConfig, config_from_json
+from pain3d.training.model.factory import Model, build_model
+from pain3d.training.model.weights import check_weights, read_weights
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
@@ -65,16 +65,7 @@ def load_pretrained(folder: Path, device: str | torch.device = "cpu") -> Model:
     state = read_weights(home / WEIGHTS)
     _check_pair(home, config)
     model = build_model(config)
-    wanted = _named(model)
-    for name, value in wanted.items():
-        if name not in state:
-            raise RefusedError(f"{home / WEIGHTS}: no {name}: a checkpoint of another architecture than {CONFIG} says")
-        if state[name].shape != value.shape:
-            got, want = list(state[name].shape), list(value.shape)
-            raise RefusedError(f"{home / WEIGHTS}: {name} is {got}, {CONFIG} asks for {want}")
-    for name in state:
-        if name not in wanted:
-            raise RefusedError(f"{home / WEIGHTS}: {name} is nothing of the model that {CONFIG} describes")
+    check_weights(state, _named(model), str(home / WEIGHTS), f"the model of {CONFIG}")
     model.load_state_dict(state, strict=False)  # what counts batches is not saved
     return model.eval().to(device)
 

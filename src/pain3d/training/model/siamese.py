@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pain3d.facs.pain_score import MAX_PSPI
+from pain3d.training.data.samples import THRESHOLDS
 from pain3d.training.model.backbone import make_backbone
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.fusion import neutral_rows
 from pain3d.training.model.heads import (
     FIRST_SPREAD,
     FIRST_UNIT,
-    MAX_PSPI,
-    THRESHOLD_COUNT,
     UNIT_SCALE,
     Intensity,
     in_float32,
@@ -48,7 +48,7 @@ class SiameseConv(nn.Module):
         self.narrow = nn.Linear(self.backbone.width, NARROW)
         self.embed = nn.Linear(NARROW * places, EMBEDDING)
         self.mix = nn.Linear(EMBEDDING * (2 if config.neutral else 1), EMBEDDING)
-        self.out = nn.Linear(EMBEDDING, 1 + THRESHOLD_COUNT + len(UNIT_SCALE))
+        self.out = nn.Linear(EMBEDDING, 1 + len(THRESHOLDS) + len(UNIT_SCALE))
         self.intensity = Intensity()
         for layer in (self.narrow, self.embed, self.mix):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -56,7 +56,7 @@ class SiameseConv(nn.Module):
         nn.init.normal_(self.out.weight, std=FIRST_SPREAD)
         nn.init.zeros_(self.out.bias)
         with torch.no_grad():
-            self.out.bias[1 + THRESHOLD_COUNT :] = FIRST_UNIT
+            self.out.bias[1 + len(THRESHOLDS) :] = FIRST_UNIT
 
     def embedded(self, pictures: Tensor) -> Tensor:
         """Pictures [B, 3, S, S] → [B, 128]."""
@@ -84,16 +84,16 @@ class SiameseConv(nn.Module):
         else:
             rows = neutral_rows(image.shape[0], neutral, neutral_of)
             everything = self.embedded(torch.cat([image, neutral]))
-            faces, known = everything[: image.shape[0]], everything[image.shape[0] :]
-            both = torch.cat([faces, known[rows].mean(1)], 1)
+            faces, neutrals = everything[: image.shape[0]], everything[image.shape[0] :]
+            both = torch.cat([faces, neutrals[rows].mean(1)], 1)
         mixed = F.relu(self.mix(both))
         with in_float32(mixed):
-            said: Tensor = self.out(mixed.float())
+            outputs: Tensor = self.out(mixed.float())
         return Outputs(
             tokens=faces[:, None],
-            pspi_logit=said[:, 0],
-            pspi=said[:, 0].sigmoid() * MAX_PSPI,
-            au=self.intensity(said[:, 1 + THRESHOLD_COUNT :]),
-            binary=said[:, 1 : 1 + THRESHOLD_COUNT],
+            pspi_logit=outputs[:, 0],
+            pspi=outputs[:, 0].sigmoid() * MAX_PSPI,
+            au=self.intensity(outputs[:, 1 + len(THRESHOLDS) :]),
+            binary=outputs[:, 1 : 1 + len(THRESHOLDS)],
             attention=None,
         )

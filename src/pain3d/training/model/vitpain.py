@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pain3d.facs.pain_score import MAX_PSPI
 from pain3d.training.model.backbone import make_backbone
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.fusion import NeutralCrossAttention, neutral_rows
-from pain3d.training.model.heads import MAX_PSPI, ScoreHead, ThresholdHead, UnitHead
+from pain3d.training.model.heads import ScoreHead, ThresholdHead, UnitHead
 from pain3d.training.model.lora import add_lora
 
 
@@ -90,16 +91,16 @@ class ViTPain(nn.Module):
         """
         if (neutral is not None) != (self.fusion is not None):
             raise ValueError(f"this model takes {'a' if self.fusion is not None else 'no'} neutral picture")
-        seen: Tensor | None = None
+        compared: Tensor | None = None
         if neutral is None or self.fusion is None:
             tokens = fused = self.backbone.tokens(image)
         else:
             rows = neutral_rows(image.shape[0], neutral, neutral_of)
-            tokens, known = self._encode_both(image, neutral)
-            fused, seen = self.fusion(tokens, known, rows, attention)
+            tokens, neutral_tokens = self._encode_both(image, neutral)
+            fused, compared = self.fusion(tokens, neutral_tokens, rows, attention)
         logit = self.score(fused[:, 0])
         units, looked = self.units(fused[:, self.prefix :], attention)
-        maps = {"neutral": seen, "au": looked}
+        maps = {"neutral": compared, "au": looked}
         return Outputs(
             tokens=tokens,
             pspi_logit=logit,

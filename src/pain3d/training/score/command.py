@@ -14,7 +14,7 @@ import tyro
 from pain3d.console.refused import RefusedError
 
 if TYPE_CHECKING:
-    from pain3d.training.model.build import Model
+    from pain3d.training.model.factory import Model
     from pain3d.training.score.portrait import Box, Portrait
     from pain3d.training.score.prediction import PortraitPrediction
 

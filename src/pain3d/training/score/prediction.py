@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pain3d.training.data.augment import plain
+from pain3d.training.data.augmentation import centre_crop
 from pain3d.training.data.batch import Batch, Labels, RawBatch
 from pain3d.training.data.samples import THRESHOLDS, UNITS
-from pain3d.training.model.build import Model
+from pain3d.training.model.factory import Model
 from pain3d.training.model.heads import UNIT_SCALE
 from pain3d.training.model.vitpain import Outputs
 from pain3d.training.score.out_of_distribution import Fitted, OodScore, score_ood
@@ -64,7 +64,7 @@ def predict_portraits(
     device = next(model.parameters()).device
     for start in range(0, len(portraits), BATCH):
         part = portraits[start : start + BATCH]
-        batch = plain(_raw(part, neutrals), model.config.image_size, device)
+        batch = centre_crop(_raw(part, neutrals), model.config.image_size, device)
         with torch.no_grad():
             outputs: Outputs = model(batch.image, batch.neutral, batch.neutral_of, attention=True)
         yield from _predictions(model, fitted, outputs, part, neutrals, batch)

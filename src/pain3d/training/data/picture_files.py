@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
 from pain3d.pictures import open_picture
+from pain3d.training.data.folds import LEAST_FOLDS
 from pain3d.training.data.samples import UNITS, Pixels, Samples
 
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png")
-LEAST_FOLDS: Final = 3  # one to test, one to choose thresholds and checkpoints, one to learn from
 
 
 class PictureFiles:

@@ -57,7 +57,7 @@ class Augmentation:
 
 
 @torch.no_grad()
-def augmented(
+def augment(
     raw: RawBatch, size: int, seed: int, step: int, device: torch.device | str, strength: Augmentation
 ) -> Batch:
     """A batch as the net sees it while it learns.
@@ -97,7 +97,7 @@ def augmented(
 
 
 @torch.no_grad()
-def plain(raw: RawBatch, size: int, device: torch.device | str) -> Batch:
+def centre_crop(raw: RawBatch, size: int, device: torch.device | str) -> Batch:
     """A batch as the net sees it when it is asked: the middle `size` × `size` of each crop."""
     _check_size(raw, size)
     crops = raw.image if raw.neutral is None else torch.cat([raw.image, raw.neutral])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pain3d.training.data.augment import (
+from pain3d.training.data.augmentation import (
     BLUR_TAPS,
     MEAN,
     STD,
@@ -15,8 +15,8 @@ from pain3d.training.data.augment import (
     _blurred,
     _sampled,
     _turns,
-    augmented,
-    plain,
+    augment,
+    centre_crop,
 )
 from pain3d.training.data.batch import Labels, RawBatch
 from tests.training.made_samples import same_batch
@@ -62,16 +62,16 @@ def shown(pictures: Tensor) -> Tensor:
 
 def test_seed_and_step_decide() -> None:
     raw = raw_batch(neutrals=3)
-    one = augmented(raw, SIZE, 7, 11, "cpu", Augmentation())
+    one = augment(raw, SIZE, 7, 11, "cpu", Augmentation())
     torch.rand(5)  # somebody else draws
-    assert same_batch(one, augmented(raw, SIZE, 7, 11, "cpu", Augmentation()))
-    assert not same_batch(one, augmented(raw, SIZE, 7, 12, "cpu", Augmentation()))
-    assert not same_batch(one, augmented(raw, SIZE, 8, 11, "cpu", Augmentation()))
+    assert same_batch(one, augment(raw, SIZE, 7, 11, "cpu", Augmentation()))
+    assert not same_batch(one, augment(raw, SIZE, 7, 12, "cpu", Augmentation()))
+    assert not same_batch(one, augment(raw, SIZE, 8, 11, "cpu", Augmentation()))
 
 
 def test_the_global_generator_is_left_alone() -> None:
     before = torch.random.get_rng_state()
-    augmented(raw_batch(neutrals=3), SIZE, 0, 0, "cpu", Augmentation())
+    augment(raw_batch(neutrals=3), SIZE, 0, 0, "cpu", Augmentation())
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -79,15 +79,15 @@ def test_the_batch_is_left_alone() -> None:
     raw = raw_batch(neutrals=3)
     sides = raw.labels.sides.clone()
     copy = replace(raw, **{name: getattr(raw, name).clone() for name in ("image", "heatmap", "neutral")})
-    augmented(raw, SIZE, 0, 0, "cpu", Augmentation())
-    plain(raw, SIZE, "cpu")
+    augment(raw, SIZE, 0, 0, "cpu", Augmentation())
+    centre_crop(raw, SIZE, "cpu")
     assert torch.equal(raw.image, copy.image) and torch.equal(raw.labels.sides.nan_to_num(), sides.nan_to_num())
     assert torch.equal(raw.heatmap, copy.heatmap) and torch.equal(raw.neutral, copy.neutral)  # type: ignore[arg-type]
 
 
 def test_no_strength_is_the_middle_of_the_crop() -> None:
     raw = raw_batch(neutrals=2)
-    still, middle = augmented(raw, SIZE, 0, 0, "cpu", STILL), plain(raw, SIZE, "cpu")
+    still, middle = augment(raw, SIZE, 0, 0, "cpu", STILL), centre_crop(raw, SIZE, "cpu")
     # worst seen 4e-6: the grid's places are rounded, then divided by STD
     torch.testing.assert_close(still.image, middle.image, atol=2e-5, rtol=0)
     torch.testing.assert_close(still.heatmap, middle.heatmap, atol=2e-5, rtol=0)
@@ -99,20 +99,20 @@ def test_no_strength_is_the_middle_of_the_crop() -> None:
 
 def test_heat_map_and_picture_move_alike() -> None:
     raw = raw_batch()
-    batch = augmented(raw, SIZE, 3, 5, "cpu", MOVED)
+    batch = augment(raw, SIZE, 3, 5, "cpu", MOVED)
     assert batch.heatmap is not None
     red, heat = shown(batch.image)[:, 0], shown(batch.heatmap)
     torch.testing.assert_close(heat[:, 0], heat[:, 2], atol=1e-6, rtol=0)  # worst seen 2e-7: MEAN and STD undone
     # 255 levels are 25.5 mm, and 10 mm is white
     torch.testing.assert_close(heat[:, 0], (red * 2.55).clamp(0, 1), atol=1e-5, rtol=0)  # worst seen 2e-7
-    moved = plain(raw, SIZE, "cpu")
+    moved = centre_crop(raw, SIZE, "cpu")
     assert ((shown(moved.image)[:, 0] - red).abs().mean((1, 2)) > 0.01).all()  # every picture did move
 
 
 def test_a_flip_mirrors_the_picture_and_swaps_the_sides() -> None:
     raw = raw_batch()
-    batch = augmented(raw, SIZE, 0, 0, "cpu", replace(STILL, flip=1.0))
-    torch.testing.assert_close(batch.image, plain(raw, SIZE, "cpu").image.flip(3), atol=2e-5, rtol=0)  # as above
+    batch = augment(raw, SIZE, 0, 0, "cpu", replace(STILL, flip=1.0))
+    torch.testing.assert_close(batch.image, centre_crop(raw, SIZE, "cpu").image.flip(3), atol=2e-5, rtol=0)  # as above
     assert torch.equal(batch.labels.sides.nan_to_num(-1), raw.labels.sides.flip(2).nan_to_num(-1))
     assert torch.equal(batch.labels.au.nan_to_num(-1), raw.labels.au.nan_to_num(-1))
 
@@ -127,7 +127,7 @@ def test_who_is_compared_is_mirrored_alike(num_references: int) -> None:
         lopsided[:, :, : SIDE // 2] = 255
         assert raw.neutral is not None
         raw = replace(raw, image=lopsided, neutral=lopsided[:12], labels=two_sided(raw))
-        batch = augmented(raw, SIZE, 0, step, "cpu", replace(STILL, flip=0.5))
+        batch = augment(raw, SIZE, 0, step, "cpu", replace(STILL, flip=0.5))
         assert batch.neutral is not None and batch.neutral_of is not None
         target = shown(batch.image)[:, 0, 0, 0] < 0.5
         neutral = shown(batch.neutral)[:, 0, 0, 0] < 0.5
@@ -140,7 +140,7 @@ def test_who_is_compared_is_mirrored_alike(num_references: int) -> None:
 def test_flips_come_as_often_as_asked() -> None:
     raw = raw_batch(400)
     raw = replace(raw, labels=two_sided(raw), heatmap=None)
-    share = (augmented(raw, SIZE, 1, 0, "cpu", replace(STILL, flip=0.25)).labels.sides[:, 0, 0] == 2).float().mean()
+    share = (augment(raw, SIZE, 1, 0, "cpu", replace(STILL, flip=0.25)).labels.sides[:, 0, 0] == 2).float().mean()
     assert 0.18 < share < 0.32  # 3 standard deviations of 400 draws are 0.065
 
 
@@ -180,21 +180,21 @@ def test_blur_is_that_of_kornia() -> None:
 def test_light_changes_by_what_was_asked() -> None:
     raw = raw_batch(64)
     raw = replace(raw, image=torch.full_like(raw.image, 102), heatmap=None)
-    brighter = shown(augmented(raw, SIZE, 0, 0, "cpu", replace(STILL, brightness=0.2)).image).mean((1, 2, 3)) / 0.4
+    brighter = shown(augment(raw, SIZE, 0, 0, "cpu", replace(STILL, brightness=0.2)).image).mean((1, 2, 3)) / 0.4
     assert 0.8 <= brighter.min() < 0.85 and 1.15 < brighter.max() <= 1.2001
-    tinted = shown(augmented(raw, SIZE, 0, 0, "cpu", replace(STILL, colour=0.1)).image).mean((2, 3)) / 0.4
+    tinted = shown(augment(raw, SIZE, 0, 0, "cpu", replace(STILL, colour=0.1)).image).mean((2, 3)) / 0.4
     assert (tinted.amax(1) - tinted.amin(1)).max() > 0.1
-    flat = augmented(raw, SIZE, 0, 0, "cpu", replace(STILL, contrast=0.5)).image
+    flat = augment(raw, SIZE, 0, 0, "cpu", replace(STILL, contrast=0.5)).image
     # the mean stays; worst seen 9e-8
     torch.testing.assert_close(shown(flat), torch.full_like(flat, 0.4), atol=1e-5, rtol=0)
-    grain = shown(augmented(raw, SIZE, 0, 0, "cpu", replace(STILL, noise=0.04)).image).std((1, 2, 3))
+    grain = shown(augment(raw, SIZE, 0, 0, "cpu", replace(STILL, noise=0.04)).image).std((1, 2, 3))
     assert grain.min() < 0.01 and 0.03 < grain.max() < 0.042
 
 
 def test_erased_rectangles_are_grey_and_small() -> None:
     raw = raw_batch(100)
     raw = replace(raw, image=torch.full_like(raw.image, 255), heatmap=None)
-    gone = (augmented(raw, SIZE, 0, 0, "cpu", replace(STILL, erase=1.0)).image == 0).all(1)
+    gone = (augment(raw, SIZE, 0, 0, "cpu", replace(STILL, erase=1.0)).image == 0).all(1)
     share = gone.float().mean((1, 2))
     # a side is rounded to whole pixels
     assert share.min() > 0.015 and share.max() < 0.115
@@ -204,11 +204,11 @@ def test_erased_rectangles_are_grey_and_small() -> None:
 
 
 def test_a_batch_of_one() -> None:
-    batch = augmented(raw_batch(1, neutrals=1), SIZE, 0, 0, "cpu", Augmentation())
+    batch = augment(raw_batch(1, neutrals=1), SIZE, 0, 0, "cpu", Augmentation())
     assert batch.image.shape == (1, 3, SIZE, SIZE) and batch.neutral is not None and len(batch.neutral) == 1
     assert np.isfinite(batch.image.numpy()).all()
 
 
 def test_a_net_that_sees_more_than_the_crop_is_refused() -> None:
     with pytest.raises(ValueError, match="size must be at most the crops' 48, got 50"):
-        plain(raw_batch(1), 50, "cpu")
+        centre_crop(raw_batch(1), 50, "cpu")
