@@ -12,7 +12,6 @@ import pain3d.kernels
 
 MOST_OF_A_KERNEL, MOST_OF_A_FUNCTION = 16, 20
 LONG_KERNELS = {  # by name: why it takes more
-    "deformation/kernel:_deform": "not bundled yet",
     "rendering/kernel:antialias_queue_kernel": "not bundled yet",
     "rendering/kernel:resolve_kernel": "not bundled yet",
 }

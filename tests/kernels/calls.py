@@ -22,15 +22,13 @@ def changed_inputs(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, di
     without_skin = {"skin_joints": None, "skin_weights": None, "joint_transforms": None}
     if room.batched and room.name != "render":  # below: its kernels take seconds to compile
         yield "one item", inputs | {name: inputs[name][:1] for name in room.batched}
-    if room.name != "deform_to_clip":  # the kernel of deform with another epilogue: its loads are compiled there
-        yield "64-bit indices", {name: wide(value) for name, value in inputs.items()}
+    yield "64-bit indices", {name: wide(value) for name, value in inputs.items()}
     if room.name in ("deform", "deform_pairs"):
         yield "no skin", inputs | without_skin
-    if room.name in ("deform", "deform_to_clip"):
+    if room.name == "deform":
         many = {name: inputs[name].repeat_interleave(64, 0) for name in room.batched}
         yield "many", inputs | many
         yield "tf32", inputs | {"precision": "tf32"}
-    if room.name == "deform":
         yield "many, tf32", inputs | many | {"precision": "tf32"}
         yield "shared template", inputs | {"template": inputs["template"][:1], "template_index": None}
         own = inputs["template"][inputs["template_index"]]
@@ -54,28 +52,6 @@ def changed_inputs(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, di
 def without_shapes(inputs: dict[str, Any]) -> dict[str, Any]:
     """Basis and coefficients of no shape at all: skinning alone."""
     return {"basis": inputs["basis"][:0], "coefficients": inputs["coefficients"][:, :0]}
-
-
-def screen_records(**inputs: Any) -> torch.Tensor:
-    """The launch that no public op makes: deform, project and snap, without a vertex of the world in memory."""
-    from pain3d.kernels._triton import on_device
-    from pain3d.kernels.deformation.kernel import launch_deform
-
-    skinning = (inputs["skin_joints"], inputs["skin_weights"], inputs["joint_transforms"])
-    shape = (len(inputs["coefficients"]), inputs["basis"].shape[1], 4)
-    screen = torch.empty(shape, dtype=torch.int32, device=inputs["basis"].device)
-    with on_device(screen):
-        launch_deform(
-            screen,
-            inputs["template"],
-            inputs["template_index"],
-            basis=inputs["basis"],
-            coefficients=inputs["coefficients"],
-            skinning=skinning,
-            world_to_clip=inputs["world_to_clip"],
-            size=(48, 64),
-        )
-    return screen
 
 
 def distilled(over_teacher: bool, kind: str, **inputs: Any) -> None:
@@ -113,8 +89,6 @@ def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
             yield room.name, partial(room.op, backend="triton"), inputs
             for what, changed in changed_inputs(room, inputs):
                 yield f"{room.name}: {what}", partial(room.op, backend="triton"), changed
-            if room.name == "deform_to_clip":
-                yield f"{room.name}: screen records", screen_records, inputs
             if room.name == "distill_loss":
                 for what, op, given in distill_calls(inputs):
                     yield f"{room.name}: {what}", op, given

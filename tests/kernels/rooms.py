@@ -29,7 +29,7 @@ from pain3d.kernels import (
     vertex_normals,
 )
 from pain3d.kernels.antialiasing.example import example_inputs as antialias_inputs
-from pain3d.kernels.deformation import deform_pairs, deform_to_clip
+from pain3d.kernels.deformation import deform_pairs
 from pain3d.kernels.deformation.example import example_inputs as deform_inputs
 from pain3d.kernels.deformation.example import example_sphere
 from pain3d.kernels.distillation.example import example_inputs as distill_example
@@ -48,15 +48,6 @@ def normals_inputs(
     generator = torch.Generator().manual_seed(seed)
     bumps = 1 + 0.1 * torch.rand(2, len(points), 1, generator=generator, dtype=torch.float64)
     return {"vertices": (points * bumps).to(device, dtype), "faces": faces.to(device)}
-
-
-def deform_to_clip_inputs(
-    size: int = 2, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0
-) -> dict[str, Any]:
-    inputs = deform_inputs(size, device, dtype, seed)
-    generator = torch.Generator().manual_seed(seed)
-    matrices = torch.randn(len(inputs["coefficients"]), 4, 4, generator=generator, dtype=torch.float64)
-    return inputs | {"world_to_clip": matrices.to(device, dtype)}
 
 
 def deform_pairs_inputs(
@@ -151,10 +142,6 @@ ROOMS = [
     Room("deform", deform, deform_inputs, ("cpu", "triton"), (2, 0),
          ("template", "basis", "coefficients", "skin_weights", "joint_transforms"),
          ("coefficients", "joint_transforms", "template_index"), 1e-7, triton_tolerance=2e-7),
-    # deform_to_clip: worst seen 2.4e-7, of coordinates up to 1: one rounding after what deform rounds
-    Room("deform_to_clip", deform_to_clip, deform_to_clip_inputs, ("cpu", "triton"), (2, 0),
-         ("template", "basis", "coefficients", "skin_weights", "joint_transforms", "world_to_clip"),
-         ("coefficients", "joint_transforms", "template_index", "world_to_clip"), 1e-6, triton_tolerance=1e-6),
     # deform_pairs: cpu worst seen 0, triton 3e-8 m on a 0.1 m mesh: the joints are summed in another order
     Room("deform_pairs", deform_pairs, deform_pairs_inputs, ("cpu", "triton"), (2, 0),
          ("shaped", "offsets", "skin_weights", "joint_transforms"),

@@ -1,4 +1,4 @@
-"""The Triton backend of the room `deform` beyond the common contract: odd sizes, precision, layout, records, pairs."""
+"""The Triton backend of the room `deformation` beyond the common contract: odd sizes, precision, layout, pairs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from pain3d import Head
 from pain3d.kernels import deform, vertex_normals
-from pain3d.kernels.deformation import deform_pairs, deform_reference, deform_to_clip, planar_basis, to_clip
+from pain3d.kernels.deformation import deform_pairs, deform_reference, planar_basis
+from pain3d.kernels.deformation.bundles import Skinning
 from pain3d.kernels.deformation.example import example_inputs, example_sphere
-from pain3d.kernels.deformation.kernel import Tile, launch_deform, launch_normals, vertex_faces
+from pain3d.kernels.deformation.kernel import Points, Tile, launch_deform, launch_normals, vertex_faces
 from pain3d.kernels.deformation.layout import is_planar
 from pain3d.kernels.deformation.triton_op import deform_pairs_triton, deform_triton, vertex_normals_triton
-from pain3d.kernels.rasterization.reference import screen_positions
-from tests.kernels.rooms import deform_pairs_inputs, deform_to_clip_inputs, device_of
+from tests.kernels.rooms import deform_pairs_inputs, device_of
 
 DEVICE = device_of("triton")
 SMALL = Tile(16, 16, shapes=16, warps=4)
@@ -58,14 +58,12 @@ def worst(result: Tensor, expected: Tensor) -> float:
 def shaped_by(tile: Tile, inputs: dict[str, Any]) -> Tensor:
     """World vertices by the launcher, with a tile of our own."""
     out = torch.full((len(inputs["coefficients"]), inputs["basis"].shape[1], 3), torch.nan, device=DEVICE)
-    names = ("skin_joints", "skin_weights", "joint_transforms")
     launch_deform(
         out,
-        inputs["template"],
-        inputs["template_index"],
+        Points(inputs["template"], inputs["template_index"]),
         basis=inputs["basis"],
         coefficients=inputs["coefficients"],
-        skinning=(inputs[names[0]], inputs[names[1]], inputs[names[2]]),
+        skinning=Skinning(inputs["skin_joints"], inputs["skin_weights"], inputs["joint_transforms"]),
         tile=tile,
     )
     return out
@@ -251,48 +249,6 @@ def test_unknown_precision_is_refused():
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu", "triton"])
-def test_clip_is_the_projection_of_the_deformed(backend: str):
-    inputs = deform_to_clip_inputs(device=DEVICE if backend == "triton" else "cpu")
-    matrix = inputs.pop("world_to_clip")
-    clip = deform_to_clip(**inputs, world_to_clip=matrix, backend=backend)
-    expected = to_clip(deform(**inputs, backend=backend), matrix)
-    # worst seen 1.2e-7, one rounding to float32; a GPU may also round the vertices apart in the two kernels
-    torch.testing.assert_close(clip.double(), expected, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("skinned", [False, True])
-def test_screen_records_are_the_screen_positions(skinned: bool):
-    batch, count, size = 3, 50, (48, 97)
-    inputs = random_inputs(batch, count, 5)
-    matrix = torch.tensor([[2.0, 0, 0, 0], [0, 2, 0, 0], [0, 0, -1, 0], [0, 0, -1, 0.4]], device=DEVICE)
-    matrix = matrix.repeat(batch, 1, 1) + 0.01 * torch.arange(batch, device=DEVICE)[:, None, None]
-    inputs["template"][0, 7, 0] = torch.nan
-    names = ("skin_joints", "skin_weights", "joint_transforms")
-    bare = {name: value for name, value in inputs.items() if skinned or name not in names}
-    vertices = deform(**bare, backend="triton")
-    screen = torch.full((batch, count, 4), -1, dtype=torch.int32, device=DEVICE)
-    launch_deform(
-        screen,
-        inputs["template"],
-        inputs["template_index"],
-        basis=inputs["basis"],
-        coefficients=inputs["coefficients"],
-        skinning=(inputs[names[0]], inputs[names[1]], inputs[names[2]]) if skinned else None,
-        world_to_clip=matrix,
-        size=size,
-    )
-    clip = to_clip(vertices, matrix)
-    _, snapped, usable = screen_positions(clip, size)
-    assert usable.any() and not usable.all()
-    # worst seen 0; on a GPU the two kernels may round a vertex apart, which moves few of them by one step of the grid
-    apart = (screen[..., :2] - snapped).abs()
-    assert apart.max() <= 1 and apart.double().mean() < 1e-2
-    nearness = torch.where(usable, 1 / clip[..., 3], 0.0).float()
-    torch.testing.assert_close(screen[..., 2].contiguous().view(torch.float32), nearness, rtol=1e-6, atol=0)
-    assert (screen[..., 3] == 0).all()
-
-
-@pytest.mark.parametrize("backend", ["reference", "cpu", "triton"])
 def test_pairs_equal_the_sum_of_their_parts(backend: str):
     """The cross product of 2 identities and 3 expressions, as the docstring has it."""
     device = DEVICE if backend == "triton" else "cpu"
@@ -346,13 +302,11 @@ def test_custom_ops_keep_their_promises():
     inputs = example_inputs(0, DEVICE)
     skinning = (inputs["skin_joints"], inputs["skin_weights"], inputs["joint_transforms"])
     shapes = (inputs["template"], inputs["basis"], inputs["coefficients"])
-    matrix = deform_to_clip_inputs(0, DEVICE)["world_to_clip"]
     points, faces = example_sphere(0)
     nothing = (None, None, None)
     ops = torch.ops.pain3d
     torch.library.opcheck(ops.deform.default, (*shapes, *skinning, inputs["template_index"], "fp32"))
     torch.library.opcheck(ops.deform.default, (inputs["template"][:1], *shapes[1:], *nothing, None, "tf32"))
-    torch.library.opcheck(ops.deform_to_clip.default, (*shapes, *skinning, matrix, inputs["template_index"], "fp32"))
     torch.library.opcheck(ops.deform_pairs.default, tuple(deform_pairs_inputs(0, DEVICE).values()))
     torch.library.opcheck(ops.vertex_normals.default, (points.float()[None].to(DEVICE), faces.to(DEVICE)))
 
@@ -363,18 +317,17 @@ def test_a_gradient_is_refused_even_by_the_bare_op():
     arguments = (inputs["template"][:1], leaf, inputs["coefficients"], None, None, None, None, "fp32")
     with pytest.raises(RuntimeError, match="deform has no gradient with backend 'triton'"):
         deform_triton(*arguments).sum().backward()
-    expected = deform_reference(*arguments[:-1])
+    expected = deform_reference(*arguments[:3], None, None)
     assert torch.allclose(deform_triton(*arguments).detach(), expected.detach(), rtol=0, atol=2e-7)
 
 
 @pytest.mark.skipif(DEVICE != "cuda", reason="the interpreter has no device to wait for")
 def test_nothing_waits_for_the_device():
-    inputs, matrix = random_inputs(70, 90, 10), torch.eye(4, device=DEVICE).repeat(70, 1, 1)
+    inputs = random_inputs(70, 90, 10)
     faces = torch.randint(90, (50, 3), device=DEVICE)
 
     def everything() -> None:
         vertices = deform(**inputs, backend="triton")
-        deform_to_clip(**inputs, world_to_clip=matrix, backend="triton")
         deform_pairs(vertices, vertices, inputs["template_index"], inputs["template_index"], backend="triton")
         vertex_normals(vertices, faces, backend="triton")
 

@@ -1,7 +1,7 @@
 """Knows what rides on a head's surface with its expression: wrinkles, occlusion, and where up is for both.
 
-An action unit at weight 1 adds its wrinkles and its change of occlusion; both sums are one call of the room `deform`,
-whose order of summation is fixed.
+An action unit at weight 1 adds its wrinkles and its change of occlusion; both sums are one call of the room
+`deformation`, whose order of summation is fixed.
 """
 
 from __future__ import annotations

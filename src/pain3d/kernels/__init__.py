@@ -5,7 +5,7 @@ Nothing here loads numba or triton: a room's ``cpu.py`` and ``kernel.py`` do, at
 
 from pain3d.kernels._backend import use_backend
 from pain3d.kernels.antialiasing import antialias, face_adjacency
-from pain3d.kernels.deformation import deform, deform_pairs, deform_to_clip, vertex_normals
+from pain3d.kernels.deformation import deform, deform_pairs, vertex_normals
 from pain3d.kernels.distillation import (
     DistillLoss,
     DistillTargets,
@@ -35,7 +35,6 @@ __all__ = [
     "build_mipmaps",
     "deform",
     "deform_pairs",
-    "deform_to_clip",
     "distill_loss",
     "encode_srgb",
     "face_adjacency",

@@ -6,41 +6,43 @@ and a coefficient of zero is skipped, so the bytes of a mesh depend on nothing b
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
 
 from pain3d.kernels._threads import for_each_range
+from pain3d.kernels.deformation.bundles import Skinning
 
 TILE = 256  # vertices: 3 KB of sums in L1, and 250 shapes x 3 KB = 768 KB of basis in L2
 TINY = np.float32(1e-38)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _deform_tiles(  # type: ignore[no-untyped-def]
-    first, last, template, index, offsets, offset_index, basis, coefficients, joints, weights, transforms, out
-):
-    """Deform the vertices of tiles first … last - 1 of every mesh; offset_index is empty where there are no offsets."""
-    shapes = basis.shape[0]
+def _deform_tiles(first, last, template, offsets, shapes, skinning, out):  # type: ignore[no-untyped-def]
+    """Deform the vertices of tiles first … last - 1 of every mesh; offsets of no mesh add nothing."""
+    basis, coefficients = shapes
+    joints, weights, transforms = skinning
     floats = out.shape[1] * 3
     skinned = joints.shape[1] > 0
-    shifted = offset_index.shape[0] > 0
+    shifted = offsets.which.shape[0] > 0
     blend = np.empty(12, np.float32)
     for tile in range(first, last):
         begin = tile * TILE * 3
         end = min(begin + TILE * 3, floats)
         for b in range(out.shape[0]):
             sums = out[b].reshape(floats)[begin:end]
-            sums[:] = template[index[b]].reshape(floats)[begin:end]
-            for k in range(shapes):
+            sums[:] = template.rows[template.which[b]].reshape(floats)[begin:end]
+            for k in range(basis.shape[0]):
                 coefficient = coefficients[b, k]
                 if coefficient != 0:
                     shape = basis[k].reshape(floats)[begin:end]
                     for i in range(end - begin):
                         sums[i] += coefficient * shape[i]
             if shifted:
-                shift = offsets[offset_index[b]].reshape(floats)[begin:end]
+                shift = offsets.rows[offsets.which[b]].reshape(floats)[begin:end]
                 for i in range(end - begin):
                     sums[i] += shift[i]
             if skinned:
@@ -87,71 +89,53 @@ def normals_of_meshes(first, last, vertices, faces, out):  # type: ignore[no-unt
                 normals[v, 0] = normals[v, 1] = normals[v, 2] = 0
 
 
+class Points(NamedTuple):
+    """Points of which each mesh has one row."""
+
+    rows: Tensor  # [R, V, 3]
+    which: Tensor  # [B] in 0 … R - 1, or [0]: no mesh has any
+
+
+class Shapes(NamedTuple):
+    """Blend shapes and how much of each a mesh has."""
+
+    basis: Tensor  # [K, V, 3]
+    coefficients: Tensor  # [B, K]
+
+
 def deform_cpu(
-    template: Tensor,
-    basis: Tensor,
-    coefficients: Tensor,
-    skin_joints: Tensor | None,
-    skin_weights: Tensor | None,
-    joint_transforms: Tensor | None,
-    template_index: Tensor | None,
+    template: Tensor, basis: Tensor, coefficients: Tensor, skinning: Skinning | None, template_index: Tensor | None
 ) -> Tensor:
     """`pain3d.kernels.deform` for float32 CPU tensors, without gradients."""
     batch = coefficients.shape[0]
     if template_index is None:
         template_index = torch.arange(batch) if template.shape[0] > 1 else torch.zeros(batch, dtype=torch.int64)
-    nothing = torch.empty(0, dtype=torch.int64)
-    skinning = (skin_joints, skin_weights, joint_transforms)
-    return _run(template, template_index, template[:0], nothing, basis, coefficients, *skinning)
+    nothing = Points(template[:0], torch.empty(0, dtype=torch.int64))
+    return _run(Points(template, template_index), nothing, Shapes(basis, coefficients), skinning)
 
 
 def deform_pairs_cpu(
-    shaped: Tensor,
-    offsets: Tensor,
-    shaped_index: Tensor,
-    offset_index: Tensor,
-    skin_joints: Tensor | None,
-    skin_weights: Tensor | None,
-    joint_transforms: Tensor | None,
+    shaped: Tensor, offsets: Tensor, shaped_index: Tensor, offset_index: Tensor, skinning: Skinning | None
 ) -> Tensor:
     """`pain3d.kernels.deform_pairs` for float32 CPU tensors, without gradients."""
-    nothing = shaped.new_empty(0, shaped.shape[1], 3)
-    coefficients = shaped.new_empty(len(shaped_index), 0)
-    skinning = (skin_joints, skin_weights, joint_transforms)
-    return _run(shaped, shaped_index, offsets, offset_index, nothing, coefficients, *skinning)
+    nothing = Shapes(shaped.new_empty(0, shaped.shape[1], 3), shaped.new_empty(len(shaped_index), 0))
+    return _run(Points(shaped, shaped_index), Points(offsets, offset_index), nothing, skinning)
 
 
-def _run(
-    template: Tensor,
-    template_index: Tensor,
-    offsets: Tensor,
-    offset_index: Tensor,
-    basis: Tensor,
-    coefficients: Tensor,
-    skin_joints: Tensor | None,
-    skin_weights: Tensor | None,
-    joint_transforms: Tensor | None,
-) -> Tensor:
-    batch, vertices = len(template_index), template.shape[1]
+def _run(template: Points, offsets: Points, shapes: Shapes, skinning: Skinning | None) -> Tensor:
+    batch, vertices = len(template.which), template.rows.shape[1]
     out = torch.empty(batch, vertices, 3)
-    if skin_joints is None or skin_weights is None or joint_transforms is None:
-        skin_joints, skin_weights = torch.empty(vertices, 0, dtype=torch.int64), torch.empty(vertices, 0)
-        joint_transforms = torch.empty(batch, 0, 4, 4)
-    arrays = [
-        tensor.detach().contiguous().numpy()
-        for tensor in (
-            template,
-            template_index.long(),
-            offsets,
-            offset_index.long(),
-            basis,
-            coefficients,
-            skin_joints.long(),
-            skin_weights,
-            joint_transforms,
-            out,
-        )
+    if skinning is None:
+        joints = torch.empty(vertices, 0, dtype=torch.int64)
+        skinning = Skinning(joints, torch.empty(vertices, 0), torch.empty(batch, 0, 4, 4))
+    given: list[Any] = [
+        Points(template.rows, template.which.long()),
+        Points(offsets.rows, offsets.which.long()),
+        shapes,
+        skinning._replace(joints=skinning.joints.long()),
     ]
+    arrays = [type(bundle)(*(tensor.detach().contiguous().numpy() for tensor in bundle)) for bundle in given]
+    arrays.append(out.numpy())
     for_each_range(-(-vertices // TILE), lambda first, last: _deform_tiles(first, last, *arrays))
     return out
 

@@ -1,4 +1,4 @@
-"""Knows example inputs of the room `deform`, and the sphere mesh that the other rooms' examples share."""
+"""Knows example inputs of the room `deformation`, and the sphere mesh that the other rooms' examples share."""
 
 from __future__ import annotations
 

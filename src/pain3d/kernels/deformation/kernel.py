@@ -2,15 +2,12 @@
 
     shaped = template + Σ_k coefficients_k · basis_k  (+ offsets)      three matrix products: x, y, z
     posed  = Σ_j weight_j · (T_j · (shaped, 1))                        over the joints that the tile uses
-    clip   = M · (posed, 1), float64
 
-The tile stays in registers from the first shape to the last of these steps, and one thing is written: world vertices,
-clip-space vertices or screen records. The products run on the tensor cores in TF32, which reads the first 10 bits of a
-factor's fraction. EXACT cuts each factor into those bits and the rest, and sums three products, small ones first: what
-it drops is below 2^-20 of a product. (`tl.dot` can do that by itself, as "tf32x3", but then holds a second sum and
-spills registers.) Every mesh is summed in one order, in tiles of 64 or 128 meshes, alone or in a batch.
-
-Longer than other files because one kernel has all three of these steps, each with many arguments.
+The tile stays in registers from the first shape to the last joint, and only the posed vertices are written. The
+products run on the tensor cores in TF32, which reads the first 10 bits of a factor's fraction. EXACT cuts each factor
+into those bits and the rest, and sums three products, small ones first: what it drops is below 2^-20 of a product.
+(`tl.dot` can do that by itself, as "tf32x3", but then holds a second sum and spills registers.) Every mesh is summed in
+one order, in tiles of 64 or 128 meshes, alone or in a batch.
 """
 
 from __future__ import annotations
@@ -23,28 +20,30 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import pad
 
+from pain3d.kernels.deformation.bundles import Skinning
 from pain3d.kernels.deformation.layout import QUAD, is_planar, planar_basis
 from pain3d.kernels.deformation.reference import TINY
-from pain3d.kernels.rasterization.kernel import store_records
 
 _QUAD = tl.constexpr(QUAD)
 _TINY = tl.constexpr(TINY)
-_INFINITE = tl.constexpr(float("inf"))
-_HIGH_BITS = tl.constexpr(-(1 << 13))  # of a float32: sign, exponent and the first 10 of 23 bits of the fraction
 # arguments of which no value is special: a kernel is compiled once for all of them
-_SIZES = [
-    "batch",
-    "count",
-    "templates",
-    "offset_rows",
-    "quads",
-    "row_quads",
-    "plane_quads",
-    "joints",
-    "height",
-    "width",
-]
+_SIZES = ["batch", "count", "templates", "offset_rows", "quads", "row_quads", "plane_quads", "joints"]
+_HIGH_BITS = tl.constexpr(-(1 << 13))  # of a float32: sign, exponent and the first 10 of 23 bits of the fraction
 _BAND = tl.constexpr(32)  # tiles of meshes that pass over the basis together: their coefficients stay in L2
+
+
+class Points(NamedTuple):
+    """Points of which each mesh has a row; where `which` is None the first one is everybody's."""
+
+    at: Tensor  # [R, V, 3]
+    which: Tensor | None  # [B]
+
+
+class Shapes(NamedTuple):
+    """Blend shapes, `is_planar`, and how much of each a mesh has; rows padded to quads."""
+
+    coefficients: Tensor  # [B, K]
+    basis: Tensor  # [K, V, 3]
 
 
 class Tile(NamedTuple):
@@ -85,25 +84,24 @@ def _add_product(a, b, total, EXACT: tl.constexpr):  # type: ignore[no-untyped-d
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _blend(  # type: ignore[no-untyped-def]
-    coefficients_ptr,
-    basis_ptr,
+    x,
+    y,
+    z,
+    shapes,
+    quads,
+    row_quads,
+    plane_quads,
     mesh,
     has_mesh,
     vertex,
     has_vertex,
-    quads,
-    row_quads,
-    plane_quads,
-    x,
-    y,
-    z,
     SHAPES: tl.constexpr,
     EXACT: tl.constexpr,
 ):
     # rows of both factors are padded to quads, and masked by quads: so that a copy of 16 bytes has one mask
     shape = tl.arange(0, SHAPES)
-    a_ptr = coefficients_ptr + mesh[:, None] * (quads * _QUAD) + shape[None, :]
-    b_ptr = basis_ptr + vertex.to(tl.int64)[None, :] * (row_quads * _QUAD) + shape[:, None]
+    a_ptr = shapes.coefficients + mesh[:, None] * (quads * _QUAD) + shape[None, :]
+    b_ptr = shapes.basis + vertex.to(tl.int64)[None, :] * (row_quads * _QUAD) + shape[:, None]
     plane = plane_quads.to(tl.int64) * _QUAD
     for first in range(0, quads * _QUAD, SHAPES):
         left = (first + shape) // _QUAD < quads
@@ -115,25 +113,21 @@ def _blend(  # type: ignore[no-untyped-def]
     return x, y, z
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _add_points(  # type: ignore[no-untyped-def]
-    x, y, z, points_ptr, index_ptr, rows, mesh, has_mesh, vertex, has_vertex, count, SHARED: tl.constexpr
-):
-    """Add to each mesh a row of points [rows, count, 3]: the only one (SHARED), row index[mesh], or row `mesh`.
+@triton.jit
+def _add_points(x, y, z, points, rows, mesh, has_mesh, vertex, has_vertex, count):  # type: ignore[no-untyped-def]
+    """Add to each mesh its row of points [rows, count, 3].
 
     A row that does not exist adds nothing and is not read.
     """
-    if SHARED:
-        at = points_ptr + vertex * 3
+    if points.which is None:
+        at = points.at + vertex * 3
         x += tl.load(at, mask=has_vertex, other=0.0)[None, :]
         y += tl.load(at + 1, mask=has_vertex, other=0.0)[None, :]
         z += tl.load(at + 2, mask=has_vertex, other=0.0)[None, :]
     else:
-        row = mesh
-        if index_ptr is not None:
-            row = tl.load(index_ptr + mesh, mask=has_mesh, other=-1).to(tl.int64)
+        row = tl.load(points.which + mesh, mask=has_mesh, other=-1).to(tl.int64)
         known = (has_mesh & (row >= 0) & (row < rows))[:, None] & has_vertex[None, :]
-        at = points_ptr + (row * count * 3)[:, None] + (vertex * 3)[None, :]
+        at = points.at + (row * count * 3)[:, None] + (vertex * 3)[None, :]
         x += tl.load(at, mask=known, other=0.0)
         y += tl.load(at + 1, mask=known, other=0.0)
         z += tl.load(at + 2, mask=known, other=0.0)
@@ -151,26 +145,15 @@ def _affine_row(row_ptr, has_mesh, x, y, z):  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _skin(  # type: ignore[no-untyped-def]
-    x,
-    y,
-    z,
-    joints_ptr,
-    weights_ptr,
-    transforms_ptr,
-    mesh,
-    has_mesh,
-    vertex,
-    has_vertex,
-    joints,
-    WIDTH: tl.constexpr,
-    SLOTS: tl.constexpr,
+    x, y, z, skinning, joints, mesh, has_mesh, vertex, has_vertex, WIDTH: tl.constexpr
 ):
+    SLOTS: tl.constexpr = triton.next_power_of_2(max(WIDTH, 1))
     # A joint that no vertex of the tile uses costs a comparison; one outside 0 … joints - 1 is never asked for.
     slot = tl.arange(0, SLOTS)
     given = has_vertex[:, None] & (slot < WIDTH)[None, :]
     at = vertex[:, None] * WIDTH + slot[None, :]
-    joint_of = tl.load(joints_ptr + at, mask=given, other=-1).to(tl.int32)
-    weight_of = tl.load(weights_ptr + at, mask=given, other=0.0)
+    joint_of = tl.load(skinning.joints + at, mask=given, other=-1).to(tl.int32)
+    weight_of = tl.load(skinning.weights + at, mask=given, other=0.0)
     used = weight_of != 0
     lowest = tl.maximum(tl.min(tl.where(used, joint_of, joints)), 0)
     highest = tl.minimum(tl.max(tl.where(used, joint_of, -1)), joints - 1)
@@ -178,7 +161,7 @@ def _skin(  # type: ignore[no-untyped-def]
     for joint in range(lowest, highest + 1):
         if tl.max((used & (joint_of == joint)).to(tl.int32)) > 0:
             weight = tl.sum(tl.where(joint_of == joint, weight_of, 0.0), 1)[None, :]
-            affine_ptr = transforms_ptr + (mesh * joints + joint) * 16
+            affine_ptr = skinning.transforms + (mesh * joints + joint) * 16
             posed_x += weight * _affine_row(affine_ptr, has_mesh, x, y, z)
             posed_y += weight * _affine_row(affine_ptr + 4, has_mesh, x, y, z)
             posed_z += weight * _affine_row(affine_ptr + 8, has_mesh, x, y, z)
@@ -194,16 +177,10 @@ def _four(x, y, z, w):  # type: ignore[no-untyped-def]
 @triton.jit(do_not_specialize=_SIZES)  # type: ignore[untyped-decorator]
 def _deform(  # type: ignore[no-untyped-def]
     out_ptr,
-    template_ptr,
-    template_index_ptr,
-    offsets_ptr,
-    offset_index_ptr,
-    coefficients_ptr,
-    basis_ptr,
-    joints_ptr,
-    weights_ptr,
-    transforms_ptr,
-    matrix_ptr,
+    template,
+    offsets,
+    shapes,
+    skinning,
     batch,
     count,
     templates,
@@ -212,17 +189,13 @@ def _deform(  # type: ignore[no-untyped-def]
     row_quads,
     plane_quads,
     joints,
-    height,
-    width,
-    TARGET: tl.constexpr,
-    SHARED: tl.constexpr,
     EXACT: tl.constexpr,
     WIDTH: tl.constexpr,
-    SLOTS: tl.constexpr,
-    MESHES: tl.constexpr,
-    VERTICES: tl.constexpr,
-    SHAPES: tl.constexpr,
+    TILE: tl.constexpr,
 ):
+    MESHES: tl.constexpr = TILE[0]
+    VERTICES: tl.constexpr = TILE[1]
+    SHAPES: tl.constexpr = TILE[2]
     # bands of tiles: neighbouring programs share a tile of the basis, and a band's coefficients are read again from L2
     vertex_tiles = tl.cdiv(count, VERTICES)
     band = tl.program_id(0) // (_BAND * vertex_tiles)
@@ -235,77 +208,21 @@ def _deform(  # type: ignore[no-untyped-def]
 
     x = tl.zeros((MESHES, VERTICES), tl.float32)
     y, z = tl.zeros_like(x), tl.zeros_like(x)
-    if basis_ptr is not None:
+    if shapes is not None:
         x, y, z = _blend(
-            coefficients_ptr,
-            basis_ptr,
-            mesh,
-            has_mesh,
-            vertex,
-            has_vertex,
-            quads,
-            row_quads,
-            plane_quads,
-            x,
-            y,
-            z,
-            SHAPES,
-            EXACT,
+            x, y, z, shapes, quads, row_quads, plane_quads, mesh, has_mesh, vertex, has_vertex, SHAPES, EXACT
         )
-    x, y, z = _add_points(
-        x, y, z, template_ptr, template_index_ptr, templates, mesh, has_mesh, vertex, has_vertex, count, SHARED
-    )
-    if offsets_ptr is not None:
-        x, y, z = _add_points(
-            x, y, z, offsets_ptr, offset_index_ptr, offset_rows, mesh, has_mesh, vertex, has_vertex, count, False
-        )
-    if joints_ptr is not None:
-        x, y, z = _skin(
-            x,
-            y,
-            z,
-            joints_ptr,
-            weights_ptr,
-            transforms_ptr,
-            mesh,
-            has_mesh,
-            vertex,
-            has_vertex,
-            joints,
-            WIDTH,
-            SLOTS,
-        )
+    x, y, z = _add_points(x, y, z, template, templates, mesh, has_mesh, vertex, has_vertex, count)
+    if offsets is not None:
+        x, y, z = _add_points(x, y, z, offsets, offset_rows, mesh, has_mesh, vertex, has_vertex, count)
+    if skinning is not None:
+        x, y, z = _skin(x, y, z, skinning, joints, mesh, has_mesh, vertex, has_vertex, WIDTH)
 
     lane = tl.arange(0, 4 * VERTICES)  # component lane % 4 of the tile's vertex lane // 4
     stored = has_mesh[:, None] & (first_vertex + lane // 4 < count)[None, :]
-    if TARGET == "world":
-        # side by side: neighbouring lanes write neighbouring floats; in steps of 12 bytes each sector is written thrice
-        at = out_ptr + (mesh * count * 3)[:, None] + (first_vertex * 3 + lane // 4 * 3 + lane % 4)[None, :]
-        tl.store(at, _four(x, y, z, z), mask=stored & (lane % 4 < 3)[None, :])
-    else:
-        x, y, z = x.to(tl.float64), y.to(tl.float64), z.to(tl.float64)
-        clip_x = _affine_row(matrix_ptr + mesh * 16, has_mesh, x, y, z)
-        clip_y = _affine_row(matrix_ptr + mesh * 16 + 4, has_mesh, x, y, z)
-        clip_z = _affine_row(matrix_ptr + mesh * 16 + 8, has_mesh, x, y, z)
-        clip_w = _affine_row(matrix_ptr + mesh * 16 + 12, has_mesh, x, y, z)
-        if TARGET == "clip":
-            clip = _four(clip_x.to(tl.float32), clip_y.to(tl.float32), clip_z.to(tl.float32), clip_w.to(tl.float32))
-            at = out_ptr + (mesh * count * 4)[:, None] + (first_vertex * 4 + lane)[None, :]
-            tl.store(at, clip, mask=stored)
-        else:
-            finite = tl.abs(clip_x) + tl.abs(clip_y) + tl.abs(clip_z) + tl.abs(clip_w) < _INFINITE  # NaN compares false
-            flat: tl.constexpr = (MESHES * VERTICES,)
-            store_records(
-                out_ptr,
-                tl.reshape((mesh * count)[:, None] + vertex[None, :], flat),
-                tl.reshape(has_mesh[:, None] & has_vertex[None, :], flat),
-                tl.reshape(clip_x, flat),
-                tl.reshape(clip_y, flat),
-                tl.reshape(finite, flat),
-                tl.reshape(clip_w, flat),
-                height,
-                width,
-            )
+    # side by side: neighbouring lanes write neighbouring floats; in steps of 12 bytes each sector is written thrice
+    at = out_ptr + (mesh * count * 3)[:, None] + (first_vertex * 3 + lane // 4 * 3 + lane % 4)[None, :]
+    tl.store(at, _four(x, y, z, z), mask=stored & (lane % 4 < 3)[None, :])
 
 
 # normal(v) = unit( Σ over the faces around v, ascending, of (b - a) x (c - a) ): each vertex gathers, so nobody adds to
@@ -364,81 +281,53 @@ def _normals(  # type: ignore[no-untyped-def]
 
 def launch_deform(
     out: Tensor,
-    template: Tensor,
-    template_index: Tensor | None = None,
+    template: Points,
     *,
+    offsets: Points | None = None,
     basis: Tensor | None = None,
     coefficients: Tensor | None = None,
-    offsets: Tensor | None = None,
-    offset_index: Tensor | None = None,
-    skinning: tuple[Tensor, Tensor, Tensor] | None = None,
-    world_to_clip: Tensor | None = None,
-    size: tuple[int, int] | None = None,
+    skinning: Skinning | None = None,
     exact: bool = True,
     tile: Tile | None = None,
 ) -> None:
     """Fill `out` with B deformed meshes. All tensors are contiguous; a basis that `is_planar` is read where it lies.
 
     Args:
-        out: World vertices [B, V, 3] float32; with `world_to_clip` vertices_clip [B, V, 4] float32; with `size` too,
-            screen records [B, V, 4] int32 as `launch_project` of the room `rasterize` writes them.
+        out: Vertices [B, V, 3] float32.
         template: [T, V, 3].
-        template_index: [B]. None: the template's only row for all, or row b for mesh b.
+        offsets: [E, V, 3], added after the shapes.
         basis: [K, V, 3], or None for no shapes.
         coefficients: [B, K], or None.
-        offsets: [E, V, 3], added after the shapes.
-        offset_index: [B], the row of offsets of each mesh.
-        skinning: skin_joints [V, W], skin_weights [V, W] and joint_transforms [B, J, 4, 4].
-        world_to_clip: [B, 4, 4].
-        size: (height, width) of the screen.
+        skinning: Joints, or None.
         exact: Three TF32 products for each product, fp32-grade; else one.
         tile: How the work is cut; None chooses.
     """
     batch, count = out.shape[:2]
     if batch == 0 or count == 0:
         return
-    if basis is None or coefficients is None or len(basis) == 0:
-        basis = coefficients = None
-        quads = row_quads = plane_quads = 0
-    else:
-        quads = triton.cdiv(len(basis), QUAD)
+    shapes, quads, row_quads, plane_quads = None, 0, 0, 0
+    if basis is not None and coefficients is not None and len(basis):
         basis = basis if is_planar(basis) else planar_basis(basis)
-        row_quads, plane_quads = basis.stride(1) // QUAD, basis.stride(2) // QUAD
-        coefficients = pad(coefficients, (0, -coefficients.shape[1] % QUAD))
-    joints, weights, transforms = skinning if skinning is not None else (None, None, None)
-    slots = weights.shape[1] if weights is not None else 0
-    height, width = size if size is not None else (0, 0)
-    tile = tile or _tile(batch, basis is not None)
+        quads, row_quads, plane_quads = triton.cdiv(len(basis), QUAD), basis.stride(1) // QUAD, basis.stride(2) // QUAD
+        shapes = Shapes(pad(coefficients, (0, -coefficients.shape[1] % QUAD)), basis)
+    tile = tile or _tile(batch, shapes is not None)
     _deform[(triton.cdiv(batch, tile.meshes) * triton.cdiv(count, tile.vertices),)](
         out,
         template,
-        template_index,
         offsets,
-        offset_index,
-        coefficients,
-        basis,
-        joints,
-        weights,
-        transforms,
-        world_to_clip,
+        shapes,
+        skinning,
         batch,
         count,
-        len(template),
-        len(offsets) if offsets is not None else 0,
+        len(template.at),
+        len(offsets.at) if offsets is not None else 0,
         quads,
         row_quads,
         plane_quads,
-        transforms.shape[1] if transforms is not None else 0,
-        height,
-        width,
-        TARGET="world" if world_to_clip is None else "clip" if size is None else "screen",
-        SHARED=template_index is None and len(template) == 1,
+        skinning.transforms.shape[1] if skinning is not None else 0,
         EXACT=exact,
-        WIDTH=slots,
-        SLOTS=triton.next_power_of_2(max(slots, 1)),
-        MESHES=tile.meshes,
-        VERTICES=tile.vertices,
-        SHAPES=tile.shapes,
+        WIDTH=skinning.weights.shape[1] if skinning is not None else 0,
+        TILE=(tile.meshes, tile.vertices, tile.shapes),
         num_warps=tile.warps,
         num_stages=tile.stages,
         maxnreg=tile.registers,

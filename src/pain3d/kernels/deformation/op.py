@@ -1,4 +1,4 @@
-"""Knows the public face of the room `deform`: what the arguments must be, and which backend answers."""
+"""Knows the public face of the room `deformation`: what the arguments must be, and which backend answers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from torch import Tensor
 
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
-from pain3d.kernels.deformation.reference import (
-    deform_pairs_reference,
-    deform_reference,
-    to_clip,
-    vertex_normals_reference,
-)
+from pain3d.kernels.deformation.bundles import Skinning
+from pain3d.kernels.deformation.reference import deform_pairs_reference, deform_reference, vertex_normals_reference
 
 PRECISIONS = ("fp32", "tf32")
+NO_SKINNING = (None, None, None)
 
 
 def _available(tensor: Tensor) -> tuple[str, ...]:
@@ -63,78 +60,21 @@ def deform(
             is unknown, or the room has no such backend for this dtype.
         RuntimeError: The asked backend can't run on these inputs.
     """
-    skinning = (skin_joints, skin_weights, joint_transforms)
     _check_shapes_and_template(template, basis, coefficients, template_index, precision)
-    _check_skinning({"template": (template, "T V 3"), "coefficients": (coefficients, "B K")}, *skinning)
-    inputs = (template, basis, coefficients, *skinning)
-    chosen = resolve_backend("deform", backend, _available(template), *inputs, template_index)
+    before = {"template": (template, "T V 3"), "coefficients": (coefficients, "B K")}
+    skinning = _checked_skinning(before, skin_joints, skin_weights, joint_transforms)
+    shapes = (template, basis, coefficients)
+    chosen = resolve_backend("deform", backend, _available(template), *shapes, *(skinning or ()), template_index)
     if chosen == "triton":
         from pain3d.kernels.deformation.triton_op import deform_triton
 
-        vertices: Tensor = deform_triton(*inputs, template_index, precision)
+        vertices: Tensor = deform_triton(*shapes, *(skinning or NO_SKINNING), template_index, precision)
         return vertices
     if chosen == "cpu":
         from pain3d.kernels.deformation.cpu import deform_cpu
 
-        return deform_cpu(*inputs, template_index)
-    return deform_reference(*inputs, template_index)
-
-
-def deform_to_clip(
-    template: Tensor,
-    basis: Tensor,
-    coefficients: Tensor,
-    skin_joints: Tensor | None = None,
-    skin_weights: Tensor | None = None,
-    joint_transforms: Tensor | None = None,
-    *,
-    world_to_clip: Tensor,
-    template_index: Tensor | None = None,
-    precision: str = "fp32",
-    backend: str | None = None,
-) -> Tensor:
-    """Deform and project: ``world_to_clip @ (v, 1)`` of what `deform` returns, in float64, rounded to the dtype.
-
-    With ``triton`` one kernel does both, and the world vertices are never written.
-
-    Args:
-        template: As in `deform`, like the arguments up to joint_transforms.
-        basis: [K, V, 3].
-        coefficients: [B, K].
-        skin_joints: [V, W] or None.
-        skin_weights: [V, W] or None.
-        joint_transforms: [B, J, 4, 4] or None.
-        world_to_clip: [B, 4, 4], of the template's dtype: the camera of each mesh.
-        template_index: As in `deform`.
-        precision: As in `deform`.
-        backend: As in `deform`.
-
-    Returns:
-        Vertices [B, V, 4] in clip space, as `rasterize` takes them.
-
-    Gradients: as `deform`, and to world_to_clip.
-
-    Raises:
-        ValueError: As `deform`.
-        RuntimeError: The asked backend can't run on these inputs.
-    """
-    skinning = (skin_joints, skin_weights, joint_transforms)
-    _check_shapes_and_template(template, basis, coefficients, template_index, precision)
-    _check_skinning({"template": (template, "T V 3"), "coefficients": (coefficients, "B K")}, *skinning)
-    check_shapes(coefficients=(coefficients, "B K"), world_to_clip=(world_to_clip, "B 4 4"))
-    check_dtypes(FLOATS, template=template, world_to_clip=world_to_clip)
-    inputs = (template, basis, coefficients, *skinning)
-    chosen = resolve_backend("deform_to_clip", backend, _available(template), *inputs, world_to_clip, template_index)
-    if chosen == "triton":
-        from pain3d.kernels.deformation.triton_op import deform_to_clip_triton
-
-        vertices_clip: Tensor = deform_to_clip_triton(*inputs, world_to_clip, template_index, precision)
-        return vertices_clip
-    if chosen == "cpu":
-        from pain3d.kernels.deformation.cpu import deform_cpu
-
-        return to_clip(deform_cpu(*inputs, template_index), world_to_clip).to(template.dtype)
-    return to_clip(deform_reference(*inputs, template_index), world_to_clip).to(template.dtype)
+        return deform_cpu(*shapes, skinning, template_index)
+    return deform_reference(*shapes, skinning, template_index)
 
 
 def deform_pairs(
@@ -190,20 +130,20 @@ def deform_pairs(
     check_dtypes(INDICES, shaped_index=shaped_index, offset_index=offset_index)
     check_indices("shaped_index", shaped_index, sizes["I"], "rows of shaped")
     check_indices("offset_index", offset_index, sizes["E"], "rows of offsets")
-    skinning = (skin_joints, skin_weights, joint_transforms)
-    _check_skinning({"shaped": (shaped, "I V 3"), "shaped_index": (shaped_index, "B")}, *skinning)
-    inputs = (shaped, offsets, shaped_index, offset_index, *skinning)
-    chosen = resolve_backend("deform_pairs", backend, _available(shaped), *inputs)
+    before = {"shaped": (shaped, "I V 3"), "shaped_index": (shaped_index, "B")}
+    skinning = _checked_skinning(before, skin_joints, skin_weights, joint_transforms)
+    pairs = (shaped, offsets, shaped_index, offset_index)
+    chosen = resolve_backend("deform_pairs", backend, _available(shaped), *pairs, *(skinning or ()))
     if chosen == "triton":
         from pain3d.kernels.deformation.triton_op import deform_pairs_triton
 
-        vertices: Tensor = deform_pairs_triton(*inputs)
+        vertices: Tensor = deform_pairs_triton(*pairs, *(skinning or NO_SKINNING))
         return vertices
     if chosen == "cpu":
         from pain3d.kernels.deformation.cpu import deform_pairs_cpu
 
-        return deform_pairs_cpu(*inputs)
-    return deform_pairs_reference(*inputs)
+        return deform_pairs_cpu(*pairs, skinning)
+    return deform_pairs_reference(*pairs, skinning)
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor, *, backend: str | None = None) -> Tensor:
@@ -257,13 +197,12 @@ def _check_shapes_and_template(
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
 
 
-def _check_skinning(
+def _checked_skinning(
     before: dict[str, tuple[Tensor, str]],  # what binds V and B; the first is of the dtype that all share
     skin_joints: Tensor | None,
     skin_weights: Tensor | None,
     joint_transforms: Tensor | None,
-) -> None:
-    skinning = (skin_joints, skin_weights, joint_transforms)
+) -> Skinning | None:
     if skin_joints is not None and skin_weights is not None and joint_transforms is not None:
         sizes = check_shapes(
             **before,
@@ -275,5 +214,7 @@ def _check_skinning(
         points = {name: tensor for name, (tensor, _) in list(before.items())[:1]}
         check_dtypes(FLOATS, **points, skin_weights=skin_weights, joint_transforms=joint_transforms)
         check_indices("skin_joints", skin_joints, sizes["J"], "joints")
-    elif any(tensor is not None for tensor in skinning):
+        return Skinning(skin_joints, skin_weights, joint_transforms)
+    if any(tensor is not None for tensor in (skin_joints, skin_weights, joint_transforms)):
         raise ValueError("skin_joints, skin_weights and joint_transforms must be given together or not at all")
+    return None

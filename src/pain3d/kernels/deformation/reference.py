@@ -1,9 +1,11 @@
-"""Knows what deformation, its projection and vertex normals mean: plain torch, any device, float32 and float64."""
+"""Knows what deformation, projection and vertex normals mean: plain torch, any device, float32 and float64."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from pain3d.kernels.deformation.bundles import Skinning
 
 TINY = 1e-38  # squared length below which a normal has no direction: the smallest normal float32
 
@@ -12,9 +14,7 @@ def deform_reference(
     template: Tensor,  # [T, V, 3]
     basis: Tensor,  # [K, V, 3]
     coefficients: Tensor,  # [B, K]
-    skin_joints: Tensor | None,  # [V, W] int
-    skin_weights: Tensor | None,  # [V, W]
-    joint_transforms: Tensor | None,  # [B, J, 4, 4]
+    skinning: Skinning | None,
     template_index: Tensor | None,  # [B] int64
 ) -> Tensor:
     """Return vertices [B, V, 3]; see `pain3d.kernels.deform` for the arguments."""
@@ -22,7 +22,7 @@ def deform_reference(
     start = template if template_index is None else template[template_index.long()]
     offsets = (coefficients @ basis.reshape(shapes, count * 3)).reshape(len(coefficients), count, 3)
     vertices = start + offsets
-    return vertices if skin_joints is None else _skin(vertices, skin_joints, skin_weights, joint_transforms)
+    return vertices if skinning is None else _skin(vertices, skinning)
 
 
 def deform_pairs_reference(
@@ -30,23 +30,18 @@ def deform_pairs_reference(
     offsets: Tensor,  # [E, V, 3]
     shaped_index: Tensor,  # [B] int
     offset_index: Tensor,  # [B] int
-    skin_joints: Tensor | None,  # [V, W] int
-    skin_weights: Tensor | None,  # [V, W]
-    joint_transforms: Tensor | None,  # [B, J, 4, 4]
+    skinning: Skinning | None,
 ) -> Tensor:
     """Return vertices [B, V, 3]; see `pain3d.kernels.deform_pairs` for the arguments."""
     vertices = shaped[shaped_index.long()] + offsets[offset_index.long()]
-    return vertices if skin_joints is None else _skin(vertices, skin_joints, skin_weights, joint_transforms)
+    return vertices if skinning is None else _skin(vertices, skinning)
 
 
-def _skin(
-    vertices: Tensor, skin_joints: Tensor, skin_weights: Tensor | None, joint_transforms: Tensor | None
-) -> Tensor:
-    assert skin_weights is not None and joint_transforms is not None  # the three come together
-    affine = joint_transforms[:, :, :3, :]  # [B, J, 3, 4]
+def _skin(vertices: Tensor, skinning: Skinning) -> Tensor:
+    affine = skinning.transforms[:, :, :3, :]  # [B, J, 3, 4]
     blended = torch.zeros(*vertices.shape[:2], 3, 4, dtype=vertices.dtype, device=vertices.device)
-    for slot in range(skin_joints.shape[1]):
-        blended = blended + skin_weights[:, slot, None, None] * affine[:, skin_joints[:, slot].long()]
+    for slot in range(skinning.joints.shape[1]):
+        blended = blended + skinning.weights[:, slot, None, None] * affine[:, skinning.joints[:, slot].long()]
     return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3]
 
 

@@ -1,4 +1,4 @@
-"""Knows the custom ops of the room `deform`: `pain3d::deform`, `deform_to_clip`, `deform_pairs`, `vertex_normals`."""
+"""Knows the custom ops of the room `deformation`: `pain3d::deform`, `deform_pairs`, `vertex_normals`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels._triton import on_device, refuse_gradient
-from pain3d.kernels.deformation.kernel import launch_deform, launch_normals, vertex_faces
+from pain3d.kernels.deformation.bundles import Skinning
+from pain3d.kernels.deformation.kernel import Points, launch_deform, launch_normals, vertex_faces
 
 
 @torch.library.custom_op("pain3d::deform", mutates_args=())
@@ -22,45 +23,18 @@ def deform_triton(
 ) -> Tensor:
     """Return vertices [B, V, 3], float32; see `pain3d.kernels.deform`."""
     vertices = template.new_empty(len(coefficients), basis.shape[1], 3)
+    if template_index is None and len(template) > 1:
+        template_index = torch.arange(len(template), device=template.device)
     with on_device(template):
         launch_deform(
             vertices,
-            template.contiguous(),
-            _contiguous(template_index),
+            Points(template.contiguous(), None if template_index is None else template_index.contiguous()),
             basis=basis,
             coefficients=coefficients.contiguous(),
             skinning=_skinning(skin_joints, skin_weights, joint_transforms),
             exact=precision == "fp32",
         )
     return vertices
-
-
-@torch.library.custom_op("pain3d::deform_to_clip", mutates_args=())
-def deform_to_clip_triton(
-    template: Tensor,
-    basis: Tensor,
-    coefficients: Tensor,
-    skin_joints: Tensor | None,
-    skin_weights: Tensor | None,
-    joint_transforms: Tensor | None,
-    world_to_clip: Tensor,
-    template_index: Tensor | None,
-    precision: str,
-) -> Tensor:
-    """Return vertices_clip [B, V, 4], float32; see `pain3d.kernels.deform_to_clip`."""
-    vertices_clip = template.new_empty(len(coefficients), basis.shape[1], 4)
-    with on_device(template):
-        launch_deform(
-            vertices_clip,
-            template.contiguous(),
-            _contiguous(template_index),
-            basis=basis,
-            coefficients=coefficients.contiguous(),
-            skinning=_skinning(skin_joints, skin_weights, joint_transforms),
-            world_to_clip=world_to_clip.contiguous(),
-            exact=precision == "fp32",
-        )
-    return vertices_clip
 
 
 @torch.library.custom_op("pain3d::deform_pairs", mutates_args=())
@@ -78,10 +52,8 @@ def deform_pairs_triton(
     with on_device(shaped):
         launch_deform(
             vertices,
-            shaped.contiguous(),
-            shaped_index.contiguous(),
-            offsets=offsets.contiguous(),
-            offset_index=offset_index.contiguous(),
+            Points(shaped.contiguous(), shaped_index.contiguous()),
+            offsets=Points(offsets.contiguous(), offset_index.contiguous()),
             skinning=_skinning(skin_joints, skin_weights, joint_transforms),
         )
     return vertices
@@ -109,21 +81,6 @@ def _(
     return template.new_empty(coefficients.shape[0], basis.shape[1], 3)
 
 
-@deform_to_clip_triton.register_fake
-def _(
-    template: Tensor,
-    basis: Tensor,
-    coefficients: Tensor,
-    skin_joints: Tensor | None,
-    skin_weights: Tensor | None,
-    joint_transforms: Tensor | None,
-    world_to_clip: Tensor,
-    template_index: Tensor | None,
-    precision: str,
-) -> Tensor:
-    return template.new_empty(coefficients.shape[0], basis.shape[1], 4)
-
-
 @deform_pairs_triton.register_fake
 def _(
     shaped: Tensor,
@@ -143,18 +100,11 @@ def _(vertices: Tensor, faces: Tensor) -> Tensor:
 
 
 refuse_gradient(deform_triton, "deform")
-refuse_gradient(deform_to_clip_triton, "deform_to_clip")
 refuse_gradient(deform_pairs_triton, "deform_pairs")
 refuse_gradient(vertex_normals_triton, "vertex_normals")
 
 
-def _contiguous(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.contiguous()
-
-
-def _skinning(
-    joints: Tensor | None, weights: Tensor | None, transforms: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor] | None:
+def _skinning(joints: Tensor | None, weights: Tensor | None, transforms: Tensor | None) -> Skinning | None:
     if joints is None or weights is None or transforms is None:
         return None
-    return joints.contiguous(), weights.contiguous(), transforms.contiguous()
+    return Skinning(joints.contiguous(), weights.contiguous(), transforms.contiguous())
