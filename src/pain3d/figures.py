@@ -206,7 +206,7 @@ def grouped_bars(groups: Mapping[str, Sequence[tuple[str, float | None, Interval
     drawn = [end for group in groups.values() for _, value, ends in group for end in (value or 0.0, *(ends or ()))]
     low = math.floor(4 * min([0.0, *drawn])) / 4
     with _chart(300, "", y_title) as (figure, axes):
-        axes.set(xlim=(-0.5, len(groups) - 0.5), ylim=(low, 1.08), yticks=np.arange(low, 1.01, 0.25))
+        axes.set(xlim=(-0.5, max(len(groups), 1) - 0.5), ylim=(low, 1.08), yticks=np.arange(low, 1.01, 0.25))
         for place, (name, group) in enumerate(groups.items()):
             for number, (word, value, ends) in enumerate(group):
                 middle = place + (number - (len(group) - 1) / 2) * 0.44
