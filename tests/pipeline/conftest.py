@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pain3d.pipeline.config import SynthConfig
+from tests.conftest import SMALL_SETTINGS
+
+SMALL = SynthConfig(**SMALL_SETTINGS)
+
 
 def hashes(out: Path, pattern: str = "*") -> dict[str, str]:
     """SHA-256 of each file under a folder."""

@@ -20,8 +20,7 @@ from pain3d.pipeline.encoding import encode_image
 from pain3d.pipeline.run import synthesise
 from pain3d.records import COLUMNS, ROW_GROUP_ROWS, SPLITS, SUBSETS, arrow_schema
 from pain3d.scene import Scene
-from tests.conftest import SMALL
-from tests.pipeline.conftest import hashes
+from tests.pipeline.conftest import SMALL, hashes
 
 MUST_HAVE = {
     "sample_id", "identity_id", "expression_id", "view_id", "split", "image", "heatmap", "AU04", "AU06", "AU07",

@@ -21,7 +21,7 @@ from pain3d.pipeline.export.threedpain import ExportSummary, export_3dpain
 from pain3d.training.data import open_data
 from pain3d.training.data.parquet import open_pain3d
 from pain3d.training.data.threedpain import open_3dpain
-from tests.conftest import SMALL
+from tests.pipeline.conftest import SMALL
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ import torch
 from pain3d import run_folder
 from pain3d.console.refused import RefusedError
 from pain3d.pipeline import folder, run, synthesis, workers
-from tests.conftest import SMALL, SMALL_OPTIONS, Ran
-from tests.pipeline.conftest import hashes
+from tests.conftest import SMALL_OPTIONS, Ran
+from tests.pipeline.conftest import SMALL, hashes
 
 Run = Callable[..., Ran]
 
