@@ -15,7 +15,7 @@ from benchmarks.backends import render_round
 from benchmarks.workload import MeshSet, PictureSet, Shared, Size, ViewSet, Workload
 from pain3d import ActionUnits, Camera, Head, Light, paint, sample_skin, surface_maps
 from pain3d.device import moved
-from pain3d.head.model import joint_transforms
+from pain3d.head.joints import joint_transforms
 from pain3d.kernels import build_mipmaps
 from pain3d.kernels.rendering.relief import CHANNELS, DETAIL_START, SLOPES
 from pain3d.light import LIGHTS

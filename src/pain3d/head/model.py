@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pain3d.device import moved
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack
 from pain3d.facs.rig import action_weights, expression_weights
 from pain3d.head.assets import DEFAULT_HEAD, read_head
 from pain3d.head.correctives import bulges, higher_meeting, lowered_tongue
 from pain3d.head.ears import laid_ears
 from pain3d.head.identity import Identity, sample_identity
+from pain3d.head.joints import joint_transforms
 from pain3d.head.surface_detail import detail, detail_basis, read_occlusion
 from pain3d.kernels.antialiasing import face_adjacency
 from pain3d.kernels.deformation import deform, planar_basis, vertex_normals
@@ -25,6 +26,8 @@ from pain3d.mesh import Mesh, Surface, Topology
 
 COVERED_OCCLUSION = 0.8  # of an ear's vertices where they carry the hair that covers it
 NECK_JOINT = 1  # the head turns with it
+EYES = ("left", "right")
+BASES = ("identity_basis", "expression_basis", "occlusion_change", "laid_basis")
 SKIN_INFLUENCES = 3  # joints per vertex that are kept: torso, neck and jaw meet at the throat
 # Skin around the eye may not sink into the eyeball, nor the lids' seam, which lies inside it, come out. Distances are
 # eyeball radii from its centre: each vertex within LID_REACH in the template keeps its distance up to LID_CLEARANCE and
@@ -36,69 +39,109 @@ SEAM_DEPTH = 0.97
 FAR = 100.0  # eyeball radii: no limit
 
 
-class Head:
+class Head(nn.Module):
     """A FLAME-style head: template + identity shapes + expression shapes + linear blend skinning of five joints.
 
     Joints: root, neck, jaw, left eye, right eye. Right-handed, +Y up, the face looks along +Z, metres; the origin lies
     between the ears, a little below the eyes.
+
+    A torch.nn.Module without parameters: every tensor that a call reads is a buffer and stands in its state dict, also
+    what was made of others (ears under hair, limits of the lids); names and other constants are of the head file. Like
+    any module it is moved in place; who moves `Head.default` moves everybody's, so `on` copies. It computes in float32,
+    or once it was made double in float64, with the reference.
     """
+
+    template: Tensor  # [V, 3] metres
+    identity_basis: Tensor  # [S, V, 3]
+    expression_basis: Tensor  # [U, V, 3]
+    joints: Tensor  # [J, 3] metres
+    joint_basis: Tensor  # [S, J, 3]
+    skin_joints: Tensor  # [V, 3] int32
+    skin_weights: Tensor  # [V, 3]
+    mirror: Tensor  # [V] int64, the vertex on the other side
+    landmarks: Tensor  # [L] int64
+    region_masks: Tensor  # [R, V]
+    lid_rings: Tensor  # [2, 8, 28] int64: 0 the seam, 1 the margin
+    closing_gap: Tensor  # [S, G]
+    faces: Tensor  # this and the next six: see `Topology`
+    adjacent_faces: Tensor
+    uvs: Tensor
+    uv_faces: Tensor
+    face_parts: Tensor
+    vertex_parts: Tensor
+    occlusion: Tensor
+    occlusion_change: Tensor  # [A · 2, V, 3]
+    ears: Tensor  # [E] int64, vertices of both
+    laid_template: Tensor  # [1, E, 3] by how much they lie elsewhere under hair
+    laid_basis: Tensor  # [S, E, 3]
+    ear_mask: Tensor  # [V] 1 on the ears
 
     def __init__(self, path: Path) -> None:
         """Read a head file. Raises HeadFileError, in one line, if it is missing or not sound."""
+        super().__init__()
         file = read_head(path)
         arrays, meta = file.arrays, file.meta
         self.name: str = meta["name"]
-        self.template = torch.from_numpy(arrays["template"])
         self.identity_names: tuple[str, ...] = tuple(meta["identity"])
         self.unit_names: tuple[str, ...] = tuple(meta["units"])
         self.macro_count: int = meta["macro_count"]
-        count = len(self.identity_names)
-        self.identity_basis = torch.from_numpy(file.shapes[:count])
-        self.expression_basis = torch.from_numpy(file.shapes[count:])
         self.local_sigma = arrays["local_sigma"]
-        self.joints = torch.from_numpy(arrays["joints"])
-        self.joint_basis = torch.from_numpy(arrays["joint_basis"])
         self.joint_parents: tuple[int, ...] = tuple(meta["joint_parents"])
         self.jaw_angle: float = meta["jaw_angle"]
-        weights = torch.from_numpy(arrays["skin_weights"])
-        kept, joints = weights.topk(SKIN_INFLUENCES, dim=1)
-        self.skin_joints = joints.to(torch.int32)
-        self.skin_weights = kept / kept.sum(1, keepdim=True)
-        self.mirror = torch.from_numpy(arrays["mirror"].astype(np.int64))
-        self.landmarks = torch.from_numpy(arrays["landmarks"].astype(np.int64))
         self.landmark_names: tuple[str, ...] = tuple(meta["landmarks"])
-        self.regions = {n: torch.from_numpy(m) for n, m in zip(meta["regions"], arrays["regions"], strict=True)}
-        self.lid_rings = torch.from_numpy(arrays["lid_rings"].astype(np.int64))  # [2, 8, 28], 0 the seam, 1 the margin
-        self._closing_gap = torch.from_numpy(arrays["closing_gap"])
+        self.region_names: tuple[str, ...] = tuple(meta["regions"])
+        self.part_names: tuple[str, ...] = tuple(meta["parts"])
+        count = len(self.identity_names)
+        kept, joints = torch.from_numpy(arrays["skin_weights"]).topk(SKIN_INFLUENCES, dim=1)
         faces = torch.from_numpy(arrays["faces"].astype(np.int32))
-        parts: tuple[str, ...] = tuple(meta["parts"])
-        face_parts = torch.from_numpy(arrays["face_parts"].astype(np.int32))
-        vertex_parts = torch.from_numpy(arrays["vertex_parts"].astype(np.int32))
-        self._eyes = [torch.nonzero(vertex_parts == parts.index(p)).flatten() for p in ("left_eye", "right_eye")]
-        skin = torch.nonzero(vertex_parts == parts.index("skin")).flatten()
-        self._lids = [
-            self._lid_limits(eye, rings[0], skin) for eye, rings in zip(self._eyes, self.lid_rings, strict=True)
-        ]
-        if meta.get("correctives", self.name == "cc0"):
-            self._mend(faces, vertex_parts, parts)
-        of_skin = face_parts == parts.index("skin")
-        self._ears, self._laid_template, self._laid_basis = laid_ears(
-            self.template, self.identity_basis, faces[of_skin]
-        )
-        self._ear_mask = torch.zeros(len(self.template))
-        self._ear_mask[self._ears] = 1
-        resting, self._occlusion_change = read_occlusion(path, self.template)
-        self.topology = Topology(
+        self._hold(
+            template=torch.from_numpy(arrays["template"]),
+            identity_basis=torch.from_numpy(file.shapes[:count]),
+            expression_basis=torch.from_numpy(file.shapes[count:]),
+            joints=torch.from_numpy(arrays["joints"]),
+            joint_basis=torch.from_numpy(arrays["joint_basis"]),
+            skin_joints=joints.to(torch.int32),
+            skin_weights=kept / kept.sum(1, keepdim=True),
+            mirror=torch.from_numpy(arrays["mirror"].astype(np.int64)),
+            landmarks=torch.from_numpy(arrays["landmarks"].astype(np.int64)),
+            region_masks=torch.from_numpy(arrays["regions"]),
+            lid_rings=torch.from_numpy(arrays["lid_rings"].astype(np.int64)),
+            closing_gap=torch.from_numpy(arrays["closing_gap"]),
             faces=faces,
             adjacent_faces=face_adjacency(faces),
             uvs=torch.from_numpy(arrays["uvs"]),
             uv_faces=torch.from_numpy(arrays["uv_faces"].astype(np.int32)),
-            face_parts=face_parts,
-            vertex_parts=vertex_parts,
-            part_names=parts,
+            face_parts=torch.from_numpy(arrays["face_parts"].astype(np.int32)),
+            vertex_parts=torch.from_numpy(arrays["vertex_parts"].astype(np.int32)),
+        )
+        for side, rings in zip(EYES, self.lid_rings, strict=True):
+            eye = torch.nonzero(self._part(f"{side}_eye")).flatten()
+            near, least, most = self._lid_limits(eye, rings[0])
+            self._hold(**{f"{side}_eye": eye, f"{side}_near": near, f"{side}_least": least, f"{side}_most": most})
+        if meta.get("correctives", self.name == "cc0"):
+            self._mend()
+        of_skin = self.face_parts == self.part_names.index("skin")
+        ears, laid_template, laid_basis = laid_ears(self.template, self.identity_basis, faces[of_skin])
+        mask = torch.zeros(len(self.template))
+        mask[ears] = 1
+        resting, change = read_occlusion(path, self.template)
+        self._hold(
+            ears=ears,
+            laid_template=laid_template,
+            laid_basis=laid_basis,
+            ear_mask=mask,
             occlusion=torch.from_numpy(arrays["occlusion"]) if resting is None else resting,
+            occlusion_change=change,
         )
         self._detail: tuple[Tensor, Tensor] | None = None  # creases, and the basis that was made of them
+
+    def _hold(self, **tensors: Tensor) -> None:
+        for name, tensor in tensors.items():
+            self.register_buffer(name, tensor)
+
+    def _part(self, name: str) -> Tensor:
+        """[V] whether a vertex is of a part."""
+        return self.vertex_parts == self.part_names.index(name)
 
     @staticmethod
     @lru_cache(maxsize=1)
@@ -111,15 +154,35 @@ class Head:
         """A head from a file in our format. Raises HeadFileError, in one line, if it is missing or not sound."""
         return Head(Path(path))
 
-    def to(self, device: torch.device | str) -> Head:
-        """The same head with its shapes on a device, where its meshes then come out."""
-        there = copy.copy(self)
-        there.__dict__.update(moved(self.__dict__, device))
-        there._detail = None
-        for name in ("identity_basis", "expression_basis", "_occlusion_change", "_laid_basis"):
-            basis = getattr(there, name)  # in the layout that the device's kernels read
-            setattr(there, name, planar_basis(basis) if basis.is_cuda else basis.contiguous())
-        return there
+    def on(self, device: torch.device | str) -> Head:
+        """This head where it lies on the device, else a copy there: nobody else's head is moved."""
+        if self.template.to(device) is self.template:
+            return self
+        return copy.deepcopy(self).to(device)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What `to`, `cuda`, `double` and their kin do; bases then lie as the device's kernels read them."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name in BASES:
+            basis = getattr(self, name)
+            setattr(self, name, planar_basis(basis) if basis.is_cuda else basis.contiguous())
+        self._detail = None
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy and a pickle hold: all but what is made again when it is asked for."""
+        return self.__dict__ | {"_detail": None}
+
+    @property
+    def topology(self) -> Topology:
+        """What all its meshes share."""
+        tables = (self.faces, self.adjacent_faces, self.uvs, self.uv_faces, self.face_parts, self.vertex_parts)
+        return Topology(*tables, self.part_names, self.occlusion)
+
+    @property
+    def regions(self) -> dict[str, Tensor]:
+        """Name of a region of the face → [V] bool."""
+        return dict(zip(self.region_names, self.region_masks, strict=True))
 
     @property
     def device(self) -> torch.device:
@@ -139,9 +202,9 @@ class Head:
         """Coefficients [B, S] of the identity shapes."""
         people = [identity] if isinstance(identity, Identity) else list(identity)
         rows = [p.coefficients(self.identity_names, self.macro_count, self.local_sigma) for p in people]
-        return torch.from_numpy(np.stack(rows)).to(self.device)
+        return torch.from_numpy(np.stack(rows)).to(self.template)
 
-    def __call__(
+    def forward(
         self,
         identity: Identity | Sequence[Identity] | Tensor | None = None,
         au: ActionUnits | Sequence[ActionUnits] | Tensor | None = None,
@@ -231,49 +294,50 @@ class Head:
             up=transforms[:, NECK_JOINT, :3, 1],
         )
 
-    def _mend(self, faces: Tensor, vertex_parts: Tensor, parts: tuple[str, ...]) -> None:
+    if TYPE_CHECKING:  # what a module's call hands on
+        __call__ = forward
+
+    def _mend(self) -> None:
         """Add what the source of the default head leaves out (see `correctives`)."""
-        edge = self.lid_rings[:, 1].flatten()
-        skin = vertex_parts == parts.index("skin")
-        for row, moved_by in bulges(self.template, faces, skin, edge, self.unit_names).items():
+        edge, skin = self.lid_rings[:, 1].flatten(), self._part("skin")
+        for row, moved_by in bulges(self.template, self.faces, skin, edge, self.unit_names).items():
             self.expression_basis[row] += moved_by
-        movable = skin | (vertex_parts == parts.index("lashes"))
+        movable = skin | self._part("lashes")
         for unit, sign in (("eyeBlinkLeft", 1.0), ("eyeBlinkRight", -1.0)):
             blink = self.expression_basis[self.unit_names.index(unit)]
             blink += higher_meeting(self.template, blink, movable, sign)
-        tongue = torch.nonzero(vertex_parts == parts.index("tongue")).flatten()
-        self.template = lowered_tongue(self.template, tongue)
+        self.template = lowered_tongue(self.template, torch.nonzero(self._part("tongue")).flatten())
 
     def _growth(self, people: Tensor, shape: Tensor, surface: Surface) -> Tensor:
         """What a surface adds to the vertices [1 or B, V, 3]: ears lie under hair that covers them, the rest grows."""
         if surface.cover is None:
-            return surface.growth[..., None] * vertex_normals(people, self.topology.faces)
+            return surface.growth[..., None] * vertex_normals(people, self.faces)
         laid = people.new_zeros(people.shape)
-        laid[:, self._ears] = deform(self._laid_template, self._laid_basis, shape)
+        laid[:, self.ears] = deform(self.laid_template, self.laid_basis, shape)
         laid = surface.cover[:, None, None] * laid
-        return laid + surface.growth[..., None] * vertex_normals(people + laid, self.topology.faces)
+        return laid + surface.growth[..., None] * vertex_normals(people + laid, self.faces)
 
     def laid_ears(self) -> tuple[Tensor, Tensor]:
         """Vertices [E] of both ears, and by how much [E, 3] (m) the template's lie elsewhere under hair."""
-        return self._ears, self._laid_template[0]
+        return self.ears, self.laid_template[0]
 
     def _detail_of(self, units: Tensor, surface: Surface | None) -> tuple[Tensor, Tensor | None]:
         """Occlusion and wrinkles of the expressions; the basis of a surface's creases is made once."""
-        basis = self._occlusion_change
+        basis = self.occlusion_change
         if surface is not None:
             kept = self._detail
             if kept is None or kept[0] is not surface.creases or surface.creases.requires_grad:
                 kept = self._detail = surface.creases, detail_basis(basis, surface.creases)
             basis = kept[1]
-        occlusion, wrinkles = detail(basis, self.topology.occlusion, action_weights(units), surface)
+        occlusion, wrinkles = detail(basis, self.occlusion, action_weights(units), surface)
         if surface is not None and surface.cover is not None:
-            occlusion = occlusion + surface.cover[:, None] * (COVERED_OCCLUSION - occlusion) * self._ear_mask
+            occlusion = occlusion + surface.cover[:, None] * (COVERED_OCCLUSION - occlusion) * self.ear_mask
         return occlusion, wrinkles
 
     def identity_rows(self, identity: Identity | Sequence[Identity] | Tensor | None) -> Tensor:
         """Coefficients [1 or B, S] of what `__call__` takes as identity. Raises ValueError on another shape."""
         if identity is None:
-            return torch.zeros(1, len(self.identity_names), device=self.device)
+            return self.template.new_zeros(1, len(self.identity_names))
         rows = identity if isinstance(identity, Tensor) else self.identity_vector(identity)
         if rows.ndim != 2 or rows.shape[1] != len(self.identity_names):
             raise ValueError(f"identity must be [B, {len(self.identity_names)}], got {list(rows.shape)}")
@@ -282,24 +346,25 @@ class Head:
     def au_rows(self, au: ActionUnits | Sequence[ActionUnits] | Tensor | None) -> Tensor:
         """Intensities [1 or B, A, 2] of what `__call__` takes as au. Raises ValueError on another shape."""
         if au is None:
-            return torch.zeros(1, len(AU_NUMBERS), len(SIDES), device=self.device)
+            return self.template.new_zeros(1, len(AU_NUMBERS), len(SIDES))
         if isinstance(au, Tensor):
             if au.shape[1:] != (len(AU_NUMBERS), len(SIDES)):
                 raise ValueError(f"au must be [B, {len(AU_NUMBERS)}, {len(SIDES)}], got {list(au.shape)}")
             return au
         faces = [au] if isinstance(au, ActionUnits) else list(au)
-        return torch.from_numpy(stack(faces)).to(self.device, torch.float32)
+        return torch.from_numpy(stack(faces)).to(self.template)
 
     def _lid_closing(self, shape: Tensor, shut: Tensor) -> Tensor:
         """Weights [B, U] that close what an identity's lids leave open in a blink (the template's blink is closed)."""
-        gap = shape @ self._closing_gap
+        gap = shape @ self.closing_gap
         columns = gap.shape[1] // 2
         closing = gap * shut.repeat_interleave(columns, 1)
         before = len(self.unit_names) - gap.shape[1]
         return torch.cat([closing.new_zeros(len(closing), before), closing], 1)
 
-    def _lid_limits(self, eye: Tensor, seam: Tensor, skin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _lid_limits(self, eye: Tensor, seam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Vertices near an eyeball and the least and greatest distance of each from its centre, in eyeball radii."""
+        skin = torch.nonzero(self._part("skin")).flatten()
         ball = self.template[eye]
         centre = ball.mean(0)
         ratio = (self.template[skin] - centre).norm(dim=1) / (ball - centre).norm(dim=1).mean()
@@ -313,7 +378,8 @@ class Head:
     def _clear_eyes(self, shaped: Tensor) -> Tensor:
         """Keep the lids outside the eyeballs and their seam inside."""
         cleared = shaped.clone()
-        for eye, (near, least, most) in zip(self._eyes, self._lids, strict=True):
+        for side in EYES:
+            eye, near, least, most = (getattr(self, f"{side}_{what}") for what in ("eye", "near", "least", "most"))
             ball = shaped[:, eye]
             centre = ball.mean(1, keepdim=True)
             radius = (ball - centre).norm(dim=2).mean(1)[:, None]
@@ -322,46 +388,3 @@ class Head:
             wanted = torch.minimum(torch.maximum(distance, least * radius), most * radius)
             cleared[:, near] = centre + offset * (wanted / distance)[..., None]
         return cleared
-
-
-def joint_transforms(angles: Tensor, joints: Tensor, parents: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Rest-to-posed transforms [B, J, 4, 4] and posed joints [B, J, 3] of a chain of rotations about joints.
-
-    Args:
-        angles: [B, J, 3] axis-angle, radians.
-        joints: [B, J, 3] rest positions, metres.
-        parents: Parent of each joint, -1 for the first; parents come before children.
-
-    Gradients: to angles and joints.
-    """
-    rotations = axis_angle_to_matrix(angles)
-    world: list[Tensor] = []
-    posed: list[Tensor] = []
-    for joint, parent in enumerate(parents):
-        if parent < 0:
-            world.append(rotations[:, joint])
-            posed.append(joints[:, joint])
-        else:
-            arm = joints[:, joint] - joints[:, parent]
-            posed.append(posed[parent] + (world[parent] @ arm[..., None])[..., 0])
-            world.append(world[parent] @ rotations[:, joint])
-    turn, centres = torch.stack(world, 1), torch.stack(posed, 1)
-    shift = centres - (turn @ joints[..., None])[..., 0]
-    top = torch.cat([turn, shift[..., None]], 3)
-    bottom = torch.zeros_like(top[:, :, :1])
-    bottom[..., 3] = 1
-    return torch.cat([top, bottom], 2), centres
-
-
-def axis_angle_to_matrix(angles: Tensor) -> Tensor:
-    """Rotation matrices [..., 3, 3] of axis-angle vectors [..., 3] (Rodrigues), smooth at zero."""
-    squared = (angles**2).sum(-1, keepdim=True)
-    small = squared < 1e-8
-    angle = torch.where(small, torch.ones_like(squared), squared).sqrt()
-    sine = torch.where(small, 1 - squared / 6, torch.sin(angle) / angle)[..., None]
-    versine = torch.where(small, 0.5 - squared / 24, (1 - torch.cos(angle)) / angle**2)[..., None]
-    x, y, z = angles.unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*angles.shape[:-1], 3, 3)
-    eye = torch.eye(3, dtype=angles.dtype, device=angles.device)
-    return eye + sine * cross + versine * (cross @ cross)

@@ -19,7 +19,7 @@ from pain3d.background import SIZE as BACKGROUND_SIZE
 from pain3d.camera import Camera
 from pain3d.device import map_tensors
 from pain3d.face.square import EYE_CORNERS, face_square
-from pain3d.head.model import axis_angle_to_matrix
+from pain3d.head.joints import axis_angle_to_matrix
 from pain3d.kernels.rendering import tone_map
 from pain3d.mesh import Mesh
 from pain3d.rendering.frames import add_noise, background_gains, cameras, lights, pose_head

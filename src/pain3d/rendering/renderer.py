@@ -78,7 +78,7 @@ class Renderer:
         backend: str | None = None,
     ) -> None:
         head = head or Head.default()
-        self.head = head if device is None else head.to(device)
+        self.head = head if device is None else head.on(device)
         self.size = (size, size) if isinstance(size, int) else size
         self.outputs = tuple(outputs)
         for name in self.outputs:

@@ -32,7 +32,7 @@ def surface_maps(head: Head, size: int = 1024) -> SurfaceMaps:
         if size not in made:
             from pain3d.skin.map_building import build_maps  # here: `import pain3d` loads no OpenCV
 
-            made[size] = build_maps(head.to("cpu"), size)
+            made[size] = build_maps(head.on("cpu"), size)
         return made[size]
 
 

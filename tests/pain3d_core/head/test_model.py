@@ -6,7 +6,7 @@ import torch
 
 from pain3d.facs import ActionUnits
 from pain3d.head import Head
-from pain3d.head.model import axis_angle_to_matrix
+from pain3d.head.joints import axis_angle_to_matrix
 
 HEAD = Head.default()
 

@@ -111,10 +111,9 @@ class OnlineBatches:
         self._heatmaps, self._pain_weight, self._jpeg = heatmaps, pain_weight, jpeg
         self._seed = keyed_number(seed, "online") & MAX_SEED  # not the data set's: its expressions are not drawn again
         self._head = Head.default()
-        there = self._head if torch.device(device).type == "cpu" else self._head.to(device)
         pool = min(pool, len(population.people))
         self._turnover = Turnover(pool, int(pool < len(population.people)), renew)  # who are all there need not come
-        self._people = People(there, pool, frame=population.size)
+        self._people = People(self._head.on(device), pool, frame=population.size)
         self._ring: Ring[Person] = Ring(self._turnover, self._paint, self._people.place, ahead=painters)
         self._bank = torch.empty(BACKGROUNDS, BACKGROUND_SIZE, BACKGROUND_SIZE, 3, device=device)
         self._walls: Ring[Tensor] = Ring(

@@ -1,0 +1,51 @@
+"""Knows how a chain of joints turns what hangs on it: from axis-angle vectors to transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def joint_transforms(angles: Tensor, joints: Tensor, parents: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Rest-to-posed transforms [B, J, 4, 4] and posed joints [B, J, 3] of a chain of rotations about joints.
+
+    Args:
+        angles: [B, J, 3] axis-angle, radians.
+        joints: [B, J, 3] rest positions, metres.
+        parents: Parent of each joint, -1 for the first; parents come before children.
+
+    Gradients: to angles and joints.
+    """
+    rotations = axis_angle_to_matrix(angles)
+    world: list[Tensor] = []
+    posed: list[Tensor] = []
+    for joint, parent in enumerate(parents):
+        if parent < 0:
+            world.append(rotations[:, joint])
+            posed.append(joints[:, joint])
+        else:
+            arm = joints[:, joint] - joints[:, parent]
+            posed.append(posed[parent] + (world[parent] @ arm[..., None])[..., 0])
+            world.append(world[parent] @ rotations[:, joint])
+    turn, centres = torch.stack(world, 1), torch.stack(posed, 1)
+    shift = centres - (turn @ joints[..., None])[..., 0]
+    top = torch.cat([turn, shift[..., None]], 3)
+    bottom = torch.zeros_like(top[:, :, :1])
+    bottom[..., 3] = 1
+    return torch.cat([top, bottom], 2), centres
+
+
+def axis_angle_to_matrix(angles: Tensor) -> Tensor:
+    """Rotation matrices [..., 3, 3] of axis-angle vectors [..., 3] (Rodrigues), smooth at zero."""
+    squared = (angles**2).sum(-1, keepdim=True)
+    small = squared < 1e-8
+    angle = torch.where(small, torch.ones_like(squared), squared).sqrt()
+    sine = torch.where(small, 1 - squared / 6, torch.sin(angle) / angle)[..., None]
+    versine = torch.where(small, 0.5 - squared / 24, (1 - torch.cos(angle)) / angle**2)[..., None]
+    x, y, z = angles.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*angles.shape[:-1], 3, 3)
+    eye = torch.eye(3, dtype=angles.dtype, device=angles.device)
+    return eye + sine * cross + versine * (cross @ cross)
