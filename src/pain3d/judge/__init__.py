@@ -4,7 +4,7 @@
 ``ladders``    MediaPipe's blendshapes answer one action unit at a time, from 0 to 5, on every identity
 ``tone``       ITA° measured on the picture against what the melanin and haemoglobin of the skin ask for
 ``photo``      spectrum, contrast and colour of the face beside those of a photograph
-``probe``      a small network that learns the action units on half of the identities and is tested on the others
+``probe``      training's siamese net learns the action units on half of the identities and is tested on the others
 
 Nothing is downloaded when it runs: the models come inside wheels from the package index (`make judge`; `extra` has
 their names and licences).

@@ -1,4 +1,6 @@
-"""Knows the AU probe: half of a data set's people teach a small network, the others ask it; what wrinkle maps add.
+"""Knows the AU probe: half of a data set's people teach a small network, the others test it; what wrinkle maps add.
+
+Network, loop and augmentation are those of ``pain3d train --task siamese``; the loss is that of action units alone.
 
 The data should be drawn by the independent law, with a camera, light and background of its own for every picture: where
 action units come together, a network that knows only how bad it is looks as if it knew each of them.
@@ -6,168 +8,133 @@ action units come together, a network that knows only how bad it is looks as if 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
-from pain3d.face.square import SQUARE_COLUMNS, cut, face_square
 from pain3d.judge.drawing import new_plot, saved
-from pain3d.judge.measures import correlation, partial_correlation, ranking, yaw_bin
+from pain3d.judge.extra import INSTALL
+from pain3d.judge.measures import correlation, partial_correlation, ranking
 from pain3d.judge.verdict import Cell, Figure, Measure, Table, Verdict
-from pain3d.pipeline.contact_sheet import decode
 from pain3d.pipeline.data_set import DataSet
+from pain3d.training.config import TrainConfig, preset
+from pain3d.training.data import open_data
+from pain3d.training.data.augmentation import Augmentation, augment
+from pain3d.training.data.batches import Batches, crop_side
+from pain3d.training.data.samples import UNITS, Samples, pspi_of, require_neutrals
+from pain3d.training.data.store import CropStore
+from pain3d.training.evaluation.predictions import Predictions
+from pain3d.training.loop import TrainingJob, learn, precision_of
+from pain3d.training.prediction import predict
+from pain3d.training.task import SIAMESE, make_task
 
-if TYPE_CHECKING:
-    from pain3d.judge.probe_net import Pool
-
-Floats = npt.NDArray[np.float64]
-
-UNITS = ("AU04", "AU06", "AU07", "AU09", "AU10", "AU43")  # AU43 last: open or shut
 LEAST_R, LEAST_AUC = 0.80, 0.99
-CROP = 128  # pixels a side that are kept of a face; the net sees 112 of them
 GRID = 24  # identities that hold each demographic cell once: halves are taken in such blocks where there are enough
 LEAST_PEOPLE = 4
-SEED = 0
-COLUMNS = (
-    "identity_id", "expression_id", "view_id", "image", *SQUARE_COLUMNS, "yaw_degrees", *UNITS,
-)  # fmt: skip
+CPU = torch.device("cpu")
 
 
-@dataclass(frozen=True)
-class Crops:
-    """Faces of a data set, in the order of identity, expression and view.
+class Tested(NamedTuple):
+    """What a probe predicted for the pain pictures of people whom it never saw, and of those who taught it."""
 
-    Attributes:
-        pixels: [N, CROP, CROP, 3] uint8.
-        labels: [N, 6] as UNITS.
-        identity: [N].
-        expression: [N]; 0 is neutral.
-        yaw: [N] degrees.
-    """
-
-    pixels: npt.NDArray[np.uint8]
-    labels: Floats
-    identity: npt.NDArray[np.int64]
-    expression: npt.NDArray[np.int64]
-    yaw: Floats
+    unseen: Predictions
+    taught: Predictions
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What a probe said of the pain pictures of people whom it had never seen, [N, 6], and what was true."""
-
-    said: Floats
-    true: Floats
-    yaw: Floats
-    known: Floats
-    known_true: Floats
-
-    def scores(self) -> list[float]:
-        """Pearson's r for each intensity, the area under the curve for AU43."""
-        return _scores(self.said, self.true)
-
-
-def _scores(said: Floats, true: Floats) -> list[float]:
-    return [*(correlation(said[:, i], true[:, i]) for i in range(5)), ranking(said[:, 5], true[:, 5])]
+def scores(found: Predictions) -> list[float]:
+    """Pearson's r for each intensity, the area under the curve for AU43."""
+    pairs = list(zip(found.au.T, found.au_true.T, strict=True))
+    return [*(correlation(*pair) for pair in pairs[:5]), ranking(*pairs[5])]
 
 
 def judge_probe(data: DataSet, ablation: DataSet | None, *, steps: int, neutral: bool, quiet: bool) -> Verdict:
     """Train and test; with `ablation`, the same again on a data set without wrinkle maps."""
-    answers = run_probe(data, steps, neutral, quiet)
+    tested = run_probe(data, steps, neutral, quiet)
     without = run_probe(ablation, steps, neutral, quiet) if ablation is not None else None
-    return summarise(data, answers, without, steps, neutral)
+    return summarise(data, tested, without, steps, neutral)
 
 
-def run_probe(data: DataSet, steps: int, neutral: bool, quiet: bool) -> Answers:
-    """Teach a probe with half of the people and ask it about the others.
+def run_probe(data: DataSet, steps: int, neutral: bool, quiet: bool) -> Tested:
+    """Teach a probe with half of the people and test it on both halves.
 
     Raises:
-        RefusedError: Too few people, or one of them without a neutral or a pain picture.
+        RefusedError: Too few people, one without a neutral picture, half of them without pain, or no timm.
     """
-    from pain3d.judge.probe_net import PEOPLE, PICTURES, ask, train
+    settings = preset("tiny", SIAMESE)
+    config = replace(settings, steps=steps, neutral=neutral, pspi_weight=0.0, binary_weight=0.0, validations=0)
+    return teach_and_test(open_data(data.out), config, quiet)
 
-    crops = read_crops(data)
-    taught = taught_half(crops.identity)
-    pool, others = _pool(data, crops, taught), _pool(data, crops, ~taught)
-    with Progress(steps * PEOPLE * PICTURES + len(crops.pixels), quiet=quiet) as progress:
-        net = train(pool, steps, SEED, neutral, progress.add)
-        known = np.asarray(ask(net, pool, progress.add), np.float64)
-        said = np.asarray(ask(net, others, progress.add), np.float64)
-    pain = crops.expression > 0
-    return Answers(
-        said[pain[~taught]],
-        crops.labels[~taught & pain],
-        crops.yaw[~taught & pain],
-        known[pain[taught]],
-        crops.labels[taught & pain],
+
+def teach_and_test(samples: Samples, config: TrainConfig, quiet: bool) -> Tested:
+    """See `run_probe`."""
+    if len(samples.subjects) < LEAST_PEOPLE:
+        people = len(samples.subjects)
+        raise RefusedError(f"{samples.name}: the probe needs {LEAST_PEOPLE} identities, there are {people}")
+    teaches = taught_half(samples.subject)
+    taught, others = np.flatnonzero(teaches), np.flatnonzero(~teaches)
+    for half in (taught, others):
+        require_neutrals(samples, half)
+        if samples.neutral[half].all():
+            raise RefusedError(f"{samples.name}: the probe needs pictures of pain in both halves of the people")
+    try:
+        task = make_task(SIAMESE, config)
+    except ImportError as error:
+        raise RefusedError(f"the probe's net needs {error.name}: {INSTALL}") from None
+    task.to(CPU)
+    store = CropStore(samples, crop_side(config.image_size), cache_mb=config.cache_mb)
+    batches = Batches(store, taught, size=config.batch, group=config.group, neutral=config.neutral, seed=config.seed)
+    strength = Augmentation()
+    job = TrainingJob(
+        task.model,
+        task.loss,
+        load=batches,
+        augment=lambda raw, step: augment(raw, config.image_size, config.seed, step, CPU, strength),
+        config=config,
+        quiet=quiet,
     )
+    model = learn(job).model
+    with Progress(len(samples), quiet=quiet) as progress:
+        found, _ = predict(
+            model,
+            store,
+            np.concatenate([others, taught]),
+            num_references=1,
+            device=CPU,
+            precision=precision_of(config, CPU),
+            done=progress.add,
+        )
+    unseen = np.arange(len(found)) < len(others)
+    return Tested(found.only(unseen & ~found.neutral), found.only(~unseen & ~found.neutral))
 
 
-def read_crops(data: DataSet) -> Crops:
-    """Cut every face out of its frame."""
-    rows: list[tuple[tuple[int, int, int], Any, list[float], float]] = []
-    for row in data.rows("frames", COLUMNS):
-        key = (row["identity_id"], row["expression_id"], row["view_id"])
-        pixels = cut(decode(row["image"]["bytes"]), *face_square(*(row[name] for name in SQUARE_COLUMNS)), CROP)
-        rows.append((key, pixels, [row[unit] for unit in UNITS], row["yaw_degrees"]))
-    rows.sort(key=lambda row: row[0])
-    return Crops(
-        np.stack([row[1] for row in rows]),
-        np.array([row[2] for row in rows], np.float64),
-        np.array([row[0][0] for row in rows]),
-        np.array([row[0][1] for row in rows]),
-        np.array([row[3] for row in rows], np.float64),
-    )
-
-
-def taught_half(identity: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which pictures teach: those of every second block of GRID identities, or of every second identity of a few."""
-    numbers = np.unique(identity)
+def taught_half(subject: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which pictures teach: those of every second block of GRID people, or of every second person of a few."""
+    numbers = np.unique(subject)
     block = GRID if len(numbers) >= 2 * GRID else 1
-    return np.asarray(np.searchsorted(numbers, identity) // block % 2 == 0)
+    return np.asarray(np.searchsorted(numbers, subject) // block % 2 == 0)
 
 
-def _pool(data: DataSet, crops: Crops, chosen: npt.NDArray[np.bool_]) -> Pool:
-    """Pictures, labels, people and neutral places of the chosen half, as tensors."""
-    import torch
-
-    identity, expression = crops.identity[chosen], crops.expression[chosen]
-    numbers, person = np.unique(identity, return_inverse=True)
-    everybody = len(np.unique(crops.identity))
-    if everybody < LEAST_PEOPLE:
-        raise RefusedError(f"{data.out}: the probe needs {LEAST_PEOPLE} identities, there are {everybody}")
-    places = [np.flatnonzero((person == p) & (expression == 0)) for p in range(len(numbers))]
-    fewest = min(len(place) for place in places)
-    if fewest == 0 or not (expression > 0).any():
-        raise RefusedError(f"{data.out}: the probe needs a neutral and a pain picture of each identity")
-    return (
-        torch.from_numpy(crops.pixels[chosen]),
-        torch.from_numpy(crops.labels[chosen].astype(np.float32)),
-        torch.from_numpy(person.astype(np.int64)),
-        torch.from_numpy(np.stack([place[:fewest] for place in places])),
-    )
-
-
-def summarise(data: DataSet, answers: Answers, without: Answers | None, steps: int, neutral: bool) -> Verdict:
+def summarise(data: DataSet, tested: Tested, without: Tested | None, steps: int, neutral: bool) -> Verdict:
     """Scores by action unit and yaw, what the wrinkle maps add, and a figure."""
-    scores = answers.scores()
+    unseen = tested.unseen
+    of_unseen, of_taught = scores(unseen), scores(tested.taught)
     names = [f"AU{int(unit[2:])}" for unit in UNITS]
-    measures = [Measure(f"{n}, r on unseen people", s, "", LEAST_R) for n, s in zip(names[:5], scores, strict=False)]
-    measures.append(Measure("AU43, AUC on unseen people", scores[5], "", LEAST_AUC))
-    pspi_said, pspi_true = _pspi(answers.said), _pspi(answers.true)
-    measures.append(Measure("PSPI of what it says, r", correlation(pspi_said, pspi_true)))
-    known = _scores(answers.known, answers.known_true)
-    eyes_open = answers.true[:, 5] == 0  # a shut lid hides what tightens it
-    looking = [*_scores(answers.said[eyes_open], answers.true[eyes_open])[:5], None]
+    measures = [Measure(f"{n}, r on unseen people", s, "", LEAST_R) for n, s in zip(names[:5], of_unseen, strict=False)]
+    measures.append(Measure("AU43, AUC on unseen people", of_unseen[5], "", LEAST_AUC))
+    pspi_true = pspi_of(unseen.au_true)
+    measures.append(Measure("PSPI of what it says, r", correlation(pspi_of(unseen.au), pspi_true)))
+    eyes_open = unseen.only(unseen.au_true[:, 5] == 0)  # a shut lid hides what tightens it
+    looking = [*scores(eyes_open)[:5], None]
     rows: list[tuple[Cell, ...]] = []
     for i, name in enumerate(names):
-        error = float(np.abs(answers.said[:, i] - answers.true[:, i]).mean())
-        partial = partial_correlation(answers.said[:, i], answers.true[:, i], pspi_true)
-        rows.append((name, scores[i], looking[i], known[i], error, partial))
+        error = float(np.abs(unseen.au[:, i] - unseen.au_true[:, i]).mean())
+        partial = partial_correlation(unseen.au[:, i], unseen.au_true[:, i], pspi_true)
+        rows.append((name, of_unseen[i], looking[i], of_taught[i], error, partial))
     tables = [
         Table(
             "By action unit",
@@ -180,13 +147,13 @@ def summarise(data: DataSet, answers: Answers, without: Answers | None, steps: i
                 "partial r given PSPI",
             ),
             tuple(rows),
-            "Pearson's r of the intensity; for AU43 the area under the curve, and the error is of a chance.",
+            "Pearson's r of the intensity; for AU43 the area under the curve, and an error on 0 to 1.",
         ),
-        _yaw_table(names, answers),
+        _yaw_table(names, unseen),
     ]
     if without is not None:
-        plain = without.scores()
-        lines = [(n, s, p, s - p) for n, s, p in zip(names, scores, plain, strict=True)]
+        plain = scores(without.unseen)
+        lines = [(n, s, p, s - p) for n, s, p in zip(names, of_unseen, plain, strict=True)]
         tables.insert(
             0, Table("What wrinkle maps add", ("action unit", "with", "geometry only", "difference"), tuple(lines))
         )
@@ -195,41 +162,38 @@ def summarise(data: DataSet, answers: Answers, without: Answers | None, steps: i
     return Verdict(
         "probe",
         "Action unit probe",
-        f"A conv net of 1.6 million weights sees the face {people}and says six action units; {steps} steps of 64 "
-        f"pictures from half of the people, tested on {len(answers.true)} pictures of the others. Labels drawn by the "
+        f"The siamese conv net of `pain3d train` sees the face {people}and says six action units; {steps} steps of 64 "
+        f"pictures from half of the people, tested on {len(unseen)} pictures of the others. Labels drawn by the "
         f"{law} law.",
         measures,
         tables,
-        [Figure("probe", "What it says of unseen people, by what is true: median, half and 90 %.", _plot(answers))],
+        [Figure("probe", "What it says of unseen people, by what is true: median, half and 90 %.", _plot(unseen))],
         {
             "steps": steps,
             "neutral": neutral,
             "law": law,
-            "pictures_tested": len(answers.true),
-            "scores": dict(zip(names, scores, strict=True)),
-            "scores_without_wrinkles": dict(zip(names, without.scores(), strict=True)) if without else None,
+            "pictures_tested": len(unseen),
+            "scores": dict(zip(names, of_unseen, strict=True)),
+            "scores_without_wrinkles": dict(zip(names, scores(without.unseen), strict=True)) if without else None,
         },
     )
 
 
-def _pspi(au: Floats) -> Floats:
-    return np.asarray(au[:, 0] + au[:, 1:3].max(1) + au[:, 3:5].max(1) + au[:, 5])
-
-
-def _yaw_table(names: list[str], answers: Answers) -> Table:
-    bins = np.array([yaw_bin(float(yaw)) for yaw in answers.yaw])
+def _yaw_table(names: list[str], unseen: Predictions) -> Table:
+    yaws = np.array(unseen.slices["yaw"])
     rows: list[tuple[Cell, ...]] = []
-    for name in sorted(set(bins.tolist())):
-        inside = bins == name
-        rows.append((name, int(inside.sum()), *_scores(answers.said[inside], answers.true[inside])))
+    for yaw in sorted(set(yaws.tolist())):
+        inside = unseen.only(yaws == yaw)
+        rows.append((yaw, len(inside), *scores(inside)))
     return Table("Unseen people, by |yaw|", ("yaw", "pictures", *names), tuple(rows))
 
 
-def _plot(answers: Answers) -> bytes:
+def _plot(unseen: Predictions) -> bytes:
     figure, axes = new_plot(6, 1, 2.4, 2.6)
     for place, (axis, unit) in enumerate(zip(axes[0], UNITS, strict=True)):
-        levels = np.unique(answers.true[:, place].round())
-        groups = [answers.said[answers.true[:, place].round() == level, place] for level in levels]
+        true = unseen.au_true[:, place].round()
+        levels = np.unique(true)
+        groups = [unseen.au[true == level, place] for level in levels]
         axis.boxplot(groups, positions=levels, widths=0.6, showfliers=False, whis=(5, 95),
                      medianprops={"color": "#c2410c", "linewidth": 2}, manage_ticks=False)  # fmt: skip
         axis.set(title=f"AU{int(unit[2:])}", xlabel="true", xticks=levels)
