@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.implementation import Implementation, Round
 from benchmarks.workload import ViewSet, Workload
 from pain3d.kernels import tone_map, vertex_normals
-from pain3d.kernels.shading.reference import shade_reference
+from pain3d.kernels.shading.reference import Lights, SurfacePoints, shade_reference
 
 NEAR, FAR = 0.1, 10.0  # metres
 # Pictures of 512 x 512 that go through at once: 128. The chain holds some 200 bytes a pixel, so this is about 7 GB.
@@ -31,21 +31,21 @@ def finish(
     texels: Tensor,  # [B, H, W, 16], of which the relief is not read
     covered: Tensor,  # [B, H, W, 1]
     eye: Tensor,  # [B, 3]
-    light: tuple[Tensor, Tensor, Tensor],  # [B, 9, 3], [B, 3], [B, 3]
+    light: Lights,
     exposure: Tensor,  # [B]
     background: Tensor,  # [3]
 ) -> Tensor:
     """Return linear colour [B, H, W, 3], toned, over the background."""
-    lit = shade_reference(
-        texels[..., :3],
-        surface[..., 3:6],
-        eye[:, None, None] - surface[..., :3],
-        *light,
-        surface[..., 6],
-        texels[..., 3],
-        texels[..., 4],
-        texels[..., 7],
+    points = SurfacePoints(
+        albedo=texels[..., :3],
+        normal=surface[..., 3:6],
+        view_direction=eye[:, None, None] - surface[..., :3],
+        occlusion=surface[..., 6],
+        specular=texels[..., 3],
+        roughness=texels[..., 4],
+        scatter=texels[..., 7],
     )
+    lit = shade_reference(points, light)
     return torch.where(covered, tone_map(lit * exposure[:, None, None, None]), background)
 
 
@@ -113,7 +113,7 @@ class Chain:
             texels = nvdiffrast.texture(
                 skins[skin], uv, uv_moved, mip=chains[skin], filter_mode="linear-mipmap-linear", boundary_mode="clamp"
             )
-            light = (each.sh[at], each.key_direction[at], each.key_colour[at])
+            light = Lights(each.sh[at], each.key_direction[at], each.key_colour[at])
             covered = rast[..., 3:] > 0
             colour = shade(
                 surface, texels, covered, each.camera_position[at], light, each.exposure[at], shared.background

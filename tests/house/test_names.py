@@ -11,10 +11,7 @@ import pain3d
 import pain3d.kernels
 
 MOST_OF_A_KERNEL, MOST_OF_A_FUNCTION = 16, 20
-LONG_KERNELS = {  # by name: why it takes more
-    "rendering/kernel:antialias_queue_kernel": "not bundled yet",
-    "rendering/kernel:resolve_kernel": "not bundled yet",
-}
+LONG_KERNELS: dict[str, str] = {}  # by name: why it takes more
 LONG_FUNCTIONS = {
     "pain3d.kernels.render": "the flat door of a whole picture: mesh, material, lights, views and what to hand back",
 }

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pain3d.kernels import build_mipmaps, render
-from pain3d.kernels.rendering.example import example_inputs
-from pain3d.kernels.rendering.reference import RenderInputs, render_linear_reference
+from pain3d.kernels import render
+from pain3d.kernels.rendering.example import example_inputs, example_scene
+from pain3d.kernels.rendering.reference import render_linear_reference
 from pain3d.kernels.rendering.relief import BLOOD_TINT, CHANNELS, DETAIL_START, SLOPES, detailed, tilted
 from pain3d.kernels.shading.reference import unit
 from tests.kernels.rooms import device_of
@@ -38,10 +38,6 @@ def picture(inputs: dict[str, Any], backend: str) -> Tensor:
 def constant(values: list[float], like: Tensor) -> Tensor:
     """A texture of one texel."""
     return torch.tensor(values, dtype=like.dtype, device=like.device).expand(len(like), 1, 1, CHANNELS).contiguous()
-
-
-def scene_of(inputs: dict[str, Any]) -> RenderInputs:
-    return RenderInputs(**(inputs | {"texture": build_mipmaps(inputs["texture"], backend="reference")}))
 
 
 @given(vectors, vectors, numbers, numbers)
@@ -159,13 +155,14 @@ def test_gradients_of_the_relief_equal_finite_differences():
     inputs = example_inputs(10, dtype=torch.float64, batch=2, subdivisions=1, texture_size=8)
     inputs["texture"][..., [SHADE, SHADE + 4]] *= 0.2  # their sum stays within 0 … 1, away from the bends
     inputs["detail_weights"] += 0.1
-    scene = scene_of(inputs)
+    scene = example_scene(inputs)
     names = ("occlusion", "detail_weights", "up")
     leaves = [inputs[name].clone().requires_grad_() for name in names]
     chain = scene.texture.texels.clone().requires_grad_()
 
     def call(chain: Tensor, *values: Tensor) -> Tensor:
-        changed = scene._replace(texture=scene.texture._replace(texels=chain), **dict(zip(names, values, strict=True)))
+        meshes = scene.meshes._replace(**dict(zip(names, values, strict=True)))
+        changed = scene._replace(meshes=meshes, texture=scene.texture._replace(texels=chain))
         return render_linear_reference(changed)[0]
 
     assert torch.autograd.gradcheck(call, [chain, *leaves], eps=1e-6, atol=1e-6, rtol=1e-4, fast_mode=True)

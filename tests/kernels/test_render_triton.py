@@ -11,11 +11,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pain3d.kernels import Rendered, build_mipmaps, encode_srgb, face_adjacency, render
+from pain3d.kernels import Rendered, encode_srgb, face_adjacency, render
+from pain3d.kernels.rendering.bundles import Request
 from pain3d.kernels.rendering.colour import SRGB_EDGES
-from pain3d.kernels.rendering.example import example_inputs
+from pain3d.kernels.rendering.example import example_inputs, example_scene
 from pain3d.kernels.rendering.kernel import Blocks, srgb_byte
-from pain3d.kernels.rendering.reference import RenderInputs
 from pain3d.kernels.rendering.topology import prepare_topology, srgb_edges
 from pain3d.kernels.rendering.triton_op import flat_arguments, launch_render, render_op
 from tests.kernels.rooms import device_of
@@ -29,10 +29,6 @@ PER_VIEW = ("world_to_clip", "camera_position", "sh", "key_direction", "key_colo
 def inputs_of(size: int = 20, seed: int = 0, **changes: Any) -> dict[str, Any]:
     """Small: the interpreter takes seconds where a GPU takes microseconds."""
     return example_inputs(size, DEVICE, seed=seed, **({"batch": 3, "subdivisions": 2} | changes))
-
-
-def scene_of(inputs: dict[str, Any]) -> RenderInputs:
-    return RenderInputs(**(inputs | {"texture": build_mipmaps(inputs["texture"])}))
 
 
 def compared(inputs: dict[str, Any]) -> Rendered:
@@ -165,14 +161,13 @@ def test_dtype_and_layout_change_no_value(image_dtype: str, layout: str, whole: 
 @pytest.mark.parametrize(("chunk", "blocks"), [(1, None), (2, None), (None, Blocks(16, 16, 64))])
 def test_bytes_depend_neither_on_chunks_nor_on_blocks(chunk: int | None, blocks: Blocks | None, whole: Rendered):
     options = {} if blocks is None else {"blocks": blocks}
-    assert equal(launch_render(scene_of(inputs_of()), ALL, chunk=chunk, **options), whole)
+    assert equal(launch_render(example_scene(inputs_of()), Request(ALL), chunk=chunk, **options), whole)
 
 
 def test_prepared_tables_give_the_same_bytes(whole: Rendered):
-    scene = scene_of(inputs_of())
-    mesh = (scene.faces, scene.adjacent_faces, scene.uvs, scene.uv_faces, scene.face_labels)
-    prepared = prepare_topology(*mesh, scene.vertices.shape[1])
-    assert equal(launch_render(scene, ALL, prepared=prepared), whole)
+    scene = example_scene(inputs_of())
+    prepared = prepare_topology(scene.triangles, scene.meshes.vertices.shape[1])
+    assert equal(launch_render(scene, Request(ALL), prepared=prepared), whole)
 
 
 def test_what_an_older_epoch_left_is_not_seen(monkeypatch: pytest.MonkeyPatch):
@@ -180,7 +175,7 @@ def test_what_an_older_epoch_left_is_not_seen(monkeypatch: pytest.MonkeyPatch):
     inputs = inputs_of(10, batch=5, subdivisions=1)
     expected = render(**inputs, outputs=ALL, backend="triton")
     monkeypatch.setattr(importlib.import_module("pain3d.kernels.rasterization.workspace"), "EPOCHS", 2)
-    assert equal(launch_render(scene_of(inputs), ALL, chunk=1), expected)
+    assert equal(launch_render(example_scene(inputs), Request(ALL), chunk=1), expected)
 
 
 @pytest.mark.parametrize("scarce", [torch.int64, torch.float32])
@@ -188,7 +183,7 @@ def test_a_device_without_memory_halves_the_chunk(
     scarce: torch.dtype, whole: Rendered, monkeypatch: pytest.MonkeyPatch
 ):
     """No room for the visibility buffer (int64) or the kept light (float32) of more than one view."""
-    scene, allocate, refused = scene_of(inputs_of()), torch.empty, []
+    scene, allocate, refused = example_scene(inputs_of()), torch.empty, []
     pixels = scene.size[0] * scene.size[1]
 
     def empty(*shape: Any, **options: Any) -> Tensor:
@@ -199,11 +194,11 @@ def test_a_device_without_memory_halves_the_chunk(
         return made
 
     monkeypatch.setattr(torch, "empty", empty)
-    assert equal(launch_render(scene, ALL), whole)
+    assert equal(launch_render(scene, Request(ALL)), whole)
     assert len(refused) > 0
     pixels = 0
     with pytest.raises(torch.OutOfMemoryError):
-        launch_render(scene, ("image",))
+        launch_render(scene, Request(("image",)))
 
 
 def test_views_in_another_order_are_the_same_pictures(whole: Rendered):
@@ -222,9 +217,9 @@ def test_one_occlusion_one_background_for_all_and_no_exposure():
 
 
 def test_custom_op_is_well_formed_and_has_no_gradient():
-    scene = scene_of(inputs_of(8, batch=1))
-    torch.library.opcheck(render_op, flat_arguments(scene, ("image", "depth"), "bfloat16", "NCHW"))
-    arguments = list(flat_arguments(scene, ("depth",), "uint8", "NHWC"))
+    scene = example_scene(inputs_of(8, batch=1))
+    torch.library.opcheck(render_op, flat_arguments(scene, Request(("image", "depth"), "bfloat16", "NCHW")))
+    arguments = list(flat_arguments(scene, Request(("depth",))))
     arguments[0] = arguments[0].clone().requires_grad_()
     with pytest.raises(RuntimeError, match="render has no gradient with backend 'triton'"):
         torch.ops.pain3d.render(*arguments)[ALL.index("depth")].sum().backward()

@@ -11,7 +11,8 @@ from torch import Tensor
 from pain3d.kernels import shade
 from pain3d.kernels.shading.example import example_inputs
 from pain3d.kernels.shading.kernel import launch_shade
-from pain3d.kernels.shading.reference import MIN_COSINE, MIN_ROUGHNESS, unit
+from pain3d.kernels.shading.reference import MIN_COSINE, MIN_ROUGHNESS, Lights, SurfacePoints, unit
+from pain3d.kernels.shading.triton_op import NAMES
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")
@@ -128,10 +129,8 @@ def test_any_block_gives_the_same_bits_and_writes_no_further():
     for block in (32, 64, 1024):
         memory = torch.full((2 * 75 * 3 + 600,), -7.0, device=DEVICE)
         light = memory[300:-300].view(2, 75, 3)
-        vectors = [inputs[name] for name in ("albedo", "normal", "view_direction")]
-        lights = [inputs[name] for name in ("sh", "key_direction", "key_colour")]
-        scalars = [inputs[name] for name in ("occlusion", "specular", "roughness", "scatter")]
-        launch_shade(light, *vectors, *lights, *scalars, block=block)
+        points, lights = (kind(*(inputs[name] for name in kind._fields)) for kind in (SurfacePoints, Lights))
+        launch_shade(points, lights, light, block=block)
         assert torch.equal(light, expected)
         assert (memory[:300] == -7).all() and (memory[-300:] == -7).all()
 
@@ -154,7 +153,7 @@ def test_strides_of_every_kind():
 def test_custom_op_is_registered_soundly():
     inputs = example_inputs(5, DEVICE)
     shade(**inputs, backend="triton")
-    torch.library.opcheck(torch.ops.pain3d.shade.default, tuple(inputs.values()))
+    torch.library.opcheck(torch.ops.pain3d.shade.default, tuple(inputs[name] for name in NAMES))
 
 
 @pytest.mark.parametrize("name", list(example_inputs(1)))

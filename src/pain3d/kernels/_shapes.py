@@ -6,11 +6,19 @@ one does not fit, ``barycentrics must be [P 3], got [1, 3] (bound so far: V=4, F
 
 from __future__ import annotations
 
+from typing import Any, get_type_hints
+
 import torch
 from torch import Tensor
 
 FLOATS = (torch.float32, torch.float64)
 INDICES = (torch.int32, torch.int64)
+
+
+def forms_of(*bundles: Any) -> dict[str, tuple[str, tuple[torch.dtype, ...]]]:
+    """Return (pattern, dtypes) of each field of NamedTuples whose fields are ``Annotated[Tensor, pattern, dtypes]``."""
+    hints = {name: hint for bundle in bundles for name, hint in get_type_hints(bundle, include_extras=True).items()}
+    return {name: hint.__metadata__ for name, hint in hints.items()}
 
 
 def check_shapes(**arguments: tuple[Tensor, str]) -> dict[str, int]:

@@ -20,6 +20,7 @@ from pain3d.head.identity import Identity
 from pain3d.head.model import Head
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels.rendering import CHANNELS
+from pain3d.kernels.rendering.bundles import Triangles
 from pain3d.kernels.texturing import Mipmaps, build_mipmaps
 from pain3d.light import Light
 from pain3d.mesh import Surface
@@ -199,8 +200,14 @@ def prepared_topology(head: Head, backend: str | None = None) -> PreparedTopolog
         return None
     from pain3d.kernels.rendering.topology import prepare_topology
 
-    tables = (topology.faces, topology.adjacent_faces, topology.uvs, topology.uv_faces, topology.face_parts)
-    return prepare_topology(*tables, len(head.template))
+    triangles = Triangles(
+        faces=topology.faces,
+        adjacent_faces=topology.adjacent_faces,
+        uvs=topology.uvs,
+        uv_faces=topology.uv_faces,
+        face_labels=topology.face_parts,
+    )
+    return prepare_topology(triangles, len(head.template))
 
 
 class Captured:

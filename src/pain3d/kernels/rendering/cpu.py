@@ -9,6 +9,7 @@ Longer than other files, because numba keeps what is compiled together fast only
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ from pain3d.kernels.antialiasing.cpu import mark_silhouettes, pair_weight
 from pain3d.kernels.deformation.cpu import vertex_normals_cpu
 from pain3d.kernels.rasterization.cpu import rasterize_faces, snap_vertices
 from pain3d.kernels.rasterization.reference import HALF, SUBPIXELS
+from pain3d.kernels.rendering.bundles import Rendered, RenderInputs, Request, Triangles, output_forms
 from pain3d.kernels.rendering.colour import KNEE, SRGB_EDGES
-from pain3d.kernels.rendering.reference import Rendered, RenderInputs
+from pain3d.kernels.rendering.reference import labels_of, uv_areas
 from pain3d.kernels.rendering.relief import BLOOD_TINT, DETAIL_LAYERS
 from pain3d.kernels.shading.cpu import (
     BLOCK,
@@ -90,15 +92,16 @@ def _resample(count, texels):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _cover_row(i, ids, wants, screen, geometry, skin, light, block, row, measured):  # type: ignore[no-untyped-def]
+def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, row, measured):  # type: ignore[no-untyped-def]
     """Write what the covered pixels of row i see: toned light to row [W, 3], block by block; what else is wanted."""
     snapped, inverse_w, areas, levels = screen
-    faces, uv_faces, uvs, packed, weights, up, attributes = geometry
+    faces, uv_faces, uvs = triangles.faces, triangles.uv_faces, triangles.uvs
+    packed, weights, up, attributes = vertices
     texels, table = skin
     sh, key, colour, eye, exposure = light
     lanes, columns = block
     barycentrics, depth, values = measured
-    width, channels = ids.shape[0], attributes.shape[1] if wants[5] else 0
+    width, channels = ids.shape[0], attributes.shape[1] if wants.attributes else 0
     vertical = np.int64(i) * SUBPIXELS + HALF
     face, count = np.int64(-1), 0
     corners = uv_corners = (N(0), N(0), N(0))
@@ -130,7 +133,7 @@ def _cover_row(i, ids, wants, screen, geometry, skin, light, block, row, measure
             t0, t1, t2 = np.float64(e0) * w0, np.float64(e1) * w1, np.float64(e2) * w2
             inverse = 1.0 / (t0 + t1 + t2)
             shares = F(t0 * inverse), F(t1 * inverse), F(t2 * inverse)
-            if wants[0]:
+            if wants.image:
                 at = N(count)  # unsigned: numba tests a signed index for being negative, at every store
                 rows = corners[0] * N(PACKED), corners[1] * N(PACKED), corners[2] * N(PACKED)
                 x, y, z, nx, ny, nz, occlusion, _ = mix_rows(packed, rows, shares, PACKED)
@@ -147,9 +150,9 @@ def _cover_row(i, ids, wants, screen, geometry, skin, light, block, row, measure
                     lanes[at + N(WEIGHT)], lanes[at + N(WEIGHT + BLOCK)] = one, two
                 columns[at] = j
                 count += 1
-            if wants[3]:
+            if wants.barycentrics:
                 barycentrics[i, j, 0], barycentrics[i, j, 1], barycentrics[i, j, 2] = shares
-            if wants[4]:
+            if wants.depth:
                 depth[i, j] = F(np.float64(areas[f]) * inverse)
             for k in range(channels):
                 a, b, c = attributes[corners[0], k], attributes[corners[1], k], attributes[corners[2], k]
@@ -260,9 +263,9 @@ def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no
     rows, hanging = light
     width, last = ids.shape[1], ids.shape[0] - 1
     here, above, under = rows[i % 3], rows[(i + 2) % 3], rows[(i + 1) % 3]
-    if wants[0]:
+    if wants.image:
         encode_light(here.reshape(width * 3), image[i].reshape(width * 3))
-    if wants[1]:
+    if wants.alpha:
         for j in range(width):
             alpha[i, j] = 255 if ids[i, j] >= 0 else 0
     beside = ZERO
@@ -286,7 +289,7 @@ def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no
             share = ONE / total if total > ONE else ONE
             j0, j1, i0, i1 = max(j - 1, 0), min(j + 1, width - 1), max(i - 1, 0), min(i + 1, last)
             left, right, up, below, keep = left * share, right * share, up * share, below * share, ONE - total * share
-            if wants[0]:
+            if wants.image:
                 for c in range(3):
                     image[i, j, c] = _byte_of(
                         keep * here[j, c]
@@ -295,7 +298,7 @@ def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no
                         + up * above[j, c]
                         + below * under[j, c]
                     )
-            if wants[1]:
+            if wants.alpha:
                 cover = keep if ids[i, j] >= 0 else ZERO
                 cover += left if ids[i, j0] >= 0 else ZERO
                 cover += right if ids[i, j1] >= 0 else ZERO
@@ -305,13 +308,11 @@ def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _render_images(first, last, size, mesh, skin, view, light, wants, outputs):  # type: ignore[no-untyped-def]
+def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-untyped-def]
     """Render pictures first … last - 1."""
-    faces, adjacent, uvs, uv_faces, uv_areas, packed, weights, up, attributes, mesh_index = mesh
-    texels, table, texture_index = skin
-    world_to_clip, eye, background = view
-    sh, key, colour, exposure = light
-    image, alpha, face_ids, barycentrics, depth, values = outputs
+    meshes, triangles, texture, views, lights, size = scene
+    packed, uv_areas, table = drawn
+    faces, adjacent, background = triangles.faces, triangles.adjacent_faces, views.background
     height, width = size
     count, top = packed.shape[1], F(table.shape[0] - 1)
     clip, snapped = np.empty((count, 4), np.float64), np.empty((count, 2), np.int64)
@@ -324,94 +325,86 @@ def _render_images(first, last, size, mesh, skin, view, light, wants, outputs): 
     marks = np.empty((height, width), np.uint8)
     tall = np.empty((background.shape[2], 3), np.float32)
     vertical, horizontal = _resample(height, background.shape[1]), _resample(width, background.shape[2])
-    shaded, seen = wants[0] or wants[1], wants[0] or wants[3] or wants[4] or wants[5]
+    shaded, seen = wants.image or wants.alpha, wants.image or wants.barycentrics or wants.depth or wants.attributes
     for n in range(first, last):
-        m = mesh_index[n]
-        _project(world_to_clip[n], packed[m], clip)
+        m = views.mesh_index[n]
+        _project(views.world_to_clip[n], packed[m], clip)
         snap_vertices(clip, height, width, snapped, inverse_w, usable)
         rasterize_faces(snapped, inverse_w, usable, faces, True, areas, nearest, ids)
-        if wants[2]:
-            face_ids[n] = ids
-        if wants[3]:
-            barycentrics[n] = ZERO
-        if wants[4]:
-            depth[n] = np.inf
-        if wants[5]:
-            values[n] = ZERO
-        measured = (barycentrics[n], depth[n], values[n])
-        if wants[0]:
+        if wants.face_ids:
+            made.face_ids[n] = ids
+        if wants.barycentrics:
+            made.barycentrics[n] = ZERO
+        if wants.depth:
+            made.depth[n] = np.inf
+        if wants.attributes:
+            made.attributes[n] = ZERO
+        measured = (made.barycentrics[n], made.depth[n], made.attributes[n])
+        if wants.image:
             for f in range(faces.shape[0]):
                 level = 0.0
                 if areas[f] > 0 and uv_areas[f] > 0:
                     level = 0.5 * math.log2(uv_areas[f] / (np.float64(areas[f]) / (SUBPIXELS * SUBPIXELS)))
                 levels[f] = min(max(F(level), ZERO), top)
         screen = (snapped, inverse_w, areas, levels)
-        layers = weights[m if weights.shape[0] > 1 else 0].reshape(-1)
-        upright = up[m if up.shape[0] > 1 else 0]
-        geometry = (faces, uv_faces, uvs.reshape(-1), packed[m].reshape(-1), layers, upright, attributes[m])
-        looks = (texels[texture_index[n]].reshape(-1), table)
-        lamp = (sh[n], key[n], colour[n], eye[n], exposure[n])
+        layers = meshes.detail_weights[m if meshes.detail_weights.shape[0] > 1 else 0].reshape(-1)
+        up = meshes.up[m if meshes.up.shape[0] > 1 else 0]
+        vertices = (packed[m].reshape(-1), layers, up, meshes.attributes[m])
+        skin = (texture.texels[views.texture_index[n]].reshape(-1), table)
+        eye, exposure = views.camera_position[n], views.exposure[n]
+        lamp = (lights.sh[n], lights.key_direction[n], lights.key_colour[n], eye, exposure)
         if shaded:
             mark_silhouettes(snapped, areas, faces, adjacent, marks)
         surface = (marks, nearest, snapped, areas, faces, adjacent)
         for i in range(height):
             if seen:
-                _cover_row(i, ids[i], wants, screen, geometry, looks, lamp, block, rows[i % 3], measured)
-            if wants[0]:
+                row = rows[i % 3]
+                _cover_row(i, ids[i], wants, screen, triangles, vertices, skin, lamp, block, row, measured)
+            if wants.image:
                 _fill_background(i, ids[i], background[n], vertical, horizontal, tall, rows[i % 3])
             if shaded and i > 0:
-                _finish_row(i - 1, surface, traces, ids, wants, image[n], alpha[n])
+                _finish_row(i - 1, surface, traces, ids, wants, made.image[n], made.alpha[n])
         if shaded and height > 0:
-            _finish_row(height - 1, surface, traces, ids, wants, image[n], alpha[n])
+            _finish_row(height - 1, surface, traces, ids, wants, made.image[n], made.alpha[n])
 
 
 def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
-    """`pain3d.kernels.render` for float32 CPU tensors."""
-    batch, (height, width) = len(scene.world_to_clip), scene.size
-    meshes, vertices = scene.vertices.shape[:2]
-    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
-        "image": ((height, width, 3), torch.uint8),
-        "alpha": ((height, width), torch.uint8),
-        "face_ids": ((height, width), torch.int32),
-        "barycentrics": ((height, width, 3), torch.float32),
-        "depth": ((height, width), torch.float32),
-        "attributes": ((height, width, scene.attributes.shape[2]), torch.float32),
+    """`pain3d.kernels.render` for float32 CPU tensors; the image as uint8, NHWC."""
+    meshes, triangles, views, face_labels = scene.meshes, scene.triangles, scene.views, scene.triangles.face_labels
+    computed = {*outputs, "face_ids"} if "labels" in outputs else {*outputs}
+    made = {  # what is not asked for has no pixel: one compiled function for all
+        name: torch.empty(shape if name in computed else (shape[0], *(0 for _ in shape[1:])), dtype=dtype)
+        for name, (shape, dtype) in output_forms(scene, Request(outputs)).items()
     }
-    made = {
-        name: torch.empty(batch, *(shape if name in outputs else (0,) * len(shape)), dtype=dtype)
-        for name, (shape, dtype) in shapes.items()
-    }
-    packed = torch.zeros(meshes, vertices, PACKED)
-    packed[..., :3] = scene.vertices.detach()
+    packed = torch.zeros(*meshes.vertices.shape[:2], PACKED)
+    packed[..., :3] = meshes.vertices.detach()
     if "image" in outputs:
-        packed[..., 3:6] = vertex_normals_cpu(scene.vertices, scene.faces)
-        packed[..., 6] = scene.occlusion.detach()
-    corners = scene.uvs.detach().to(torch.float64)[scene.uv_faces.long()]
-    one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    uv_areas = (one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]).abs() * (scene.texture.height * scene.texture.width)
-    mesh = _arrays(
-        scene.faces.to(torch.int32),
-        scene.adjacent_faces.to(torch.int32),
-        scene.uvs,
-        scene.uv_faces.to(torch.int32),
-        uv_areas,
-        packed,
-        scene.detail_weights,
-        scene.up,
-        scene.attributes,
-        scene.mesh_index.long(),
+        packed[..., 3:6] = vertex_normals_cpu(meshes.vertices, triangles.faces)
+        packed[..., 6] = meshes.occlusion.detach()
+    texels_of_faces = uv_areas(triangles) * (scene.texture.height * scene.texture.width)
+    ready = scene._replace(
+        triangles=Triangles(
+            faces=triangles.faces.to(torch.int32),
+            adjacent_faces=triangles.adjacent_faces.to(torch.int32),
+            uvs=triangles.uvs.reshape(-1),
+            uv_faces=triangles.uv_faces.to(torch.int32),
+        ),
+        views=views._replace(mesh_index=views.mesh_index.long(), texture_index=views.texture_index.long()),
     )
-    skin = _arrays(scene.texture.texels, torch.tensor(scene.texture.levels()), scene.texture_index.long())
-    view = _arrays(scene.world_to_clip, scene.camera_position, scene.background)
-    light = _arrays(scene.sh, scene.key_direction, scene.key_colour, scene.exposure)
-    wants = tuple(name in outputs for name in Rendered._fields)
-    written = _arrays(*made.values())
-    for_each_range(
-        batch,
-        lambda first, last: _render_images(first, last, (height, width), mesh, skin, view, light, wants, written),
-    )
+    wants = Rendered._make(name in computed for name in Rendered._fields)
+    arrays, written = _arrays(ready), _arrays(Rendered(**made))
+    drawn = _arrays((packed, texels_of_faces, torch.tensor(scene.texture.levels())))
+    for_each_range(len(made["image"]), lambda first, last: _render_images(first, last, arrays, drawn, wants, written))
+    if "labels" in outputs and face_labels is not None:
+        made["labels"] = labels_of(made["face_ids"], face_labels)
     return Rendered(**{name: tensor for name, tensor in made.items() if name in outputs})
 
 
-def _arrays(*tensors: Tensor) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.generic]], ...]:
-    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
+def _arrays(value: Any) -> Any:
+    """The arrays of a tensor, or of the tensors in a bundle: contiguous, in the same memory where they were so."""
+    if isinstance(value, Tensor):
+        return value.detach().contiguous().numpy()
+    if isinstance(value, tuple):
+        parts = [_arrays(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from pain3d.kernels.antialiasing.reference import face_adjacency_reference
 from pain3d.kernels.deformation.example import example_sphere
+from pain3d.kernels.rendering.bundles import FORMS, RenderInputs, scene_of
 from pain3d.kernels.rendering.relief import CHANNELS, DETAIL_LAYERS
+from pain3d.kernels.texturing.reference import build_mipmaps_reference
 
 
 def example_camera(position: Tensor, field_of_view: float = 0.5) -> Tensor:
@@ -83,3 +85,10 @@ def example_inputs(
         "face_labels": torch.arange(len(faces), device=device) % 7,
         "size": (size, size + 8),
     }
+
+
+def example_scene(inputs: dict[str, Any]) -> RenderInputs:
+    """Return the bundles that `render` makes of such keyword arguments, all of them given."""
+    mipmaps = build_mipmaps_reference(inputs["texture"])
+    tensors = {name: inputs[name] for name in FORMS} | {"texture": mipmaps.texels}
+    return scene_of(tensors, mipmaps[1:], inputs["size"])

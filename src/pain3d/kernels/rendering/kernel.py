@@ -8,9 +8,10 @@ A chunk of views takes two launches after those of `rasterize`:
 
 Two pixels mix only if both are in the queue, so no light is kept for any other pixel and nothing is shaded twice. The
 order of the queue changes no byte: a pixel reads others' light and writes only its own bytes.
-An output that nobody asked for is a pointer that is None, and its code is not compiled.
+Kernels take the bundles of `bundles.py` as they are; inside them a tensor is a pointer to its first element. An output
+that nobody asked for is None, and its code is not compiled.
 
-Longer than other files: Triton has one door in a room, and half of the lines name what two kernels read.
+Longer than other files: Triton has one door in a room, and two kernels share their device functions.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from pain3d.kernels.antialiasing.kernel import is_pair, taken_share
 from pain3d.kernels.rasterization.kernel import corner, corners_of, face_of, four, perspective
 from pain3d.kernels.rasterization.reference import HALF as HALF_A_PIXEL
 from pain3d.kernels.rasterization.reference import SUBPIXELS as STEPS_OF_A_PIXEL
+from pain3d.kernels.rendering.bundles import FORMS, Meshes, Rendered, RenderInputs
 from pain3d.kernels.rendering.colour import KNEE as KNEE_OF_LIGHT
 from pain3d.kernels.rendering.reference import NO_LABEL as LABEL_OF_NOTHING
-from pain3d.kernels.rendering.reference import Rendered, RenderInputs
 from pain3d.kernels.rendering.relief import BLOOD_TINT as TINT_OF_BLOOD
 from pain3d.kernels.rendering.relief import CHANNELS as CHANNELS_OF_A_TEXEL
 from pain3d.kernels.rendering.topology import PreparedTopology
-from pain3d.kernels.shading.kernel import shade_point, unit
+from pain3d.kernels.shading.kernel import light_of, shade_point, unit
 from pain3d.kernels.texturing.kernel import level_offset, split_level, taps
 
 WAVES = 16  # programs of `antialias` per multiprocessor, one warp each
@@ -51,6 +52,43 @@ class Blocks(NamedTuple):
 
 # The interpreter's cost is per program and operation, not per lane.
 BLOCKS = Blocks(rows=64, columns=64, queued=512) if interpreting() else Blocks()
+
+
+class Buffers(NamedTuple):
+    """Memory of a chunk of N views."""
+
+    screen: Tensor  # [N, V, 4] int32
+    keys: Tensor  # [N, H · W] int64
+    queue: Tensor | None  # [1 + N · H · W] int32: a count, then pixels; None where neither image nor alpha is wanted
+    light: Tensor | None  # [N · H · W, 3] float32, None where no image is wanted
+
+
+class Chunk(NamedTuple):
+    """Buffers of a chunk of views, and which views they hold now."""
+
+    buffers: Buffers
+    first_view: int
+    epoch: int
+
+
+class Sizes(NamedTuple):
+    """Numbers that a pointer does not tell."""
+
+    vertices: int
+    uvs: int
+    textures: int
+    texels: int  # of one texture's mip chain
+    top: int  # the coarsest level
+    texture_area: float  # texels of level 0
+    background_height: int
+    background_width: int
+    background_stride: int  # 0 where all views share one
+    background_down: float  # texels of the background per pixel
+    background_across: float
+    channels: int  # of the attributes
+    pixel_stride: int  # of the image
+    channel_stride: int
+
 
 SUBPIXELS, HALF = tl.constexpr(STEPS_OF_A_PIXEL), tl.constexpr(HALF_A_PIXEL)
 TEXEL = tl.constexpr(CHANNELS_OF_A_TEXEL)  # floats: two sectors of memory
@@ -201,70 +239,143 @@ def parts_from(face, other, one, two, three):  # type: ignore[no-untyped-def]
     return (other != face) & ((other < 0) | ((other != one) & (other != two) & (other != three)))
 
 
+@triton.jit
+def worn_texture(scene, sizes, view, covered, u, v, level, first_weight, second_weight):  # type: ignore[no-untyped-def]
+    """Return albedo (red, green, blue), specular scale, roughness, slopes along t and b, scatter of a view's texture.
+
+    Detail layers are added by their weights; 0 where nothing is covered or the texture does not exist.
+    """
+    texture, height, width = scene.texture
+    lower, upper, fraction = split_level(level, sizes.top)
+    skin = tl.load(scene.views.texture_index + view).to(tl.int64)
+    painted = covered & (skin >= 0) & (skin < sizes.textures)
+    skin_ptr = texture + skin * sizes.texels * TEXEL
+    p0, p1, p2, p3, across, down = texel_places(u, v, lower, height, width)
+    colours = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 0, painted)
+    rest = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 1, painted)
+    coarser = painted & (fraction > 0.0)
+    if tl.max(coarser.to(tl.int32), axis=0) > 0:
+        p0, p1, p2, p3, across, down = texel_places(u, v, upper, height, width)
+        other = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 0, coarser)
+        colours += fraction[:, None] * (other - colours)
+        other = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 1, coarser)
+        rest += fraction[:, None] * (other - rest)
+    red, green, blue, specular = four(colours)
+    roughness, along, rise, scatter = four(rest)
+    worn = painted & ((first_weight != 0.0) | (second_weight != 0.0))
+    if tl.max(worn.to(tl.int32), axis=0) > 0:
+        more_along, more_rise, shade, blood = detail_layers(
+            skin_ptr, u, v, lower, upper, fraction, height, width, first_weight, second_weight, worn
+        )
+        along += more_along
+        rise += more_rise
+        left_over = 1.0 - tl.minimum(tl.maximum(shade, 0.0), 1.0)
+        red *= left_over * tl.maximum(1.0 - RED_TINT * blood, 0.0)
+        green *= left_over * tl.maximum(1.0 - GREEN_TINT * blood, 0.0)
+        blue *= left_over * tl.maximum(1.0 - BLUE_TINT * blood, 0.0)
+        specular *= left_over
+    return (red, green, blue), specular, roughness, along, rise, scatter
+
+
+@triton.jit
+def surface_light(  # type: ignore[no-untyped-def]
+    scene, strides, tables, normals, sizes, view, mesh, face, covered, corners, exist, shares, area
+):
+    """Return the exposed and tone-mapped light (red, green, blue) of what covered pixels of a view see.
+
+    corners: three vertices of each pixel's face, shares: how much of each; both hold where `exist`. area: of the face
+    on the screen, doubled, in (1/256 px)².
+    """
+    meshes, triangles, views = scene.meshes, scene.triangles, scene.views
+    a, b, c = corners
+    t0, t1, t2 = shares
+    a3, b3, c3 = a * 3, b * 3, c * 3
+    camera, points = views.camera_position + view * 3, meshes.vertices + mesh * sizes.vertices * 3
+    vx = tl.load(camera) - mixed_corners(points, a3, b3, c3, t0, t1, t2, exist)
+    vy = tl.load(camera + 1) - mixed_corners(points + 1, a3, b3, c3, t0, t1, t2, exist)
+    vz = tl.load(camera + 2) - mixed_corners(points + 2, a3, b3, c3, t0, t1, t2, exist)
+    points = normals + mesh * sizes.vertices * 3
+    nx = mixed_corners(points, a3, b3, c3, t0, t1, t2, exist)
+    ny = mixed_corners(points + 1, a3, b3, c3, t0, t1, t2, exist)
+    nz = mixed_corners(points + 2, a3, b3, c3, t0, t1, t2, exist)
+    open_sky = mixed_corners(meshes.occlusion + mesh * strides.occlusion, a, b, c, t0, t1, t2, exist)
+    # The stride counts vertices, so that the compiler sees that a pair lies on 8 bytes.
+    weights = meshes.detail_weights + mesh * strides.detail_weights * 2
+    first_weight, second_weight = mixed_weights(weights, a, b, c, t0, t1, t2, exist)
+    a, b, c, exist = corners_of(triangles.uv_faces, face, covered, sizes.uvs)
+    u = mixed_corners(triangles.uvs, a * 2, b * 2, c * 2, t0, t1, t2, exist)
+    v = mixed_corners(triangles.uvs + 1, a * 2, b * 2, c * 2, t0, t1, t2, exist)
+    # Texels per pixel, both as areas; log2 halved is the level whose texels are as large as pixels.
+    texels = tl.load(tables.uv_areas + face, mask=covered, other=0.0) * sizes.texture_area
+    drawn = (area > 0.0) & (texels > 0.0)
+    level = 0.5 * tl.log2(tl.where(drawn, texels * PER_AREA, 1.0) / tl.where(drawn, area, 1.0))
+    albedo, specular, roughness, along, rise, scatter = worn_texture(
+        scene, sizes, view, covered, u, v, level, first_weight, second_weight
+    )
+    up = meshes.up + mesh * strides.up
+    ux, uy, uz = tl.load(up), tl.load(up + 1), tl.load(up + 2)
+    normal, light = tilted(nx, ny, nz, ux, uy, uz, along, rise), light_of(scene.lights, view)
+    red, green, blue = shade_point(albedo, normal, (vx, vy, vz), light, open_sky, specular, roughness, scatter)
+    exposure = tl.load(views.exposure + view)
+    return tone_mapped(red, exposure), tone_mapped(green, exposure), tone_mapped(blue, exposure)
+
+
+@triton.jit
+def sky_light(views, sizes, view, row, column, mask):  # type: ignore[no-untyped-def]
+    """Return (red, green, blue) of the stretched background of a view."""
+    upper_row, lower_row, down = stretched(row, sizes.background_down, sizes.background_height)
+    west, east, across = stretched(column, sizes.background_across, sizes.background_width)
+    sky = views.background + view * sizes.background_stride
+    p0, p1 = (
+        sky + (upper_row * sizes.background_width + west) * 3,
+        sky + (upper_row * sizes.background_width + east) * 3,
+    )
+    p2, p3 = (
+        sky + (lower_row * sizes.background_width + west) * 3,
+        sky + (lower_row * sizes.background_width + east) * 3,
+    )
+    red = bilinear_tap(p0, p1, p2, p3, 0, across, down, mask)
+    green = bilinear_tap(p0, p1, p2, p3, 1, across, down, mask)
+    return red, green, bilinear_tap(p0, p1, p2, p3, 2, across, down, mask)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def store_attributes(  # type: ignore[no-untyped-def]
+    out, attributes, channels, at, inside, covered, corners, exist, shares, CHANNELS: tl.constexpr
+):
+    """Mix a mesh's attributes [V, channels] at the corners of covered pixels and write them; 0 to the others."""
+    a, b, c = corners
+    t0, t1, t2 = shares
+    for first in range(0, channels, CHANNELS):
+        channel = first + tl.arange(0, CHANNELS)[None, :]
+        known = exist[:, None] & (channel < channels)
+        base = attributes + channel
+        value = t0[:, None] * tl.load(base + a[:, None] * channels, mask=known, other=0.0)
+        value += t1[:, None] * tl.load(base + b[:, None] * channels, mask=known, other=0.0)
+        value += t2[:, None] * tl.load(base + c[:, None] * channels, mask=known, other=0.0)
+        written = inside[:, None] & (channel < channels)
+        tl.store(out + (at * channels)[:, None] + channel, tl.where(covered[:, None], value, 0.0), mask=written)
+
+
 @triton.jit(do_not_specialize=["first_view", "epoch"])  # type: ignore[untyped-decorator]
 def resolve_kernel(  # type: ignore[no-untyped-def]
-    keys_ptr,  # [N, H · W] int64, of this chunk
-    screen_ptr,  # [N, V, 4] int32, of this chunk
-    queue_ptr,  # int32: count, then pixels of this chunk; None where nothing is antialiased
-    light_ptr,  # [N, H · W, 3], of this chunk
-    vertices_ptr,
-    normals_ptr,  # [M, V, 3]
-    faces_ptr,
-    adjacent_ptr,
-    uvs_ptr,
-    uv_faces_ptr,
-    uv_areas_ptr,  # [F] doubled areas in the unit square
-    face_labels_ptr,
-    texels_ptr,
-    occlusion_ptr,
-    weights_ptr,  # [M or 1, V, 2]
-    up_ptr,  # [M or 1, 3]
-    camera_ptr,
-    sh_ptr,
-    key_direction_ptr,
-    key_colour_ptr,
-    background_ptr,
-    exposure_ptr,
-    mesh_index_ptr,
-    texture_index_ptr,
-    attributes_ptr,
-    edges_ptr,
-    image_ptr,
-    alpha_ptr,
-    face_ids_ptr,
-    barycentrics_ptr,
-    depth_ptr,
-    values_ptr,
-    labels_ptr,
+    scene,  # RenderInputs
+    strides,  # Meshes: how far the rows of two meshes lie apart, 0 where all share one
+    tables,  # PreparedTopology
+    normals,  # [M, V, 3], None without an image
+    buffers,
+    made,  # Rendered: what is None is not compiled
+    sizes,
     first_view,
     epoch,
-    height,
-    width,
-    vertex_count,
-    uv_count,
-    texture_count,
-    texel_count,
-    texture_height,
-    texture_width,
-    top,
-    texture_area,
-    occlusion_stride,
-    weights_stride,  # in vertices: so the compiler sees that a pair lies on 8 bytes
-    up_stride,
-    background_height,
-    background_width,
-    background_stride,
-    background_down,
-    background_across,
-    channels,
-    pixel_stride,
-    channel_stride,
     BFLOAT16: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
     """One program: ROWS x COLUMNS pixels of one view."""
+    height, width = scene.size
+    triangles = scene.triangles
     pixels = height * width
     tiles_across = tl.cdiv(width, COLUMNS)
     tiles = tiles_across * tl.cdiv(height, ROWS)
@@ -274,170 +385,99 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
     row, column = tile // tiles_across * ROWS + lane // COLUMNS, tile % tiles_across * COLUMNS + lane % COLUMNS
     inside = (row < height) & (column < width)
     pixel = row * width + column
-    keys_ptr += local.to(tl.int64) * pixels
-    face = face_of(tl.load(keys_ptr + pixel, mask=inside, other=-1), epoch)
+    keys = buffers.keys + local.to(tl.int64) * pixels
+    face = face_of(tl.load(keys + pixel, mask=inside, other=-1), epoch)
     covered = inside & (face >= 0)
     at = view * pixels + pixel  # in the outputs
 
-    if face_ids_ptr is not None:
-        tl.store(face_ids_ptr + at, face, mask=inside)
-    if labels_ptr is not None:
-        label = tl.load(face_labels_ptr + face, mask=covered, other=NO_LABEL)
-        tl.store(labels_ptr + at, tl.where(covered, label, NO_LABEL).to(tl.uint8), mask=inside)
-    if alpha_ptr is not None:
-        tl.store(alpha_ptr + at, tl.where(covered, 255, 0).to(tl.uint8), mask=inside)
+    if made.face_ids is not None:
+        tl.store(made.face_ids + at, face, mask=inside)
+    if made.labels is not None:
+        label = tl.load(triangles.face_labels + face, mask=covered, other=NO_LABEL)
+        tl.store(made.labels + at, tl.where(covered, label, NO_LABEL).to(tl.uint8), mask=inside)
+    if made.alpha is not None:
+        tl.store(made.alpha + at, tl.where(covered, 255, 0).to(tl.uint8), mask=inside)
 
-    if queue_ptr is not None:
+    if buffers.queue is not None:
         left, right = inside & (column > 0), inside & (column < width - 1)
         up, below = inside & (row > 0), inside & (row < height - 1)
-        left_face = tl.where(left, face_of(tl.load(keys_ptr + pixel - 1, mask=left, other=-1), epoch), face)
-        right_face = tl.where(right, face_of(tl.load(keys_ptr + pixel + 1, mask=right, other=-1), epoch), face)
-        up_face = tl.where(up, face_of(tl.load(keys_ptr + pixel - width, mask=up, other=-1), epoch), face)
-        below_face = tl.where(below, face_of(tl.load(keys_ptr + pixel + width, mask=below, other=-1), epoch), face)
+        left_face = tl.where(left, face_of(tl.load(keys + pixel - 1, mask=left, other=-1), epoch), face)
+        right_face = tl.where(right, face_of(tl.load(keys + pixel + 1, mask=right, other=-1), epoch), face)
+        up_face = tl.where(up, face_of(tl.load(keys + pixel - width, mask=up, other=-1), epoch), face)
+        below_face = tl.where(below, face_of(tl.load(keys + pixel + width, mask=below, other=-1), epoch), face)
         queued = (left_face != face) | (right_face != face) | (up_face != face) | (below_face != face)
         meshed = queued & covered
-        one = tl.load(adjacent_ptr + face * 3, mask=meshed, other=-1)
-        two = tl.load(adjacent_ptr + face * 3 + 1, mask=meshed, other=-1)
-        three = tl.load(adjacent_ptr + face * 3 + 2, mask=meshed, other=-1)
+        one = tl.load(triangles.adjacent_faces + face * 3, mask=meshed, other=-1)
+        two = tl.load(triangles.adjacent_faces + face * 3 + 1, mask=meshed, other=-1)
+        three = tl.load(triangles.adjacent_faces + face * 3 + 2, mask=meshed, other=-1)
         queued = parts_from(face, left_face, one, two, three) | parts_from(face, right_face, one, two, three)
         queued |= parts_from(face, up_face, one, two, three) | parts_from(face, below_face, one, two, three)
         many = tl.sum(queued.to(tl.int32), axis=0)
         if many > 0:
-            place = tl.atomic_add(queue_ptr, many, sem="relaxed") + tl.cumsum(queued.to(tl.int32), axis=0)
-            tl.store(queue_ptr + place, local * pixels + pixel, mask=queued)
+            place = tl.atomic_add(buffers.queue, many, sem="relaxed") + tl.cumsum(queued.to(tl.int32), axis=0)
+            tl.store(buffers.queue + place, local * pixels + pixel, mask=queued)
 
     t0 = tl.zeros([ROWS * COLUMNS], tl.float32)
     t1, t2, away = t0, t0, t0 + INFINITE
     red, green, blue = t0, t0, t0
-    if (image_ptr is not None) or (barycentrics_ptr is not None) or (depth_ptr is not None) or (values_ptr is not None):
+    if (
+        (made.image is not None)
+        or (made.barycentrics is not None)
+        or (made.depth is not None)
+        or (made.attributes is not None)
+    ):
         if tl.max(covered.to(tl.int32), axis=0) > 0:
-            a, b, c, exist = corners_of(faces_ptr, face, covered, vertex_count)
-            view_ptr = screen_ptr + local.to(tl.int64) * vertex_count * 4
-            x0, y0, w0 = corner(view_ptr, a, exist)
-            x1, y1, w1 = corner(view_ptr, b, exist)
-            x2, y2, w2 = corner(view_ptr, c, exist)
+            a, b, c, exist = corners_of(triangles.faces, face, covered, sizes.vertices)
+            records = buffers.screen + local.to(tl.int64) * sizes.vertices * 4
+            x0, y0, w0 = corner(records, a, exist)
+            x1, y1, w1 = corner(records, b, exist)
+            x2, y2, w2 = corner(records, c, exist)
             t0, t1, t2, area = perspective(
                 x0, y0, w0, x1, y1, w1, x2, y2, w2, column * SUBPIXELS + HALF, row * SUBPIXELS + HALF
             )
-            size = tl.abs(area).to(tl.float32)
+            area = tl.abs(area).to(tl.float32)
             total = tl.where(covered, t0 + t1 + t2, 1.0)
             t0, t1, t2 = t0 / total, t1 / total, t2 / total
-            away = tl.where(covered, size / total, INFINITE)
-            mesh = tl.load(mesh_index_ptr + view).to(tl.int64)
-            if values_ptr is not None:
-                for first in range(0, channels, CHANNELS):
-                    channel = first + tl.arange(0, CHANNELS)[None, :]
-                    known = exist[:, None] & (channel < channels)
-                    base = attributes_ptr + mesh * vertex_count * channels + channel
-                    value = t0[:, None] * tl.load(base + a[:, None] * channels, mask=known, other=0.0)
-                    value += t1[:, None] * tl.load(base + b[:, None] * channels, mask=known, other=0.0)
-                    value += t2[:, None] * tl.load(base + c[:, None] * channels, mask=known, other=0.0)
-                    written = inside[:, None] & (channel < channels)
-                    tl.store(
-                        values_ptr + (at * channels)[:, None] + channel,
-                        tl.where(covered[:, None], value, 0.0),
-                        mask=written,
-                    )
-            if image_ptr is not None:
-                points_ptr = vertices_ptr + mesh * vertex_count * 3
-                a3, b3, c3 = a * 3, b * 3, c * 3
-                vx = tl.load(camera_ptr + view * 3) - mixed_corners(points_ptr, a3, b3, c3, t0, t1, t2, exist)
-                vy = tl.load(camera_ptr + view * 3 + 1) - mixed_corners(points_ptr + 1, a3, b3, c3, t0, t1, t2, exist)
-                vz = tl.load(camera_ptr + view * 3 + 2) - mixed_corners(points_ptr + 2, a3, b3, c3, t0, t1, t2, exist)
-                points_ptr = normals_ptr + mesh * vertex_count * 3
-                nx = mixed_corners(points_ptr, a3, b3, c3, t0, t1, t2, exist)
-                ny = mixed_corners(points_ptr + 1, a3, b3, c3, t0, t1, t2, exist)
-                nz = mixed_corners(points_ptr + 2, a3, b3, c3, t0, t1, t2, exist)
-                open_sky = mixed_corners(occlusion_ptr + mesh * occlusion_stride, a, b, c, t0, t1, t2, exist)
-                first_weight, second_weight = mixed_weights(
-                    weights_ptr + mesh * weights_stride * 2, a, b, c, t0, t1, t2, exist
-                )
-                a, b, c, exist = corners_of(uv_faces_ptr, face, covered, uv_count)
-                u = mixed_corners(uvs_ptr, a * 2, b * 2, c * 2, t0, t1, t2, exist)
-                v = mixed_corners(uvs_ptr + 1, a * 2, b * 2, c * 2, t0, t1, t2, exist)
-                # Texels per pixel, both as areas; log2 halved is the level whose texels are as large as pixels.
-                texels = tl.load(uv_areas_ptr + face, mask=covered, other=0.0) * texture_area
-                drawn = (size > 0.0) & (texels > 0.0)
-                level = 0.5 * tl.log2(tl.where(drawn, texels * PER_AREA, 1.0) / tl.where(drawn, size, 1.0))
-                lower, upper, fraction = split_level(level, top)
-                skin = tl.load(texture_index_ptr + view).to(tl.int64)
-                painted = covered & (skin >= 0) & (skin < texture_count)
-                skin_ptr = texels_ptr + skin * texel_count * TEXEL
-                p0, p1, p2, p3, across, down = texel_places(u, v, lower, texture_height, texture_width)
-                colours = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 0, painted)
-                rest = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 1, painted)
-                coarser = painted & (fraction > 0.0)
-                if tl.max(coarser.to(tl.int32), axis=0) > 0:
-                    p0, p1, p2, p3, across, down = texel_places(u, v, upper, texture_height, texture_width)
-                    other = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 0, coarser)
-                    colours += fraction[:, None] * (other - colours)
-                    other = bilinear_quarter(skin_ptr, p0, p1, p2, p3, across, down, 1, coarser)
-                    rest += fraction[:, None] * (other - rest)
-                base_red, base_green, base_blue, specular = four(colours)
-                roughness, along, rise, scatter = four(rest)
-                worn = painted & ((first_weight != 0.0) | (second_weight != 0.0))
-                if tl.max(worn.to(tl.int32), axis=0) > 0:
-                    more_along, more_rise, shade, blood = detail_layers(
-                        skin_ptr, u, v, lower, upper, fraction, texture_height, texture_width,
-                        first_weight, second_weight, worn,
-                    )  # fmt: skip
-                    along += more_along
-                    rise += more_rise
-                    left_over = 1.0 - tl.minimum(tl.maximum(shade, 0.0), 1.0)
-                    base_red *= left_over * tl.maximum(1.0 - RED_TINT * blood, 0.0)
-                    base_green *= left_over * tl.maximum(1.0 - GREEN_TINT * blood, 0.0)
-                    base_blue *= left_over * tl.maximum(1.0 - BLUE_TINT * blood, 0.0)
-                    specular *= left_over
-                up_ptr += mesh * up_stride
-                ux, uy, uz = tl.load(up_ptr), tl.load(up_ptr + 1), tl.load(up_ptr + 2)
-                nx, ny, nz = tilted(nx, ny, nz, ux, uy, uz, along, rise)
-                lx, ly = tl.load(key_direction_ptr + view * 3), tl.load(key_direction_ptr + view * 3 + 1)
-                lz = tl.load(key_direction_ptr + view * 3 + 2)
-                key_red, key_green = tl.load(key_colour_ptr + view * 3), tl.load(key_colour_ptr + view * 3 + 1)
-                key_blue = tl.load(key_colour_ptr + view * 3 + 2)
-                red, green, blue = shade_point(
-                    base_red, base_green, base_blue, nx, ny, nz, vx, vy, vz, sh_ptr + view * 27, lx, ly, lz,
-                    key_red, key_green, key_blue, open_sky, specular, roughness, scatter,
+            away = tl.where(covered, area / total, INFINITE)
+            mesh = tl.load(scene.views.mesh_index + view).to(tl.int64)
+            if made.attributes is not None:
+                attributes = scene.meshes.attributes + mesh * sizes.vertices * sizes.channels
+                store_attributes(
+                    made.attributes, attributes, sizes.channels, at, inside, covered, (a, b, c), exist, (t0, t1, t2),
+                    CHANNELS,
                 )  # fmt: skip
-                exposure = tl.load(exposure_ptr + view)
-                red, green, blue = tone_mapped(red, exposure), tone_mapped(green, exposure), tone_mapped(blue, exposure)
-        elif values_ptr is not None:
-            for first in range(0, channels, CHANNELS):
+            if made.image is not None:
+                red, green, blue = surface_light(
+                    scene, strides, tables, normals, sizes, view, mesh, face, covered, (a, b, c), exist, (t0, t1, t2),
+                    area,
+                )  # fmt: skip
+        elif made.attributes is not None:
+            for first in range(0, sizes.channels, CHANNELS):
                 channel = first + tl.arange(0, CHANNELS)[None, :]
-                written = inside[:, None] & (channel < channels)
+                written = inside[:, None] & (channel < sizes.channels)
                 nothing = tl.zeros([ROWS * COLUMNS, CHANNELS], tl.float32)
-                tl.store(values_ptr + (at * channels)[:, None] + channel, nothing, mask=written)
+                tl.store(made.attributes + (at * sizes.channels)[:, None] + channel, nothing, mask=written)
 
-    if barycentrics_ptr is not None:
-        tl.store(barycentrics_ptr + at * 3, tl.where(covered, t0, 0.0), mask=inside)
-        tl.store(barycentrics_ptr + at * 3 + 1, tl.where(covered, t1, 0.0), mask=inside)
-        tl.store(barycentrics_ptr + at * 3 + 2, tl.where(covered, t2, 0.0), mask=inside)
-    if depth_ptr is not None:
-        tl.store(depth_ptr + at, away, mask=inside)
-    if image_ptr is not None:
+    if made.barycentrics is not None:
+        tl.store(made.barycentrics + at * 3, tl.where(covered, t0, 0.0), mask=inside)
+        tl.store(made.barycentrics + at * 3 + 1, tl.where(covered, t1, 0.0), mask=inside)
+        tl.store(made.barycentrics + at * 3 + 2, tl.where(covered, t2, 0.0), mask=inside)
+    if made.depth is not None:
+        tl.store(made.depth + at, away, mask=inside)
+    if made.image is not None:
         behind = inside & ~covered
         if tl.max(behind.to(tl.int32), axis=0) > 0:
-            upper_row, lower_row, down = stretched(row, background_down, background_height)
-            west, east, across = stretched(column, background_across, background_width)
-            sky_ptr = background_ptr + view * background_stride
-            p0, p1 = (
-                sky_ptr + (upper_row * background_width + west) * 3,
-                sky_ptr + (upper_row * background_width + east) * 3,
-            )
-            p2, p3 = (
-                sky_ptr + (lower_row * background_width + west) * 3,
-                sky_ptr + (lower_row * background_width + east) * 3,
-            )
-            red = tl.where(covered, red, bilinear_tap(p0, p1, p2, p3, 0, across, down, behind))
-            green = tl.where(covered, green, bilinear_tap(p0, p1, p2, p3, 1, across, down, behind))
-            blue = tl.where(covered, blue, bilinear_tap(p0, p1, p2, p3, 2, across, down, behind))
-        if queue_ptr is not None:
-            kept_ptr = light_ptr + local.to(tl.int64) * pixels * 3 + pixel * 3
-            tl.store(kept_ptr, red, mask=queued)
-            tl.store(kept_ptr + 1, green, mask=queued)
-            tl.store(kept_ptr + 2, blue, mask=queued)
-        out_ptr = image_ptr + view * pixels * 3 + pixel.to(tl.int64) * pixel_stride
-        store_colour(out_ptr, red, green, blue, edges_ptr, channel_stride, inside, BFLOAT16)
+            sky_red, sky_green, sky_blue = sky_light(scene.views, sizes, view, row, column, behind)
+            red = tl.where(covered, red, sky_red)
+            green = tl.where(covered, green, sky_green)
+            blue = tl.where(covered, blue, sky_blue)
+        if buffers.queue is not None:
+            kept = buffers.light + local.to(tl.int64) * pixels * 3 + pixel * 3
+            tl.store(kept, red, mask=queued)
+            tl.store(kept + 1, green, mask=queued)
+            tl.store(kept + 2, blue, mask=queued)
+        out = made.image + view * pixels * 3 + pixel.to(tl.int64) * sizes.pixel_stride
+        store_colour(out, red, green, blue, tables.srgb_edges, sizes.channel_stride, inside, BFLOAT16)
 
 
 @triton.jit
@@ -453,49 +493,46 @@ def mixed_light(light_ptr, index, width, kept, left, right, up, below):  # type:
 
 @triton.jit(do_not_specialize=["first_view", "epoch"])  # type: ignore[untyped-decorator]
 def antialias_queue_kernel(  # type: ignore[no-untyped-def]
-    keys_ptr,
-    screen_ptr,
-    queue_ptr,
-    light_ptr,
-    faces_ptr,
-    adjacent_ptr,
-    edges_ptr,
-    image_ptr,
-    alpha_ptr,
+    buffers,
+    faces,
+    adjacent_faces,
+    srgb_edges,
+    image,
+    alpha,
     first_view,
     epoch,
-    height,
-    width,
-    vertex_count,
-    face_count,
-    pixel_stride,
-    channel_stride,
+    size,  # height, width
+    counts,  # of faces and vertices
+    image_strides,  # of a pixel and of a channel
     BFLOAT16: tl.constexpr,
     PIXELS: tl.constexpr,
 ):
     """A persistent program: every num_programs-th block of PIXELS pixels of the queue."""
+    height, width = size
+    face_count, vertex_count = counts
+    pixel_stride, channel_stride = image_strides
     pixels = height * width
-    many = tl.load(queue_ptr)
+    many = tl.load(buffers.queue)
     start = tl.program_id(0) * PIXELS
     while start < many:
         # a lane per pixel and direction: left, right, up, below
         lane = tl.arange(0, 4 * PIXELS)
         queued = start + lane // 4 < many
-        index = tl.load(queue_ptr + 1 + start + lane // 4, mask=queued, other=0)
+        index = tl.load(buffers.queue + 1 + start + lane // 4, mask=queued, other=0)
         local, pixel, which = index // pixels, index % pixels, lane % 4
         along, step = which // 2, which % 2 * 2 - 1
         row, column = pixel // width, pixel % width
         beside = tl.where(along == 0, column, row) + step
         queued = queued & (beside >= 0) & (beside < tl.where(along == 0, width, height))
-        own_key = tl.load(keys_ptr + index, mask=queued, other=-1)
-        other_key = tl.load(keys_ptr + index + tl.where(along == 0, step, step * width), mask=queued, other=-1)
+        own_key = tl.load(buffers.keys + index, mask=queued, other=-1)
+        other_key = tl.load(buffers.keys + index + tl.where(along == 0, step, step * width), mask=queued, other=-1)
         own, other = face_of(own_key, epoch), face_of(other_key, epoch)
         # The lesser key is the nearer face, of equals the lower one; what an older epoch left, or nobody, is greater.
         own_in_front = own_key < other_key
-        pair = is_pair(own, other, step, adjacent_ptr, face_count, queued)
+        pair = is_pair(own, other, step, adjacent_faces, face_count, queued)
         mesh = (face_count, vertex_count, local.to(tl.int64) * vertex_count)
         share = taken_share(
-            own, other, own_in_front, column, row, step, along, screen_ptr, faces_ptr, adjacent_ptr, mesh, pair
+            own, other, own_in_front, column, row, step, along, buffers.screen, faces, adjacent_faces, mesh, pair
         )
         left, right, up, below = four(tl.reshape(share, (PIXELS, 4)))
         total = left + right + up + below
@@ -505,42 +542,31 @@ def antialias_queue_kernel(  # type: ignore[no-untyped-def]
 
         # and now a lane per pixel
         place = start + tl.arange(0, PIXELS)
-        index = tl.load(queue_ptr + 1 + place, mask=place < many, other=0)
+        index = tl.load(buffers.queue + 1 + place, mask=place < many, other=0)
         pixel = (index % pixels).to(tl.int64)
         view = (first_view + index // pixels).to(tl.int64)
-        if alpha_ptr is not None:
+        if alpha is not None:
             left_cover, right_cover, up_cover, below_cover = four(
                 tl.reshape(tl.where(other >= 0, share, 0.0), (PIXELS, 4))
             )
-            own_cover = face_of(tl.load(keys_ptr + index, mask=mixes, other=-1), epoch) >= 0
+            own_cover = face_of(tl.load(buffers.keys + index, mask=mixes, other=-1), epoch) >= 0
             cover = tl.where(own_cover, kept, 0.0) + scale * (left_cover + right_cover + up_cover + below_cover)
             cover = tl.minimum(cover, 1.0) * 255.0 + 0.5
-            tl.store(alpha_ptr + view * pixels + pixel, cover.to(tl.int32).to(tl.uint8), mask=mixes)
-        if image_ptr is not None:
+            tl.store(alpha + view * pixels + pixel, cover.to(tl.int32).to(tl.uint8), mask=mixes)
+        if image is not None:
             index = index.to(tl.int64)
             left, right, up, below = left * scale, right * scale, up * scale, below * scale
-            red = mixed_light(light_ptr, index, width, kept, left, right, up, below)
-            green = mixed_light(light_ptr + 1, index, width, kept, left, right, up, below)
-            blue = mixed_light(light_ptr + 2, index, width, kept, left, right, up, below)
-            out_ptr = image_ptr + view * pixels * 3 + pixel * pixel_stride
-            store_colour(out_ptr, red, green, blue, edges_ptr, channel_stride, mixes, BFLOAT16)
+            red = mixed_light(buffers.light, index, width, kept, left, right, up, below)
+            green = mixed_light(buffers.light + 1, index, width, kept, left, right, up, below)
+            blue = mixed_light(buffers.light + 2, index, width, kept, left, right, up, below)
+            out = image + view * pixels * 3 + pixel * pixel_stride
+            store_colour(out, red, green, blue, srgb_edges, channel_stride, mixes, BFLOAT16)
         start += tl.num_programs(0) * PIXELS
-
-
-class Chunk(NamedTuple):
-    """Buffers of a chunk of views, and which views they hold now."""
-
-    screen: Tensor  # [N, V, 4] int32
-    keys: Tensor  # [N, H · W] int64
-    queue: Tensor | None  # [1 + N · H · W] int32, None where neither image nor alpha is wanted
-    light: Tensor | None  # [N · H · W, 3] float32, None where no image is wanted
-    first_view: int
-    epoch: int
 
 
 def launch_resolve(
     scene: RenderInputs,
-    topology: PreparedTopology,
+    tables: PreparedTopology,
     normals: Tensor | None,
     made: Rendered,
     layout: str,
@@ -548,83 +574,42 @@ def launch_resolve(
     *,
     blocks: Blocks = BLOCKS,
 ) -> None:
-    """Write the outputs of a chunk's views, not yet antialiased; all tensors contiguous, those of the scene float32.
+    """Write the outputs of a chunk's views, not yet antialiased; all tensors contiguous, floats are float32.
 
     Args:
-        scene: All views; the topology's fields take the place of the scene's.
-        topology: See `prepare_topology`.
+        scene: All views; its triangles those of the tables.
+        tables: See `prepare_topology`.
         normals: [M, V, 3], None without an image.
         made: Outputs of all views, None where not wanted; the image as uint8, or as int16 for bfloat16.
         layout: Of the image.
         chunk: After `launch_visibility`.
         blocks: Pixels of a program.
     """
-    views, (height, width) = len(chunk.screen), scene.size
-    if chunk.queue is not None:
-        chunk.queue[:1].zero_()
-    tall, wide = scene.background.shape[1:3]
-    texture = scene.texture
-    resolve_kernel[(views * triton.cdiv(height, blocks.rows) * triton.cdiv(width, blocks.columns),)](
-        chunk.keys,
-        chunk.screen,
-        chunk.queue,
-        chunk.light,
-        scene.vertices,
+    buffers, (height, width), channels = chunk.buffers, scene.size, scene.meshes.attributes.shape[2]
+    if buffers.queue is not None:
+        buffers.queue[:1].zero_()
+    tiles = triton.cdiv(height, blocks.rows) * triton.cdiv(width, blocks.columns)
+    resolve_kernel[(len(buffers.screen) * tiles,)](
+        scene,
+        _strides(scene.meshes),
+        tables,
         normals,
-        topology.faces,
-        topology.adjacent_faces,
-        topology.uvs,
-        topology.uv_faces,
-        topology.uv_areas,
-        topology.face_labels,
-        texture.texels,
-        scene.occlusion,
-        scene.detail_weights,
-        scene.up,
-        scene.camera_position,
-        scene.sh,
-        scene.key_direction,
-        scene.key_colour,
-        scene.background,
-        scene.exposure,
-        scene.mesh_index,
-        scene.texture_index,
-        scene.attributes,
-        topology.srgb_edges,
-        *made,
+        buffers,
+        made,
+        _sizes(scene, layout),
         chunk.first_view,
         chunk.epoch,
-        height,
-        width,
-        scene.vertices.shape[1],
-        len(topology.uvs),
-        len(texture.texels),
-        texture.texels.shape[1],
-        texture.height,
-        texture.width,
-        max(texture.height, texture.width).bit_length() - 1,
-        float(texture.height * texture.width),
-        scene.vertices.shape[1] if len(scene.occlusion) > 1 else 0,
-        scene.vertices.shape[1] if len(scene.detail_weights) > 1 else 0,
-        3 if len(scene.up) > 1 else 0,
-        tall,
-        wide,
-        tall * wide * 3 if len(scene.background) > 1 else 0,
-        tall / height,
-        wide / width,
-        scene.attributes.shape[2],
-        *_strides(layout, height, width),
         BFLOAT16=_is_bfloat16(made),
         ROWS=blocks.rows,
         COLUMNS=blocks.columns,
-        CHANNELS=min(triton.next_power_of_2(max(scene.attributes.shape[2], 1)), CHANNELS),
+        CHANNELS=min(triton.next_power_of_2(max(channels, 1)), CHANNELS),
         num_warps=4,
     )
 
 
 def launch_antialias_queue(
     scene: RenderInputs,
-    topology: PreparedTopology,
+    tables: PreparedTopology,
     made: Rendered,
     layout: str,
     chunk: Chunk,
@@ -632,31 +617,55 @@ def launch_antialias_queue(
     blocks: Blocks = BLOCKS,
 ) -> None:
     """Antialias the queued pixels of a chunk after `launch_resolve`."""
-    height, width = scene.size
-    antialias_queue_kernel[(programs_on(chunk.keys, WAVES, interpreted=1),)](
-        chunk.keys,
-        chunk.screen,
-        chunk.queue,
-        chunk.light,
-        topology.faces,
-        topology.adjacent_faces,
-        topology.srgb_edges,
+    antialias_queue_kernel[(programs_on(chunk.buffers.keys, WAVES, interpreted=1),)](
+        chunk.buffers,
+        scene.triangles.faces,
+        scene.triangles.adjacent_faces,
+        tables.srgb_edges,
         made.image,
         made.alpha,
         chunk.first_view,
         chunk.epoch,
-        height,
-        width,
-        scene.vertices.shape[1],
-        len(topology.faces),
-        *_strides(layout, height, width),
+        scene.size,
+        (len(scene.triangles.faces), scene.meshes.vertices.shape[1]),
+        _image_strides(layout, *scene.size),
         BFLOAT16=_is_bfloat16(made),
         PIXELS=blocks.queued,
         num_warps=1,
     )
 
 
-def _strides(layout: str, height: int, width: int) -> tuple[int, int]:
+def _strides(meshes: Meshes) -> Meshes:
+    """How many vertices, or numbers of `up`, lie between the rows of two meshes; 0 where all share one row."""
+    shareable = (FORMS[name][0].startswith("M|1") for name in Meshes._fields)
+    return Meshes._make(
+        rows.shape[1] if may and len(rows) > 1 else 0 for rows, may in zip(meshes, shareable, strict=True)
+    )
+
+
+def _sizes(scene: RenderInputs, layout: str) -> Sizes:
+    height, width = scene.size
+    texture, (tall, wide) = scene.texture, scene.views.background.shape[1:3]
+    pixel_stride, channel_stride = _image_strides(layout, height, width)
+    return Sizes(
+        vertices=scene.meshes.vertices.shape[1],
+        uvs=len(scene.triangles.uvs),
+        textures=len(texture.texels),
+        texels=texture.texels.shape[1],
+        top=max(texture.height, texture.width).bit_length() - 1,
+        texture_area=float(texture.height * texture.width),
+        background_height=tall,
+        background_width=wide,
+        background_stride=tall * wide * 3 if len(scene.views.background) > 1 else 0,
+        background_down=tall / height,
+        background_across=wide / width,
+        channels=scene.meshes.attributes.shape[2],
+        pixel_stride=pixel_stride,
+        channel_stride=channel_stride,
+    )
+
+
+def _image_strides(layout: str, height: int, width: int) -> tuple[int, int]:
     """Of a pixel and of a channel within a picture."""
     return (3, 1) if layout == "NHWC" else (1, height * width)
 

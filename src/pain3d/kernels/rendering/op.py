@@ -11,8 +11,9 @@ from torch import Tensor
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.rasterization.op import MAX_FACES, check_size
-from pain3d.kernels.rendering.reference import NO_LABEL, Rendered, RenderInputs, labels_of, render_reference
-from pain3d.kernels.rendering.relief import CHANNELS, DETAIL_LAYERS
+from pain3d.kernels.rendering.bundles import FORMS, LABELS, Rendered, Request, scene_of
+from pain3d.kernels.rendering.reference import NO_LABEL, render_reference
+from pain3d.kernels.rendering.relief import DETAIL_LAYERS
 from pain3d.kernels.texturing.op import build_mipmaps
 from pain3d.kernels.texturing.reference import Mipmaps, level_table
 
@@ -107,130 +108,97 @@ def render(
             asked for but not given, or the room has no such backend for this dtype.
         RuntimeError: The asked backend can't run on these inputs.
     """
-    available = ("reference", "cpu", "triton") if vertices.dtype == torch.float32 else ("reference",)
-    texels = texture.texels if isinstance(texture, Mipmaps) else texture
     if up is None:
         up = vertices.new_zeros(1, 3)
         up[:, 1] = 1
     if detail_weights is None:
         detail_weights = vertices.new_zeros(1, vertices.shape[1], DETAIL_LAYERS)
-    mesh = (vertices, faces, adjacent_faces, uvs, uv_faces, occlusion, attributes, face_labels, mesh_index)
-    relief = (detail_weights, up)
-    look = (texels, texture_index, sh, key_direction, key_colour, background, exposure, world_to_clip, camera_position)
-    chosen = resolve_backend("render", backend, available, *mesh, *relief, *look, differentiable=False)
-    if isinstance(texture, Mipmaps):
-        mipmaps = texture
-    else:  # a backend asked for by name is asked of `render`, not of the chain; all of them build the same bits
-        mipmaps = build_mipmaps(texture.detach(), backend="cpu" if chosen == "cpu" else "reference")
-    exposure = vertices.new_ones(len(world_to_clip)) if exposure is None else exposure
-    given = vertices.new_zeros(*vertices.shape[:2], 0) if attributes is None else attributes
-    floats = {
-        "vertices": (vertices, "M V 3"),
-        "uvs": (uvs, "T 2"),
-        "texture": (mipmaps.texels, f"K N {CHANNELS}"),
-        "occlusion": (occlusion, "M|1 V"),
-        "detail_weights": (detail_weights, f"M|1 V {DETAIL_LAYERS}"),
-        "up": (up, "M|1 3"),
-        "world_to_clip": (world_to_clip, "B 4 4"),
-        "camera_position": (camera_position, "B 3"),
-        "sh": (sh, "B 9 3"),
-        "key_direction": (key_direction, "B 3"),
-        "key_colour": (key_colour, "B 3"),
-        "background": (background, "B Hb Wb 3"),
-        "exposure": (exposure, "B"),
-        "attributes": (given, "M V A"),
+    tensors: dict[str, Tensor | None] = {
+        "vertices": vertices,
+        "occlusion": occlusion,
+        "detail_weights": detail_weights,
+        "up": up,
+        "attributes": vertices.new_zeros(*vertices.shape[:2], 0) if attributes is None else attributes,
+        "faces": faces,
+        "adjacent_faces": adjacent_faces,
+        "uvs": uvs,
+        "uv_faces": uv_faces,
+        "face_labels": face_labels,
+        "world_to_clip": world_to_clip,
+        "camera_position": camera_position,
+        "mesh_index": mesh_index,
+        "texture_index": texture_index,
+        "exposure": vertices.new_ones(len(world_to_clip)) if exposure is None else exposure,
+        "background": background,
+        "sh": sh,
+        "key_direction": key_direction,
+        "key_colour": key_colour,
+        "texture": texture.texels if isinstance(texture, Mipmaps) else texture,
     }
-    indices = {
-        "faces": (faces, "F 3"),
-        "adjacent_faces": (adjacent_faces, "F 3"),
-        "uv_faces": (uv_faces, "F 3"),
-        "mesh_index": (mesh_index, "B"),
-        "texture_index": (texture_index, "B"),
-    }
-    labels = {} if face_labels is None else {"face_labels": (face_labels, "F")}
-    sizes = check_shapes(**floats, **indices, **labels)
-    check_dtypes(FLOATS, **{name: tensor for name, (tensor, _) in floats.items()})
-    check_dtypes(INDICES, **{name: tensor for name, (tensor, _) in indices.items()})
-    check_dtypes((torch.uint8, *INDICES), **{name: tensor for name, (tensor, _) in labels.items()})
-    offset, rows, columns = level_table(mipmaps.height, mipmaps.width)[-1]
-    if sizes["N"] != offset + rows * columns:
-        raise ValueError(
-            f"texture must be the mip chain of {mipmaps.height} x {mipmaps.width}, got {sizes['N']} texels"
-        )
-    if sizes["Hb"] < 1 or sizes["Wb"] < 1:
-        raise ValueError(f"background must have at least one pixel, got {list(background.shape)}")
-    check_indices("faces", faces, sizes["V"], "vertices")
-    check_indices("adjacent_faces", adjacent_faces, sizes["F"], "faces", lowest=-1)
-    check_indices("uv_faces", uv_faces, sizes["T"], "uvs")
-    check_indices("mesh_index", mesh_index, sizes["M"], "meshes")
-    check_indices("texture_index", texture_index, sizes["K"], "textures")
-    if chosen == "triton" and sizes["F"] > MAX_FACES:
-        raise ValueError(f"faces must be at most {MAX_FACES} for backend 'triton', got {sizes['F']}")
-    if face_labels is not None:
-        check_indices("face_labels", face_labels, NO_LABEL, "labels")
-    wanted = tuple(outputs)
-    for name in wanted:
-        if name not in Rendered._fields:
-            raise ValueError(f"outputs must be among {', '.join(Rendered._fields)}, got {name!r}")
-    if "attributes" in wanted and attributes is None:
-        raise ValueError("attributes must be given where outputs asks for them, got None")
-    if "labels" in wanted and face_labels is None:
-        raise ValueError("face_labels must be given where outputs asks for labels, got None")
-    if image_dtype not in IMAGE_DTYPES:
-        raise ValueError(f"image_dtype must be one of {', '.join(IMAGE_DTYPES)}, got {image_dtype!r}")
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
-    scene = RenderInputs(
-        vertices=vertices,
-        faces=faces,
-        adjacent_faces=adjacent_faces,
-        uvs=uvs,
-        uv_faces=uv_faces,
-        texture=mipmaps,
-        occlusion=occlusion,
-        detail_weights=detail_weights,
-        up=up,
-        world_to_clip=world_to_clip,
-        camera_position=camera_position,
-        sh=sh,
-        key_direction=key_direction,
-        key_colour=key_colour,
-        background=background,
-        exposure=exposure,
-        mesh_index=mesh_index,
-        texture_index=texture_index,
-        attributes=given,
-        size=check_size(size),
-        face_labels=face_labels,
-    )
+    available = ("reference", "cpu", "triton") if vertices.dtype == torch.float32 else ("reference",)
+    chosen = resolve_backend("render", backend, available, *tensors.values(), differentiable=False)
+    if isinstance(texture, Tensor):  # a backend asked for by name is asked of `render`, not of the chain: the same bits
+        texture = build_mipmaps(texture.detach(), backend="cpu" if chosen == "cpu" else "reference")
+        tensors["texture"] = texture.texels
+    sides = texture[1:]
+    _check_tensors(tensors, sides)
+    if chosen == "triton" and len(faces) > MAX_FACES:
+        raise ValueError(f"faces must be at most {MAX_FACES} for backend 'triton', got {len(faces)}")
+    request = Request(tuple(outputs), image_dtype, layout)
+    _check_request(request, attributes is not None, face_labels is not None)
+    scene = scene_of(tensors, sides, check_size(size))
     if chosen == "triton":
         from pain3d.kernels.rendering.triton_op import launch_render, render_triton
 
-        if prepared is not None:
-            return launch_render(scene, wanted, image_dtype=image_dtype, layout=layout, prepared=prepared)
-        return render_triton(scene, wanted, image_dtype, layout)
-    rendered = _render_cpu(scene, wanted) if chosen == "cpu" else render_reference(scene, wanted)
-    return rendered._replace(image=_as_asked(rendered.image, image_dtype, layout))
+        return render_triton(scene, request) if prepared is None else launch_render(scene, request, prepared=prepared)
+    if chosen == "cpu":
+        from pain3d.kernels.rendering.cpu import render_cpu
+
+        rendered = render_cpu(scene, request.outputs)
+    else:
+        rendered = render_reference(scene, request.outputs)
+    return rendered._replace(image=_as_asked(rendered.image, request))
 
 
-def _render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
-    """The numba code, and labels by its face ids."""
-    from pain3d.kernels.rendering.cpu import render_cpu
+def _check_tensors(tensors: dict[str, Tensor | None], texture_size: tuple[int, int]) -> None:
+    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    sizes = check_shapes(**{name: (tensor, FORMS[name][0]) for name, tensor in given.items()})
+    for dtypes in (FLOATS, INDICES, LABELS):
+        check_dtypes(dtypes, **{name: tensor for name, tensor in given.items() if FORMS[name][1] is dtypes})
+    offset, rows, columns = level_table(*texture_size)[-1]
+    if sizes["N"] != offset + rows * columns:
+        raise ValueError(
+            f"texture must be the mip chain of {texture_size[0]} x {texture_size[1]}, got {sizes['N']} texels"
+        )
+    if sizes["Hb"] < 1 or sizes["Wb"] < 1:
+        raise ValueError(f"background must have at least one pixel, got {list(given['background'].shape)}")
+    check_indices("faces", given["faces"], sizes["V"], "vertices")
+    check_indices("adjacent_faces", given["adjacent_faces"], sizes["F"], "faces", lowest=-1)
+    check_indices("uv_faces", given["uv_faces"], sizes["T"], "uvs")
+    check_indices("mesh_index", given["mesh_index"], sizes["M"], "meshes")
+    check_indices("texture_index", given["texture_index"], sizes["K"], "textures")
+    if "face_labels" in given:
+        check_indices("face_labels", given["face_labels"], NO_LABEL, "labels")
 
-    if "labels" not in outputs or scene.face_labels is None:
-        return render_cpu(scene, outputs)
-    rendered = render_cpu(scene, (*(name for name in outputs if name != "labels"), "face_ids"))
-    assert rendered.face_ids is not None
-    return rendered._replace(
-        labels=labels_of(rendered.face_ids, scene.face_labels),
-        face_ids=rendered.face_ids if "face_ids" in outputs else None,
-    )
+
+def _check_request(request: Request, attributes: bool, labels: bool) -> None:
+    for name in request.outputs:
+        if name not in Rendered._fields:
+            raise ValueError(f"outputs must be among {', '.join(Rendered._fields)}, got {name!r}")
+    if "attributes" in request.outputs and not attributes:
+        raise ValueError("attributes must be given where outputs asks for them, got None")
+    if "labels" in request.outputs and not labels:
+        raise ValueError("face_labels must be given where outputs asks for labels, got None")
+    if request.image_dtype not in IMAGE_DTYPES:
+        raise ValueError(f"image_dtype must be one of {', '.join(IMAGE_DTYPES)}, got {request.image_dtype!r}")
+    if request.layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {request.layout!r}")
 
 
-def _as_asked(image: Tensor | None, image_dtype: str, layout: str) -> Tensor | None:
+def _as_asked(image: Tensor | None, request: Request) -> Tensor | None:
     """The picture [B, H, W, 3] uint8 in the dtype and layout that were asked for."""
     if image is None:
         return None
-    if layout == "NCHW":
+    if request.layout == "NCHW":
         image = image.permute(0, 3, 1, 2).contiguous()
-    return image if image_dtype == "uint8" else (image.to(torch.float32) / 255).to(torch.bfloat16)
+    return image if request.image_dtype == "uint8" else (image.to(torch.float32) / 255).to(torch.bfloat16)

@@ -14,6 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pain3d.kernels.shading import reference as model
+from pain3d.kernels.shading.reference import Lights, SurfacePoints
 
 # Jitted code reads globals only where they are constexpr.
 Y1, Y2 = tl.constexpr(model.Y1), tl.constexpr(model.Y2)
@@ -45,11 +46,29 @@ def fifth(x):  # type: ignore[no-untyped-def]
     return squared * squared * x
 
 
+@triton.jit
+def three(ptr, at, mask):  # type: ignore[no-untyped-def]
+    """Load vectors of three that start at a place."""
+    x, y = tl.load(ptr + at, mask=mask, other=0.0), tl.load(ptr + at + 1, mask=mask, other=0.0)
+    return x, y, tl.load(ptr + at + 2, mask=mask, other=0.0)
+
+
+@triton.jit
+def light_of(lights, row):  # type: ignore[no-untyped-def]
+    """Return one row of `Lights`: the pointer to its sh, key direction (x, y, z), key colour (red, green, blue)."""
+    direction, colour = lights.key_direction + row * 3, lights.key_colour + row * 3
+    x, y, z = tl.load(direction), tl.load(direction + 1), tl.load(direction + 2)
+    red, green, blue = tl.load(colour), tl.load(colour + 1), tl.load(colour + 2)
+    return lights.sh + row * 27, (x, y, z), (red, green, blue)
+
+
 @triton.jit  # type: ignore[untyped-decorator]
 def light_channel(  # type: ignore[no-untyped-def]
-    albedo, sh_ptr, channel: tl.constexpr, key, nx, ny, nz, mx, my, mz, cosine, wrap, occlusion, gloss, mirror
+    albedo, sh_ptr, channel: tl.constexpr, key, normal, mirrored, cosine, wrap, occlusion, gloss, mirror
 ):
     """Return one channel's light; cosine, gloss and mirror are what the channels share."""
+    nx, ny, nz = normal
+    mx, my, mz = mirrored
     s0, s1 = tl.load(sh_ptr + channel), tl.load(sh_ptr + 3 + channel)
     s2, s3 = tl.load(sh_ptr + 6 + channel), tl.load(sh_ptr + 9 + channel)
     quadratic = tl.load(sh_ptr + 12 + channel) * (Y2 * nx * ny) + tl.load(sh_ptr + 15 + channel) * (Y2 * ny * nz)
@@ -66,33 +85,18 @@ def light_channel(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def shade_point(  # type: ignore[no-untyped-def]
-    red,
-    green,
-    blue,
-    nx,
-    ny,
-    nz,
-    vx,
-    vy,
-    vz,
-    sh_ptr,
-    lx,
-    ly,
-    lz,
-    key_red,
-    key_green,
-    key_blue,
-    occlusion,
-    specular,
-    roughness,
-    scatter,
-):
+def shade_point(albedo, normal, to_eye, light, occlusion, specular, roughness, scatter):  # type: ignore[no-untyped-def]
     """Return the linear light (red, green, blue) of points with this base colour; see the room's README.
 
-    Normal and vector to the eye may have any length. sh_ptr: this image's [9, 3] float32, contiguous. The key light may
-    be scalars or tensors like the points.
+    albedo, normal and to_eye are three tensors each; normal and vector to the eye may have any length. light: of
+    `light_of`.
     """
+    red, green, blue = albedo
+    nx, ny, nz = normal
+    vx, vy, vz = to_eye
+    sh_ptr, key_direction, key_colour = light
+    lx, ly, lz = key_direction
+    key_red, key_green, key_blue = key_colour
     nx, ny, nz = unit(nx, ny, nz)
     vx, vy, vz = unit(vx, vy, vz)
     hx, hy, hz = unit(lx + vx, ly + vy, lz + vz)
@@ -115,97 +119,44 @@ def shade_point(  # type: ignore[no-untyped-def]
     smooth = 1.0 - rough
     grazing = F0 + (tl.maximum(smooth, F0) - F0) * fifth(1.0 - n_v)
     mirror = grazing * smooth * tl.minimum(n_v * HORIZON_SCALE, 1.0) * shine
-    mx, my, mz = 2.0 * facing * nx - vx, 2.0 * facing * ny - vy, 2.0 * facing * nz - vz
+    normal, mirrored = (nx, ny, nz), (2.0 * facing * nx - vx, 2.0 * facing * ny - vy, 2.0 * facing * nz - vz)
     wrap = RED_WRAP * scatter
-    red = light_channel(red, sh_ptr, 0, key_red, nx, ny, nz, mx, my, mz, cosine, wrap, occlusion, gloss, mirror)
+    red = light_channel(red, sh_ptr, 0, key_red, normal, mirrored, cosine, wrap, occlusion, gloss, mirror)
     wrap = GREEN_WRAP * scatter
-    green = light_channel(green, sh_ptr, 1, key_green, nx, ny, nz, mx, my, mz, cosine, wrap, occlusion, gloss, mirror)
+    green = light_channel(green, sh_ptr, 1, key_green, normal, mirrored, cosine, wrap, occlusion, gloss, mirror)
     wrap = BLUE_WRAP * scatter
-    blue = light_channel(blue, sh_ptr, 2, key_blue, nx, ny, nz, mx, my, mz, cosine, wrap, occlusion, gloss, mirror)
+    blue = light_channel(blue, sh_ptr, 2, key_blue, normal, mirrored, cosine, wrap, occlusion, gloss, mirror)
     return red, green, blue
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _shade(  # type: ignore[no-untyped-def]
-    albedo_ptr,
-    normal_ptr,
-    view_ptr,
-    sh_ptr,
-    key_direction_ptr,
-    key_colour_ptr,
-    occlusion_ptr,
-    specular_ptr,
-    roughness_ptr,
-    scatter_ptr,
-    light_ptr,
-    points,
-    BLOCK: tl.constexpr,
-):
-    blocks = tl.cdiv(points, BLOCK)
+def _shade(points, lights, light_ptr, count, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    blocks = tl.cdiv(count, BLOCK)
     image = tl.program_id(0) // blocks
     first = (tl.program_id(0) - image * blocks) * BLOCK
     lane = tl.arange(0, BLOCK)
-    there = lane < points - first
-    scalar = image.to(tl.int64) * points + first + lane  # of occlusion, specular, roughness, scatter
-    x, y, z = scalar * 3, scalar * 3 + 1, scalar * 3 + 2
-    nx, ny = tl.load(normal_ptr + x, mask=there, other=0.0), tl.load(normal_ptr + y, mask=there, other=0.0)
-    nz = tl.load(normal_ptr + z, mask=there, other=0.0)
-    vx, vy = tl.load(view_ptr + x, mask=there, other=0.0), tl.load(view_ptr + y, mask=there, other=0.0)
-    vz = tl.load(view_ptr + z, mask=there, other=0.0)
-    red, green = tl.load(albedo_ptr + x, mask=there, other=0.0), tl.load(albedo_ptr + y, mask=there, other=0.0)
-    blue = tl.load(albedo_ptr + z, mask=there, other=0.0)
-    occlusion = tl.load(occlusion_ptr + scalar, mask=there, other=0.0)
-    specular = tl.load(specular_ptr + scalar, mask=there, other=0.0)
-    roughness = tl.load(roughness_ptr + scalar, mask=there, other=0.0)
-    scatter = tl.load(scatter_ptr + scalar, mask=there, other=0.0)
-    light, colour = key_direction_ptr + image * 3, key_colour_ptr + image * 3
-    lx, ly, lz = tl.load(light), tl.load(light + 1), tl.load(light + 2)
-    key_red, key_green, key_blue = tl.load(colour), tl.load(colour + 1), tl.load(colour + 2)
-    red, green, blue = shade_point(
-        red,
-        green,
-        blue,
-        nx,
-        ny,
-        nz,
-        vx,
-        vy,
-        vz,
-        sh_ptr + image * 27,
-        lx,
-        ly,
-        lz,
-        key_red,
-        key_green,
-        key_blue,
-        occlusion,
-        specular,
-        roughness,
-        scatter,
-    )
-    tl.store(light_ptr + x, red, mask=there)
-    tl.store(light_ptr + y, green, mask=there)
-    tl.store(light_ptr + z, blue, mask=there)
+    there = lane < count - first
+    scalar = image.to(tl.int64) * count + first + lane  # of occlusion, specular, roughness, scatter
+    vector = scalar * 3
+    normal, to_eye = three(points.normal, vector, there), three(points.view_direction, vector, there)
+    albedo = three(points.albedo, vector, there)
+    occlusion = tl.load(points.occlusion + scalar, mask=there, other=0.0)
+    specular = tl.load(points.specular + scalar, mask=there, other=0.0)
+    roughness = tl.load(points.roughness + scalar, mask=there, other=0.0)
+    scatter = tl.load(points.scatter + scalar, mask=there, other=0.0)
+    light = light_of(lights, image)
+    red, green, blue = shade_point(albedo, normal, to_eye, light, occlusion, specular, roughness, scatter)
+    tl.store(light_ptr + vector, red, mask=there)
+    tl.store(light_ptr + vector + 1, green, mask=there)
+    tl.store(light_ptr + vector + 2, blue, mask=there)
 
 
-def launch_shade(
-    light: Tensor,  # [B, P, 3]: written; all float32 and contiguous
-    albedo: Tensor,  # [B, P, 3]
-    normal: Tensor,  # [B, P, 3]
-    view_direction: Tensor,  # [B, P, 3]
-    sh: Tensor,  # [B, 9, 3]
-    key_direction: Tensor,  # [B, 3]
-    key_colour: Tensor,  # [B, 3]
-    occlusion: Tensor,  # [B, P]
-    specular: Tensor,  # [B, P]
-    roughness: Tensor,  # [B, P]
-    scatter: Tensor,  # [B, P]
-    *,
-    block: int = POINTS,
-) -> None:
-    """Write the light of every point: one program per image and block of points."""
-    batch, points = albedo.shape[:2]
-    if batch * points == 0:
+def launch_shade(points: SurfacePoints, lights: Lights, light: Tensor, *, block: int = POINTS) -> None:
+    """Write the light [B, P, 3] of every point: one program per image and block of points.
+
+    All are float32 and contiguous; the points have one dimension in the middle, P.
+    """
+    batch, count = points.albedo.shape[:2]
+    if batch * count == 0:
         return
-    inputs = (albedo, normal, view_direction, sh, key_direction, key_colour, occlusion, specular, roughness, scatter)
-    _shade[(batch * triton.cdiv(points, block),)](*inputs, light, points, BLOCK=block)
+    _shade[(batch * triton.cdiv(count, block),)](points, lights, light, count, BLOCK=block)

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels._backend import resolve_backend
-from pain3d.kernels._shapes import FLOATS, check_dtypes, check_shapes
-from pain3d.kernels.shading.reference import shade_reference
+from pain3d.kernels._shapes import FLOATS, check_dtypes, check_shapes, forms_of
+from pain3d.kernels.shading.reference import Lights, SurfacePoints, shade_reference
 
 AVAILABLE = ("reference", "triton")
+FORMS = forms_of(SurfacePoints, Lights)
 
 
 def shade(
@@ -53,25 +54,14 @@ def shade(
         ValueError: A shape or dtype does not fit, or the room has no such backend for this dtype.
         RuntimeError: The asked backend can't run on these inputs.
     """
-    tensors = {
-        "albedo": (albedo, "B ... 3"),
-        "normal": (normal, "B ... 3"),
-        "view_direction": (view_direction, "B ... 3"),
-        "sh": (sh, "B 9 3"),
-        "key_direction": (key_direction, "B 3"),
-        "key_colour": (key_colour, "B 3"),
-        "occlusion": (occlusion, "B ..."),
-        "specular": (specular, "B ..."),
-        "roughness": (roughness, "B ..."),
-        "scatter": (scatter, "B ..."),
-    }
-    check_shapes(**tensors)
-    check_dtypes(FLOATS, **{name: tensor for name, (tensor, _) in tensors.items()})
-    inputs = [tensor for tensor, _ in tensors.values()]
+    points = SurfacePoints(albedo, normal, view_direction, occlusion, specular, roughness, scatter)
+    lights = Lights(sh, key_direction, key_colour)
+    tensors = dict(zip(FORMS, (*points, *lights), strict=True))
+    check_shapes(**{name: (tensor, FORMS[name][0]) for name, tensor in tensors.items()})
+    check_dtypes(FLOATS, **tensors)
     available = AVAILABLE if albedo.dtype == torch.float32 else ("reference",)  # the kernel is float32 only
-    if resolve_backend("shade", backend, available, *inputs) == "triton":
+    if resolve_backend("shade", backend, available, *points, *lights) == "triton":
         from pain3d.kernels.shading.triton_op import shade_triton
 
-        light: Tensor = shade_triton(*inputs)
-        return light
-    return shade_reference(*inputs)
+        return shade_triton(points, lights)
+    return shade_reference(points, lights)

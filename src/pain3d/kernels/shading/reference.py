@@ -7,9 +7,12 @@ the fused `render`.
 from __future__ import annotations
 
 import math
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
+
+from pain3d.kernels._shapes import FLOATS
 
 # Real spherical harmonics by l then m, as functions of the unit vector (x, y, z).
 Y00 = 0.5 / math.sqrt(math.pi)  # 0.282095
@@ -27,6 +30,26 @@ MIN_ROUGHNESS = 0.05  # a smoother lobe is narrower than a pixel and only makes 
 HORIZON = 0.15  # n·v below which the ambient mirror fades: an interpolated normal that turns away would reflect all
 MIN_COSINE = 1e-4  # an interpolated normal may point a little away from the eye
 TINY_SQUARED = 1e-20  # squared length below which a vector is not normalised
+
+
+class SurfacePoints(NamedTuple):
+    """Points of a surface, any number per image; `pain3d.kernels.shade` says what each field is."""
+
+    albedo: Annotated[Tensor, "B ... 3", FLOATS]
+    normal: Annotated[Tensor, "B ... 3", FLOATS]
+    view_direction: Annotated[Tensor, "B ... 3", FLOATS]
+    occlusion: Annotated[Tensor, "B ...", FLOATS]
+    specular: Annotated[Tensor, "B ...", FLOATS]
+    roughness: Annotated[Tensor, "B ...", FLOATS]
+    scatter: Annotated[Tensor, "B ...", FLOATS]
+
+
+class Lights(NamedTuple):
+    """B times the light of an environment and a key light."""
+
+    sh: Annotated[Tensor, "B 9 3", FLOATS]
+    key_direction: Annotated[Tensor, "B 3", FLOATS]
+    key_colour: Annotated[Tensor, "B 3", FLOATS]
 
 
 def sh_basis(direction: Tensor) -> Tensor:
@@ -56,26 +79,14 @@ def unit(vector: Tensor) -> Tensor:
     return vector / (vector * vector).sum(-1, keepdim=True).clamp(min=TINY_SQUARED).sqrt()
 
 
-def shade_reference(
-    albedo: Tensor,  # [B, ..., 3]
-    normal: Tensor,  # [B, ..., 3]
-    view_direction: Tensor,  # [B, ..., 3]
-    sh: Tensor,  # [B, 9, 3]
-    key_direction: Tensor,  # [B, 3]
-    key_colour: Tensor,  # [B, 3]
-    occlusion: Tensor,  # [B, ...]
-    specular: Tensor,  # [B, ...]
-    roughness: Tensor,  # [B, ...]
-    scatter: Tensor,  # [B, ...]
-) -> Tensor:
+def shade_reference(points: SurfacePoints, lights: Lights) -> Tensor:
     """Return linear RGB radiance [B, ..., 3]; see `pain3d.kernels.shade`."""
-    batch, shape = albedo.shape[0], albedo.shape
-    points = math.prod(shape[1:-1])
-    albedo, normal, view_direction = (v.reshape(batch, points, 3) for v in (albedo, normal, view_direction))
-    scalars = (occlusion, specular, roughness, scatter)
-    occlusion, specular, roughness, scatter = (v.reshape(batch, points, 1) for v in scalars)
+    shape = points.albedo.shape
+    batch, count = shape[0], math.prod(shape[1:-1])
+    albedo, normal, view_direction = (v.reshape(batch, count, 3) for v in points[:3])
+    occlusion, specular, roughness, scatter = (v.reshape(batch, count, 1) for v in points[3:])
     n, v = unit(normal), unit(view_direction)
-    light, key = key_direction[:, None], key_colour[:, None]
+    sh, light, key = lights.sh, lights.key_direction[:, None], lights.key_colour[:, None]
 
     factors = sh.new_tensor([A0] + [A1] * 3 + [A2] * 5)
     irradiance = (sh_basis(n) @ (sh * factors[:, None])).clamp(min=0)

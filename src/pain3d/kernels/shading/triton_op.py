@@ -9,46 +9,36 @@ from torch import Tensor
 
 from pain3d.kernels._triton import on_device, refuse_gradient
 from pain3d.kernels.shading.kernel import launch_shade
+from pain3d.kernels.shading.reference import Lights, SurfacePoints
+
+NAMES = (*SurfacePoints._fields, *Lights._fields)
+SCHEMA = f"({', '.join(f'Tensor {name}' for name in NAMES)}) -> Tensor"
 
 
-@torch.library.custom_op("pain3d::shade", mutates_args=())
-def shade_triton(
-    albedo: Tensor,
-    normal: Tensor,
-    view_direction: Tensor,
-    sh: Tensor,
-    key_direction: Tensor,
-    key_colour: Tensor,
-    occlusion: Tensor,
-    specular: Tensor,
-    roughness: Tensor,
-    scatter: Tensor,
-) -> Tensor:
+def shade_triton(points: SurfacePoints, lights: Lights) -> Tensor:
     """Return linear RGB radiance [B, ..., 3], float32; see `pain3d.kernels.shade`."""
-    light = torch.empty_like(albedo, memory_format=torch.contiguous_format)
-    batch, points = albedo.shape[0], math.prod(albedo.shape[1:-1])
-    vectors = [tensor.reshape(batch, points, 3).contiguous() for tensor in (albedo, normal, view_direction)]
-    scalars = [tensor.reshape(batch, points).contiguous() for tensor in (occlusion, specular, roughness, scatter)]
-    lights = [tensor.contiguous() for tensor in (sh, key_direction, key_colour)]
-    with on_device(albedo):
-        launch_shade(light.view(batch, points, 3), *vectors, *lights, *scalars)
+    light: Tensor = torch.ops.pain3d.shade(*points, *lights)
     return light
 
 
-@shade_triton.register_fake
-def _(
-    albedo: Tensor,
-    normal: Tensor,
-    view_direction: Tensor,
-    sh: Tensor,
-    key_direction: Tensor,
-    key_colour: Tensor,
-    occlusion: Tensor,
-    specular: Tensor,
-    roughness: Tensor,
-    scatter: Tensor,
-) -> Tensor:
+@torch.library.custom_op("pain3d::shade", mutates_args=(), schema=SCHEMA)
+def shade_op(*tensors: Tensor) -> Tensor:
+    """The fields of `SurfacePoints` and `Lights`, in order."""
+    points, lights = SurfacePoints(*tensors[:-3]), Lights(*tensors[-3:])
+    shape = points.albedo.shape
+    batch, count = shape[0], math.prod(shape[1:-1])
+    light = torch.empty_like(points.albedo, memory_format=torch.contiguous_format)
+    vectors = (tensor.reshape(batch, count, 3).contiguous() for tensor in points[:3])
+    scalars = (tensor.reshape(batch, count).contiguous() for tensor in points[3:])
+    flat = SurfacePoints(*vectors, *scalars)
+    with on_device(light):
+        launch_shade(flat, Lights(*(tensor.contiguous() for tensor in lights)), light.view(batch, count, 3))
+    return light
+
+
+@shade_op.register_fake
+def _(albedo: Tensor, *tensors: Tensor) -> Tensor:
     return torch.empty_like(albedo, memory_format=torch.contiguous_format)
 
 
-refuse_gradient(shade_triton, "shade")
+refuse_gradient(shade_op, "shade")

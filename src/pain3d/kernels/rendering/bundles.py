@@ -1,0 +1,133 @@
+"""Knows what `render` reads and writes, in bundles: made once at the door and handed on as they are, into the kernels.
+
+A field states its shape and dtypes; the door checks them by that. Torch, numba and Triton all take a NamedTuple, so a
+new input is a field here, an argument of `op.render`, and the code that uses it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pain3d.kernels._shapes import FLOATS, INDICES, forms_of
+from pain3d.kernels.rendering.relief import CHANNELS, DETAIL_LAYERS
+from pain3d.kernels.shading.reference import Lights
+from pain3d.kernels.texturing.reference import Mipmaps
+
+LABELS = (torch.uint8, *INDICES)
+
+
+class Meshes(NamedTuple):
+    """M meshes, row by row; a first dimension of 1 is shared by all."""
+
+    vertices: Annotated[Tensor, "M V 3", FLOATS]
+    occlusion: Annotated[Tensor, "M|1 V", FLOATS]
+    detail_weights: Annotated[Tensor, f"M|1 V {DETAIL_LAYERS}", FLOATS]
+    up: Annotated[Tensor, "M|1 3", FLOATS]
+    attributes: Annotated[Tensor, "M V A", FLOATS]
+
+
+class Triangles(NamedTuple):
+    """What all meshes have in common: their faces, and how the texture lies on them."""
+
+    faces: Annotated[Tensor, "F 3", INDICES]
+    adjacent_faces: Annotated[Tensor, "F 3", INDICES]
+    uvs: Annotated[Tensor, "T 2", FLOATS]
+    uv_faces: Annotated[Tensor, "F 3", INDICES]
+    face_labels: Annotated[Tensor | None, "F", LABELS] = None
+
+
+class Views(NamedTuple):
+    """B pictures: from where, of which mesh with which texture, how exposed and before what."""
+
+    world_to_clip: Annotated[Tensor, "B 4 4", FLOATS]
+    camera_position: Annotated[Tensor, "B 3", FLOATS]
+    mesh_index: Annotated[Tensor, "B", INDICES]
+    texture_index: Annotated[Tensor, "B", INDICES]
+    exposure: Annotated[Tensor, "B", FLOATS]
+    background: Annotated[Tensor, "B Hb Wb 3", FLOATS]
+
+
+class RenderInputs(NamedTuple):
+    """All that `render` reads, checked; `pain3d.kernels.render` says what each field is."""
+
+    meshes: Meshes
+    triangles: Triangles
+    texture: Mipmaps
+    views: Views
+    lights: Lights  # one row per view
+    size: tuple[int, int]  # height, width
+
+
+class Request(NamedTuple):
+    """Which pictures: names of fields of `Rendered`, and the form of its image."""
+
+    outputs: tuple[str, ...]
+    image_dtype: str = "uint8"  # or "bfloat16"
+    layout: str = "NHWC"  # or "NCHW"
+
+
+class Rendered(NamedTuple):
+    """What `render` returns; a field nobody asked for is None."""
+
+    image: Tensor | None = None  # [B, H, W, 3] uint8 sRGB, or as image_dtype and layout say
+    alpha: Tensor | None = None  # [B, H, W] uint8, antialiased coverage
+    face_ids: Tensor | None = None  # [B, H, W] int32
+    barycentrics: Tensor | None = None  # [B, H, W, 3]
+    depth: Tensor | None = None  # [B, H, W] metres
+    attributes: Tensor | None = None  # [B, H, W, A]
+    labels: Tensor | None = None  # [B, H, W] uint8, NO_LABEL on background
+
+
+# Shape pattern and dtypes of every tensor that `render` reads, by name; see `_shapes.py`.
+FORMS = forms_of(Meshes, Triangles, Views, Lights) | {"texture": (f"K N {CHANNELS}", FLOATS)}
+
+
+def tensors_of(scene: RenderInputs) -> dict[str, Tensor | None]:
+    """The tensors of a scene by name: those of `FORMS`, the texture's texels under ``texture``."""
+    meshes, triangles, texture, views, lights, _ = scene
+    bundles: tuple[Any, ...] = (meshes, triangles, views, lights)
+    named = {name: tensor for bundle in bundles for name, tensor in zip(bundle._fields, bundle, strict=True)}
+    return named | {"texture": texture.texels}
+
+
+def scene_of(tensors: dict[str, Tensor | None], texture_size: tuple[int, int], size: tuple[int, int]) -> RenderInputs:
+    """The scene of `tensors_of`."""
+
+    def bundle(kind: Any) -> Any:
+        return kind(*(tensors[name] for name in kind._fields))
+
+    texels = tensors["texture"]
+    assert texels is not None
+    texture = Mipmaps(texels, *texture_size)
+    return RenderInputs(bundle(Meshes), bundle(Triangles), texture, bundle(Views), bundle(Lights), size)
+
+
+def output_forms(scene: RenderInputs, request: Request) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Shape and dtype of every field of `Rendered`, asked for or not."""
+    batch, (height, width) = len(scene.views.world_to_clip), scene.size
+    pixels = (batch, height, width)
+    image = (*pixels, 3) if request.layout == "NHWC" else (batch, 3, height, width)
+    decimal = scene.meshes.vertices.dtype
+    return {
+        "image": (image, torch.bfloat16 if request.image_dtype == "bfloat16" else torch.uint8),
+        "alpha": (pixels, torch.uint8),
+        "face_ids": (pixels, torch.int32),
+        "barycentrics": ((*pixels, 3), decimal),
+        "depth": (pixels, decimal),
+        "attributes": ((*pixels, scene.meshes.attributes.shape[2]), decimal),
+        "labels": (pixels, torch.uint8),
+    }
+
+
+def allocate_outputs(scene: RenderInputs, request: Request) -> Rendered:
+    """Memory for what was asked for, on the device of the scene; nobody has written it."""
+    device = scene.meshes.vertices.device
+    made = {
+        name: torch.empty(shape, dtype=dtype, device=device)
+        for name, (shape, dtype) in output_forms(scene, request).items()
+        if name in request.outputs
+    }
+    return Rendered(**made)
