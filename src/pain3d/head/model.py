@@ -17,11 +17,12 @@ from pain3d.facs.rig import action_weights, expression_weights
 from pain3d.head.assets import DEFAULT_HEAD, read_head
 from pain3d.head.correctives import bulges, higher_meeting, lowered_tongue
 from pain3d.head.ears import laid_ears
+from pain3d.head.eyelids import clear_eyes, lid_limits
 from pain3d.head.identity import Identity, sample_identity
 from pain3d.head.joints import joint_transforms
 from pain3d.head.surface_detail import detail, detail_basis, read_occlusion
 from pain3d.kernels.antialiasing import face_adjacency
-from pain3d.kernels.deformation import deform, planar_basis, vertex_normals
+from pain3d.kernels.deformation import deform, deform_pairs, planar_basis, vertex_normals
 from pain3d.mesh import Mesh, Surface, Topology
 
 COVERED_OCCLUSION = 0.8  # of an ear's vertices where they carry the hair that covers it
@@ -29,14 +30,6 @@ NECK_JOINT = 1  # the head turns with it
 EYES = ("left", "right")
 BASES = ("identity_basis", "expression_basis", "occlusion_change", "laid_basis")
 SKIN_INFLUENCES = 3  # joints per vertex that are kept: torso, neck and jaw meet at the throat
-# Skin around the eye may not sink into the eyeball, nor the lids' seam, which lies inside it, come out. Distances are
-# eyeball radii from its centre: each vertex within LID_REACH in the template keeps its distance up to LID_CLEARANCE and
-# LID_LAYERS of what it has beyond that, so that skin which AU6 and AU7 push together bulges in its order.
-LID_REACH = 2.4
-LID_CLEARANCE = 1.06
-LID_LAYERS = 0.12
-SEAM_DEPTH = 0.97
-FAR = 100.0  # eyeball radii: no limit
 
 
 class Head(nn.Module):
@@ -114,9 +107,10 @@ class Head(nn.Module):
             face_parts=torch.from_numpy(arrays["face_parts"].astype(np.int32)),
             vertex_parts=torch.from_numpy(arrays["vertex_parts"].astype(np.int32)),
         )
+        skin = torch.nonzero(self._part("skin")).flatten()
         for side, rings in zip(EYES, self.lid_rings, strict=True):
             eye = torch.nonzero(self._part(f"{side}_eye")).flatten()
-            near, least, most = self._lid_limits(eye, rings[0])
+            near, least, most = lid_limits(self.template, eye, rings[0], skin)
             self._hold(**{f"{side}_eye": eye, f"{side}_near": near, f"{side}_least": least, f"{side}_most": most})
         if meta.get("correctives", self.name == "cc0"):
             self._mend()
@@ -265,12 +259,16 @@ class Head(nn.Module):
         weights = weights + self._lid_closing(shape, shut)
         if expression is not None:
             weights = weights + expression
-        people = deform(self.template[None], self.identity_basis, shape)
-        index = torch.arange(batch, device=self.device) * (len(people) > 1)
-        shaped = deform(people, self.expression_basis, weights.expand(batch, -1).contiguous(), template_index=index)
-        shaped = self._clear_eyes(shaped)
-        if surface is not None:
-            shaped = shaped + self._growth(people, shape, surface)
+        people, person = distinct(shape)
+        bodies = deform(self.template[None], self.identity_basis, people)
+        meshes = max(len(person), len(weights))
+        faces, face = distinct(
+            torch.cat([person[:, None].to(weights).expand(meshes, 1), weights.expand(meshes, -1)], 1)
+        )
+        whose, moved = faces[:, 0].long(), faces[:, 1:].contiguous()
+        eyes = [[getattr(self, f"{side}_{what}") for what in ("eye", "near", "least", "most")] for side in EYES]
+        shaped = clear_eyes(deform(bodies, self.expression_basis, moved, template_index=whose), eyes)
+        growth, grown = self._growth(bodies, people, person, surface)
         occlusion, wrinkles = self._detail_of(units, surface)
 
         still = shaped.new_zeros(batch, 3)
@@ -279,10 +277,9 @@ class Head(nn.Module):
         angles[2] = angles[2] + opening.expand(batch, 3)
         rest = self.joints + torch.einsum("bs,sjc->bjc", shape, self.joint_basis)
         transforms, joints = joint_transforms(torch.stack(angles, 1), rest.expand(batch, -1, -1), self.joint_parents)
-        nothing = self.expression_basis[:0]
-        vertices = deform(
-            shaped, nothing, shaped.new_zeros(batch, 0), self.skin_joints, self.skin_weights, transforms.contiguous()
-        )
+        pairs = (face.expand(batch), grown.expand(batch))
+        skinning = (self.skin_joints, self.skin_weights, transforms.contiguous())
+        vertices = deform_pairs(shaped, growth, *pairs, *skinning)
         if transl is not None:
             vertices, joints = vertices + transl[:, None], joints + transl[:, None]
         return Mesh(
@@ -308,14 +305,25 @@ class Head(nn.Module):
             blink += higher_meeting(self.template, blink, movable, sign)
         self.template = lowered_tongue(self.template, torch.nonzero(self._part("tongue")).flatten())
 
-    def _growth(self, people: Tensor, shape: Tensor, surface: Surface) -> Tensor:
-        """What a surface adds to the vertices [1 or B, V, 3]: ears lie under hair that covers them, the rest grows."""
+    def _growth(self, bodies: Tensor, people: Tensor, person: Tensor, surface: Surface | None) -> tuple[Tensor, Tensor]:
+        """What surfaces add to vertices [G, V, 3], and which of it each mesh has [1 or B].
+
+        Ears lie under hair that covers them, the rest grows along the normals of who it is [P, V, 3] and whose surface.
+        """
+        if surface is None:
+            return torch.zeros_like(bodies[:1]), person[:1] * 0
+        cover = surface.growth.new_zeros(1) if surface.cover is None else surface.cover
+        rows = max(len(person), len(cover), len(surface.growth))
+        parts = (person[:, None].to(surface.growth), cover[:, None], surface.growth)
+        wearers, worn = distinct(torch.cat([part.expand(rows, -1) for part in parts], 1))
+        who, cover, stands_off = wearers[:, 0].long(), wearers[:, 1, None, None], wearers[:, 2:, None]
+        bare = bodies[who]
         if surface.cover is None:
-            return surface.growth[..., None] * vertex_normals(people, self.faces)
-        laid = people.new_zeros(people.shape)
-        laid[:, self.ears] = deform(self.laid_template, self.laid_basis, shape)
-        laid = surface.cover[:, None, None] * laid
-        return laid + surface.growth[..., None] * vertex_normals(people + laid, self.faces)
+            return stands_off * vertex_normals(bare, self.faces), worn
+        laid = torch.zeros_like(bodies)
+        laid[:, self.ears] = deform(self.laid_template, self.laid_basis, people)
+        laid = cover * laid[who]
+        return laid + stands_off * vertex_normals(bare + laid, self.faces), worn
 
     def laid_ears(self) -> tuple[Tensor, Tensor]:
         """Vertices [E] of both ears, and by how much [E, 3] (m) the template's lie elsewhere under hair."""
@@ -362,29 +370,15 @@ class Head(nn.Module):
         before = len(self.unit_names) - gap.shape[1]
         return torch.cat([closing.new_zeros(len(closing), before), closing], 1)
 
-    def _lid_limits(self, eye: Tensor, seam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Vertices near an eyeball and the least and greatest distance of each from its centre, in eyeball radii."""
-        skin = torch.nonzero(self._part("skin")).flatten()
-        ball = self.template[eye]
-        centre = ball.mean(0)
-        ratio = (self.template[skin] - centre).norm(dim=1) / (ball - centre).norm(dim=1).mean()
-        near, ratio = skin[ratio < LID_REACH], ratio[ratio < LID_REACH]
-        inside = torch.isin(near, seam)
-        layered = ratio.clamp(max=LID_CLEARANCE) + LID_LAYERS * (ratio - LID_CLEARANCE).clamp(min=0)
-        least = torch.where(inside, torch.zeros_like(ratio), layered)
-        most = torch.where(inside, torch.full_like(ratio, SEAM_DEPTH), torch.full_like(ratio, FAR))
-        return near, least, most
 
-    def _clear_eyes(self, shaped: Tensor) -> Tensor:
-        """Keep the lids outside the eyeballs and their seam inside."""
-        cleared = shaped.clone()
-        for side in EYES:
-            eye, near, least, most = (getattr(self, f"{side}_{what}") for what in ("eye", "near", "least", "most"))
-            ball = shaped[:, eye]
-            centre = ball.mean(1, keepdim=True)
-            radius = (ball - centre).norm(dim=2).mean(1)[:, None]
-            offset = shaped[:, near] - centre
-            distance = offset.norm(dim=2)
-            wanted = torch.minimum(torch.maximum(distance, least * radius), most * radius)
-            cleared[:, near] = centre + offset * (wanted / distance)[..., None]
-        return cleared
+def distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The different ones [D, N] among rows [R, N], and which of them each row is [R].
+
+    To look on another device than the CPU would wait for it, and a choice has no gradient: there every row counts as
+    different.
+    """
+    every = torch.arange(len(rows), device=rows.device)
+    if len(rows) == 1 or rows.device.type != "cpu" or rows.requires_grad or torch.compiler.is_compiling():
+        return rows, every
+    found, which = torch.unique(rows, dim=0, return_inverse=True)
+    return (found, which) if len(found) < len(rows) else (rows, every)

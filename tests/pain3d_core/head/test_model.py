@@ -7,6 +7,7 @@ import torch
 from pain3d.facs import ActionUnits
 from pain3d.head import Head
 from pain3d.head.joints import axis_angle_to_matrix
+from pain3d.kernels import deform
 
 HEAD = Head.default()
 
@@ -89,6 +90,29 @@ def test_a_row_does_not_depend_on_the_batch() -> None:
     together = HEAD(person, faces).vertices
     for index, face in enumerate(faces):
         assert torch.equal(HEAD(person, face).vertices[0], together[index])
+
+
+def test_who_and_what_is_repeated_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """3 people and 4 faces of theirs among 12 meshes, 12 turns of the neck: the bits of computing all 12."""
+    person = HEAD.identity_vector([HEAD.sample_identity(0, number) for number in (0, 1, 2)])[[0, 0, 1, 2] * 3]
+    faces = HEAD.au_rows([ActionUnits(AU4=3), ActionUnits(AU43=1), ActionUnits(AU43=1), ActionUnits(AU4=3)] * 3)
+    turns = 0.1 * torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
+    with monkeypatch.context() as patched:
+        patched.setattr("pain3d.head.model.distinct", lambda rows: (rows, torch.arange(len(rows))))
+        each = HEAD(person, faces, neck_pose=turns)
+    computed = []
+
+    def counting(template: torch.Tensor, basis: torch.Tensor, coefficients: torch.Tensor, **options: object) -> object:
+        computed.append((basis is HEAD.identity_basis, len(coefficients)))
+        return deform(template, basis, coefficients, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("pain3d.head.model.deform", counting)
+    together = HEAD(person, faces, neck_pose=turns)
+    assert computed == [(True, 3), (False, 4)]
+    assert torch.equal(together.vertices, each.vertices)
+    computed.clear()
+    posed = HEAD(None, faces[:1], neck_pose=turns)
+    assert computed == [(True, 1), (False, 1)] and len(posed) == 12
 
 
 def test_gradients_reach_every_argument() -> None:
