@@ -2,9 +2,11 @@
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
 MODULES = ("pain3d", "pain3d.kernels")
 COMMITTED = Path(__file__).with_name("public_names.txt").read_text().split()
@@ -42,3 +44,40 @@ def test_every_op_says_where_gradients_go(name: str) -> None:
     takes_tensors = inspect.isfunction(op) and any("Tensor" in str(kind) for kind in op.__annotations__.values())
     if takes_tensors and name not in ON_INDICES:
         assert "Gradients:" in (op.__doc__ or ""), f"{name} has no Gradients line"
+
+
+def without_shape(name: str, documented: object) -> list[str]:
+    """Tensors and arrays that a public name takes, returns or holds, and whose shape its docstring does not tell."""
+    text = inspect.getdoc(documented) or ""
+    kinds = {} if isinstance(documented, str) else inspect.get_annotations(documented)  # type: ignore[arg-type]
+    lacking = []
+    for argument, kind in kinds.items():
+        if not argument.startswith("_") and re.search(r"Tensor|NDArray|Floats|Bytes", str(kind)):
+            told = re.search(rf"\b{argument}\b.*(\[|[Aa]s in `)", text)
+            if argument == "return":
+                told = re.search(r"\[[^]]*\]", text)
+            lacking += [] if told else [f"{name}: {argument}"]
+    return lacking
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_every_public_tensor_has_its_shape(name: str) -> None:
+    documented = thing(name)
+    lacking = without_shape(name, documented) if inspect.isclass(documented) or inspect.isfunction(documented) else []
+    for part, member in vars(documented).items() if inspect.isclass(documented) else ():
+        function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        if not part.startswith("_") and inspect.isfunction(function):
+            lacking += without_shape(f"{name}.{part}", function)
+    assert not lacking
+
+
+def test_a_missing_shape_is_seen() -> None:
+    def bare(light: Tensor) -> Tensor:
+        """Do it.
+
+        Args:
+            light: Linear.
+        """
+        return light
+
+    assert without_shape("bare", bare) == ["bare: light", "bare: return"]

@@ -109,7 +109,7 @@ def au_heatmap(
         head: The head.
         au: The expression that is rendered; each channel shows what its own unit contributes alone.
         cameras: N cameras.
-        identity: Whose face; None is the template.
+        identity: Whose face: an `Identity` or its coefficients [1, S]; None is the template.
         channels: A names, by default the six PSPI units, left and right: ``AU04_L``, ``AU04_R``, …
 
     Returns:
@@ -121,7 +121,16 @@ def au_heatmap(
 
 
 def joint_heatmap(head: Head, au: ActionUnits, cameras: Camera, *, identity: Identity | Tensor | None = None) -> Tensor:
-    """|expression − neutral| of the point that each pixel sees, all action units together, [N, H, W] in millimetres.
+    """|expression − neutral| of the point that each pixel sees, all action units together.
+
+    Args:
+        head: The head.
+        au: The expression.
+        cameras: N cameras.
+        identity: Whose face: an `Identity` or its coefficients [1, S]; None is the template.
+
+    Returns:
+        [N, H, W] float32 in millimetres; 0 on background, on a neutral face everywhere.
 
     Gradients: none (labels).
     """
@@ -145,10 +154,18 @@ def shading(vertices: Tensor, faces: Tensor) -> Tensor:
 def colourise(
     heat_mm: npt.NDArray[np.floating], light: npt.NDArray[np.floating] | float = 1.0, limit_mm: float = COLOUR_LIMIT_MM
 ) -> npt.NDArray[np.uint8]:
-    """The "hot" ramp (black, red, yellow, white) times shading, [..., H, W] to [..., H, W, 3] uint8; 0 mm is black.
+    """The "hot" ramp (black, red, yellow, white) times shading; 0 mm is black.
 
     The scale is the same for every picture (white at `limit_mm`), where 3DPain normalises each by itself: so the
     brightness of a map says how strong the expression is.
+
+    Args:
+        heat_mm: [..., H, W] millimetres.
+        light: [..., H, W] 0–1, what the ramp is multiplied by, or one number for all.
+        limit_mm: What is white, millimetres.
+
+    Returns:
+        [..., H, W, 3] uint8.
     """
     heat = np.ascontiguousarray(heat_mm, np.float32)
     shade = np.broadcast_to(np.asarray(light, np.float32), heat.shape)

@@ -76,16 +76,16 @@ class DistillOptions(NamedTuple):
 
 
 class DistillLoss(NamedTuple):
-    """The loss of a batch and its parts, each a number without dimensions, float32 (float64 for float64 tokens).
+    """The loss of a batch and its parts, each without dimensions, float32 (float64 for float64 tokens).
 
     Attributes:
-        total: What is minimised: the parts, each times its weight. Alone has gradients.
-        tokens_prefix: Distance of the prefix tokens (CLS first) from the teacher's.
-        tokens_patch: The same of the patches.
-        scalar: Squared error of the scalar as a part of its scale.
-        vector: Squared error of the vector, each number as a part of its own scale.
-        thresholds: Cross entropy of the thresholds.
-        kd: Divergence of the scalar from the teacher's, tempered.
+        total: [], what is minimised: the parts, each times its weight. Alone has gradients.
+        tokens_prefix: [], distance of the prefix tokens (CLS first) from the teacher's.
+        tokens_patch: [], the same of the patches.
+        scalar: [], squared error of the scalar as a part of its scale.
+        vector: [], squared error of the vector, each number as a part of its own scale.
+        thresholds: [], cross entropy of the thresholds.
+        kd: [], divergence of the scalar from the teacher's, tempered.
     """
 
     total: Tensor

@@ -19,11 +19,17 @@ CHUNK = 1 << 20  # fragments expanded at once: about 100 MB
 
 
 class Fragments(NamedTuple):
-    """What the pixel centres see; `pain3d.kernels.rasterize` says how each field is defined."""
+    """What the pixel centres see; `pain3d.kernels.rasterize` says how each field is defined.
 
-    face_ids: Tensor  # [B, H, W] int32, -1 on background
-    barycentrics: Tensor  # [B, H, W, 3], 0 on background
-    depth: Tensor  # [B, H, W], metres, inf on background
+    Attributes:
+        face_ids: [B, H, W] int32, -1 on background.
+        barycentrics: [B, H, W, 3], perspective-correct, 0 on background.
+        depth: [B, H, W] metres along the view axis, inf on background.
+    """
+
+    face_ids: Tensor
+    barycentrics: Tensor
+    depth: Tensor
 
 
 def screen_positions(vertices_clip: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:

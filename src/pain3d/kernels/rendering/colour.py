@@ -30,7 +30,13 @@ SRGB_EDGES = _edges()
 def tone_map(light: Tensor) -> Tensor:
     """Compress linear light of any size into 0–1: ``x`` up to 0.8, then ``0.8 + 0.2·t/(1 + t)``, ``t = (x - 0.8)/0.2``.
 
-    Value and slope are continuous. Negative light becomes 0. Any shape, float32 or float64.
+    Value and slope are continuous. Negative light becomes 0.
+
+    Args:
+        light: [...] linear, float32 or float64.
+
+    Returns:
+        [...] 0–1, of light's dtype.
 
     Gradients: to light.
     """
@@ -39,7 +45,13 @@ def tone_map(light: Tensor) -> Tensor:
 
 
 def encode_srgb(linear: Tensor) -> Tensor:
-    """Return the sRGB bytes (uint8, same shape) of linear light, rounded to nearest, clipped to 0–1; NaN becomes 0.
+    """Encode linear light as sRGB bytes (IEC 61966-2-1), rounded to nearest, clipped to 0–1; NaN becomes 0.
+
+    Args:
+        linear: [...] linear light.
+
+    Returns:
+        [...] uint8.
 
     Gradients: none.
     """

@@ -53,7 +53,13 @@ class Lights(NamedTuple):
 
 
 def sh_basis(direction: Tensor) -> Tensor:
-    """Return the nine real spherical harmonics [..., 9], by l then m, of unit vectors [..., 3].
+    """The nine real spherical harmonics to degree 2, by l then m.
+
+    Args:
+        direction: [..., 3] unit vectors.
+
+    Returns:
+        [..., 9].
 
     Gradients: to direction.
     """

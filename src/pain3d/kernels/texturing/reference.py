@@ -12,10 +12,15 @@ class Mipmaps(NamedTuple):
     """A texture and its ever smaller copies, one after the other in memory.
 
     Level 0 is the texture; each further level halves both sides (a side of 1 stays) down to 1 x 1.
+
+    Attributes:
+        texels: [B, N, C]: level 0 row by row from the top, then level 1, …
+        height: Texels of level 0 from top to bottom.
+        width: Texels of level 0 from left to right.
     """
 
-    texels: Tensor  # [B, N, C]: level 0 row by row from the top, then level 1, ...
-    height: int  # of level 0
+    texels: Tensor
+    height: int
     width: int
 
     def levels(self) -> list[tuple[int, int, int]]:
