@@ -153,7 +153,19 @@ class Renderer:
         mesh_index: Tensor | None = None,
         surface: Surface | None = None,
     ) -> RendererInputs:
-        """Return the arguments of a call as tensors on the device: all copies from the host happen here."""
+        """Return the arguments of a call as tensors on the device: all copies from the host happen here.
+
+        Args:
+            cameras: As in a call, like all others.
+            identity: Of 1 or M meshes; coefficients are [M, S].
+            au: Of 1 or M meshes; intensities are [M, A, 2].
+            pose: Name → [M, 3] radians.
+            light: A preset, or 1 or N lights.
+            texture: [1 or N, Ht, Wt, 16] or its mipmaps.
+            background: [1 or N, Hb, Wb, 3].
+            mesh_index: [N].
+            surface: Of 1 or M people.
+        """
         device = self.device
         if texture is None:
             texture = torch.tensor(CLAY).expand(1, 1, 1, CHANNELS)

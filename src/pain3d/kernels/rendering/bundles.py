@@ -70,15 +70,25 @@ class Request(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """What `render` returns; a field nobody asked for is None."""
+    """What `render` returns; a field nobody asked for is None.
 
-    image: Tensor | None = None  # [B, H, W, 3] uint8 sRGB, or as image_dtype and layout say
-    alpha: Tensor | None = None  # [B, H, W] uint8, antialiased coverage
-    face_ids: Tensor | None = None  # [B, H, W] int32
-    barycentrics: Tensor | None = None  # [B, H, W, 3]
-    depth: Tensor | None = None  # [B, H, W] metres
-    attributes: Tensor | None = None  # [B, H, W, A]
-    labels: Tensor | None = None  # [B, H, W] uint8, NO_LABEL on background
+    Attributes:
+        image: [B, H, W, 3] uint8 sRGB, or as image_dtype and layout say.
+        alpha: [B, H, W] uint8, antialiased coverage.
+        face_ids: [B, H, W] int32, -1 on background.
+        barycentrics: [B, H, W, 3], 0 on background.
+        depth: [B, H, W] metres, inf on background.
+        attributes: [B, H, W, A], 0 on background.
+        labels: [B, H, W] uint8, 255 on background.
+    """
+
+    image: Tensor | None = None
+    alpha: Tensor | None = None
+    face_ids: Tensor | None = None
+    barycentrics: Tensor | None = None
+    depth: Tensor | None = None
+    attributes: Tensor | None = None
+    labels: Tensor | None = None
 
 
 # Shape pattern and dtypes of every tensor that `render` reads, by name; see `_shapes.py`.
