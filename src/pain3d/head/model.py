@@ -42,32 +42,58 @@ class Head(nn.Module):
     what was made of others (ears under hair, limits of the lids); names and other constants are of the head file. Like
     any module it is moved in place; who moves `Head.default` moves everybody's, so `on` copies. It computes in float32,
     or once it was made double in float64, with the reference.
+
+    Attributes:
+        template: [V, 3] metres.
+        identity_basis: [S, V, 3] metres per unit of coefficient.
+        expression_basis: [U, V, 3] metres per unit of weight.
+        joints: [J, 3] metres.
+        joint_basis: [S, J, 3] metres per unit of coefficient.
+        skin_joints: [V, 3] int32.
+        skin_weights: [V, 3], they sum to 1.
+        mirror: [V] int64, the vertex on the other side.
+        landmarks: [L] int64, vertices.
+        region_masks: [R, V], what `regions` names.
+        lid_rings: [2, 8, 28] int64, vertices around either eye: ring 0 is the seam, 1 the margin.
+        closing_gap: [S, G], what an identity's lids leave open in a blink.
+        faces: [F, 3] int32, counter-clockwise from outside.
+        adjacent_faces: [F, 3] int32, −1 at a border.
+        uvs: [T, 2], v up.
+        uv_faces: [F, 3] int32.
+        face_parts: [F] int32 into `part_names`.
+        vertex_parts: [V] int32 into `part_names`.
+        occlusion: [V] 0–1 at rest.
+        occlusion_change: [A · 2, V, 3]: the last channel is what an action unit and side at weight 1 change.
+        ears: [E] int64, vertices of both.
+        laid_template: [1, E, 3] metres by which they lie elsewhere under hair.
+        laid_basis: [S, E, 3] the same per unit of coefficient.
+        ear_mask: [V] 1 on the ears, 0 elsewhere.
     """
 
-    template: Tensor  # [V, 3] metres
-    identity_basis: Tensor  # [S, V, 3]
-    expression_basis: Tensor  # [U, V, 3]
-    joints: Tensor  # [J, 3] metres
-    joint_basis: Tensor  # [S, J, 3]
-    skin_joints: Tensor  # [V, 3] int32
-    skin_weights: Tensor  # [V, 3]
-    mirror: Tensor  # [V] int64, the vertex on the other side
-    landmarks: Tensor  # [L] int64
-    region_masks: Tensor  # [R, V]
-    lid_rings: Tensor  # [2, 8, 28] int64: 0 the seam, 1 the margin
-    closing_gap: Tensor  # [S, G]
-    faces: Tensor  # this and the next six: see `Topology`
+    template: Tensor
+    identity_basis: Tensor
+    expression_basis: Tensor
+    joints: Tensor
+    joint_basis: Tensor
+    skin_joints: Tensor
+    skin_weights: Tensor
+    mirror: Tensor
+    landmarks: Tensor
+    region_masks: Tensor
+    lid_rings: Tensor
+    closing_gap: Tensor
+    faces: Tensor
     adjacent_faces: Tensor
     uvs: Tensor
     uv_faces: Tensor
     face_parts: Tensor
     vertex_parts: Tensor
     occlusion: Tensor
-    occlusion_change: Tensor  # [A · 2, V, 3]
-    ears: Tensor  # [E] int64, vertices of both
-    laid_template: Tensor  # [1, E, 3] by how much they lie elsewhere under hair
-    laid_basis: Tensor  # [S, E, 3]
-    ear_mask: Tensor  # [V] 1 on the ears
+    occlusion_change: Tensor
+    ears: Tensor
+    laid_template: Tensor
+    laid_basis: Tensor
+    ear_mask: Tensor
 
     def __init__(self, path: Path) -> None:
         """Read a head file. Raises HeadFileError, in one line, if it is missing or not sound."""
