@@ -1,4 +1,7 @@
-"""The parametric head: identity + action units + pose → vertices. smplx users will know the arguments."""
+"""The parametric head: identity + action units + pose → vertices. smplx users will know the arguments.
+
+Longer than other files: a module names its buffers twice, for readers and for type checkers.
+"""
 
 from __future__ import annotations
 
@@ -369,7 +372,7 @@ class Head(nn.Module):
         return occlusion, wrinkles
 
     def identity_rows(self, identity: Identity | Sequence[Identity] | Tensor | None) -> Tensor:
-        """Coefficients [1 or B, S] of what `__call__` takes as identity. Raises ValueError on another shape."""
+        """Coefficients [1 or B, S] of an identity, as a call takes it or [B, S]. Raises ValueError on another shape."""
         if identity is None:
             return self.template.new_zeros(1, len(self.identity_names))
         rows = identity if isinstance(identity, Tensor) else self.identity_vector(identity)
@@ -378,7 +381,7 @@ class Head(nn.Module):
         return rows
 
     def au_rows(self, au: ActionUnits | Sequence[ActionUnits] | Tensor | None) -> Tensor:
-        """Intensities [1 or B, A, 2] of what `__call__` takes as au. Raises ValueError on another shape."""
+        """Intensities [1 or B, A, 2] of an au, as a call takes it or [B, A, 2]. Raises ValueError on another shape."""
         if au is None:
             return self.template.new_zeros(1, len(AU_NUMBERS), len(SIDES))
         if isinstance(au, Tensor):
