@@ -54,9 +54,8 @@ def mip_levels(scene: RenderInputs, clip: Tensor) -> Tensor:
 
 
 def uv_areas(triangles: Triangles) -> Tensor:
-    """Return twice the area of each face in the unit square, [F] float64; an index out of range takes the nearest."""
-    uvs, uv_faces = triangles.uvs.to(torch.float64), triangles.uv_faces.long()
-    corners = uvs[uv_faces.clamp(0, max(len(uvs) - 1, 0))]  # [F, 3, 2]
+    """Return twice the area of each face in the unit square, [F] float64."""
+    corners = triangles.uvs.to(torch.float64)[triangles.uv_faces.long()]  # [F, 3, 2]
     one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     return (one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]).abs()
 

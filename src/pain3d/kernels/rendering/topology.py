@@ -31,6 +31,7 @@ class PreparedTopology(NamedTuple):
 def prepare_topology(triangles: Triangles, vertex_count: int) -> PreparedTopology:
     """Return the tables; the triangles' fields are arguments of `pain3d.kernels.render`."""
     faces, adjacent_faces, uvs, uv_faces, face_labels = triangles
+    existing = uv_faces.clamp(0, max(len(uvs) - 1, 0))  # nobody has checked the indices on a device
     starts, members = vertex_faces(faces, vertex_count)
     return PreparedTopology(
         triangles=Triangles(
@@ -40,7 +41,7 @@ def prepare_topology(triangles: Triangles, vertex_count: int) -> PreparedTopolog
             uv_faces=uv_faces.to(torch.int32).contiguous(),
             face_labels=None if face_labels is None else face_labels.to(torch.uint8).contiguous(),
         ),
-        uv_areas=uv_areas(triangles).to(torch.float32),
+        uv_areas=uv_areas(triangles._replace(uv_faces=existing)).to(torch.float32),
         starts=starts,
         members=members,
         srgb_edges=srgb_edges(uvs.device),
