@@ -155,16 +155,8 @@ class Renderer:
     ) -> RendererInputs:
         """Return the arguments of a call as tensors on the device: all copies from the host happen here.
 
-        Args:
-            cameras: As in a call, like all others.
-            identity: Of 1 or M meshes; coefficients are [M, S].
-            au: Of 1 or M meshes; intensities are [M, A, 2].
-            pose: Name → [M, 3] radians.
-            light: A preset, or 1 or N lights.
-            texture: [1 or N, Ht, Wt, 16] or its mipmaps.
-            background: [1 or N, Hb, Wb, 3].
-            mesh_index: [N].
-            surface: Of 1 or M people.
+        As in a call: coefficients as `identity` [M, S], intensities as `au` [M, A, 2], `pose` of name → [M, 3];
+        `texture` [1 or N, Ht, Wt, 16], `background` [1 or N, Hb, Wb, 3], `mesh_index` [N].
         """
         device = self.device
         if texture is None:
