@@ -167,7 +167,7 @@ def test_a_run_writes_a_sound_file(tmp_path: Path):
     options = ("--scale", "tiny", "--seconds", "0.01", "--results", str(tmp_path), "-k", "bench_deform and not pairs")
     command = [sys.executable, "-c", "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"]
     done = subprocess.run(
-        [*command, str(ROOT / "benchmarks"), "-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), *options],
+        [*command, str(ROOT / "benchmarks"), "-q", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", *options],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

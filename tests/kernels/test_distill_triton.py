@@ -80,16 +80,16 @@ def terms_of(inputs: dict[str, Any], weights: DistillWeights, temperature: float
     share = FACTOR * given["targets.weight"] / given["targets.weight"].sum()
     scalar, vector = given["targets.scalar"].nan_to_num(), given["targets.vector"].nan_to_num()
     known, known_numbers = ~given["targets.scalar"].isnan(), ~given["targets.vector"].isnan()
-    scale, cuts = scalar.new_tensor(given["vector_scale"]), scalar.new_tensor(given["thresholds"])
+    scale, bounds = scalar.new_tensor(given["vector_scale"]), scalar.new_tensor(given["thresholds"])
     told = given["student.scalar"].sigmoid()
     asked = weights.scalar * known * 2 * (told + scalar / SCALE) * told * (1 - told)
     tempered = (given["student.scalar"] / temperature).sigmoid() + (given["teacher.scalar"] / temperature).sigmoid()
     each = weights.vector * 2 * known_numbers / known_numbers.sum(1, keepdim=True).clamp(min=1)
-    crossed = given["student.thresholds"].sigmoid() + (scalar[:, None] >= cuts)
+    crossed = given["student.thresholds"].sigmoid() + (scalar[:, None] >= bounds)
     return {
         "student.scalar": share * (asked + weights.kd * temperature * tempered),
         "student.vector": share[:, None] * each * (given["student.vector"].abs() + vector) / scale**2,
-        "student.thresholds": (share * known)[:, None] * weights.thresholds * crossed / len(cuts),
+        "student.thresholds": (share * known)[:, None] * weights.thresholds * crossed / len(bounds),
     }
 
 

@@ -143,10 +143,10 @@ def _distill_targets(  # type: ignore[no-untyped-def]
     PARTIALS: tl.constexpr,
 ):
     numbers: tl.constexpr = len(VECTOR_SCALE)
-    cuts: tl.constexpr = len(THRESHOLDS)
-    columns: tl.constexpr = 1 + numbers + cuts
+    threshold_count: tl.constexpr = len(THRESHOLDS)
+    columns: tl.constexpr = 1 + numbers + threshold_count
     scalar_loss, vector_loss = tl.zeros([SAMPLES], tl.float32), tl.zeros([SAMPLES], tl.float32)
-    cut_loss, kd_loss = tl.zeros([SAMPLES], tl.float32), tl.zeros([SAMPLES], tl.float32)
+    threshold_loss, kd_loss = tl.zeros([SAMPLES], tl.float32), tl.zeros([SAMPLES], tl.float32)
     for first in range(0, samples, SAMPLES):
         at = first + tl.arange(0, SAMPLES)
         there = at < samples
@@ -182,13 +182,13 @@ def _distill_targets(  # type: ignore[no-untyped-def]
             slope = weights.vector * number_share * 2.0 * error / VECTOR_SCALE[number]
             tl.store(gradient_ptr + at * columns + (1 + number), slope, mask=there)
 
-        cut_share = known_share / max(cuts, 1)
-        for cut in tl.static_range(cuts):
-            z = tl.load(values.student_thresholds + at * cuts + cut, mask=there, other=0.0)
-            wanted = tl.where(scalar >= THRESHOLDS[cut], 1.0, 0.0)
-            cut_loss += cut_share * (_softplus(z) - wanted * z)
-            slope = weights.thresholds * cut_share * (_logistic(z) - wanted)
-            tl.store(gradient_ptr + at * columns + (1 + numbers + cut), slope, mask=there)
+        threshold_share = known_share / max(threshold_count, 1)
+        for threshold in tl.static_range(threshold_count):
+            z = tl.load(values.student_thresholds + at * threshold_count + threshold, mask=there, other=0.0)
+            wanted = tl.where(scalar >= THRESHOLDS[threshold], 1.0, 0.0)
+            threshold_loss += threshold_share * (_softplus(z) - wanted * z)
+            slope = weights.thresholds * threshold_share * (_logistic(z) - wanted)
+            tl.store(gradient_ptr + at * columns + (1 + numbers + threshold), slope, mask=there)
 
     prefix_loss, patch_loss = tl.zeros([PARTIALS], tl.float32), tl.zeros([PARTIALS], tl.float32)
     for first in range(0, partials, PARTIALS):
@@ -197,7 +197,7 @@ def _distill_targets(  # type: ignore[no-untyped-def]
         patch_loss += tl.load(partial_ptr + 2 * at + 1, mask=at < partials, other=0.0)
     prefix, patch = tl.sum(prefix_loss, 0) * per_token[0], tl.sum(patch_loss, 0) * per_token[1]
     scalar_sum, vector_sum = tl.sum(scalar_loss, 0), tl.sum(vector_loss, 0)
-    cut_sum, kd_sum = tl.sum(cut_loss, 0), tl.sum(kd_loss, 0)
+    cut_sum, kd_sum = tl.sum(threshold_loss, 0), tl.sum(kd_loss, 0)
     total = weights.tokens_prefix * prefix + weights.tokens_patch * patch + weights.scalar * scalar_sum
     total += weights.vector * vector_sum + weights.thresholds * cut_sum + weights.kd * kd_sum
     tl.store(losses_ptr, total)

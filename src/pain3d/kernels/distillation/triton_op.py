@@ -115,8 +115,8 @@ def _options(
     thresholds: Sequence[float],
 ) -> DistillOptions:
     """The options again, of what an op was handed."""
-    scales, cuts = tuple(vector_scale), tuple(thresholds)
-    return DistillOptions(prefix, kind, DistillWeights(*weights), temperature, scalar_scale, scales, cuts)
+    scales, bounds = tuple(vector_scale), tuple(thresholds)
+    return DistillOptions(prefix, kind, DistillWeights(*weights), temperature, scalar_scale, scales, bounds)
 
 
 def _new(student_tokens: Tensor, values: Sequence[Tensor], wanted: bool) -> tuple[Tensor, Tensor, Tensor]:
