@@ -13,7 +13,8 @@ from torch import Tensor
 from benchmarks.implementation import Implementation, Round
 from benchmarks.workload import MeshSet, ViewSet, Workload
 from pain3d.device import map_tensors
-from pain3d.kernels import render
+from pain3d.head.model import Head
+from pain3d.kernels import render, use_backend
 from pain3d.kernels.deformation import deform, deform_pairs, planar_basis
 from pain3d.kernels.rendering import CHANNELS
 
@@ -24,6 +25,9 @@ PICTURES = {  # case: outputs asked of `kernels.render`
     "latency": ("image",),
     "heatmaps": ("image", "attributes"),
 }
+
+
+POSES = ("global_orient", "neck_pose", "jaw_pose", "leye_pose", "reye_pose")  # in the order of the joints
 
 
 def render_call(workload: Workload, each: ViewSet, backend: str | None, outputs: Sequence[str]) -> Any:
@@ -97,6 +101,20 @@ def pairs_round(workload: Workload, backend: str | None) -> Round:
     return run
 
 
+def head_round(workload: Workload, backend: str) -> Round:
+    """A round of the head itself: one row per mesh, as anybody calls it."""
+    head = Head.default().on(workload.device)
+
+    def run(number: int) -> Mapping[str, Tensor]:
+        each: MeshSet = workload.ring[number]
+        poses = dict(zip(POSES, each.axis_angle.unbind(1), strict=True))
+        who, face = each.identity[each.identity_index], each.expression[each.expression_index]
+        with use_backend(backend):
+            return {"vertices": head(who, expression=face, **poses).vertices}
+
+    return run
+
+
 def _laid_out(basis: Tensor, backend: str | None) -> Tensor:
     """The basis as a backend reads it fastest; a head does that once."""
     return planar_basis(basis) if backend == "triton" else basis
@@ -160,6 +178,8 @@ class Backend:
             return deform_round(workload, self.backend, self.precision)
         if case == "deform_pairs":
             return pairs_round(workload, self.backend)
+        if case == "head":
+            return head_round(workload, self.backend)
         if self.graph:
             return graph_round(workload)
         return render_round(workload, self.backend, PICTURES[case])
@@ -168,7 +188,7 @@ class Backend:
         """Nothing was taken."""
 
 
-ALL = ("deform", "deform_pairs", *PICTURES)
+ALL = ("deform", "deform_pairs", "head", *PICTURES)
 WITHOUT_HEAT = tuple(case for case in ALL if case != "heatmaps")  # half a minute of the reference for nothing to learn
 BACKENDS: tuple[Implementation, ...] = (
     Backend("reference", "reference", WITHOUT_HEAT, "both", "plain torch: the definition", slow=True),

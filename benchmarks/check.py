@@ -16,9 +16,9 @@ from torch import Tensor
 
 from benchmarks.backends import PICTURES, render_call
 from benchmarks.distilled import compare, true_answers
-from benchmarks.implementation import Implementation
+from benchmarks.implementation import UNITS, Implementation
 from benchmarks.workload import Shared, Workload
-from pain3d import kernels
+from pain3d import Head, kernels
 
 FEW_PICTURES = 2  # the float64 reference takes a second for one at 512 x 512 on two cores
 FEW_MESHES = 32
@@ -56,7 +56,7 @@ class Truth:
 
 def truth_of(workload: Workload) -> Truth:
     """Compute them; minutes where there are many meshes, so only a few are."""
-    if workload.case in ("deform", "deform_pairs"):
+    if workload.case in UNITS:
         return Truth({"vertices": _true_vertices(workload)}, 0.0)
     if workload.case == "synth":
         return Truth({}, 0.0)
@@ -84,7 +84,7 @@ def check(implementation: Implementation, workload: Workload, truth: Truth, outp
         return _check_files(truth, outputs["files"])
     given = {name: _first(outputs[name], len(answer)) for name, answer in truth.outputs.items() if name in outputs}
     if "vertices" in given:
-        return _check_vertices(implementation, truth, given["vertices"])
+        return _check_vertices(implementation, workload.case, truth, given["vertices"])
     parts = []
     if "face_ids" in given:
         parts.append(_check_visibility(implementation, truth, given))
@@ -129,8 +129,12 @@ def _true_vertices(workload: Workload) -> Tensor:
     return vertices.cpu()
 
 
-def _check_vertices(implementation: Implementation, truth: Truth, vertices: Tensor) -> Checked:
+def _check_vertices(implementation: Implementation, case: str, truth: Truth, vertices: Tensor) -> Checked:
     expected = truth.outputs["vertices"]
+    if case == "head":  # around the eyes it does more than the formula
+        head = Head.default()
+        around = torch.isin(torch.arange(len(head.template)), torch.cat([head.left_near, head.right_near]))
+        vertices, expected = vertices[:, ~around], expected[:, ~around]
     error = (vertices.double() - expected).abs().max().item()
     relative = ((vertices.double() - expected).norm() / expected.norm()).item()
     tolerance = VERTEX_TOLERANCE_TF32 if implementation.name.endswith("tf32") else VERTEX_TOLERANCE

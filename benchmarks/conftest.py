@@ -20,7 +20,7 @@ import torch
 from benchmarks.backends import BACKENDS
 from benchmarks.check import Truth, truth_of
 from benchmarks.distilled import DISTILLERS, token_workload
-from benchmarks.implementation import Implementation, peers
+from benchmarks.implementation import UNITS, Implementation, peers
 from benchmarks.limits import device_slug, this_device
 from benchmarks.makers import MAKERS
 from benchmarks.measure import SLOW_BATCH, gets_few, measure, where_fields
@@ -98,7 +98,7 @@ class Arena:
             gc.collect()  # a large ring goes before the next one comes
             kind = "cpu" if case in ON_CPU else device_kind()
             texture = {"texture_size": TINY_TEXTURE} if self.tiny else {}
-            if case in ("deform", "deform_pairs"):
+            if case in UNITS:
                 made = mesh_workload(case, size, kind)
             elif case == "distill":
                 made = token_workload(size, kind)

@@ -62,16 +62,16 @@ def count_work(workload: Workload, coverage: float) -> Work:
 def _meshes(workload: Workload, each: MeshSet) -> Work:
     """Deformation: shapes, then skinning with W joints a vertex.
 
-    deform: 2 · K · 3V per mesh. deform_pairs: that per person (identity shapes) and per expression (theirs), then three
-    additions per vertex of a pair. Skinning per vertex: a blend of W transforms, one of them less an addition, and a
-    point through it.
+    deform: 2 · K · 3V per mesh. deform_pairs and head: that per person (identity shapes) and per expression (theirs),
+    then three additions per vertex of a pair. Skinning per vertex: a blend of W transforms, one of them less an
+    addition, and a point through it.
     """
     shared, batch = workload.shared, workload.size.batch
     people, shapes = each.identity.shape
     faces, units = each.expression.shape
     vertices, joints = shared.skin_joints.shape
     skinning = batch * vertices * (joints * BLEND_OPERATIONS - 12 + MATRIX_OPERATIONS)
-    if workload.case == "deform_pairs":
+    if workload.case != "deform":
         shaping = 2 * 3 * vertices * (people * shapes + faces * units) + 3 * vertices * batch
         coefficients = people * shapes + faces * units
     else:

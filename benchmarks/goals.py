@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.implementation import UNITS
+
 Row = dict[str, Any]
 
 W = "512 x 512, 64 people x 8 views"
@@ -143,7 +145,7 @@ class Rows:
 
 
 def _unit(case: str) -> str:
-    return "meshes" if case.startswith("deform") else "images"
+    return UNITS.get(case, "images")
 
 
 def goals(rows: Sequence[Row]) -> list[Goal]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CASES = {  # case: what a round returns, by name
     "deform": ("vertices",),  # [B, V, 3] metres: blend shapes and skinning
     "deform_pairs": ("vertices",),  # [P, V, 3] metres: identities x expressions by index
+    "head": ("vertices",),  # [P, V, 3] metres: the same, by `pain3d.Head`, which keeps the lids off the eyes
     "visibility": ("face_ids", "depth"),  # [N, H, W] int32, -1 background; [N, H, W] metres, inf background
     "render": ("image",),  # [N, H, W, 3] uint8 sRGB, top row first
     "small_views": ("image",),  # as render, 224 x 224, many
@@ -34,7 +35,7 @@ CASES = {  # case: what a round returns, by name
     "encode": ("files",),  # list of N bytes, JPEG
     "synth": ("images",),  # number of pictures that the command line wrote
 }
-UNITS = {"deform": "meshes", "deform_pairs": "meshes"}  # what a case counts; images otherwise
+UNITS = {"deform": "meshes", "deform_pairs": "meshes", "head": "meshes"}  # what a case counts; images otherwise
 
 Round = Callable[[int], Mapping[str, Any]]  # number of the input set -> outputs of `CASES` (tensors or arrays)
 

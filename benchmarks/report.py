@@ -20,7 +20,8 @@ RESULTS = Path(__file__).with_name("results")
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 TITLES = {
     "deform": "Vertices: shapes and skinning",
-    "deform_pairs": "Vertices: identities × expressions",
+    "deform_pairs": "Vertices: identities × expressions, by `deform_pairs`",
+    "head": "`pain3d.Head`: people × expressions",
     "visibility": "Visibility: face ids and depth",
     "render": "Pictures: textured, shaded, to bytes",
     "small_views": "Small pictures, many",
@@ -121,7 +122,7 @@ def heading(rows: Sequence[Row]) -> str:
 def what(row: Row) -> str:
     """Size and batch in words."""
     meshes = f", {row['meshes']:,} heads" if row["size"] and row["meshes"] != row["batch"] else ""
-    people = f" of {row['meshes']:,} people" if row["case"] == "deform_pairs" else ""
+    people = f" of {row['meshes']:,} people" if row["case"] in ("deform_pairs", "head") else ""
     channels = f", {row['channels']} channel{'s' * (row['channels'] > 1)}" if row["channels"] else ""
     size = row["size"].replace("x", " × ")
     unit = row["unit"] if row["batch"] > 1 else {"images": "image", "meshes": "mesh"}[row["unit"]]

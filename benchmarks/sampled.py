@@ -96,7 +96,7 @@ def picture_workload(
 
 
 def mesh_workload(case: str, size: Size, device: str = "cpu", *, seed: int = SEED) -> Workload:
-    """Inputs of the cases deform and deform_pairs."""
+    """Inputs of the cases deform, deform_pairs and head."""
     head = Head.default()
     per_mesh = 4 * (len(head.identity_basis) + len(head.expression_basis) + 16 * len(head.joint_parents))
     count = ring_length(size.batch * per_mesh, device)

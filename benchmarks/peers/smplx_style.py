@@ -29,7 +29,7 @@ class SmplxStyle:
     """Every mesh is deformed in full: in a cross product the identity part is computed for each pair."""
 
     name = "smplx-style"
-    cases: Sequence[str] = ("deform", "deform_pairs")
+    cases: Sequence[str] = ("deform", "deform_pairs", "head")
     ours = False
     antialiased: bool | None = None
     slow = False

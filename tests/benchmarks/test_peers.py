@@ -81,9 +81,9 @@ def test_mitsuba_says_which_variant_it_took(monkeypatch: pytest.MonkeyPatch) -> 
     assert baseline("mitsuba").note.startswith("llvm_ad_rgb, direct light")
 
 
-@pytest.mark.parametrize("case", ["deform", "deform_pairs"])
+@pytest.mark.parametrize("case", ["deform", "deform_pairs", "head"])
 def test_smplx_style_gives_the_vertices(case: str) -> None:
-    workload = mesh_workload(case, Size(4, meshes=2) if case == "deform_pairs" else Size(4))
+    workload = mesh_workload(case, Size(4) if case == "deform" else Size(4, meshes=2))
     peer = baseline("smplx-style")
     assert peer.why_not("cpu") is None and peer.why_not("cuda") is None
     answer = peer.start(case, workload)(0)
