@@ -175,7 +175,7 @@ def _frame_table(frames: list[tuple[Row, Floats, Floats]]) -> Table:
         ("cell", "frames", "ITA° asked", "ITA° seen", "L* asked", "L* seen", "light / albedo"),
         tuple(rows),
         "Light / albedo is how bright the skin stands in the picture for its albedo: a darker cell would show a "
-        "smaller number. It is bounded above where the picture's shoulder begins.",
+        "smaller number. It is bounded above where the tone map begins to compress.",
     )
 
 
