@@ -277,10 +277,12 @@ def _chart(
     bottom: float = 48,
 ) -> Iterator[tuple[Figure, Axes]]:
     """A figure in our style with one pair of axes; margins in px, the same whatever the words are."""
-    from matplotlib import style
+    import matplotlib
     from matplotlib.figure import Figure
 
-    with style.context(["default", STYLE]):
+    # Not matplotlib.style, which reads a folder of style sheets first.
+    settings: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if "backend" not in name} | STYLE
+    with matplotlib.rc_context(settings):
         figure = Figure(figsize=(width / PX, height / PX))
         axes = figure.add_axes(
             (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)

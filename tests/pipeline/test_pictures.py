@@ -21,7 +21,9 @@ from pain3d.rendering.heatmap import quantise_heatmap
 
 def test_heatmap_levels_are_tenths_of_a_millimetre() -> None:
     millimetres = np.array([[0, 0.049, 0.051, 1.0, 25.44, 25.5, 30.0, 1e6]], np.float32)
-    np.testing.assert_array_equal(quantise_heatmap(torch.from_numpy(millimetres)), [[0, 0, 1, 10, 254, 255, 255, 255]])
+    levels = [[0, 0, 1, 10, 254, 255, 255, 255]]
+    np.testing.assert_array_equal(quantise_heatmap(millimetres), levels)
+    assert quantise_heatmap(torch.from_numpy(millimetres)).tolist() == levels
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
 
 from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp
 from pain3d.pipeline.plan import PlannedIdentity
@@ -58,7 +57,7 @@ def encode_pictures(frames: Frames, scenes: Sequence[Scene], quality: int) -> Pi
     """Encode what was rendered of one identity: images each at its scene's quality, frontal heatmaps at `quality`."""
     return Pictures(
         image=[encode_image(image, scene.sensor.quality) for image, scene in zip(frames.image, scenes, strict=True)],
-        heatmap=[encode_grey(levels.numpy()) for levels in quantise_heatmap(torch.from_numpy(frames.heatmap))],
+        heatmap=[encode_grey(quantise_heatmap(heatmap)) for heatmap in frames.heatmap],
         frontal_heatmap=[encode_ramp(image, quality) for image in frames.frontal_heatmap],
     )
 

@@ -28,7 +28,7 @@ from pain3d.pipeline.synthesis import EncodedIdentity, synthesise_identity
 
 # 0.8 s, while all workers are busy and the GIL free.
 LOADED_MEANWHILE = (
-    "pyarrow.parquet", "pain3d.pipeline.description", "matplotlib.style", "matplotlib.backends.backend_svg",
+    "pyarrow.parquet", "pain3d.pipeline.description", "matplotlib.figure", "matplotlib.backends.backend_svg",
 )  # fmt: skip
 WARM_UP_SIZE = 8  # pixels
 AHEAD = 2  # tasks waiting per worker: enough that none idles while the writer writes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -71,9 +72,23 @@ def millimetres_moved(neutral: Tensor, expressed: Tensor) -> Tensor:
     return distance * MILLIMETRES
 
 
-def quantise_heatmap(millimetres: Tensor) -> Tensor:
-    """Grey levels of `HEATMAP_UNIT_MM`, uint8, rounded half up: 255 is 25.5 mm and more. NaN is not expected."""
-    return ((millimetres * (1 / HEATMAP_UNIT_MM)).clamp(max=255) + 0.5).to(torch.uint8)
+@overload
+def quantise_heatmap(millimetres: Tensor) -> Tensor: ...
+
+
+@overload
+def quantise_heatmap(millimetres: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]: ...
+
+
+def quantise_heatmap(millimetres: Any) -> Any:
+    """Grey levels of `HEATMAP_UNIT_MM`, uint8, rounded half up: 255 is 25.5 mm and more. NaN is not expected.
+
+    Of a tensor a tensor, on its device; of an array an array, which on a CPU takes half the time.
+    """
+    levels = millimetres * (1 / HEATMAP_UNIT_MM)
+    levels = levels.clip(max=255)
+    levels += 0.5
+    return levels.to(torch.uint8) if isinstance(levels, Tensor) else levels.astype(np.uint8)
 
 
 def unit_displacement(
