@@ -72,8 +72,8 @@ class DataSet:
                     for group in range(file.num_row_groups):
                         mask = None
                         if wanted is not None:
-                            mask = pc.is_in(file.read_row_group(group, columns=["sample_id"])["sample_id"], wanted)
-                            if not pc.any(mask).as_py():
+                            mask = pc.is_in(file.read_row_group(group, columns=["sample_id"])["sample_id"], wanted)  # pyright: ignore[reportAttributeAccessIssue]
+                            if not pc.any(mask).as_py():  # pyright: ignore[reportAttributeAccessIssue]
                                 continue
                         table = file.read_row_group(group, columns=list(columns))
                         yield from (table if mask is None else table.filter(mask)).to_pylist()
