@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -70,3 +71,24 @@ def paint_mipmaps(head_maps: SurfaceMaps, skin: Skin) -> Mipmaps:
         _kept.canvas, _kept.maps = Canvas(head_maps, _kept.level[0].numpy()), head_maps
     paint_texture(_kept.canvas, skin)
     return build_mipmaps(_kept.level, out=_kept.chain)
+
+
+def paint_people(head_maps: SurfaceMaps, skins: Sequence[Skin], device: torch.device | str) -> Mipmaps:
+    """Paint many people, with their mip levels, in new memory on a device.
+
+    Args:
+        head_maps: Of `surface_maps`.
+        skins: Who, K of them.
+        device: Where to.
+
+    Returns:
+        Mipmaps of [K, N, 16] float32, in the order of `skins`.
+
+    Gradients: none.
+    """
+    size = head_maps.size
+    offset, rows, columns = level_table(size, size)[-1]
+    texels = torch.empty(len(skins), offset + rows * columns, CHANNELS, device=device)
+    for chain, skin in zip(texels, skins, strict=True):
+        chain.copy_(paint_mipmaps(head_maps, skin).texels[0])
+    return Mipmaps(texels, size, size)
