@@ -40,6 +40,9 @@ def main() -> None:
     made = {name: renderer.inputs(cameras, people, pain3d.ActionUnits(AU4=3), pose) for name, pose in cases.items()}
     wrinkled = surface(head, pain3d.sample_skin(0, 0, age=80, sex=0.5, ancestry=(1, 0, 0)))
     made["wrinkled"] = renderer.inputs(cameras, people, pain3d.ActionUnits(AU4=3), surface=wrinkled)
+    five = pain3d.ActionUnits(AU4=3), *(pain3d.ActionUnits(AU26=n) for n in range(4))
+    whose = {"surface": wrinkled, "mesh_index": torch.tensor([4, 0, 2]), "person_index": torch.tensor([0, 0, 2, 1, 1])}
+    made["people x expressions"] = renderer.inputs(cameras, people, five, **whose)
     if not torch.backends.cuda.is_built():
         Tensor.__getitem__, Tensor.__setitem__, Tensor.contiguous = indexed, write_indexed, contiguous
     mode = FakeTensorMode()

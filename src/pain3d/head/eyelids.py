@@ -15,6 +15,7 @@ LID_CLEARANCE = 1.06
 LID_LAYERS = 0.12
 SEAM_DEPTH = 0.97
 FAR = 100.0  # eyeball radii: no limit
+FIXED_POINT = 2.0**34  # steps of a metre, 6e-11 m: finer than float32 has them beyond a millimetre from the origin
 
 
 def lid_limits(template: Tensor, eye: Tensor, seam: Tensor, skin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,10 +50,22 @@ def clear_eyes(shaped: Tensor, eyes: Iterable[Sequence[Tensor]]) -> Tensor:
     cleared = shaped.clone()
     for eye, near, least, most in eyes:
         ball = shaped[:, eye]
-        centre = ball.mean(1, keepdim=True)
-        radius = (ball - centre).norm(dim=2).mean(1)[:, None]
+        centre = mean_of_vertices(ball)
+        radius = mean_of_vertices((ball - centre).norm(dim=2))
         offset = shaped[:, near] - centre
         distance = offset.norm(dim=2)
         wanted = torch.minimum(torch.maximum(distance, least * radius), most * radius)
         cleared[:, near] = centre + offset * (wanted / distance)[..., None]
     return cleared
+
+
+def mean_of_vertices(values: Tensor) -> Tensor:
+    """Mean [B, 1, ...] over the second dimension of [B, N, ...], metres.
+
+    On a GPU the order of a sum depends on how many meshes there are: what needs no gradient is summed there in whole
+    numbers, whose order does not matter.
+    """
+    if not values.is_cuda or values.requires_grad or values.dtype != torch.float32:
+        return values.mean(1, keepdim=True)
+    summed = (values * FIXED_POINT).to(torch.int64).sum(1, keepdim=True)
+    return (summed.to(torch.float64) / (FIXED_POINT * values.shape[1])).to(torch.float32)

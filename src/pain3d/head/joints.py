@@ -27,10 +27,10 @@ def joint_transforms(angles: Tensor, joints: Tensor, parents: Sequence[int]) -> 
             posed.append(joints[:, joint])
         else:
             arm = joints[:, joint] - joints[:, parent]
-            posed.append(posed[parent] + (world[parent] @ arm[..., None])[..., 0])
-            world.append(world[parent] @ rotations[:, joint])
+            posed.append(posed[parent] + product(world[parent], arm[..., None])[..., 0])
+            world.append(product(world[parent], rotations[:, joint]))
     turn, centres = torch.stack(world, 1), torch.stack(posed, 1)
-    shift = centres - (turn @ joints[..., None])[..., 0]
+    shift = centres - product(turn, joints[..., None])[..., 0]
     top = torch.cat([turn, shift[..., None]], 3)
     bottom = torch.zeros_like(top[:, :, :1])
     bottom[..., 3] = 1
@@ -48,4 +48,13 @@ def axis_angle_to_matrix(angles: Tensor) -> Tensor:
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*angles.shape[:-1], 3, 3)
     eye = torch.eye(3, dtype=angles.dtype, device=angles.device)
-    return eye + sine * cross + versine * (cross @ cross)
+    return eye + sine * cross + versine * product(cross, cross)
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """Product of matrices [..., 3, 3] and [..., 3, N], summed from the first term to the last.
+
+    The bits of ``left @ right`` on the CPU; on a GPU those of a product of matrices may depend on how many there are.
+    """
+    first, second, third = (left[..., :, :, None] * right[..., None, :, :]).unbind(-2)
+    return first + second + third

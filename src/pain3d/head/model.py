@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack
 from pain3d.facs.rig import action_weights, expression_weights
@@ -24,6 +26,7 @@ from pain3d.head.eyelids import clear_eyes, lid_limits
 from pain3d.head.identity import Identity, sample_identity
 from pain3d.head.joints import joint_transforms
 from pain3d.head.surface_detail import detail, detail_basis, read_occlusion
+from pain3d.kernels._shapes import INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.antialiasing import face_adjacency
 from pain3d.kernels.deformation import deform, deform_pairs, planar_basis, vertex_normals
 from pain3d.mesh import Mesh, Surface, Topology
@@ -31,7 +34,7 @@ from pain3d.mesh import Mesh, Surface, Topology
 COVERED_OCCLUSION = 0.8  # of an ear's vertices where they carry the hair that covers it
 NECK_JOINT = 1  # the head turns with it
 EYES = ("left", "right")
-BASES = ("identity_basis", "expression_basis", "occlusion_change", "laid_basis")
+BASES = ("identity_basis", "expression_basis", "occlusion_change", "laid_basis", "joint_basis")
 SKIN_INFLUENCES = 3  # joints per vertex that are kept: torso, neck and jaw meet at the throat
 
 
@@ -240,11 +243,16 @@ class Head(nn.Module):
         reye_pose: Tensor | None = None,
         transl: Tensor | None = None,
         surface: Surface | None = None,
+        person_index: Tensor | None = None,
     ) -> Mesh:
         """Vertices of B heads. Every argument has 1 or B rows; what is left out is neutral.
 
+        With `person_index` identity and surface have a row per person instead, 1 or P: what depends on the person alone
+        (201 shapes of 268, hair and ears) is then computed once for each. The meshes are those of
+        ``identity[person_index]`` and of a surface indexed likewise.
+
         Args:
-            identity: Identity, a sequence of them, or [B, S] coefficients of the identity shapes.
+            identity: Identity, a sequence of them, or [B, S] coefficients of the identity shapes ([P, S]).
             au: ActionUnits, a sequence of them, or [B, A, 2] intensities 0–5 (AU43 0–1), left and right of the subject.
             expression: [B, U] weights of the expression units, added to those of `au`.
             global_orient: [B, 3] axis-angle of the whole, radians.
@@ -253,9 +261,11 @@ class Head(nn.Module):
             leye_pose: [B, 3] axis-angle of the subject's left eyeball, radians.
             reye_pose: [B, 3] axis-angle of the right eyeball, radians.
             transl: [B, 3] metres.
-            surface: Hair, cloth and wrinkles of 1 or B people (`pain3d.skin.surface`). Growth moves each vertex along
-                the person's neutral normal, by the same vector in every expression: differences between expressions
-                are those of the bare skin.
+            surface: Hair, cloth and wrinkles of 1 or B people, or P (`pain3d.skin.surface`). Growth moves each vertex
+                along the person's neutral normal, by the same vector in every expression: differences between
+                expressions are those of the bare skin.
+            person_index: [B] int32 or int64 in ``0 … P - 1``, on the head's device: whose mesh each one is. None pairs
+                rows in order.
 
         Returns:
             Mesh with vertices [B, V, 3] and posed joints [B, 5, 3] in metres, occlusion [B, V] that follows the
@@ -264,20 +274,28 @@ class Head(nn.Module):
         Gradients: to every tensor argument.
 
         Raises:
-            ValueError: A shape does not fit, or the numbers of rows differ.
+            ValueError: A shape or index does not fit, or the numbers of rows differ.
         """
         shape = self.identity_rows(identity)
         units = self.au_rows(au)
         poses = {"global_orient": global_orient, "neck_pose": neck_pose, "jaw_pose": jaw_pose,
                  "leye_pose": leye_pose, "reye_pose": reye_pose}  # fmt: skip
-        rows = {"identity": shape, "au": units, "expression": expression, "transl": transl, **poses}
+        own: dict[str, Tensor | None] = {"identity": shape}
         if surface is not None:
-            rows |= {"surface.growth": surface.growth, "surface.resting": surface.resting,
-                     "surface.depth": surface.depth}  # fmt: skip
-        batch = max(len(t) for t in rows.values() if t is not None)
-        for name, tensor in rows.items():
-            if tensor is not None and len(tensor) not in (1, batch):
-                raise ValueError(f"{name} must have 1 or {batch} rows, got {len(tensor)}")
+            own |= {f"surface.{name}": getattr(surface, name) for name in ("growth", "resting", "depth", "cover")}
+        rows = {"au": units, "expression": expression, "transl": transl, **poses}
+        if person_index is None:
+            batch = common_rows(own | rows)
+        else:
+            check_shapes(person_index=(person_index, "B"))
+            check_dtypes(INDICES, person_index=person_index)
+            check_indices("person_index", person_index, common_rows(own), "people")
+            batch = common_rows({"person_index": person_index, **rows})
+
+        def of_each(people: Tensor) -> Tensor:
+            """Rows of people [1 or P, …] as rows of meshes [1 or B, …]."""
+            return people if person_index is None or len(people) == 1 else people[person_index]
+
         if expression is not None and expression.shape[1:] != (len(self.unit_names),):
             raise ValueError(f"expression must be [B, {len(self.unit_names)}], got {list(expression.shape)}")
         for name, pose in {**poses, "transl": transl}.items():
@@ -285,10 +303,12 @@ class Head(nn.Module):
                 raise ValueError(f"{name} must be [B, 3], got {list(pose.shape)}")
 
         weights, jaw, shut = expression_weights(units, self.unit_names)
-        weights = weights + self._lid_closing(shape, shut)
+        each = of_each(shape)
+        weights = weights + self._lid_closing(each, shut)
         if expression is not None:
             weights = weights + expression
-        people, person = distinct(shape)
+        people, row = distinct(shape)
+        person = of_each(row)
         bodies = deform(self.template[None], self.identity_basis, people)
         meshes = max(len(person), len(weights))
         faces, face = distinct(
@@ -297,16 +317,19 @@ class Head(nn.Module):
         whose, moved = faces[:, 0].long(), faces[:, 1:].contiguous()
         eyes = [[getattr(self, f"{side}_{what}") for what in ("eye", "near", "least", "most")] for side in EYES]
         shaped = clear_eyes(deform(bodies, self.expression_basis, moved, template_index=whose), eyes)
-        growth, grown = self._growth(bodies, people, person, surface)
+        growth, grown = self._growth(bodies, people, row, surface)
+        if surface is not None:
+            worn = {name: of_each(getattr(surface, name)) for name in ("resting", "depth")}
+            surface = replace(surface, cover=None if surface.cover is None else of_each(surface.cover), **worn)
         occlusion, wrinkles = self._detail_of(units, surface)
 
         still = shaped.new_zeros(batch, 3)
         angles = [still if pose is None else pose.expand(batch, 3) for pose in poses.values()]
         opening = torch.stack([jaw * self.jaw_angle, 0 * jaw, 0 * jaw], 1)
         angles[2] = angles[2] + opening.expand(batch, 3)
-        rest = self.joints + torch.einsum("bs,sjc->bjc", shape, self.joint_basis)
+        rest = deform(self.joints[None], self.joint_basis, each, backend=backend_for_few(each))
         transforms, joints = joint_transforms(torch.stack(angles, 1), rest.expand(batch, -1, -1), self.joint_parents)
-        pairs = (face.expand(batch), grown.expand(batch))
+        pairs = (face.expand(batch), of_each(grown).expand(batch))
         skinning = (self.skin_joints, self.skin_weights, transforms.contiguous())
         vertices = deform_pairs(shaped, growth, *pairs, *skinning)
         if transl is not None:
@@ -335,7 +358,7 @@ class Head(nn.Module):
         self.template = lowered_tongue(self.template, torch.nonzero(self._part("tongue")).flatten())
 
     def _growth(self, bodies: Tensor, people: Tensor, person: Tensor, surface: Surface | None) -> tuple[Tensor, Tensor]:
-        """What surfaces add to vertices [G, V, 3], and which of it each mesh has [1 or B].
+        """What surfaces add to vertices [G, V, 3], and which of it each row of `person` or of the surface has [R].
 
         Ears lie under hair that covers them, the rest grows along the normals of who it is [P, V, 3] and whose surface.
         """
@@ -393,11 +416,28 @@ class Head(nn.Module):
 
     def _lid_closing(self, shape: Tensor, shut: Tensor) -> Tensor:
         """Weights [B, U] that close what an identity's lids leave open in a blink (the template's blink is closed)."""
-        gap = shape @ self.closing_gap
+        gaps = pad(self.closing_gap, (0, -self.closing_gap.shape[1] % 3)).reshape(len(self.closing_gap), -1, 3)
+        summed = deform(torch.zeros_like(gaps[:1]), gaps, shape, backend=backend_for_few(shape)).flatten(1)
+        gap = summed[:, : self.closing_gap.shape[1]]
         columns = gap.shape[1] // 2
         closing = gap * shut.repeat_interleave(columns, 1)
         before = len(self.unit_names) - gap.shape[1]
         return torch.cat([closing.new_zeros(len(closing), before), closing], 1)
+
+
+def common_rows(tensors: dict[str, Tensor | None]) -> int:
+    """How many rows tensors have that may also have one, shared by all. Raises ValueError if they don't agree."""
+    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    most = max(len(tensor) for tensor in given.values())
+    for name, tensor in given.items():
+        if len(tensor) not in (1, most):
+            raise ValueError(f"{name} must have 1 or {most} rows, got {len(tensor)}")
+    return most
+
+
+def backend_for_few(coefficients: Tensor) -> str | None:
+    """Backend of `deform` for a handful of points: on a GPU the default, whose bits no batch changes."""
+    return None if coefficients.is_cuda else "reference"
 
 
 def distinct(rows: Tensor) -> tuple[Tensor, Tensor]:

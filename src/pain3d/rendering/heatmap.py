@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
@@ -39,31 +38,34 @@ def displacement(head: Head, identity: Identity | Tensor | None, au: Sequence[Ac
     return millimetres_moved(vertices[:1], vertices[1:])
 
 
-def displacement_of_each(head: Head, identity: Tensor, au: Tensor, surface: Surface | None = None) -> Tensor:
+def displacement_of_each(
+    head: Head, identity: Tensor, au: Tensor, surface: Surface | None = None, person_index: Tensor | None = None
+) -> Tensor:
     """As `displacement`, of B people with an expression each, and with no copy from the host.
+
+    What belongs to a person alone is evaluated once, for the neutral face and all expressions.
 
     Args:
         head: The head.
         identity: [1 or B, S] coefficients.
         au: [1 or B, A, 2] intensities.
-        surface: Of B people.
+        surface: Of 1 or B people.
+        person_index: [B] whose expression each is, as `Head` takes it; identity and surface are then of P people.
 
     Returns:
         [B, V] millimetres.
     """
-    if surface is not None:
-        surface = replace(
-            surface,
-            growth=surface.growth.repeat(2, 1),
-            resting=surface.resting.repeat(2, 1, 1),
-            depth=surface.depth.repeat(2),
-            cover=None if surface.cover is None else surface.cover.repeat(2),
-        )
-    count = max(len(identity), len(au))
-    au = au.expand(count, -1, -1)
-    both = head(identity.expand(count, -1).repeat(2, 1), torch.cat([torch.zeros_like(au), au]), surface=surface)
-    neutral, expressed = both.vertices.chunk(2)
-    return millimetres_moved(neutral, expressed)
+    people = len(identity) if surface is None else max(len(identity), len(surface.growth))
+    everybody = torch.arange(people, device=identity.device)
+    index = everybody if person_index is None else person_index.long()
+    if len(index) == 1:
+        index = index.expand(len(au))
+    neutral = torch.zeros_like(au[:1]).expand(people, -1, -1)
+    whose = torch.cat([everybody, index])
+    vertices = head(
+        identity, torch.cat([neutral, au.expand(len(index), -1, -1)]), surface=surface, person_index=whose
+    ).vertices
+    return millimetres_moved(vertices[:people][index], vertices[people:])
 
 
 def millimetres_moved(neutral: Tensor, expressed: Tensor) -> Tensor:

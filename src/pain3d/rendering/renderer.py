@@ -47,6 +47,7 @@ class RendererInputs:
     background: Tensor
     mesh_index: Tensor | None
     surface: Surface | None = None
+    person_index: Tensor | None = None  # [M]: identity and surface have then a row per person
 
 
 class Renderer:
@@ -106,6 +107,7 @@ class Renderer:
         background: Tensor | None = None,
         mesh_index: Tensor | None = None,
         surface: Surface | None = None,
+        person_index: Tensor | None = None,
     ) -> View:
         """Render N pictures of M meshes.
 
@@ -119,6 +121,7 @@ class Renderer:
             background: [1 or N, Hb, Wb, 3] linear; None is dark grey.
             mesh_index: [N] which mesh each camera sees; None pairs them in order.
             surface: Hair, cloth and wrinkles of 1 or M people (`pain3d.skin.surface`), as `Head` takes it.
+            person_index: [M] whose mesh each one is, as `Head` takes it; identity and surface are then of P people.
 
         Returns:
             View; on a CUDA device its tensors are there, and the call returns before they are written.
@@ -126,7 +129,8 @@ class Renderer:
         Raises:
             ValueError: Numbers of rows that do not fit.
         """
-        return self.forward(self.inputs(cameras, identity, au, pose, light, texture, background, mesh_index, surface))
+        given = (identity, au, pose, light, texture, background, mesh_index, surface, person_index)
+        return self.forward(self.inputs(cameras, *given))
 
     def capture(self, cameras: Camera, **arguments: Any) -> Captured:
         """Record the forward for inputs of these shapes in a CUDA graph; arguments as for a call.
@@ -152,11 +156,12 @@ class Renderer:
         background: Tensor | None = None,
         mesh_index: Tensor | None = None,
         surface: Surface | None = None,
+        person_index: Tensor | None = None,
     ) -> RendererInputs:
         """Return the arguments of a call as tensors on the device: all copies from the host happen here.
 
         As in a call: coefficients as `identity` [M, S], intensities as `au` [M, A, 2], `pose` of name → [M, 3];
-        `texture` [1 or N, Ht, Wt, 16], `background` [1 or N, Hb, Wb, 3], `mesh_index` [N].
+        `texture` [1 or N, Ht, Wt, 16], `background` [1 or N, Hb, Wb, 3], `mesh_index` [N], `person_index` [M].
         """
         device = self.device
         if texture is None:
@@ -174,14 +179,17 @@ class Renderer:
             ),
             mesh_index=None if mesh_index is None else mesh_index.to(device),
             surface=None if surface is None else replace(surface, creases=self._creases(surface.creases)).to(device),
+            person_index=None if person_index is None else person_index.to(device),
         )
 
     def forward(self, given: RendererInputs) -> View:
         """Render inputs that are on the device: no copy from the host, no wait for the device."""
         outputs = ["attributes" if name == "heatmap" else name for name in self.outputs]
-        heat = displacement_of_each(self.head, given.identity, given.au) if "heatmap" in self.outputs else None
+        heat, who = None, given.person_index
+        if "heatmap" in self.outputs:
+            heat = displacement_of_each(self.head, given.identity, given.au, person_index=who)
         view = render(
-            self.head(given.identity, given.au, **given.pose, surface=given.surface),
+            self.head(given.identity, given.au, **given.pose, surface=given.surface, person_index=who),
             given.cameras,
             light=given.light,
             texture=given.texture,

@@ -1,5 +1,7 @@
 """The head model: neutral, shapes, pose, gradients, symmetry, bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,12 @@ from pain3d.facs import ActionUnits
 from pain3d.head import Head
 from pain3d.head.joints import axis_angle_to_matrix
 from pain3d.kernels import deform
+from pain3d.mesh import Surface
+from pain3d.rendering.heatmap import displacement_of_each, millimetres_moved
+from pain3d.skin import sample_skin, surface
 
 HEAD = Head.default()
+OF_A_PERSON = ("growth", "resting", "depth", "cover")
 
 
 def test_sizes_parts_and_landmarks() -> None:
@@ -103,7 +109,8 @@ def test_who_and_what_is_repeated_is_computed_once(monkeypatch: pytest.MonkeyPat
     computed = []
 
     def counting(template: torch.Tensor, basis: torch.Tensor, coefficients: torch.Tensor, **options: object) -> object:
-        computed.append((basis is HEAD.identity_basis, len(coefficients)))
+        if basis is HEAD.identity_basis or basis is HEAD.expression_basis:
+            computed.append((basis is HEAD.identity_basis, len(coefficients)))
         return deform(template, basis, coefficients, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr("pain3d.head.model.deform", counting)
@@ -113,6 +120,58 @@ def test_who_and_what_is_repeated_is_computed_once(monkeypatch: pytest.MonkeyPat
     computed.clear()
     posed = HEAD(None, faces[:1], neck_pose=turns)
     assert computed == [(True, 1), (False, 1)] and len(posed) == 12
+
+
+def some_people() -> tuple[torch.Tensor, Surface]:
+    """Three of them: coefficients, and hair, cloth and wrinkles."""
+    looks = [sample_skin(0, row, age=30 + 20 * row, sex=row / 2, ancestry=(1, 0, 0)) for row in range(3)]
+    grown = [surface(HEAD, look) for look in looks]
+    worn = {name: torch.cat([getattr(each, name) for each in grown]) for name in OF_A_PERSON}
+    return HEAD.identity_vector([HEAD.sample_identity(0, row) for row in range(3)]), replace(grown[0], **worn)
+
+
+@pytest.mark.parametrize("with_surface", [False, True])
+def test_people_by_index_are_those_of_every_row(with_surface: bool) -> None:
+    people, worn = some_people()
+    generator = torch.Generator().manual_seed(1)
+    au = 5 * torch.rand(7, *HEAD.au_rows(None).shape[1:], generator=generator).clamp(max=0.2)
+    neck = 0.2 * torch.rand(7, 3, generator=generator)
+    whose = torch.tensor([2, 0, 0, 1, 2, 2, 0], dtype=torch.int32)
+    each = replace(worn, **{name: getattr(worn, name)[whose] for name in OF_A_PERSON}) if with_surface else None
+    own = worn if with_surface else None
+    by_row = HEAD(people[whose], au, neck_pose=neck, surface=each)
+    by_index = HEAD(people, au, neck_pose=neck, surface=own, person_index=whose)
+    for name in ("vertices", "joints", "occlusion", "up", *(("wrinkles",) if with_surface else ())):
+        assert torch.equal(getattr(by_row, name), getattr(by_index, name)), name
+    still = HEAD(people[whose], surface=each).vertices
+    moved = HEAD(people[whose], au, surface=each).vertices
+    heat = displacement_of_each(HEAD, people, au, own, whose)
+    assert torch.equal(heat, millimetres_moved(still, moved))
+    assert torch.equal(displacement_of_each(HEAD, people[whose], au, each), heat)
+
+
+def test_one_expression_of_everybody_by_index() -> None:
+    people, worn = some_people()
+    order = torch.tensor([2, 0, 1, 1])
+    mesh = HEAD(people, ActionUnits(AU4=4), surface=worn, person_index=order)
+    assert torch.equal(mesh.vertices[2], mesh.vertices[3]) and not torch.equal(mesh.vertices[0], mesh.vertices[1])
+    alone = HEAD(people[:1], [ActionUnits(AU4=4), ActionUnits(AU9=4)], person_index=torch.tensor([0, 0]))
+    assert torch.equal(alone.vertices, HEAD(people[:1], [ActionUnits(AU4=4), ActionUnits(AU9=4)]).vertices)
+
+
+@pytest.mark.parametrize(
+    ("index", "rows", "message"),
+    [
+        (torch.tensor([0, 3]), 3, "person_index must lie in 0 … 2"),
+        (torch.tensor([0.0]), 3, "person_index must be int32 or int64"),
+        (torch.tensor([[0]]), 3, r"person_index must be \[B\]"),
+        (torch.tensor([0, 1, 2, 0]), 2, "au must have 1 or 4 rows, got 2"),
+    ],
+)
+def test_a_wrong_person_index_is_named(index: torch.Tensor, rows: int, message: str) -> None:
+    people, _ = some_people()
+    with pytest.raises(ValueError, match=message):
+        HEAD(people, HEAD.au_rows(None).expand(rows, -1, -1), person_index=index)
 
 
 def test_gradients_reach_every_argument() -> None:
