@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pain3d.files import write_durably
+
 SCHEMA = 2
 FILE_FIELDS: dict[str, type | tuple[type, ...]] = {"schema": int, "suite": str, "pain3d": str, "rows": list}
 NUMBER = (int, float)
@@ -160,7 +162,7 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def write_results(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a results file, a row per line.
+    """Write a results file, a row per line: the old one is there until the new one is whole.
 
     Raises:
         ValueError: The content is not sound; nothing is written.
@@ -171,4 +173,4 @@ def write_results(path: Path, content: Mapping[str, Any]) -> None:
     head = {name: value for name, value in content.items() if name != "rows"}
     rows = ",\n".join("  " + json.dumps(row) for row in content["rows"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'{json.dumps(head)[:-1]}, "rows": [\n{rows}\n]}}\n', encoding="utf-8")
+    write_durably(path, f'{json.dumps(head)[:-1]}, "rows": [\n{rows}\n]}}\n'.encode())
