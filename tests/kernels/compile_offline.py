@@ -42,6 +42,7 @@ class Row:
     kernel: str  # room/function
     variant: str  # constants of the first launch; of the others, in what they differ from it
     num_warps: int
+    fused: int  # 1 where the compiler may fuse products with sums as it likes: then a block size changes bits
     arch: str
     registers: int  # a thread
     spill_bytes: int  # a thread: stack and local memory
@@ -57,6 +58,7 @@ class Launch:
     kernel: str
     traits: dict[str, str]  # by argument: value of a constant, dtype and alignment of another
     num_warps: int
+    fused: int
     arch: str
     shared_bytes: int
     ptx: str
@@ -167,6 +169,7 @@ def record_launches(calls: Iterable[Callable[[], object]]) -> list[Launch]:
             name,
             traits_of(compiled.src),
             compiled.metadata.num_warps,
+            int(compiled.metadata.enable_fp_fusion),
             f"sm_{compiled.metadata.target.arch}",
             compiled.metadata.shared,
             compiled.asm["ptx"],
@@ -226,7 +229,7 @@ def rows_of(launches: list[Launch]) -> list[Row]:
         found = atomics(tool("nvdisasm", cubin=launch.cubin)) if IN_PTX.search(launch.ptx) else ""
         size = len(launch.ptx.encode())
         measured = (registers, spilled, launch.shared_bytes, size, found)
-        return Row(launch.kernel, variant, launch.num_warps, launch.arch, *measured)
+        return Row(launch.kernel, variant, launch.num_warps, launch.fused, launch.arch, *measured)
 
     with ThreadPoolExecutor(JOBS) as pool:
         return sorted(pool.map(row, launches, variants(launches)))

@@ -20,7 +20,10 @@ POINTWISE = ("albedo", "normal", "view_direction", "occlusion", "specular", "rou
 
 
 def roundings(**inputs: Tensor) -> Tensor:
-    """Return how many roundings of float32 lie between the light and the formula: see `assert_follows_the_formula`."""
+    """Return how many roundings of float32 lie between the light and the formula: see `assert_follows_the_formula`.
+
+    0 where the eye is opposite to the light: half of both has no direction there, and no float has n·h.
+    """
     exact = {name: tensor.double() for name, tensor in inputs.items()}
     light = shade(**exact)
     gloss = shade(**(exact | {name: torch.zeros_like(exact[name]) for name in ("sh", "albedo")}))
@@ -34,7 +37,8 @@ def roundings(**inputs: Tensor) -> Tensor:
     n_l, n_v = ((n * other).sum(-1, keepdim=True).clamp(min=MIN_COSINE) for other in (key, v))
     condition = 1 / spread / half.norm(dim=-1, keepdim=True).clamp(min=1e-6) + 1 / n_l + 1 / n_v
     found = shade(**inputs, backend="triton").double()
-    return (found - light).abs() / (2.0**-24 * (1 + light + gloss * condition))
+    opposite = half.norm(dim=-1, keepdim=True) < 1e-5  # 100 roundings of a unit vector
+    return torch.where(opposite, 0, (found - light).abs() / (2.0**-24 * (1 + light + gloss * condition)))
 
 
 def assert_follows_the_formula(**inputs: Tensor) -> None:
@@ -43,8 +47,8 @@ def assert_follows_the_formula(**inputs: Tensor) -> None:
     Its lobe divides by spread² = (1 - (n·h)² (1 - a²))², so one rounding of n·h grows by 1 / spread in it, one of h by
     1 / |l + v|, of n·l and n·v by their inverse: whoever computes in float32, the reference too.
     """
-    # worst seen 27 in the interpreter (24 with the reference in float32), 74 with random errors of two units in the
-    # last place on roots and divisions, as a GPU makes them
+    # worst seen 27 in the interpreter (24 with the reference in float32), 74 with random errors on roots and divisions:
+    # `rsqrt.approx` is off by up to 2^-22.9 of its value, `div.full` by two units in the last place
     assert (roundings(**inputs) < 150).all()
 
 

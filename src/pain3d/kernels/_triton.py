@@ -1,4 +1,4 @@
-"""Knows what the rooms' custom ops share: the device a launch goes to, its programs, the refusal of a gradient.
+"""Knows what the rooms' launches and custom ops share: arithmetic, device, programs, the refusal of a gradient.
 
 Nothing here imports triton: a room's ``kernel.py`` does, at the first call that needs it.
 """
@@ -10,6 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+# Of every launch. A compiler may fuse a product with a sum, rounded once, and does so differently for another block or
+# where a size of 1 is compiled in. So it may not: what is fused says `tl.fma`, and bits depend on the formula alone.
+UNFUSED = {"enable_fp_fusion": False}
 
 
 def on_device(tensor: Tensor) -> AbstractContextManager[object]:

@@ -12,6 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pain3d.kernels._backend import interpreting
+from pain3d.kernels._triton import UNFUSED
 from pain3d.kernels.antialiasing import reference as model
 from pain3d.kernels.rasterization.kernel import corner, corners_of, four
 from pain3d.kernels.rasterization.reference import HALF as HALF_A_PIXEL
@@ -238,4 +239,5 @@ def launch_antialias(
         channels,
         PIXELS=pixels,
         num_warps=4,
+        **UNFUSED,
     )

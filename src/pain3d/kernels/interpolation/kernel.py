@@ -12,6 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pain3d.kernels._triton import UNFUSED
+
 MOST_CHANNELS = 32  # a program: a row of 128 bytes, what one access to memory brings
 VALUES = 1024  # a program, pixels x channels: 8 a thread of four warps, so three corners stay in registers
 
@@ -90,4 +92,5 @@ def launch_interpolate(
         0 if len(attributes) == 1 else attributes.stride(0),
         PIXELS=pixel_block,
         CHANNELS=channel_block,
+        **UNFUSED,
     )

@@ -21,7 +21,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pain3d.kernels._backend import interpreting
-from pain3d.kernels._triton import programs_on
+from pain3d.kernels._triton import UNFUSED, programs_on
 from pain3d.kernels.rasterization.reference import HALF, LIMIT, NEAR, SUBPIXELS
 
 FACE_BITS = 24  # of a key: `op.py` refuses more faces
@@ -386,7 +386,7 @@ def launch_snap(vertices_clip: Tensor, size: tuple[int, int], screen: Tensor, *,
     views, count = vertices_clip.shape[:2]
     height, width = size
     grid = (views * triton.cdiv(count, blocks.vertices),)
-    _snap[grid](vertices_clip, screen, count, height, width, VERTICES=blocks.vertices)
+    _snap[grid](vertices_clip, screen, count, height, width, VERTICES=blocks.vertices, **UNFUSED)
 
 
 def launch_project(
@@ -404,7 +404,8 @@ def launch_project(
     """
     (meshes, count), (height, width) = vertices.shape[:2], size
     grid = (len(world_to_clip) * triton.cdiv(count, blocks.vertices),)
-    _project[grid](vertices, world_to_clip, mesh_index, screen, meshes, count, height, width, VERTICES=blocks.vertices)
+    sizes = (meshes, count, height, width)
+    _project[grid](vertices, world_to_clip, mesh_index, screen, *sizes, VERTICES=blocks.vertices, **UNFUSED)
 
 
 def launch_visibility(
@@ -447,9 +448,10 @@ def launch_visibility(
         DOWN=blocks.down,
         SMALL=small,
         num_warps=blocks.warps,
+        **UNFUSED,
     )
     _draw_queue[(programs_on(keys, WAVES, interpreted=2),)](
-        screen, faces, keys, queue, *sizes, SIDE=blocks.side, SLICES=blocks.slices
+        screen, faces, keys, queue, *sizes, SIDE=blocks.side, SLICES=blocks.slices, **UNFUSED
     )
 
 
@@ -478,4 +480,5 @@ def launch_fragments(
         width,
         epoch,
         PIXELS=blocks.pixels,
+        **UNFUSED,
     )

@@ -24,7 +24,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pain3d.kernels._backend import interpreting
-from pain3d.kernels._triton import programs_on
+from pain3d.kernels._triton import UNFUSED, programs_on
 from pain3d.kernels.antialiasing.kernel import is_pair, taken_share
 from pain3d.kernels.rasterization.kernel import corner, corners_of, face_of, four, perspective
 from pain3d.kernels.rasterization.reference import HALF as HALF_A_PIXEL
@@ -604,6 +604,7 @@ def launch_resolve(
         COLUMNS=blocks.columns,
         CHANNELS=min(triton.next_power_of_2(max(channels, 1)), CHANNELS),
         num_warps=4,
+        **UNFUSED,
     )
 
 
@@ -632,6 +633,7 @@ def launch_antialias_queue(
         BFLOAT16=_is_bfloat16(made),
         PIXELS=blocks.queued,
         num_warps=1,
+        **UNFUSED,
     )
 
 

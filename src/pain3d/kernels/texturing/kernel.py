@@ -9,6 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pain3d.kernels._triton import UNFUSED
+
 MOST_CHANNELS = 16  # a program: a texel of 64 bytes, two sectors of memory; a texture of the head has 5
 VALUES = 512  # a program, points x channels: 4 a thread of four warps, so eight texels of each stay in registers
 
@@ -152,4 +154,5 @@ def launch_sample_texture(
         LEVELS=level is not None,
         POINTS=point_block,
         CHANNELS=channel_block,
+        **UNFUSED,
     )
