@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pain3d.kernels import DistillLoss, DistillWeights
-from pain3d.kernels.distillation.bundles import DistillOptions
-from pain3d.kernels.distillation.kernel import Values, launch_distill, launch_scale, token_programs
+from pain3d.kernels.distillation.bundles import DistillOptions, Values
+from pain3d.kernels.distillation.kernel import launch_distill, launch_scale, token_programs
 from tests.kernels.rooms import device_of, distill_inputs
 from tests.kernels.rooms import flat_distill_loss as distill_loss
 

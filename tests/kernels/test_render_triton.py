@@ -14,10 +14,11 @@ from torch import Tensor
 from pain3d.kernels import Rendered, encode_srgb, face_adjacency, render
 from pain3d.kernels.rendering.bundles import Request
 from pain3d.kernels.rendering.colour import SRGB_EDGES
+from pain3d.kernels.rendering.custom_op import flat_arguments, render_op
 from pain3d.kernels.rendering.example import example_inputs, example_scene
 from pain3d.kernels.rendering.kernel import Blocks, srgb_byte
 from pain3d.kernels.rendering.topology import prepare_topology, srgb_edges
-from pain3d.kernels.rendering.triton_op import flat_arguments, launch_render, render_op
+from pain3d.kernels.rendering.triton_op import launch_render
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")

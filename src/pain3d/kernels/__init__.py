@@ -1,6 +1,7 @@
 """Knows the verbs on tensors: one room per op, each with a plain torch reference and, where it pays, a faster backend.
 
-Nothing here loads numba or triton: a room's ``cpu.py`` and ``kernel.py`` do, at the first call that needs them.
+Nothing here loads numba or triton: a room's ``cpu.py`` and ``kernel.py`` do, at the first call that needs them. Torch
+knows the custom ops of a room as soon as the room is imported.
 """
 
 from pain3d.kernels._backend import use_backend

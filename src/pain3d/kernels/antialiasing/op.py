@@ -8,6 +8,7 @@ from torch import Tensor
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.antialiasing.reference import antialias_reference, face_adjacency_reference
+from pain3d.kernels.antialiasing.triton_op import antialias_triton
 
 AVAILABLE = ("reference", "triton", "nvdiffrast")  # the last two in float32 only
 
@@ -88,8 +89,6 @@ def antialias(
     available = AVAILABLE if all(part.dtype == torch.float32 for part in floats) else ("reference",)
     chosen = resolve_backend("antialias", backend, available, colour, vertices_clip)
     if chosen == "triton":
-        from pain3d.kernels.antialiasing.triton_op import antialias_triton
-
         return antialias_triton(colour, face_ids, depth, vertices_clip, faces, adjacent_faces)
     if chosen == "nvdiffrast":
         from pain3d.kernels.antialiasing.nvdiffrast_op import antialias_nvdiffrast

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels._triton import on_device, refuse_gradient
-from pain3d.kernels.antialiasing.kernel import launch_antialias
-from pain3d.kernels.rasterization.kernel import launch_snap
 
 
 @torch.library.custom_op("pain3d::antialias", mutates_args=())
@@ -15,6 +13,9 @@ def antialias_op(
     colour: Tensor, face_ids: Tensor, depth: Tensor, vertices_clip: Tensor, faces: Tensor, adjacent_faces: Tensor
 ) -> Tensor:
     """Return [B, H, W, C]; see `pain3d.kernels.antialias`."""
+    from pain3d.kernels.antialiasing.kernel import launch_antialias
+    from pain3d.kernels.rasterization.kernel import launch_snap
+
     if colour.numel() == 0 or len(faces) == 0:
         return colour.clone(memory_format=torch.contiguous_format)
     out = torch.empty(colour.shape, dtype=colour.dtype, device=colour.device)

@@ -9,6 +9,7 @@ from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.deformation.bundles import Skinning
 from pain3d.kernels.deformation.reference import deform_pairs_reference, deform_reference, vertex_normals_reference
+from pain3d.kernels.deformation.triton_op import deform_pairs_triton, deform_triton, vertex_normals_triton
 
 PRECISIONS = ("fp32", "tf32")
 NO_SKINNING = (None, None, None)
@@ -66,8 +67,6 @@ def deform(
     shapes = (template, basis, coefficients)
     chosen = resolve_backend("deform", backend, _available(template), *shapes, *(skinning or ()), template_index)
     if chosen == "triton":
-        from pain3d.kernels.deformation.triton_op import deform_triton
-
         vertices: Tensor = deform_triton(*shapes, *(skinning or NO_SKINNING), template_index, precision)
         return vertices
     if chosen == "cpu":
@@ -135,8 +134,6 @@ def deform_pairs(
     pairs = (shaped, offsets, shaped_index, offset_index)
     chosen = resolve_backend("deform_pairs", backend, _available(shaped), *pairs, *(skinning or ()))
     if chosen == "triton":
-        from pain3d.kernels.deformation.triton_op import deform_pairs_triton
-
         vertices: Tensor = deform_pairs_triton(*pairs, *(skinning or NO_SKINNING))
         return vertices
     if chosen == "cpu":
@@ -171,8 +168,6 @@ def vertex_normals(vertices: Tensor, faces: Tensor, *, backend: str | None = Non
     check_indices("faces", faces, sizes["V"], "vertices")
     chosen = resolve_backend("vertex_normals", backend, _available(vertices), vertices, faces)
     if chosen == "triton":
-        from pain3d.kernels.deformation.triton_op import vertex_normals_triton
-
         normals: Tensor = vertex_normals_triton(vertices, faces)
         return normals
     if chosen == "cpu":

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from pain3d.kernels._triton import on_device, refuse_gradient
 from pain3d.kernels.deformation.bundles import Skinning
-from pain3d.kernels.deformation.kernel import Points, launch_deform, launch_normals, vertex_faces
 
 
 @torch.library.custom_op("pain3d::deform", mutates_args=())
@@ -22,6 +21,8 @@ def deform_triton(
     precision: str,
 ) -> Tensor:
     """Return vertices [B, V, 3], float32; see `pain3d.kernels.deform`."""
+    from pain3d.kernels.deformation.kernel import Points, launch_deform
+
     vertices = template.new_empty(len(coefficients), basis.shape[1], 3)
     if template_index is None and len(template) > 1:
         template_index = torch.arange(len(template), device=template.device)
@@ -48,6 +49,8 @@ def deform_pairs_triton(
     joint_transforms: Tensor | None,
 ) -> Tensor:
     """Return vertices [B, V, 3], float32; see `pain3d.kernels.deform_pairs`."""
+    from pain3d.kernels.deformation.kernel import Points, launch_deform
+
     vertices = shaped.new_empty(len(shaped_index), shaped.shape[1], 3)
     with on_device(shaped):
         launch_deform(
@@ -62,6 +65,8 @@ def deform_pairs_triton(
 @torch.library.custom_op("pain3d::vertex_normals", mutates_args=())
 def vertex_normals_triton(vertices: Tensor, faces: Tensor) -> Tensor:
     """Return unit normals [B, V, 3], float32; see `pain3d.kernels.vertex_normals`."""
+    from pain3d.kernels.deformation.kernel import launch_normals, vertex_faces
+
     vertices, faces = vertices.contiguous(), faces.contiguous()
     with on_device(vertices):
         return launch_normals(vertices, faces, *vertex_faces(faces, vertices.shape[1]))

@@ -95,3 +95,15 @@ class DistillLoss(NamedTuple):
     vector: Tensor
     thresholds: Tensor
     kd: Tensor
+
+
+class Values(NamedTuple):
+    """What the second launch reads of each sample, contiguous float32."""
+
+    student_scalar: Tensor  # [B]
+    teacher_scalar: Tensor  # [B]
+    student_vector: Tensor  # [B, K]
+    student_thresholds: Tensor  # [B, T]
+    scalar: Tensor  # [B]
+    vector: Tensor  # [B, K]
+    share: Tensor  # [B]

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pain3d.kernels.distillation.bundles import DistillOptions
+from pain3d.kernels.distillation.bundles import DistillOptions, Values
 from pain3d.kernels.distillation.reference import LAYER_NORM_EPS, TINY_SQUARED
 
 # Jitted code reads globals only where they are constexpr.
@@ -33,18 +33,6 @@ class Strided(NamedTuple):
     sample: int
     token: int
     entry: int
-
-
-class Values(NamedTuple):
-    """What the second launch reads of each sample, contiguous float32."""
-
-    student_scalar: Tensor  # [B]
-    teacher_scalar: Tensor  # [B]
-    student_vector: Tensor  # [B, K]
-    student_thresholds: Tensor  # [B, T]
-    scalar: Tensor  # [B]
-    vector: Tensor  # [B, K]
-    share: Tensor  # [B]
 
 
 @triton.jit

@@ -18,6 +18,7 @@ from pain3d.kernels.distillation.bundles import (
     TeacherPredictions,
 )
 from pain3d.kernels.distillation.reference import KINDS, distill_loss_reference
+from pain3d.kernels.distillation.triton_op import distill_loss_triton
 
 TOKENS = (torch.float32, torch.bfloat16, torch.float64)
 LOGITS = (torch.float32, torch.bfloat16)  # what a head returns under autocast
@@ -102,8 +103,6 @@ def distill_loss(
     student = StudentPredictions(student.tokens, *(logit.to(exact) for logit in logits.values()))
     teacher = TeacherPredictions(teacher.tokens, teacher.scalar.to(exact))
     if chosen == "triton":
-        from pain3d.kernels.distillation.triton_op import distill_loss_triton
-
         return distill_loss_triton(student, teacher, targets, share, options, overwrite_teacher)
     return distill_loss_reference(student, teacher, targets, share, options)
 

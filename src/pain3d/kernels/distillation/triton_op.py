@@ -2,7 +2,7 @@
 
 The gradients are computed together with the loss, outside autograd; `pain3d::distill_total` then stands in the graph in
 the place of the loss and hands them out. So what writes over the teacher's tokens says so in its schema, which an op
-with a gradient of its own could not. An op takes no records: `values` are those of `kernel.Values`, the arguments after
+with a gradient of its own could not. An op takes no records: `values` are those of `Values`, the arguments after
 them those of `DistillOptions`.
 """
 
@@ -22,8 +22,8 @@ from pain3d.kernels.distillation.bundles import (
     DistillWeights,
     StudentPredictions,
     TeacherPredictions,
+    Values,
 )
-from pain3d.kernels.distillation.kernel import Values, launch_distill, launch_scale
 
 LOSSES = len(DistillLoss._fields)
 
@@ -137,6 +137,8 @@ def _launch(
     options: DistillOptions,
 ) -> None:
     """Launch on the tokens' device, the values made contiguous."""
+    from pain3d.kernels.distillation.kernel import launch_distill
+
     given = Values(*(value.contiguous() for value in values))
     with on_device(student_tokens):
         launch_distill(losses, token_gradient, logit_gradient, student_tokens, teacher_tokens, given, options)
@@ -193,6 +195,8 @@ def distill_scale(gradient: Tensor, factor: Tensor) -> None:
     if not gradient.is_contiguous():
         gradient.mul_(factor)
         return
+    from pain3d.kernels.distillation.kernel import launch_scale
+
     with on_device(gradient):
         launch_scale(gradient, factor)
 

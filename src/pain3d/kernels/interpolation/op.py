@@ -8,6 +8,7 @@ from torch import Tensor
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.interpolation.reference import interpolate_reference
+from pain3d.kernels.interpolation.triton_op import interpolate_triton
 
 AVAILABLE = ("reference", "triton")
 
@@ -45,8 +46,6 @@ def interpolate(
     check_indices("face_ids", face_ids, sizes["F"], "faces", lowest=-1)
     available = AVAILABLE if attributes.dtype == torch.float32 else ("reference",)  # the kernel is float32 only
     if resolve_backend("interpolate", backend, available, attributes, faces, face_ids, barycentrics) == "triton":
-        from pain3d.kernels.interpolation.triton_op import interpolate_triton
-
         values: Tensor = interpolate_triton(attributes, faces, face_ids, barycentrics)
         return values
     return interpolate_reference(attributes, faces, face_ids, barycentrics)

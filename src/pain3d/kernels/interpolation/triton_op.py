@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels._triton import on_device, refuse_gradient
-from pain3d.kernels.interpolation.kernel import launch_interpolate
 
 
 @torch.library.custom_op("pain3d::interpolate", mutates_args=())
 def interpolate_triton(attributes: Tensor, faces: Tensor, face_ids: Tensor, barycentrics: Tensor) -> Tensor:
     """Return [B, H, W, C], float32; see `pain3d.kernels.interpolate`."""
+    from pain3d.kernels.interpolation.kernel import launch_interpolate
+
     values = attributes.new_empty(*face_ids.shape, attributes.shape[-1])
     with on_device(attributes):
         launch_interpolate(

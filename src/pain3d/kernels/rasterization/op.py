@@ -8,6 +8,7 @@ from torch import Tensor
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.rasterization.reference import Fragments, rasterize_reference
+from pain3d.kernels.rasterization.triton_op import rasterize_triton
 
 AVAILABLE = ("reference", "cpu", "triton", "nvdiffrast")  # the last two in float32 only
 MAX_FACES = 2**24 - 1  # of the last two: 24 bits of a key hold the face id, and a float32 holds face + 1 exactly
@@ -74,8 +75,6 @@ def rasterize(
     if chosen in ("triton", "nvdiffrast") and sizes["F"] > MAX_FACES:
         raise ValueError(f"faces must be at most {MAX_FACES} for backend {chosen!r}, got {sizes['F']}")
     if chosen == "triton":
-        from pain3d.kernels.rasterization.triton_op import rasterize_triton
-
         return rasterize_triton(vertices_clip, faces, size, cull)
     if chosen == "nvdiffrast":
         from pain3d.kernels.rasterization.nvdiffrast_op import rasterize_nvdiffrast

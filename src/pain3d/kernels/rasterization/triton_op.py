@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels._triton import on_device, refuse_gradient
-from pain3d.kernels.rasterization.kernel import launch_fragments, launch_snap, launch_visibility
 from pain3d.kernels.rasterization.reference import Fragments
 from pain3d.kernels.rasterization.workspace import allocate_workspace
 
@@ -20,6 +19,8 @@ def rasterize_chunks(
     vertices_clip: Tensor, faces: Tensor, size: tuple[int, int], cull: bool, chunk: int | None = None
 ) -> Fragments:
     """Return the fragments of all views, `chunk` of them at a time: None is as many as stay in the cache."""
+    from pain3d.kernels.rasterization.kernel import launch_fragments, launch_snap, launch_visibility
+
     (views, vertices), device = vertices_clip.shape[:2], vertices_clip.device
     fragments = Fragments(
         torch.empty(views, *size, dtype=torch.int32, device=device),

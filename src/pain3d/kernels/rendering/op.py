@@ -12,6 +12,7 @@ from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.rasterization.op import MAX_FACES, check_size
 from pain3d.kernels.rendering.bundles import FORMS, LABELS, Rendered, Request, scene_of
+from pain3d.kernels.rendering.custom_op import render_triton
 from pain3d.kernels.rendering.reference import NO_LABEL, render_reference
 from pain3d.kernels.rendering.relief import DETAIL_LAYERS
 from pain3d.kernels.texturing.op import build_mipmaps
@@ -148,9 +149,11 @@ def render(
     _check_request(request, attributes is not None, face_labels is not None)
     scene = scene_of(tensors, sides, check_size(size))
     if chosen == "triton":
-        from pain3d.kernels.rendering.triton_op import launch_render, render_triton
+        if prepared is None:
+            return render_triton(scene, request)
+        from pain3d.kernels.rendering.triton_op import launch_render
 
-        return render_triton(scene, request) if prepared is None else launch_render(scene, request, prepared=prepared)
+        return launch_render(scene, request, prepared=prepared)
     if chosen == "cpu":
         from pain3d.kernels.rendering.cpu import render_cpu
 

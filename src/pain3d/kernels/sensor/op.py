@@ -8,6 +8,7 @@ from torch import Tensor
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, check_dtypes, check_shapes
 from pain3d.kernels.sensor.reference import add_sensor_noise_reference
+from pain3d.kernels.sensor.triton_op import add_sensor_noise_triton
 
 
 def add_sensor_noise(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor, *, backend: str | None = None) -> Tensor:
@@ -39,8 +40,6 @@ def add_sensor_noise(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor, *,
     chosen = resolve_backend("add_sensor_noise", backend, available, image, shot, read, keys, differentiable=False)
     shot, read = shot.detach(), read.detach()
     if chosen == "triton":
-        from pain3d.kernels.sensor.triton_op import add_sensor_noise_triton
-
         noisy: Tensor = add_sensor_noise_triton(image, shot, read, keys)
         return noisy
     if chosen == "cpu":

@@ -8,6 +8,7 @@ from torch import Tensor
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, check_dtypes, check_shapes, forms_of
 from pain3d.kernels.shading.reference import Lights, SurfacePoints, shade_reference
+from pain3d.kernels.shading.triton_op import shade_triton
 
 AVAILABLE = ("reference", "triton")
 FORMS = forms_of(SurfacePoints, Lights)
@@ -61,7 +62,5 @@ def shade(
     check_dtypes(FLOATS, **tensors)
     available = AVAILABLE if albedo.dtype == torch.float32 else ("reference",)  # the kernel is float32 only
     if resolve_backend("shade", backend, available, *points, *lights) == "triton":
-        from pain3d.kernels.shading.triton_op import shade_triton
-
         return shade_triton(points, lights)
     return shade_reference(points, lights)

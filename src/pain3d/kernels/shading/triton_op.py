@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels._triton import on_device, refuse_gradient
-from pain3d.kernels.shading.kernel import launch_shade
 from pain3d.kernels.shading.reference import Lights, SurfacePoints
 
 NAMES = (*SurfacePoints._fields, *Lights._fields)
@@ -24,6 +23,8 @@ def shade_triton(points: SurfacePoints, lights: Lights) -> Tensor:
 @torch.library.custom_op("pain3d::shade", mutates_args=(), schema=SCHEMA)
 def shade_op(*tensors: Tensor) -> Tensor:
     """The fields of `SurfacePoints` and `Lights`, in order."""
+    from pain3d.kernels.shading.kernel import launch_shade
+
     points, lights = SurfacePoints(*tensors[:-3]), Lights(*tensors[-3:])
     shape = points.albedo.shape
     batch, count = shape[0], math.prod(shape[1:-1])

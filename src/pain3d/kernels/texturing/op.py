@@ -13,6 +13,7 @@ from pain3d.kernels.texturing.reference import (
     level_table,
     sample_texture_reference,
 )
+from pain3d.kernels.texturing.triton_op import sample_texture_triton
 
 AVAILABLE = ("reference", "triton")
 MOST_TEXELS = 2**31 - 1  # of level 0 in the triton kernels, which count them in int32
@@ -107,8 +108,6 @@ def sample_texture(
     fits = texels.dtype == torch.float32 and height * width <= MOST_TEXELS
     available = AVAILABLE if fits else ("reference",)
     if resolve_backend("sample_texture", backend, available, texels, uv, level) == "triton":
-        from pain3d.kernels.texturing.triton_op import sample_texture_triton
-
         texels = texture.texels if isinstance(texture, Mipmaps) else texture.flatten(1, 2)
         values: Tensor = sample_texture_triton(texels, uv, level, height, width)
         return values

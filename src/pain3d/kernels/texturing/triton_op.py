@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels._triton import on_device, refuse_gradient
-from pain3d.kernels.texturing.kernel import launch_sample_texture
 
 
 @torch.library.custom_op("pain3d::sample_texture", mutates_args=())
@@ -15,6 +14,8 @@ def sample_texture_triton(texels: Tensor, uv: Tensor, level: Tensor | None, heig
 
     N is at least height * width, and without a level no more is read. See `pain3d.kernels.sample_texture`.
     """
+    from pain3d.kernels.texturing.kernel import launch_sample_texture
+
     values = uv.new_empty(*uv.shape[:-1], texels.shape[-1])
     if len(texels) == 0 or not texels[0].is_contiguous():  # an expanded batch stays as it is
         texels = texels.contiguous()

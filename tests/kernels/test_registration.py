@@ -1,0 +1,67 @@
+"""Torch knows the custom ops of a room as soon as the room is imported, whatever came before: in fresh interpreters."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KERNELS = ROOT / "src" / "pain3d" / "kernels"
+OPS = {
+    "antialiasing": {"antialias"},
+    "deformation": {"deform", "deform_pairs", "vertex_normals"},
+    "distillation": {"distill_loss", "distill_loss_over_teacher", "distill_scale", "distill_total"},
+    "interpolation": {"interpolate"},
+    "rasterization": {"rasterize"},
+    "rendering": {"render"},
+    "sensor": {"add_sensor_noise"},
+    "shading": {"shade"},
+    "texturing": {"sample_texture"},
+}
+SHOW = """
+import sys
+import pain3d.kernels.{room}
+import torch
+from torch._library.custom_ops import OPDEFS
+assert "triton" not in sys.modules
+for name in {ops}:
+    assert getattr(torch.ops.pain3d, name).default._schema.name in OPDEFS, name
+"""
+
+
+def rooms() -> set[str]:
+    """Rooms with Triton kernels."""
+    return {path.parent.name for path in KERNELS.glob("*/kernel.py")}
+
+
+def test_every_room_is_listed() -> None:
+    assert rooms() == set(OPS)
+    text = "".join(path.read_text() for path in KERNELS.glob("*/*_op.py"))
+    assert text.count('custom_op("pain3d::') == sum(map(len, OPS.values())), "an op without a line here"
+
+
+@pytest.mark.parametrize("room", sorted(OPS))
+def test_ops_are_there_with_their_room(room: str, tmp_path: Path) -> None:
+    code = SHOW.format(room=room, ops=sorted(OPS[room]))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", sorted(path.name for path in Path(__file__).parent.glob("test_*_triton.py")))
+def test_a_file_of_tests_needs_no_other(file: str) -> None:
+    """What a backward pass needs is there, too: the tests of refused gradients, each file in a fresh interpreter."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "gradient",
+        f"tests/kernels/{file}",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 5), done.stdout  # 5: it has none
