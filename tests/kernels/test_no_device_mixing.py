@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from pain3d.kernels._triton import custom_op
 from tests.kernels.fake_device import BY_OPS, indexed, observe, write_indexed
 from tests.kernels.fake_device import __file__ as SCRIPT
 from tests.kernels.rooms import ROOMS
@@ -36,12 +37,12 @@ def test_nothing_waits_or_crosses(room: str, seen: list[dict]) -> None:
         assert any(name.startswith("launch ") for name in call["ops"]), f"{call['call']} launches nothing"
 
 
-@torch.library.custom_op("pain3d::sneaks_a_table_in", mutates_args=())
+@custom_op("sneaks_a_table_in")
 def sneaks_a_table_in(x: Tensor) -> Tensor:
     return x + torch.tensor([1.0, 2.0, 3.0, 4.0], device=x.device)
 
 
-@torch.library.custom_op("pain3d::promises_too_much", mutates_args=())
+@custom_op("promises_too_much")
 def promises_too_much(x: Tensor) -> Tensor:
     return x[:2].clone()
 
@@ -63,8 +64,8 @@ for op in (sneaks_a_table_in, promises_too_much):
         (lambda x: x[torch.arange(4)], "index"),
         (lambda x: x.cpu(), "crosses cpu and cuda"),
         (lambda x: torch.tensor([1.0, 2.0], device="cuda"), "crosses cpu and cuda"),
-        (sneaks_a_table_in, "crosses cpu and cuda"),
-        (promises_too_much, "the fake kernel says"),
+        (sneaks_a_table_in.overload, "crosses cpu and cuda"),
+        (promises_too_much.overload, "the fake kernel says"),
     ],
 )
 def test_what_waits_or_crosses_is_seen(

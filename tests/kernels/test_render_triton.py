@@ -219,7 +219,7 @@ def test_one_occlusion_one_background_for_all_and_no_exposure():
 
 def test_custom_op_is_well_formed_and_has_no_gradient():
     scene = example_scene(inputs_of(8, batch=1))
-    torch.library.opcheck(render_op, flat_arguments(scene, Request(("image", "depth"), "bfloat16", "NCHW")))
+    torch.library.opcheck(render_op.overload, flat_arguments(scene, Request(("image", "depth"), "bfloat16", "NCHW")))
     arguments = list(flat_arguments(scene, Request(("depth",))))
     arguments[0] = arguments[0].clone().requires_grad_()
     with pytest.raises(RuntimeError, match="render has no gradient with backend 'triton'"):

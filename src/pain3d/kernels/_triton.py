@@ -5,12 +5,15 @@ Nothing here imports triton: a room's ``kernel.py`` does, at the first call that
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+F = TypeVar("F", bound=Callable[..., Any])
 # Of every launch. A compiler may fuse a product with a sum, rounded once, and does so differently for another block or
 # where a size of 1 is compiled in. So it may not: what is fused says `tl.fma`, and bits depend on the formula alone.
 UNFUSED = {"enable_fp_fusion": False}
@@ -34,7 +37,90 @@ def programs_on(tensor: Tensor, waves: int, interpreted: int) -> int:
     return waves * torch.cuda.get_device_properties(tensor.device).multi_processor_count
 
 
-def refuse_gradient(op: Any, room: str) -> None:
+class CustomOp:
+    """A torch custom op `pain3d::<name>`; where nobody traces and nothing needs a gradient, a call is its function's.
+
+    `torch.library.custom_op` makes ops, too, but they go through torch's dispatcher in Python twice and have the memory
+    of every result compared with that of every argument: of `render` half of the host's time. What torch needs of an
+    op is here as well: schema, fake kernel, gradient, and the version counters of what the op writes over.
+
+    Attributes:
+        function: What the op computes.
+        overload: The op as torch knows it, ``torch.ops.pain3d.<name>.default``.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any], schema: str, overwritten: tuple[int, ...]) -> None:
+        """Register it; `overwritten` are the places of the arguments that it writes over."""
+        self.function, self._overwritten = function, overwritten
+        LIBRARY.define(  # type: ignore[no-untyped-call]
+            name + schema, tags=(torch.Tag.pt2_compliant_tag,)
+        )
+        LIBRARY.impl(name, self._compute, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+        self.overload: Any = getattr(torch.ops.pain3d, name).default
+        OPS[f"pain3d::{name}"] = self
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Compute, through torch's dispatcher only where somebody listens."""
+        if is_observed(arguments):
+            return self.overload(*arguments)
+        return self._compute(*arguments)
+
+    def _compute(self, *arguments: Any) -> Any:
+        result = self.function(*arguments)
+        for place in self._overwritten:
+            torch.autograd.graph.increment_version(arguments[place])
+        return result
+
+    def register_fake(self, fake: F) -> F:
+        """Take what a tracer calls in the op's place: the shapes of its results."""
+        torch.library.register_fake(self.overload, fake, lib=LIBRARY)
+        return fake
+
+    def register_autograd(
+        self, backward: Callable[..., Any], *, setup_context: Callable[..., Any] | None = None
+    ) -> None:
+        """Take the gradient, as `torch.library.register_autograd` does."""
+        torch.library.register_autograd(self.overload, backward, setup_context=setup_context, lib=LIBRARY)
+
+
+LIBRARY = torch.library.Library("pain3d", "FRAGMENT")  # type: ignore[no-untyped-call]
+OPS: dict[str, CustomOp] = {}  # by full name
+
+
+def custom_op(name: str, *, mutates_args: Sequence[str] = (), schema: str | None = None) -> Callable[[Any], CustomOp]:
+    """Make a function the custom op `pain3d::<name>`; its launchers are imported in its body, at the first call.
+
+    Args:
+        name: Without the namespace.
+        mutates_args: Names of the arguments that it writes over.
+        schema: ``(Tensor x, …) -> Tensor``; None reads it from the function's annotations.
+    """
+
+    def register(function: Any) -> CustomOp:
+        written = schema or torch.library.infer_schema(function, mutates_args=mutates_args)
+        names = list(inspect.signature(function).parameters) if mutates_args else []
+        return CustomOp(name, function, written, tuple(names.index(argument) for argument in mutates_args))
+
+    return register
+
+
+def is_observed(arguments: Iterable[Any], *, differentiable: bool = True) -> bool:
+    """Whether torch's dispatcher has to see a call: under a tracer or a mode, of other tensors, for a gradient."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return True
+    if torch._C._functorch.maybe_current_level() is not None:
+        return True
+    needs = differentiable and torch.is_grad_enabled()
+    for argument in arguments:
+        if isinstance(argument, Tensor):
+            if type(argument) is not Tensor or (needs and argument.requires_grad):
+                return True
+        elif isinstance(argument, list) and is_observed(argument, differentiable=differentiable):
+            return True
+    return False
+
+
+def refuse_gradient(op: CustomOp, room: str) -> None:
     """Make a backward pass through a custom op raise: a Triton op has no gradient yet, and none is not zero."""
 
     def backward(ctx: Any, *gradients: Any) -> Any:

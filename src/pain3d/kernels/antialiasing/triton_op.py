@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import on_device, refuse_gradient
+from pain3d.kernels._triton import custom_op, on_device, refuse_gradient
 
 
-@torch.library.custom_op("pain3d::antialias", mutates_args=())
+@custom_op("antialias")
 def antialias_op(
     colour: Tensor, face_ids: Tensor, depth: Tensor, vertices_clip: Tensor, faces: Tensor, adjacent_faces: Tensor
 ) -> Tensor:
@@ -48,5 +48,5 @@ def antialias_triton(
     colour: Tensor, face_ids: Tensor, depth: Tensor, vertices_clip: Tensor, faces: Tensor, adjacent_faces: Tensor
 ) -> Tensor:
     """`pain3d.kernels.antialias` for float32 tensors, without gradients; two launches."""
-    result: Tensor = torch.ops.pain3d.antialias(colour, face_ids, depth, vertices_clip, faces, adjacent_faces)
+    result: Tensor = antialias_op(colour, face_ids, depth, vertices_clip, faces, adjacent_faces)
     return result

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import on_device, refuse_gradient
+from pain3d.kernels._triton import custom_op, on_device, refuse_gradient
 from pain3d.kernels.deformation.bundles import Skinning
 
 
-@torch.library.custom_op("pain3d::deform", mutates_args=())
+@custom_op("deform")
 def deform_triton(
     template: Tensor,
     basis: Tensor,
@@ -38,7 +38,7 @@ def deform_triton(
     return vertices
 
 
-@torch.library.custom_op("pain3d::deform_pairs", mutates_args=())
+@custom_op("deform_pairs")
 def deform_pairs_triton(
     shaped: Tensor,
     offsets: Tensor,
@@ -62,7 +62,7 @@ def deform_pairs_triton(
     return vertices
 
 
-@torch.library.custom_op("pain3d::vertex_normals", mutates_args=())
+@custom_op("vertex_normals")
 def vertex_normals_triton(vertices: Tensor, faces: Tensor) -> Tensor:
     """Return unit normals [B, V, 3], float32; see `pain3d.kernels.vertex_normals`."""
     from pain3d.kernels.deformation.kernel import launch_normals, vertex_faces

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import on_device
+from pain3d.kernels._triton import custom_op, on_device
 from pain3d.kernels.distillation.bundles import (
     DistillLoss,
     DistillOptions,
@@ -50,7 +50,7 @@ def distill_loss_triton(
     return DistillLoss(total, *losses.unbind()[1:])
 
 
-@torch.library.custom_op("pain3d::distill_loss", mutates_args=())
+@custom_op("distill_loss")
 def distill_triton(
     student_tokens: Tensor,
     teacher_tokens: Tensor,
@@ -79,7 +79,7 @@ def _(student_tokens: Tensor, teacher_tokens: Tensor, values: Sequence[Tensor], 
     return _new(student_tokens, values, options[-1])
 
 
-@torch.library.custom_op("pain3d::distill_loss_over_teacher", mutates_args=("teacher_tokens",))
+@custom_op("distill_loss_over_teacher", mutates_args=("teacher_tokens",))
 def distill_over_teacher(
     student_tokens: Tensor,
     teacher_tokens: Tensor,
@@ -144,7 +144,7 @@ def _launch(
         launch_distill(losses, token_gradient, logit_gradient, student_tokens, teacher_tokens, given, options)
 
 
-@torch.library.custom_op("pain3d::distill_total", mutates_args=())
+@custom_op("distill_total")
 def distill_total(
     losses: Tensor,
     student_tokens: Tensor,
@@ -189,7 +189,7 @@ def _hand_out(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 distill_total.register_autograd(_hand_out, setup_context=_keep)
 
 
-@torch.library.custom_op("pain3d::distill_scale", mutates_args=("gradient",))
+@custom_op("distill_scale", mutates_args=("gradient",))
 def distill_scale(gradient: Tensor, factor: Tensor) -> None:
     """Multiply a gradient by a number on its device, in place; by 1 without reading it."""
     if not gradient.is_contiguous():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import on_device, refuse_gradient
+from pain3d.kernels._triton import custom_op, on_device, refuse_gradient
 
 
-@torch.library.custom_op("pain3d::interpolate", mutates_args=())
+@custom_op("interpolate")
 def interpolate_triton(attributes: Tensor, faces: Tensor, face_ids: Tensor, barycentrics: Tensor) -> Tensor:
     """Return [B, H, W, C], float32; see `pain3d.kernels.interpolate`."""
     from pain3d.kernels.interpolation.kernel import launch_interpolate

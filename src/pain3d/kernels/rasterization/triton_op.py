@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import on_device, refuse_gradient
+from pain3d.kernels._triton import custom_op, on_device, refuse_gradient
 from pain3d.kernels.rasterization.reference import Fragments
 from pain3d.kernels.rasterization.workspace import allocate_workspace
 
@@ -40,7 +40,7 @@ def rasterize_chunks(
     return fragments
 
 
-@torch.library.custom_op("pain3d::rasterize", mutates_args=())
+@custom_op("rasterize")
 def _rasterize(
     vertices_clip: Tensor, faces: Tensor, height: int, width: int, cull: bool
 ) -> tuple[Tensor, Tensor, Tensor]:

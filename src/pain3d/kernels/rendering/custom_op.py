@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import refuse_gradient
+from pain3d.kernels._triton import custom_op, is_observed, refuse_gradient
 from pain3d.kernels.rendering.bundles import (
     FORMS,
     Rendered,
@@ -30,7 +30,7 @@ ARGUMENTS = (
 SCHEMA = f"({', '.join(ARGUMENTS)}) -> ({', '.join(['Tensor'] * len(Rendered._fields))})"
 
 
-@torch.library.custom_op("pain3d::render", mutates_args=(), schema=SCHEMA)
+@custom_op("render", schema=SCHEMA)
 def render_op(*arguments: Any) -> tuple[Tensor, ...]:
     """Return the fields of `Rendered`; those that `outputs`, names split by commas, does not have come out empty."""
     from pain3d.kernels.rendering.triton_op import launch_render
@@ -50,7 +50,11 @@ refuse_gradient(render_op, "render")
 
 def render_triton(scene: RenderInputs, request: Request) -> Rendered:
     """`pain3d.kernels.render` for float32 tensors."""
-    made = torch.ops.pain3d.render(*flat_arguments(scene, request))
+    if not is_observed(tensors_of(scene).values(), differentiable=False):
+        from pain3d.kernels.rendering.triton_op import launch_render
+
+        return launch_render(scene, request)
+    made = render_op(*flat_arguments(scene, request))
     fields = zip(Rendered._fields, made, strict=True)
     return Rendered(*(field if name in request.outputs else None for name, field in fields))
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import on_device, refuse_gradient
+from pain3d.kernels._triton import custom_op, on_device, refuse_gradient
 from pain3d.kernels.sensor.reference import mixed_keys, noise_table
 
 
-@torch.library.custom_op("pain3d::add_sensor_noise", mutates_args=())
+@custom_op("add_sensor_noise")
 def add_sensor_noise_triton(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor) -> Tensor:
     """Return [B, H, W, 3] uint8; see `pain3d.kernels.add_sensor_noise`."""
     from pain3d.kernels.sensor.kernel import launch_add_sensor_noise

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import on_device, refuse_gradient
+from pain3d.kernels._triton import custom_op, on_device, refuse_gradient
 from pain3d.kernels.shading.reference import Lights, SurfacePoints
 
 NAMES = (*SurfacePoints._fields, *Lights._fields)
@@ -16,11 +16,11 @@ SCHEMA = f"({', '.join(f'Tensor {name}' for name in NAMES)}) -> Tensor"
 
 def shade_triton(points: SurfacePoints, lights: Lights) -> Tensor:
     """Return linear RGB radiance [B, ..., 3], float32; see `pain3d.kernels.shade`."""
-    light: Tensor = torch.ops.pain3d.shade(*points, *lights)
+    light: Tensor = shade_op(*points, *lights)
     return light
 
 
-@torch.library.custom_op("pain3d::shade", mutates_args=(), schema=SCHEMA)
+@custom_op("shade", schema=SCHEMA)
 def shade_op(*tensors: Tensor) -> Tensor:
     """The fields of `SurfacePoints` and `Lights`, in order."""
     from pain3d.kernels.shading.kernel import launch_shade

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import on_device, refuse_gradient
+from pain3d.kernels._triton import custom_op, on_device, refuse_gradient
 
 
-@torch.library.custom_op("pain3d::sample_texture", mutates_args=())
+@custom_op("sample_texture")
 def sample_texture_triton(texels: Tensor, uv: Tensor, level: Tensor | None, height: int, width: int) -> Tensor:
     """Return [B, H, W, C], float32, from texels [B or 1, N, C] of a texture of height x width or of its mip chain.
 
