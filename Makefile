@@ -16,7 +16,8 @@ help:
 	@echo "make test    all tests"
 	@echo "make fuzz    the property tests with new examples; MINUTES=20 goes on drawing, ONLY=tests/kernels takes a part"
 	@echo "make bench   speed against other renderers, as tables, a chart and the README's table (some minutes)"
-	@echo "make gpu     on a machine with a GPU, no network needed: contract tests, benchmarks, a table; ONLY=tests or benchmarks"
+	@echo "make gpu     on a machine with a GPU, no network needed: contract tests, every command, benchmarks, a table;"
+	@echo "             ONLY=tests,commands,benchmarks takes some, LIMIT=120 gives each so many seconds"
 	@echo "make lint    ruff, codespell, mypy --strict, pyright"
 	@echo "make docs    the API reference, one page per public module, in out/docs; its links are checked"
 	@echo "make clean   remove build, demo and caches; .venv stays"
@@ -70,7 +71,7 @@ bench: $(STAMP)
 GPU_PYTHON := $(if $(wildcard $(STAMP)),$(BIN)/python,$(PYTHON))
 
 gpu:
-	@PYTHONPATH=src $(GPU_PYTHON) -m benchmarks.gpu $(if $(ONLY),--only $(ONLY)) $(if $(COMMIT),--commit $(COMMIT))
+	@PYTHONPATH=src $(GPU_PYTHON) -m benchmarks.gpu $(if $(ONLY),--only $(ONLY)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(COMMIT),--commit $(COMMIT))
 
 clean:
 	@if [ -f $(DEMO)/config.resolved.yaml ]; then rm -rf $(DEMO); fi

@@ -2,13 +2,16 @@
 
     export PYTHONPATH=src
     python -m benchmarks.gpu                      everything
-    python -m benchmarks.gpu --only tests         or benchmarks: where a machine is lent by the minute
-    python -m benchmarks.gpu -k "render and not latency"      what pytest takes: some of both
+    python -m benchmarks.gpu --only commands,tests --limit 120     parts, in this order, so many seconds each
+    python -m benchmarks.gpu --only benchmarks --cases render,latency --implementations triton,nvdiffrast --seconds 0.5
+    python -m benchmarks.gpu -k "render and not latency"      what pytest takes: some of the tests and benchmarks
+    python -m benchmarks.gpu --rehearse           all of it on the CPU, tiny
 
 Needs no network, no installation and no git: the tree runs as it lies, and only what comes with torch, Triton, numpy,
-numba, pillow, matplotlib and pytest has to be there. Where a test or a benchmark
-imports something else, its file is left out and named. What can be known without a GPU is tried first, so a machine
-without one gets through everything up to the first CUDA call and then says so.
+numba, pillow, matplotlib and pytest has to be there; wheels of anything else can be laid into build/wheels. Where a
+test or a benchmark imports what is missing, its file is left out and named. What can be known without a GPU is tried
+first, so a machine without one gets through everything up to the first CUDA call and then says so. What came of each
+test lies in build/gpu-<part>.jsonl, each row in the results, as soon as it is known: a run that is stopped keeps them.
 """
 
 from __future__ import annotations
@@ -19,17 +22,20 @@ import os
 import pkgutil
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
+from benchmarks.asked import case_names, implementation_names, positive
+from benchmarks.commands import line, walk
 from benchmarks.goals import goals, latest
+from benchmarks.progress import Outcome, outcome_of
 from benchmarks.report import goals_table, newest_version, read_rows, table
 from benchmarks.schema import commit_name
 
@@ -40,22 +46,16 @@ WHEELS = BUILD / "wheels"  # of peers that the machine lacks, laid there by hand
 UNPACKED = BUILD / "gpu"  # what is in them
 CACHE = BUILD / "triton"  # of the offline compilations
 OFFLINE = (("tests/kernels/compile_offline.py", "--cache", str(CACHE)), ("tests/kernels/fake_device.py",))
-PARTS = {"tests": ("tests/kernels", "tests/pain3d_core/rendering/test_renderer.py"), "benchmarks": ("benchmarks",)}
+SUITES = {"tests": ("tests/kernels", "tests/pain3d_core/rendering/test_renderer.py"), "benchmarks": ("benchmarks",)}
+PARTS = ("tests", "commands", "benchmarks")
+WORKERS = 12  # of pytest-xdist, at most: each compiles kernels on a core, and holds a few hundred MB of the GPU
+COMMANDS_AT_ONCE = 6  # each has threads of its own
+LAST_WORDS = 20  # seconds that pytest has for its summary when its time is over
 RESULTS = "benchmarks/results"
 NO_DEVICE = "make gpu needs a CUDA device: torch sees none"
 SHOWN = ("torch", "triton", "numpy", "numba", "pytest", "pytest-benchmark")
 MISSING = re.compile(r"^ERROR (\S+) - ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
 BROKEN = re.compile(r"^ERROR (?!.*ModuleNotFoundError: No module named).*", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run of pytest came to."""
-
-    passed: int
-    failed: int
-    skipped: dict[str, int]  # reason: how many tests
-    seconds: float
 
 
 @contextmanager
@@ -75,13 +75,16 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def start(*command: str, capture: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run Python with the tree before everything else that it may import, whatever comes of it."""
-    width = "1000" if capture else "120"  # pytest cuts reasons at the width: not those that are read here
-    environment = {**os.environ, "PYTHONPATH": f"{SOURCE}{os.pathsep}{UNPACKED}", "COLUMNS": width}
-    return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=capture, text=True, check=False
-    )
+def environment(width: int) -> dict[str, str]:
+    """That of a process which has the tree before everything else that it may import."""
+    path = os.pathsep.join([str(SOURCE), str(UNPACKED), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, "COLUMNS": str(width)}
+
+
+def start(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python on the tree and capture what it says, whatever comes of it."""
+    wide = environment(1000)  # pytest cuts reasons at the width: not those that are read here
+    return subprocess.run([sys.executable, *command], cwd=ROOT, env=wide, capture_output=True, text=True, check=False)
 
 
 def unpack() -> None:
@@ -90,6 +93,8 @@ def unpack() -> None:
     options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--target", str(UNPACKED)]
     for wheel in sorted(WHEELS.glob("*.whl")):
         run("-m", "pip", "install", *options, str(wheel))
+    sys.path.insert(0, str(UNPACKED))
+    importlib.invalidate_caches()
 
 
 def missing_imports() -> dict[str, str]:
@@ -128,25 +133,51 @@ def collect(*suites: str) -> tuple[int, dict[str, str]]:
     ), left_out
 
 
-def outcome_of(report: Path) -> Outcome:
-    """What pytest's XML report says."""
-    cases = list(ElementTree.parse(report).iter("testcase"))
-    reasons = [skip.get("message", "") for case in cases for skip in case.iter("skipped")]
-    failed = sum(case.find("failure") is not None or case.find("error") is not None for case in cases)
-    seconds = sum(float(case.get("time", 0)) for case in cases)
-    skipped = {reason: reasons.count(reason) for reason in sorted(set(reasons))}
-    return Outcome(len(cases) - failed - len(reasons), failed, skipped, seconds)
-
-
-def test(name: str, left_out: dict[str, str], *options: str) -> Outcome:
-    """Run a part's suites with pytest, its output as it comes."""
-    report = BUILD / f"gpu-{name}.xml"
-    report.unlink(missing_ok=True)
+def test(name: str, left_out: dict[str, str], limit: float | None, *options: str) -> Outcome:
+    """Run a part's suites with pytest, its output as it comes; past its limit it is told to stop, and then killed."""
+    told, report = BUILD / f"gpu-{name}.jsonl", BUILD / f"gpu-{name}.xml"
+    for path in (told, report):
+        path.unlink(missing_ok=True)
     ignored = [f"--ignore={file}" for file in left_out]
-    start("-m", "pytest", "-q", f"--junitxml={report}", *ignored, *options, *PARTS[name], capture=False)
-    if not report.is_file():
-        sys.exit(f"make gpu stops: pytest did not finish {' '.join(PARTS[name])}")
-    return outcome_of(report)
+    written = ["-p", "benchmarks.progress", f"--progress={told}", f"--junitxml={report}"]
+    command = [sys.executable, "-m", "pytest", "-q", *written, *ignored, *options, *SUITES[name]]
+    began = time.perf_counter()
+    # In a group of its own, which ends with it: workers of pytest-xdist don't outlive the limit.
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(120), start_new_session=True)
+    stopped = False
+    try:
+        process.wait(limit)
+    except subprocess.TimeoutExpired:
+        stopped = True
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            print(f"   {name} did not end when told to", flush=True)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if not told.is_file():
+        sys.exit(f"make gpu stops: pytest wrote no report on {name}")
+    return outcome_of(told, time.perf_counter() - began, stopped)
+
+
+def walk_commands(device: str, limit: float | None) -> Outcome:
+    """Run every command on tiny data, printing what came of each; the whole has the limit."""
+    work = BUILD / "gpu-commands"
+    shutil.rmtree(work, ignore_errors=True)
+    began = time.perf_counter()
+    os.environ["PYTHONPATH"] = environment(120)["PYTHONPATH"]  # of the commands' processes
+    passed, failed, skipped = 0, [], {}
+    for walked in walk(work, device, jobs=min(COMMANDS_AT_ONCE, os.cpu_count() or 1), within=limit):
+        print(f"   {line(walked)}", flush=True)
+        if walked.outcome == "skipped":
+            skipped[f"{walked.name}: {walked.said}"] = 1
+        elif walked.outcome == "failed":
+            failed.append(walked.name)
+        passed += walked.outcome == "passed"
+    return Outcome(passed, tuple(failed), skipped, time.perf_counter() - began)
 
 
 def versions() -> str:
@@ -171,10 +202,12 @@ def rehearse(parts: list[str]) -> dict[str, dict[str, str]]:
         for library in sorted(set(missing.values())):
             modules = [module for module, wanted in missing.items() if wanted == library]
             print(f"   {library} is missing, so not imported: {', '.join(modules)}")
-    left_out = {}
+    left_out: dict[str, dict[str, str]] = {}
     for name in parts:
+        if name not in SUITES:
+            continue
         with step(f"collect {name}"):
-            count, left_out[name] = collect(*PARTS[name])
+            count, left_out[name] = collect(*SUITES[name])
             print(f"   {count} found")
             for file, library in left_out[name].items():
                 print(f"   skipped: {file} imports {library}, which is missing")
@@ -197,39 +230,88 @@ def summary(outcomes: dict[str, Outcome], left_out: dict[str, dict[str, str]]) -
     for name, outcome in outcomes.items():
         for reason, count in outcome.skipped.items():
             print(f"{name}: {count} skipped: {reason}")
-        for file, library in left_out[name].items():
+        for file, library in left_out.get(name, {}).items():
             print(f"{name}: {file} left out: {library} is missing")
+        for failed in outcome.failed:
+            print(f"{name}: FAILED {failed}")
+        if outcome.stopped:
+            print(f"{name}: stopped at its limit, what ran is counted")
     print(f"\n{'part':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for name, outcome in outcomes.items():
         skipped = sum(outcome.skipped.values())
-        print(f"{name:<12}{outcome.passed:>8}{outcome.failed:>8}{skipped:>9}{outcome.seconds:>9.0f}")
+        print(f"{name:<12}{outcome.passed:>8}{len(outcome.failed):>8}{skipped:>9}{outcome.seconds:>9.0f}", flush=True)
+
+
+def part_names(text: str) -> list[str]:
+    """Parts in the order in which they are to run, separated by commas.
+
+    Raises:
+        ArgumentTypeError: There is no such part.
+    """
+    names = text.split(",")
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no part {unknown[0]!r}: there are {', '.join(PARTS)}")
+    return names
+
+
+def asked_for(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line says, checked."""
+    parser = argparse.ArgumentParser(description="Tests, commands and benchmarks on a GPU, from the source tree.")
+    parser.add_argument(
+        "--only", type=part_names, default=list(PARTS), help="parts, separated by commas, in this order"
+    )
+    parser.add_argument("--limit", type=positive, metavar="SECONDS", help="of each part")
+    parser.add_argument("-k", dest="select", metavar="EXPRESSION", help="of tests and benchmarks, as pytest takes it")
+    parser.add_argument("--cases", type=case_names, help="of the benchmarks, separated by commas")
+    parser.add_argument("--implementations", type=implementation_names, help="of the benchmarks, separated by commas")
+    parser.add_argument("--seconds", type=positive, help="of timed rounds aimed at, per row of the benchmarks")
+    parser.add_argument("--commit", type=commit_name, help="what the results say where there is no git to ask")
+    parser.add_argument("--rehearse", action="store_true", help="all of it on the CPU, tiny; results in build/")
+    return parser.parse_args(arguments)
+
+
+def options_of(asked: argparse.Namespace, device: str) -> dict[str, list[str]]:
+    """What pytest is told, for each part that it runs."""
+    chosen = ["-k", asked.select] if asked.select else []
+    told = [*chosen, "--device", device, "--results", f"{BUILD}/gpu-results" if asked.rehearse else RESULTS]
+    for name in ("commit", "seconds"):
+        if getattr(asked, name):
+            told += [f"--{name}", str(getattr(asked, name))]
+    for name in ("cases", "implementations"):
+        if getattr(asked, name):
+            told += [f"--{name}", ",".join(getattr(asked, name))]
+    if asked.rehearse:
+        told += ["--scale", "tiny"]
+    side_by_side = ["-n", str(min(WORKERS, os.cpu_count() or 1))] if find_spec("xdist") else []
+    return {"tests": [*chosen, *side_by_side], "benchmarks": told}
 
 
 def main() -> None:
-    """Rehearse, then test and measure, then say what came of it. Exits with 1 where something failed."""
-    parser = argparse.ArgumentParser(description="Contract tests and benchmarks on a GPU, from the source tree.")
-    parser.add_argument("--only", choices=PARTS, help="one part")
-    parser.add_argument("-k", dest="select", metavar="EXPRESSION", help="of tests and benchmarks, as pytest takes it")
-    parser.add_argument("--commit", type=commit_name, help="what the results say where there is no git to ask")
-    asked = parser.parse_args()
-    parts = [asked.only] if asked.only else list(PARTS)
-    left_out = rehearse(parts)
+    """Rehearse, then run the parts, then say what came of it. Exits with 1 where something failed or was stopped."""
+    asked = asked_for()
+    left_out = rehearse(asked.only)
     import torch
 
-    if not torch.cuda.is_available():
+    if asked.rehearse:
+        device = "cpu"
+    elif torch.cuda.is_available():
+        device = "cuda"
+        print(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+    else:
         sys.exit(NO_DEVICE)
-    print(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
-    chosen = ["-k", asked.select] if asked.select else []
-    told = ["--commit", asked.commit] if asked.commit else []
-    options = {"tests": chosen, "benchmarks": [*chosen, "--results", RESULTS, *told]}
+    options = options_of(asked, device)
     outcomes = {}
-    for name in parts:
+    for name in asked.only:
         with step(name):
-            outcomes[name] = test(name, left_out[name], *options[name])
-    if "benchmarks" in outcomes and outcomes["benchmarks"].passed:
+            if name == "commands":
+                outcomes[name] = walk_commands(device, asked.limit)
+            else:
+                outcomes[name] = test(name, left_out[name], asked.limit, *options[name])
+    if "benchmarks" in outcomes and outcomes["benchmarks"].passed and not asked.rehearse:
         figures()
     summary(outcomes, left_out)
-    sys.exit(any(outcome.failed for outcome in outcomes.values()))
+    sys.exit(any(outcome.failed or outcome.stopped for outcome in outcomes.values()))
 
 
 if __name__ == "__main__":

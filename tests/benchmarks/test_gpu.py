@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks import gpu
+from benchmarks.progress import Outcome, outcome_of
 
 ROOT = Path(__file__).parents[2]
 ABSENT = {
@@ -92,13 +93,85 @@ def test_any_other_error_stops_the_run() -> None:
         gpu.uncollected("ERROR a/test_b.py - NameError: name 'x' is not defined\n")
 
 
-def test_report_of_pytest_is_counted(tmp_path: Path) -> None:
-    path = tmp_path / "report.xml"
-    path.write_text(
-        '<testsuites><testsuite><testcase time="1.5"/><testcase time="0.5"><failure message="no"/></testcase>'
-        '<testcase time="0"><skipped message="moderngl is not installed"/></testcase>'
-        '<testcase time="0"><error message="broken"/></testcase></testsuite></testsuites>'
-    )
-    outcome = gpu.outcome_of(path)
-    assert (outcome.passed, outcome.failed, outcome.seconds) == (1, 2, 2.0)
-    assert outcome.skipped == {"moderngl is not installed": 1}
+SOME_TESTS = """
+import time, pytest
+def test_good(): pass
+def test_bad(): raise AssertionError("no")
+def test_other(): pytest.skip("no moderngl here")
+@pytest.fixture
+def broken():
+    yield
+    raise ValueError("after it")
+def test_left_broken(broken): pass
+def test_endless(): time.sleep(600)
+def test_never(): pass
+"""
+
+
+@pytest.mark.slow
+def test_a_part_is_stopped_at_its_limit_and_what_ran_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "test_some.py").write_text(SOME_TESTS)
+    monkeypatch.setattr(gpu, "BUILD", tmp_path / "build")
+    monkeypatch.setitem(gpu.SUITES, "tests", (str(tmp_path / "test_some.py"),))
+    outcome = gpu.test("tests", {}, 10.0, "-p", "no:cacheprovider", "-p", "no:randomly")
+    assert (outcome.passed, outcome.stopped) == (1, True)
+    assert [name.partition("::")[2] for name in outcome.failed] == ["test_bad", "test_left_broken"]
+    assert outcome.skipped == {"no moderngl here": 1}
+    assert 10 <= outcome.seconds < 10 + gpu.LAST_WORDS
+    assert (tmp_path / "build" / "gpu-tests.xml").is_file()  # pytest had its last words
+
+
+def test_a_half_written_line_is_no_line(tmp_path: Path) -> None:
+    whole = '{"test": "a", "outcome": "passed", "seconds": 1, "reason": ""}\n'
+    (tmp_path / "told.jsonl").write_text(whole + '{"test": "b", "outc')
+    assert outcome_of(tmp_path / "told.jsonl", 2.0) == Outcome(1, (), {}, 2.0)
+
+
+def test_parts_run_in_the_order_in_which_they_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    def test(name: str, left_out: dict[str, str], limit: float | None, *options: str) -> Outcome:
+        ran.append((name, str(limit), *options))
+        return Outcome(2, (), {}, 1.0, stopped=True)
+
+    def walk_commands(device: str, limit: float | None) -> Outcome:
+        ran.append(("commands", str(limit), device))
+        return Outcome(1, ("synth",), {"score: needs train": 1}, 1.0)
+
+    monkeypatch.setattr(gpu, "rehearse", lambda parts: {"tests": {}, "benchmarks": {"a.py": "kornia"}})
+    monkeypatch.setattr(gpu, "test", test)
+    monkeypatch.setattr(gpu, "walk_commands", walk_commands)
+    monkeypatch.setattr(gpu, "BUILD", tmp_path)
+    asked = ["--rehearse", "--only", "commands,benchmarks", "--limit", "9", "--cases", "deform", "--seconds", "0.1"]
+    monkeypatch.setattr("sys.argv", ["gpu.py", *asked])
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == 1
+    assert ran[0] == ("commands", "9.0", "cpu") and ran[1][:2] == ("benchmarks", "9.0") and len(ran) == 2
+    options = " ".join(ran[1][2:])
+    assert options == f"--device cpu --results {tmp_path}/gpu-results --seconds 0.1 --cases deform --scale tiny"
+    said = capsys.readouterr().out
+    for line in (
+        "commands: FAILED synth",
+        "commands: 1 skipped: score: needs train",
+        "benchmarks: a.py left out: kornia is missing",
+        "benchmarks: stopped at its limit, what ran is counted",
+    ):
+        assert line in said.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "tests,walk"], "no part 'walk': there are tests, commands, benchmarks"),
+        (["--limit", "0"], "must be a number above 0, got '0'"),
+        (["--cases", "painting"], "no case 'painting'"),
+        (["--implementations", "drtkk"], "no implementation 'drtkk'"),
+    ],
+)
+def test_what_is_not_there_is_refused(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu.asked_for(arguments)
+    assert said in capsys.readouterr().err
