@@ -56,18 +56,18 @@ def without_shapes(inputs: dict[str, Any]) -> dict[str, Any]:
 
 def distilled(over_teacher: bool, kind: str, **inputs: Any) -> None:
     """What `distill_loss` launches in training: autograd itself can't run on the fake tensors of `fake_device.py`."""
-    from pain3d.kernels.distillation.triton_op import distill_over_teacher, distill_scale, distill_triton
+    from pain3d.kernels.distillation.triton_op import distill_over_teacher, distill_triton, scaled
 
     names = ("student.scalar", "teacher.scalar", "student.vector", "student.thresholds")
     values = [inputs[name] for name in (*names, "targets.scalar", "targets.vector", "targets.weight")]
     scales = (inputs["scalar_scale"], list(inputs["vector_scale"]), list(inputs["thresholds"]))
     given = (inputs["student.tokens"], inputs["teacher.tokens"], values, 1, kind, [1.0] * 6, 2.0, *scales)
     if over_teacher:
-        losses, _ = distill_over_teacher(*given)
-        distill_scale(inputs["teacher.tokens"], losses[0])
+        losses, logits = distill_over_teacher(*given)
+        scaled(inputs["teacher.tokens"], logits, losses[0])
     else:
-        losses, gradient, _ = distill_triton(*given, True)
-        distill_scale(gradient, losses[0])
+        losses, gradient, logits = distill_triton(*given, True)
+        scaled(gradient, logits, losses[0])
 
 
 def distill_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:

@@ -11,7 +11,6 @@ import triton
 from tests.kernels.compile_offline import ARCHITECTURES, TABLE, Row, atomics, from_csv, to_csv, usage
 from tests.kernels.compile_offline import __file__ as SCRIPT
 
-OTHERS = ("deformation/", "distillation/")  # rooms whose launches are not unfused
 KERNELS = Path(SCRIPT).parents[2] / "kernels"
 SAMPLE = Row("room/kernel", "BLOCK: 64", 4, 0, "sm_90", 32, 0, 0, 1000, "REDG.E.MIN.S64.STRONG.GPU x1")
 
@@ -50,7 +49,7 @@ def spilling(rows: list[Row]) -> list[Row]:
 
 def fused(rows: list[Row]) -> list[Row]:
     """Kernels in which the compiler chooses what is rounded once: see `UNFUSED` of `kernels/_triton.py`."""
-    return [row for row in rows if row.fused and not row.kernel.startswith(OTHERS)]
+    return [row for row in rows if row.fused]
 
 
 def comparing_and_swapping(rows: list[Row]) -> list[Row]:

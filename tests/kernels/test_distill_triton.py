@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pain3d.kernels import DistillLoss, DistillWeights
 from pain3d.kernels.distillation.bundles import DistillOptions, Values
-from pain3d.kernels.distillation.kernel import launch_distill, launch_scale, token_programs
+from pain3d.kernels.distillation.kernel import TokenTile, launch_distill, launch_scale, token_tile
 from tests.kernels.rooms import device_of, distill_inputs
 from tests.kernels.rooms import flat_distill_loss as distill_loss
 
@@ -216,12 +216,12 @@ def test_any_number_of_tokens_a_program_gives_the_same_gradient_and_writes_no_fu
     values = Values(*(inputs[name] for name in (*names, "targets.scalar", "targets.vector")), share)
     options = DistillOptions(1, "mse", DistillWeights(), 2.0, SCALE, (5.0,) * 6, (1.0, 2.0, 3.0))
     found = []
-    for most in (1, 4, 64):
+    for tile in (TokenTile(1, 1, 32, 1, 1), TokenTile(4, 3, 8, 2, 1), TokenTile(16, 2, 16, 3, 2)):
         memory = torch.full((3 * 7 * 24 + 600,), -7.0, device=DEVICE)
         gradient = memory[300:-300].view(3, 7, 24)
         losses, logits = torch.empty(7, device=DEVICE), torch.full((5, 10), -7.0, device=DEVICE)
         launch_distill(
-            losses, gradient, logits[1:4], inputs["student.tokens"], inputs["teacher.tokens"], values, options, most
+            losses, gradient, logits[1:4], inputs["student.tokens"], inputs["teacher.tokens"], values, options, tile
         )
         assert (memory[:300] == -7).all() and (memory[-300:] == -7).all()
         assert (logits[0] == -7).all() and (logits[4] == -7).all()
@@ -231,20 +231,25 @@ def test_any_number_of_tokens_a_program_gives_the_same_gradient_and_writes_no_fu
         torch.testing.assert_close(losses, found[0][1], rtol=1e-6, atol=0)
 
 
-def test_programs_hold_what_a_warp_can():
-    assert token_programs(64 * 197, 768) == (64 * 197, 1, 1024, 1)
-    assert token_programs(100, 192) == (25, 4, 256, 1)
-    assert token_programs(10, 1536) == (10, 1, 2048, 2)
-    assert token_programs(0, 768)[0] == 0
+def test_a_turn_holds_what_a_warp_can():
+    assert token_tile(768)[:3] == (1, 3, 256) and token_tile(768).warps == 1
+    assert token_tile(192)[:3] == (4, 3, 64)
+    assert token_tile(384)[:3] == (2, 3, 128)
+    assert token_tile(1536)[:3] == (1, 3, 512) and token_tile(1536).warps == 2
+    assert token_tile(24)[:3] == (32, 1, 32)
+    for width in (0, 1, 17, 100, 1030, 5000):
+        tokens, chunks, block, _, warps = token_tile(width)
+        assert chunks * block >= width and tokens * chunks * block <= 1024 * warps
 
 
 def test_a_factor_of_one_touches_nothing_and_another_one_scales():
-    gradient = torch.randn(3, 50, device=DEVICE)
+    gradient, logits = torch.randn(3, 50, 27, device=DEVICE), torch.randn(3, 10, device=DEVICE)
     before = gradient.clone()
-    launch_scale(gradient, torch.ones((), device=DEVICE), block=64)
+    assert torch.equal(launch_scale(gradient, logits, torch.ones((), device=DEVICE)), logits)
     assert torch.equal(gradient, before)
-    launch_scale(gradient, torch.full((), -2.5, device=DEVICE), block=64)
+    assert torch.equal(launch_scale(gradient, logits, torch.full((), -2.5, device=DEVICE)), logits * -2.5)
     assert torch.equal(gradient, before * -2.5)
+    assert torch.equal(launch_scale(None, logits, torch.full((), 2.0, device=DEVICE)), logits * 2)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -289,14 +294,6 @@ def test_custom_ops_are_registered_soundly():
     torch.library.opcheck(ops.distill_loss.default, (*given, True))
     torch.library.opcheck(ops.distill_loss.default, (*given, False))
     torch.library.opcheck(ops.distill_loss_over_teacher.default, given)
-    losses, slopes, logits = ops.distill_loss(*given, True)
-    student = [inputs[name].requires_grad_() for name in LEARNT]
-    torch.library.opcheck(
-        ops.distill_total.default,
-        (losses, *student, slopes, logits),
-        test_utils=("test_schema", "test_autograd_registration", "test_faketensor"),  # compiled: the next test
-    )
-    torch.library.opcheck(ops.distill_scale.default, (slopes.clone(), torch.full((), 2.0, device=DEVICE)))
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -11,7 +11,7 @@ KERNELS = ROOT / "src" / "pain3d" / "kernels"
 OPS = {
     "antialiasing": {"antialias"},
     "deformation": {"deform", "deform_pairs", "vertex_normals"},
-    "distillation": {"distill_loss", "distill_loss_over_teacher", "distill_scale", "distill_total"},
+    "distillation": {"distill_loss", "distill_loss_over_teacher"},
     "interpolation": {"interpolate"},
     "rasterization": {"rasterize"},
     "rendering": {"render"},

@@ -20,6 +20,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import pad
 
+from pain3d.kernels._triton import UNFUSED
 from pain3d.kernels.deformation.bundles import Skinning
 from pain3d.kernels.deformation.layout import QUAD, is_planar, planar_basis
 from pain3d.kernels.deformation.reference import TINY
@@ -140,7 +141,7 @@ def _affine_row(row_ptr, has_mesh, x, y, z):  # type: ignore[no-untyped-def]
     m1 = tl.load(row_ptr + 1, mask=has_mesh, other=0.0).to(x.dtype)[:, None]
     m2 = tl.load(row_ptr + 2, mask=has_mesh, other=0.0).to(x.dtype)[:, None]
     m3 = tl.load(row_ptr + 3, mask=has_mesh, other=0.0).to(x.dtype)[:, None]
-    return m0 * x + m1 * y + m2 * z + m3
+    return tl.fma(m0, x, tl.fma(m1, y, tl.fma(m2, z, m3)))
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -162,9 +163,9 @@ def _skin(  # type: ignore[no-untyped-def]
         if tl.max((used & (joint_of == joint)).to(tl.int32)) > 0:
             weight = tl.sum(tl.where(joint_of == joint, weight_of, 0.0), 1)[None, :]
             affine_ptr = skinning.transforms + (mesh * joints + joint) * 16
-            posed_x += weight * _affine_row(affine_ptr, has_mesh, x, y, z)
-            posed_y += weight * _affine_row(affine_ptr + 4, has_mesh, x, y, z)
-            posed_z += weight * _affine_row(affine_ptr + 8, has_mesh, x, y, z)
+            posed_x = tl.fma(weight, _affine_row(affine_ptr, has_mesh, x, y, z), posed_x)
+            posed_y = tl.fma(weight, _affine_row(affine_ptr + 4, has_mesh, x, y, z), posed_y)
+            posed_z = tl.fma(weight, _affine_row(affine_ptr + 8, has_mesh, x, y, z), posed_z)
     return posed_x, posed_y, posed_z
 
 
@@ -227,7 +228,7 @@ def _deform(  # type: ignore[no-untyped-def]
 
 # normal(v) = unit( Σ over the faces around v, ascending, of (b - a) x (c - a) ): each vertex gathers, so nobody adds to
 # what another adds to, and the sum has one order.
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["batch", "count"])  # type: ignore[untyped-decorator]
 def _normals(  # type: ignore[no-untyped-def]
     vertices_ptr,
     faces_ptr,
@@ -331,6 +332,7 @@ def launch_deform(
         num_warps=tile.warps,
         num_stages=tile.stages,
         maxnreg=tile.registers,
+        **UNFUSED,
     )
 
 
@@ -381,6 +383,6 @@ def launch_normals(
     batch, count = vertices.shape[:2]
     if batch and count:
         _normals[(triton.cdiv(batch, meshes) * triton.cdiv(count, block),)](
-            vertices, faces, starts, members, normals, batch, count, MESHES=meshes, VERTICES=block
+            vertices, faces, starts, members, normals, batch, count, MESHES=meshes, VERTICES=block, **UNFUSED
         )
     return normals

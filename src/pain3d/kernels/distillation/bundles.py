@@ -98,7 +98,7 @@ class DistillLoss(NamedTuple):
 
 
 class Values(NamedTuple):
-    """What the second launch reads of each sample, contiguous float32."""
+    """What the launch reads of each sample, contiguous float32."""
 
     student_scalar: Tensor  # [B]
     teacher_scalar: Tensor  # [B]

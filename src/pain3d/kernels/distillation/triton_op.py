@@ -1,9 +1,9 @@
 """Knows distillation as custom ops: `pain3d::distill_loss` and its kin, for CUDA tensors (and Triton's interpreter).
 
-The gradients are computed together with the loss, outside autograd; `pain3d::distill_total` then stands in the graph in
-the place of the loss and hands them out. So what writes over the teacher's tokens says so in its schema, which an op
-with a gradient of its own could not. An op takes no records: `values` are those of `Values`, the arguments after
-them those of `DistillOptions`.
+The gradients are computed together with the loss, outside autograd; `_Total` then stands in the graph in the place of
+the loss and hands them out. So what writes over the teacher's tokens says so in its schema, which an op with a gradient
+of its own could not. An op takes no records: `values` are those of `Values`, the arguments after them those of
+`DistillOptions`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from pain3d.kernels._triton import custom_op, on_device
+from pain3d.kernels._triton import custom_op, is_observed, on_device
 from pain3d.kernels.distillation.bundles import (
     DistillLoss,
     DistillOptions,
@@ -24,8 +25,6 @@ from pain3d.kernels.distillation.bundles import (
     TeacherPredictions,
     Values,
 )
-
-LOSSES = len(DistillLoss._fields)
 
 
 def distill_loss_triton(
@@ -46,7 +45,7 @@ def distill_loss_triton(
         token_gradient = teacher_tokens
     else:
         losses, token_gradient, logit_gradient = distill_triton(tokens, teacher_tokens, values, *options, wanted)
-    total = distill_total(losses, *student, token_gradient, logit_gradient)
+    total: Tensor = _Total.apply(losses, *student, token_gradient, logit_gradient)  # type: ignore[no-untyped-call]
     return DistillLoss(total, *losses.unbind()[1:])
 
 
@@ -122,7 +121,7 @@ def _options(
 def _new(student_tokens: Tensor, values: Sequence[Tensor], wanted: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Memory of what the ops return."""
     vector, thresholds = Values(*values).student_vector, Values(*values).student_thresholds
-    losses = vector.new_empty(LOSSES)
+    losses = vector.new_empty(len(DistillLoss._fields))
     token_gradient = student_tokens.new_empty(student_tokens.shape if wanted else (0,))
     return losses, token_gradient, vector.new_empty(len(vector), 1 + vector.shape[1] + thresholds.shape[1])
 
@@ -144,63 +143,51 @@ def _launch(
         launch_distill(losses, token_gradient, logit_gradient, student_tokens, teacher_tokens, given, options)
 
 
-@custom_op("distill_total")
-def distill_total(
-    losses: Tensor,
-    student_tokens: Tensor,
-    student_scalar: Tensor,
-    student_vector: Tensor,
-    student_thresholds: Tensor,
-    token_gradient: Tensor,
-    logit_gradient: Tensor,
-) -> Tensor:
-    """Return losses[0]; its gradients are those that came with it."""
-    return losses[0].clone()
+class _Total(torch.autograd.Function):
+    """The loss in the graph: losses[0], with the gradients that came with it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        losses: Tensor,
+        tokens: Tensor,
+        scalar: Tensor,
+        vector: Tensor,
+        thresholds: Tensor,
+        token_gradient: Tensor,
+        logit_gradient: Tensor,
+    ) -> Tensor:
+        ctx.numbers = vector.shape[1]
+        ctx.save_for_backward(token_gradient, logit_gradient)
+        return losses[0].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Scale what was kept, tokens in place. A second pass raises: torch counts the changes of saved tensors.
+
+        A traced graph gets a product instead, which the compiler merges with what comes next.
+        """
+        token_gradient, logit_gradient = ctx.saved_tensors
+        tokens = token_gradient if ctx.needs_input_grad[1] else None
+        if is_observed((token_gradient, logit_gradient, gradient)):
+            logits = logit_gradient * gradient
+            tokens = None if tokens is None else (tokens * gradient).to(tokens.dtype)
+        else:
+            logits = scaled(tokens, logit_gradient, gradient)
+        numbers = ctx.numbers
+        return None, tokens, logits[:, 0], logits[:, 1 : 1 + numbers], logits[:, 1 + numbers :], None, None
 
 
-@distill_total.register_fake
-def _(losses: Tensor, *inputs: Tensor) -> Tensor:
-    return losses.new_empty(())
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    ctx.numbers = inputs[3].shape[1]
-    ctx.save_for_backward(*inputs[5:])
-
-
-def _hand_out(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    """Scale what was kept. In place, so that a second backward pass raises (torch counts the changes of saved tensors).
-
-    A traced graph gets a product instead, which the compiler merges with what comes next.
-    """
-    token_gradient, logit_gradient = ctx.saved_tensors
-    if not ctx.needs_input_grad[1]:
-        tokens = None
-    elif torch.compiler.is_compiling():
-        tokens = (token_gradient * gradient).to(token_gradient.dtype)
-    else:
-        distill_scale(token_gradient, gradient)
-        tokens = token_gradient
-    logits = logit_gradient * gradient
-    scalar, vector, thresholds = logits[:, 0], logits[:, 1 : 1 + ctx.numbers], logits[:, 1 + ctx.numbers :]
-    return None, tokens, scalar, vector, thresholds, None, None
-
-
-distill_total.register_autograd(_hand_out, setup_context=_keep)
-
-
-@custom_op("distill_scale", mutates_args=("gradient",))
-def distill_scale(gradient: Tensor, factor: Tensor) -> None:
-    """Multiply a gradient by a number on its device, in place; by 1 without reading it."""
-    if not gradient.is_contiguous():
-        gradient.mul_(factor)
-        return
+def scaled(tokens: Tensor | None, logits: Tensor, factor: Tensor) -> Tensor:
+    """Return gradients of logits times a number on their device; multiply the tokens' in place, by 1 without a look."""
     from pain3d.kernels.distillation.kernel import launch_scale
 
-    with on_device(gradient):
-        launch_scale(gradient, factor)
-
-
-@distill_scale.register_fake
-def _(gradient: Tensor, factor: Tensor) -> None:
-    return None
+    dense = None if tokens is None or not tokens.is_contiguous() else tokens
+    with on_device(logits):
+        product = launch_scale(dense, logits, factor)
+    if tokens is not dense and tokens is not None:
+        tokens.mul_(factor)
+    elif tokens is not None:
+        torch.autograd.graph.increment_version(tokens)
+    return product
