@@ -11,6 +11,7 @@ room, and one launch does all.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -350,13 +351,14 @@ def _distill_scale(  # type: ignore[no-untyped-def]
             tl.store(tokens_ptr + at, scaled.to(tokens_ptr.dtype.element_ty), mask=at < entries)
 
 
+@cache
 def token_tile(width: int) -> TokenTile:
     """Return how tokens of a width are cut."""
-    warps = min(MOST_WARPS, triton.next_power_of_2(max(1, triton.cdiv(width, PER_WARP))))
+    warps = min(MOST_WARPS, triton.next_power_of_2(max(1, -(-width // PER_WARP))))
     widest = min(CHUNK * warps, triton.next_power_of_2(max(width, 1)))
     blocks = [block for block in (widest, widest // 2, widest // 4) if block >= FEWEST] or [widest]
     # the least beyond the width, in a few chunks: 768 is 3 x 256, 192 is 3 x 64
-    padded, _, block = min((triton.cdiv(width, block) * block, -block, block) for block in blocks)
+    padded, _, block = min((-(-width // block) * block, -block, block) for block in blocks)
     tokens = 1 << max(0, (PER_WARP * warps // max(padded, 1)).bit_length() - 1)
     return TokenTile(tokens, max(1, padded // block), block, TURNS, warps)
 
@@ -395,7 +397,7 @@ def launch_distill(
         gradient = student if token_gradient is None else token_gradient  # nothing is written through the former
     else:
         gradient = torch.empty_like(token_gradient, memory_format=torch.contiguous_format)
-    programs = triton.cdiv(batch, SAMPLES) + triton.cdiv(batch * length, tile.tokens * tile.turns)
+    programs = -(-batch // SAMPLES) - (-batch * length // (tile.tokens * tile.turns))
     per_prefix, per_patch = 1 / max(options.prefix, 1), 1 / max(length - options.prefix, 1)
     partial = losses.new_empty(LOSSES, programs)
     if programs:
