@@ -116,6 +116,10 @@ class Skin:
             if len(colour) != 3 or not all(0 <= c <= 1 for c in colour):
                 raise ValueError(f"{name} must be three numbers in 0..1, got {colour}")
 
+    def generator(self, stage: str) -> np.random.Generator:
+        """Where the random numbers of one stage of this person's painting come from."""
+        return keyed_generator(self.seed, stage, self.identity)
+
 
 SHARES = (
     "sex", "melanin", "haemoglobin", "carotene", "greyness", "hair_curl", "hair_density", "recession", "brow_density",

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.random import keyed_generator
 from pain3d.skin.appearance import Skin
-from pain3d.skin.maps import Box, SurfaceMaps
-from pain3d.skin.strokes import blurred, draw_lines, draw_spots, smooth_curve
+from pain3d.skin.crowd import Crowd
+from pain3d.skin.maps import Box, Bytes, SurfaceMaps
+from pain3d.skin.planes import Plane, maximum, single
+from pain3d.skin.strokes import draw_lines, draw_spots, smooth_curve
 
-Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-Bytes = npt.NDArray[np.uint8]
 
 TEXELS_PER_MM = 2.2  # of a 1024² texture, on the face
 FRECKLES = 900  # at density 1
@@ -31,18 +31,39 @@ class Blemishes:
     """Planes on the rows and columns `inside` of a layer: `dark` pigment 0–1, `red` blood 0–1, `height` mm."""
 
     inside: Box
-    dark: Floats
-    red: Floats
-    height: Floats
+    dark: Plane
+    red: Plane
+    height: Plane
 
 
-def draw_blemishes(maps: SurfaceMaps, box: Box, skin: Skin) -> Blemishes:
-    """The marks of one person on the rows and columns `box`, by key; the lips have none."""
-    generator = keyed_generator(skin.seed, "skin/marks", skin.identity)
-    scale = maps.size / 1024
+def lay_blemishes(maps: SurfaceMaps, box: Box, skin: Skin | Crowd) -> Blemishes:
+    """The marks of one person or of many on the rows and columns `box`, by key; the lips have none."""
     face = _face(maps, box)
-    (rows, columns), shape = face, maps.part[face].shape
+    drawn = (
+        skin.drawn([sketch.marks for sketch in skin.sketches]).unbind(1)
+        if isinstance(skin, Crowd)
+        else draw_marks(maps, skin)
+    )
+    aged, moles, pimples, scar = (single(plane) * (1 / 255) for plane in drawn)
+    height = MOLE_HEIGHT * maximum(moles - MARGIN, 0.0)
+    height += PIMPLE_HEIGHT * pimples
+    dark = maximum(aged, moles)
+    dark -= 0.35 * scar  # it has less pigment
+    pimples -= 0.25 * scar
+    height -= SCAR_DEPTH * scar
+    bare = 1 - maps.masks["lips"][face]
+    inside = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(face, box, strict=True))
+    return Blemishes((inside[0], inside[1]), dark * bare, pimples * bare, height * bare)
+
+
+def draw_marks(maps: SurfaceMaps, skin: Skin) -> Bytes:
+    """Freckles and age spots, moles, pimples and a scar of one person, drawn and blurred: [4, h, w] on the face."""
+    generator = skin.generator("skin/marks")
+    scale = maps.size / 1024
+    rows, columns = _face(maps, maps.boxes["skin"])
+    shape = rows.stop - rows.start, columns.stop - columns.start
     origin = np.array([columns.start, rows.start], np.float32)
+    marks = np.zeros((4, *shape), np.uint8)
 
     def spots(places: Doubles, radii: Doubles, values: npt.NDArray[np.integer]) -> Bytes:
         canvas = np.zeros(shape, np.uint8)
@@ -57,21 +78,17 @@ def draw_blemishes(maps: SurfaceMaps, box: Box, skin: Skin) -> Blemishes:
     side = np.sign(generator.random(count) - 0.5) * np.abs(generator.normal(42, 16, count))
     place = np.stack([side, generator.normal(28, 36, count)], 1)
     aged = spots(place, generator.uniform(0.7, 2.4, count), generator.integers(25, 80, count))
-    dark = blurred(np.maximum(freckles, aged), 1.1 * scale)
+    _blur(np.maximum(freckles, aged), 1.1 * scale, marks[0])
 
     count = int(generator.integers(0, MOLES))
     place = np.stack([generator.normal(0, 42, count), generator.normal(-5, 42, count)], 1)
-    moles = blurred(spots(place, generator.uniform(0.4, 1.1, count), generator.integers(140, 255, count)), 0.7 * scale)
-    raised = np.maximum(moles - np.float32(MARGIN), 0)
-    np.maximum(dark, moles, out=dark)
-    height = np.float32(MOLE_HEIGHT) * raised
+    _blur(spots(place, generator.uniform(0.4, 1.1, count), generator.integers(140, 255, count)), 0.7 * scale, marks[1])
 
     young = float(np.clip((38 - skin.age) / 20, 0, 1))
     count = int(generator.integers(0, PIMPLES + 1) * (0.25 + 0.75 * young) * (0.4 + skin.oiliness))
     place = np.stack([generator.normal(0, 28, count), generator.choice([66.0, -4.0, -70.0], count)], 1)
     place[:, 1] += generator.normal(0, 9, count)
-    pimples = blurred(spots(place, generator.uniform(0.7, 1.4, count), generator.integers(90, 200, count)), 1.6 * scale)
-    height += np.float32(PIMPLE_HEIGHT) * pimples
+    _blur(spots(place, generator.uniform(0.7, 1.4, count), generator.integers(90, 200, count)), 1.6 * scale, marks[2])
 
     scar, start, turn = generator.random(), generator.normal([0, 15], [38, 35]), generator.uniform(0, np.pi, 2)
     length = generator.uniform(5, 14)
@@ -81,13 +98,14 @@ def draw_blemishes(maps: SurfaceMaps, box: Box, skin: Skin) -> Blemishes:
         canvas = np.zeros(shape, np.uint8)
         curve = smooth_curve(np.stack([start, middle, end]).astype(np.float32), 12)
         draw_lines(canvas, [maps.texels_at(curve) - origin], 200, max(1, round(1.2 * scale)))
-        line = blurred(canvas, 1.0 * scale)
-        dark -= np.float32(0.35) * line  # a scar has less pigment
-        pimples -= np.float32(0.25) * line
-        height -= np.float32(SCAR_DEPTH) * line
-    bare = 1 - maps.masks["lips"][face]
-    inside = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(face, box, strict=True))
-    return Blemishes((inside[0], inside[1]), dark * bare, pimples * bare, height * bare)
+        _blur(canvas, 1.0 * scale, marks[3])
+    return marks
+
+
+def _blur(canvas: Bytes, sigma: float, out: Bytes) -> None:
+    """Blur what was drawn, where anything was."""
+    if canvas.any():
+        cv2.GaussianBlur(canvas, (0, 0), sigma, dst=out)
 
 
 def _face(maps: SurfaceMaps, box: Box) -> Box:

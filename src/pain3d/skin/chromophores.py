@@ -17,8 +17,12 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pain3d.colour import SRGB_TO_XYZ
+from pain3d.skin.appearance import Skin
+from pain3d.skin.crowd import Crowd
+from pain3d.skin.planes import Plane, looked_up
 
 Floats = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.float64]
@@ -126,9 +130,14 @@ def skin_albedo(melanin: Floats, haemoglobin: Floats, carotene: float = 0.0) -> 
     table = skin_table()
     if carotene > 0:
         table = np.asarray(table * (skin_table(1.0) / table) ** np.float32(carotene), np.float32)
-    return np.asarray(
-        cv2.remap(
-            table, haemoglobin * np.float32(TABLE), melanin * np.float32(TABLE), cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-    )  # fmt: skip
+    return np.asarray(looked_up(table, haemoglobin * np.float32(TABLE), melanin * np.float32(TABLE)))
+
+
+def skin_planes(melanin: Plane, haemoglobin: Plane, skin: Skin | Crowd) -> list[Plane]:
+    """Planes of red, green and blue of one person's skin, or with a leading axis of many people's: `skin_albedo`."""
+    if not isinstance(skin, Crowd):
+        return [np.asarray(p, np.float32) for p in cv2.split(skin_albedo(melanin, haemoglobin, skin.carotene))]
+    plain, yellow = (np.ascontiguousarray(skin_table(most).transpose(2, 0, 1)) for most in (0.0, 1.0))
+    tables = torch.from_numpy(np.stack([plain, yellow / plain])).to(skin.device)
+    sheets = tables[0] * tables[1] ** skin.carotene[:, None]
+    return list(looked_up(sheets, haemoglobin * TABLE, melanin * TABLE).unbind(1))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from pain3d.kernels.rendering.relief import CHANNELS, DETAIL_CHANNELS, DETAIL_START
 from pain3d.skin.appearance import Skin
@@ -12,16 +15,16 @@ from pain3d.skin.beard import paint_beard
 from pain3d.skin.brows import lash_colour, paint_brows, paint_lash_lines
 from pain3d.skin.clothes import paint_shirt
 from pain3d.skin.complexion import bare_skin
+from pain3d.skin.crowd import Crowd
 from pain3d.skin.eyes import paint_eye, paint_waterline
 from pain3d.skin.hair import paint_scalp
 from pain3d.skin.hairline import COVERING
 from pain3d.skin.layer import Layer
-from pain3d.skin.maps import SurfaceMaps
+from pain3d.skin.maps import Floats, SurfaceMaps
 from pain3d.skin.mouth import paint_mucosa, paint_teeth, paint_tongue
+from pain3d.skin.planes import Plane, clip_
 from pain3d.skin.relief import slopes
 from pain3d.skin.wrinkles import draw_wrinkles
-
-Floats = npt.NDArray[np.float32]
 
 SCATTER = 7  # channel: light that goes on below the surface, 0 on hair
 LOWEST, HIGHEST = 0.003, 0.95  # albedo of what there is between soot and fresh snow
@@ -45,33 +48,60 @@ class Canvas:
 
 def paint_texture(canvas: Canvas, skin: Skin) -> Floats:
     """Paint a whole texture [H, W, 16], the canvas's own; see `paint`."""
-    maps, planes = canvas.maps, canvas.planes
+    maps = canvas.maps
+    matrix = maps.masks["laid_slopes"] if skin.hair_style in COVERING else maps.slopes
     for name in maps.boxes:
-        layer = _paint_part(maps, name, skin)
-        for plane in layer.albedo:
-            np.clip(plane, np.float32(LOWEST), np.float32(HIGHEST), out=plane)
-        np.clip(layer.specular, np.float32(0), np.float32(2), out=layer.specular)
-        np.clip(layer.roughness, np.float32(0.05), np.float32(1), out=layer.roughness)
-        np.clip(layer.scatter, np.float32(0), np.float32(1), out=layer.scatter)
-        matrix = maps.masks["laid_slopes"] if skin.hair_style in COVERING else maps.slopes
-        tilt = slopes(layer.height, matrix[:, layer.box[0], layer.box[1]])
-        inside = (maps.part[layer.box] == maps.part_names.index(name)).view(np.uint8)
-        painted = (*layer.albedo, layer.specular, layer.roughness, *tilt, layer.scatter)
-        for plane, values in zip(planes, painted, strict=False):  # what is left are the wrinkles
-            cv2.copyTo(values, inside, plane[layer.box])
-    for number, wrinkles in enumerate(draw_wrinkles(maps, skin)):
-        first = DETAIL_START + number * DETAIL_CHANNELS
-        bare = planes[SCATTER][wrinkles.box]  # hair hides the wrinkles of the skin below it
-        for plane, values in zip(planes[first:], wrinkles.planes, strict=False):
-            np.multiply(values, bare, out=plane[wrinkles.box])
-    cv2.merge(planes, canvas.texture)
+        rows, columns = maps.boxes[name]
+        inside = (maps.part[rows, columns] == maps.part_names.index(name)).view(np.uint8)
+        painted = _finished(_paint_part(maps, name, skin), matrix[:, rows, columns])
+        for plane, values in zip(canvas.planes, painted, strict=False):  # what is left are the wrinkles
+            cv2.copyTo(values, inside, plane[rows, columns])
+    _lay_wrinkles(canvas.planes, maps, skin)
+    cv2.merge(canvas.planes, canvas.texture)
     return canvas.texture
 
 
-def _paint_part(maps: SurfaceMaps, name: str, skin: Skin) -> Layer:
+def paint_textures(maps: SurfaceMaps, crowd: Crowd, textures: Tensor) -> None:
+    """Paint the textures [K, H, W, 16] of K people on their device; `maps` of `SurfaceMaps.on` it."""
+    planes = torch.zeros(CHANNELS, *textures.shape[:3], device=crowd.device)
+    covering = torch.tensor([skin.hair_style in COVERING for skin in crowd.skins], device=crowd.device)[:, None, None]
+    for name in maps.boxes:
+        rows, columns = maps.boxes[name]
+        inside = maps.part[rows, columns] == maps.part_names.index(name)
+        matrix = torch.where(
+            covering, maps.masks["laid_slopes"][:, None, rows, columns], maps.slopes[:, None, rows, columns]
+        )
+        painted = _finished(_paint_part(maps, name, crowd), matrix)
+        for plane, values in zip(planes, painted, strict=False):
+            there = plane[:, rows, columns]
+            there.copy_(torch.where(inside, values, there))
+    _lay_wrinkles(list(planes), maps, crowd)
+    textures.copy_(planes.permute(1, 2, 3, 0))
+
+
+def _finished(layer: Layer, matrix: Plane) -> tuple[Plane, ...]:
+    """The first eight channels of a texture from a layer, held within their ranges."""
+    for plane in layer.albedo:
+        clip_(plane, LOWEST, HIGHEST)
+    clip_(layer.specular, 0, 2)
+    clip_(layer.roughness, 0.05, 1)
+    clip_(layer.scatter, 0, 1)
+    return (*layer.albedo, layer.specular, layer.roughness, *slopes(layer.height, matrix), layer.scatter)
+
+
+def _lay_wrinkles(planes: Sequence[Plane], maps: SurfaceMaps, skin: Skin | Crowd) -> None:
+    for number, wrinkles in enumerate(draw_wrinkles(maps, skin)):
+        first = DETAIL_START + number * DETAIL_CHANNELS
+        box = (..., *wrinkles.box)
+        bare = planes[SCATTER][box]  # hair hides the wrinkles of the skin below it
+        for plane, values in zip(planes[first:], wrinkles.planes, strict=False):
+            plane[box] = values * bare
+
+
+def _paint_part(maps: SurfaceMaps, name: str, skin: Skin | Crowd) -> Layer:
     if name in ("skin", "neck"):
         layer = bare_skin(maps, maps.boxes[name], skin, facial=name == "skin")
-        paint_beard(layer, skin)
+        paint_beard(layer, skin, name)
         paint_scalp(layer, skin)
         if name == "skin":
             paint_brows(layer, skin)

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from pain3d.random import keyed_generator
 from pain3d.skin.appearance import Skin
+from pain3d.skin.crowd import Crowd
 from pain3d.skin.layer import Layer
 from pain3d.skin.maps import SurfaceMaps
-from pain3d.skin.masks import smoothstep
+from pain3d.skin.planes import clip, cos, exp, looked_up, mod, smoothstep
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,68 +27,65 @@ WATERLINE, WET_SPECULAR, WET_ROUGHNESS, MENISCUS = (0.42, 0.21, 0.18), 1.5, 0.18
 EYE_SPECULAR, CORNEA_ROUGHNESS, SCLERA_ROUGHNESS = 1.2, 0.11, 0.16
 
 
-def paint_eye(maps: SurfaceMaps, part: str, skin: Skin) -> Layer:
+def paint_eye(maps: SurfaceMaps, part: str, skin: Skin | Crowd) -> Layer:
     """One eyeball; `part` is ``left_eye`` or ``right_eye``; the two differ in the fibres' phase."""
     box = maps.boxes[part]
     left = part.startswith("left")
-    angle, turn, up = _directions(maps, part)
-    generator = keyed_generator(skin.seed, "skin/eyes", skin.identity)
-    pupil = generator.uniform(*PUPIL_ANGLE) * (1 - 0.12 * np.clip((skin.age - 40) / 50, 0, 1))
+    angle, turn, up = maps.eyes[part]
+    generator = skin.generator("skin/eyes")
+    pupil = generator.uniform(*PUPIL_ANGLE) * (1 - 0.12 * clip((skin.age - 40) / 50, 0, 1))
     phase = generator.random() + (0.37 if left else 0.0)
-    weights = generator.uniform(0.6, 1.2, 2)
+    weights = [generator.uniform(0.6, 1.2) for _ in range(2)]
 
     sheet = _fibre_sheet()
-    columns = np.mod(turn / np.float32(2 * np.pi) + np.float32(phase), 1) * np.float32(sheet.shape[1] - 1)
-    rows = angle * np.float32(sheet.shape[0] / 45)
-    fibres = np.asarray(cv2.remap(sheet, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
-    share = (angle - np.float32(pupil)) * np.float32(1 / (IRIS_ANGLE - pupil))  # 0 at the pupil, 1 at the limbus
-    light = np.exp(np.float32(0.32 * weights[0]) * fibres)
-    light *= np.float32(1.18) - np.float32(0.30) * np.abs(share - np.float32(0.45))
+    columns = mod(turn / (2 * np.pi) + phase, 1) * float(sheet.shape[1] - 1)
+    fibres = looked_up(sheet, columns, angle * (sheet.shape[0] / 45))
+    share = (angle - pupil) * (1 / (IRIS_ANGLE - pupil))  # 0 at the pupil, 1 at the limbus
+    light = exp(0.32 * weights[0] * fibres)
+    light *= 1.18 - 0.30 * abs(share - 0.45)
     limbus = smoothstep(angle, IRIS_ANGLE - LIMBUS_WIDTH, IRIS_ANGLE + 0.5)
-    light *= 1 - np.float32(0.72) * limbus
-    collarette = np.exp(-(((share - np.float32(0.22 + 0.04 * weights[1])) / np.float32(0.17)) ** 2))
+    light *= 1 - 0.72 * limbus
+    collarette = exp(-(((share - (0.22 + 0.04 * weights[1])) / 0.17) ** 2))
     warm = (1.35, 1.05, 0.75)
-    iris = [
-        np.float32(c) * light * (1 + np.float32(0.55 * (w - 1) + 0.25) * collarette)
-        for c, w in zip(skin.eye_colour, warm, strict=True)
-    ]
+    iris = [c * light * (1 + (0.55 * (w - 1) + 0.25) * collarette) for c, w in zip(skin.eye_colour, warm, strict=True)]
 
-    old = float(np.clip((skin.age - 40) / 50, 0, 1))
+    old = clip((skin.age - 40) / 50, 0, 1)
     white = [s * (1 - d * (0.5 * old + 0.3 * skin.melanin)) for s, d in zip(SCLERA, (0.08, 0.14, 0.28), strict=True)]
-    layer = Layer.plain(maps, box, white, EYE_SPECULAR, SCLERA_ROUGHNESS)
-    inward = np.cos(turn) * np.float32(-1.0 if left else 1.0)  # 1 towards the nose
+    layer = Layer.plain(maps, box, white, EYE_SPECULAR, SCLERA_ROUGHNESS, skin)
+    inward = cos(turn) * (-1.0 if left else 1.0)  # 1 towards the nose
     veins = smoothstep(fibres, 1.1, 2.4) * smoothstep(angle, IRIS_ANGLE + 3, IRIS_ANGLE + 24)
-    layer.cover(veins * np.float32(0.20 + 0.25 * generator.random()), (0.45, 0.14, 0.11))
+    layer.cover(veins * (0.20 + 0.25 * generator.random()), (0.45, 0.14, 0.11))
     pink = smoothstep(angle, IRIS_ANGLE + 6, IRIS_ANGLE + 34)
-    layer.cover(pink * np.float32(0.38), (0.50, 0.27, 0.23))
+    layer.cover(pink * 0.38, (0.50, 0.27, 0.23))
     caruncle = smoothstep(inward * angle, 36, 44)
-    layer.cover(caruncle * np.float32(0.7), (0.42, 0.17, 0.15))
+    layer.cover(caruncle * 0.7, (0.42, 0.17, 0.15))
     layer.cover(1 - smoothstep(angle, IRIS_ANGLE - 0.6, IRIS_ANGLE + 0.9), iris)
     layer.cover(1 - smoothstep(angle, pupil - 0.5, pupil + 0.6), (0.004, 0.004, 0.004))
     wet = 1 - smoothstep(angle, IRIS_ANGLE, IRIS_ANGLE + 6)
-    layer.roughness += wet * np.float32(CORNEA_ROUGHNESS - SCLERA_ROUGHNESS)
+    layer.roughness += wet * (CORNEA_ROUGHNESS - SCLERA_ROUGHNESS)
     # The upper lid and its lashes shade the eye, the lower one a little.
-    shade = np.float32(1) - np.float32(0.58) * smoothstep(up, 4, 21) - np.float32(0.16) * smoothstep(-up, 12, 24)
-    layer.multiply(shade * (1 - np.float32(0.30) * smoothstep(angle, 30, 48)))
+    shade = 1 - 0.58 * smoothstep(up, 4, 21) - 0.16 * smoothstep(-up, 12, 24)
+    layer.multiply(shade * (1 - 0.30 * smoothstep(angle, 30, 48)))
     # The cornea bulges over the iris; around it lies a shallow furrow. The pupil's rim lies deeper than the limbus.
-    bulge = np.clip(1 - (angle / np.float32(CORNEA_ANGLE)) ** 2, 0, 1)
-    layer.height += np.float32(CORNEA_HEIGHT) * bulge * bulge
-    layer.scatter[...] = np.float32(EYE_SCATTER)
+    bulge = clip(1 - (angle / CORNEA_ANGLE) ** 2, 0, 1)
+    layer.height += CORNEA_HEIGHT * bulge * bulge
+    layer.scatter[...] = EYE_SCATTER
     return layer
 
 
-def paint_waterline(layer: Layer, skin: Skin) -> None:
+def paint_waterline(layer: Layer, skin: Skin | Crowd) -> None:
     """The wet, pink rim of the lower lids: tears stand on it and catch the light; in place."""
     corners = float(np.mean([layer.maps.landmarks[f"ibug_{k}"][1] for k in (36, 39, 42, 45)]))
+    layer = layer.within("margin")
     lower = 1 - smoothstep(layer.maps.y[layer.box], corners - 3.5, corners - 1.0)
     rim = layer.mask("margin") * lower
     pale = 1 - 0.45 * skin.melanin
-    layer.cover(rim * np.float32(0.40), [c * pale for c in WATERLINE])
+    layer.cover(rim * 0.40, [c * pale for c in WATERLINE])
     layer.cover(rim, layer.albedo, WET_SPECULAR, WET_ROUGHNESS)
-    layer.height += np.float32(MENISCUS) * rim
+    layer.height += MENISCUS * rim
 
 
-def _directions(maps: SurfaceMaps, part: str) -> tuple[Floats, Floats, Floats]:
+def eye_directions(maps: SurfaceMaps, part: str) -> tuple[Floats, Floats, Floats]:
     """Degrees from the optical axis, turn about it (radians, 0 at +x) and degrees above it, each [h, w]."""
     box = maps.boxes[part]
     inside = maps.part[box] == maps.part_names.index(part)

@@ -9,10 +9,13 @@ import torch
 
 from pain3d.head.model import Head
 from pain3d.kernels.rasterization import rasterize
+from pain3d.skin.eyes import eye_directions
 from pain3d.skin.maps import FRONTAL_CENTRE, FRONTAL_EXTENT, FRONTAL_SIZE, Box, Bytes, Floats, SurfaceMaps
 from pain3d.skin.masks import skin_masks
+from pain3d.skin.mouth import tooth_places
 from pain3d.skin.noise import noise_at
 from pain3d.skin.relief import slope_matrix
+from pain3d.skin.strands import polar_masks
 
 MILLIMETRES = np.float32(1000.0)
 WAVELENGTHS = {"broad": 48.0, "patch": 13.0, "mottle": 2.8, "grain": 1.4}  # mm: complexion, patches, capillaries, pores
@@ -70,6 +73,9 @@ def build_maps(head: Head, size: int) -> SurfaceMaps:
     maps.masks.update(skin_masks(maps))
     maps.masks.update(_laid_masks(head, corners, weights, size))
     laid_x, laid_y, laid_z = (maps.masks[f"laid_{axis}"] for axis in "xyz")
+    maps.masks.update(polar_masks(maps))
+    maps.eyes.update({name: eye_directions(maps, name) for name in maps.boxes if name.endswith("eye")})
+    maps.teeth.update({name: tooth_places(maps, name) for name in maps.boxes if name.endswith("teeth")})
     maps.masks["laid_slopes"] = slope_matrix(laid_x, laid_y, laid_z, part, covered)
     return maps
 

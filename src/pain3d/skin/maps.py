@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+
+from pain3d.skin.planes import Plane
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -17,6 +21,8 @@ Box = tuple[slice, slice]
 FRONTAL_EXTENT = 110.0  # mm: half the side of the frontal picture that turns (x, y) into texels
 FRONTAL_SIZE = 440  # pixels: 0.5 mm each
 FRONTAL_CENTRE = 20.0  # mm: height of its middle
+# Masks whose bounds are kept, and from which value on they count: of the beard, mm that its ragged edge never reaches.
+LIMITED = {"lips": 0.0, "margin": 0.0, "lash": 0.0, "beard": -22.0}
 
 
 @dataclass(frozen=True)
@@ -42,26 +48,79 @@ class SurfaceMaps:
         lid_texels: [2, R, 28, 2] texels of the rings around each eye, left first; lid_points: [2, R, 28, 3] mm.
         slopes: [4, H, W] from differences of a height in mm to the two slopes, see `relief.slope_matrix`.
         masks: Skin-independent masks by name, see `masks.skin_masks`.
+        eyes: Part → degrees from the optical axis, turn about it and degrees above it, see `eyes.eye_directions`.
+        teeth: Part → number of each texel's tooth and mm to its edge, see `mouth.tooth_places`.
+        limits: Of masks, where `bounds_of` found them.
+        copies: Device → these maps there.
     """
 
     size: int
     part_names: tuple[str, ...]
-    part: Bytes
+    part: Plane
     covered: npt.NDArray[np.bool_]
-    x: Floats
-    y: Floats
-    z: Floats
-    cavity: Floats
-    noise: dict[str, Floats]
-    azimuth: Floats
+    x: Plane
+    y: Plane
+    z: Plane
+    cavity: Plane
+    noise: dict[str, Plane]
+    azimuth: Plane
     boxes: dict[str, Box]
     frontal: Floats
     landmarks: dict[str, Floats]
     landmark_texels: dict[str, Floats]
     lid_texels: Floats
     lid_points: Floats
-    slopes: Floats
-    masks: dict[str, Floats] = field(default_factory=dict)
+    slopes: Plane
+    masks: dict[str, Plane] = field(default_factory=dict)
+    eyes: dict[str, tuple[Plane, Plane, Plane]] = field(default_factory=dict)
+    teeth: dict[str, tuple[Plane, Plane]] = field(default_factory=dict)
+    limits: dict[tuple[str, int, int], Box] = field(default_factory=dict)
+    copies: dict[torch.device, SurfaceMaps] = field(default_factory=dict)
+
+    def bounds_of(self, mask: str, box: Box) -> Box:
+        """The rows and columns of a box that hold all of a mask of `LIMITED`; none where the box has none of it."""
+        key = mask, box[0].start, box[1].start
+        if key not in self.limits:
+            where = self.masks[mask][box] > LIMITED[mask]
+            rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
+            (top, bottom), (left, right) = ((int(k[0]), int(k[-1]) + 1) if len(k) else (0, 0) for k in (rows, columns))
+            self.limits[key] = slice(top, bottom), slice(left, right)
+        return self.limits[key]
+
+    def on(self, device: torch.device) -> SurfaceMaps:
+        """The planes of these maps as tensors on a device, made once; what places strokes stays where it is."""
+        if device not in self.copies:
+            for name in LIMITED:  # on the device nothing is searched
+                for box in self.boxes.values():
+                    self.bounds_of(name, box)
+            planes = ("part", "x", "y", "z", "cavity", "noise", "azimuth", "slopes", "masks", "eyes", "teeth")
+            moved = {name: map_arrays(getattr(self, name), device) for name in planes}
+            self.copies[device] = replace(self, **moved, copies={})
+        return self.copies[device]
+
+    def board(self) -> SurfaceMaps:
+        """What a hand that draws needs of the maps: their places without their planes, small enough to be sent."""
+        for name in LIMITED:
+            for box in self.boxes.values():
+                self.bounds_of(name, box)
+        none = np.zeros((0, 0), np.float32)
+        fields = {name: none[None].repeat(len(planes), 0) for name, planes in self.noise.items()}
+        return replace(
+            self,
+            part=none.astype(np.uint8),
+            covered=none.astype(bool),
+            x=none,
+            y=none,
+            z=none,
+            cavity=none,
+            azimuth=none,
+            slopes=none,
+            noise=fields,
+            masks={},
+            eyes={},
+            teeth={},
+            copies={},
+        )
 
     def texels_at(self, points: Floats) -> Floats:
         """Texels (column, row) [..., 2] of the skin seen from the front at (x, y) mm [..., 2]; outside, the nearest."""
@@ -78,3 +137,12 @@ class SurfaceMaps:
             for below in (top, top + 1)
         )
         return np.asarray((1 - down) * upper + down * lower, np.float32)
+
+
+def map_arrays(value: Any, device: torch.device) -> Any:
+    """Arrays, also in dictionaries and tuples, as tensors on a device."""
+    if isinstance(value, dict):
+        return {key: map_arrays(item, device) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map_arrays(item, device) for item in value)
+    return torch.from_numpy(np.ascontiguousarray(value)).to(device)

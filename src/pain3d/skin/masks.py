@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.skin.maps import SurfaceMaps
+from pain3d.skin.planes import Plane, looked_up, smoothstep
 from pain3d.skin.strokes import blurred, draw_lines, fill_outline, smooth_curve
 
 Floats = npt.NDArray[np.float32]
@@ -81,7 +82,7 @@ NECK_AXIS, NECK_RADIUS, NECKLINE_FALL = -33.0, 54.0, 0.9  # mm, mm, mm per mm
 
 def skin_masks(maps: SurfaceMaps) -> dict[str, Floats]:
     """Masks [H, W] by name; see the code for what each means. Distances are in mm and positive inside."""
-    facing = smoothstep(maps.z, *FACING)
+    facing: Floats = smoothstep(maps.z, *FACING)
     masks = {
         "flush": ellipses(maps, FLUSH) * facing + 0.8 * ear(maps),
         "socket": ellipses(maps, SOCKET) * facing,
@@ -101,18 +102,6 @@ def skin_masks(maps: SurfaceMaps) -> dict[str, Floats]:
         ),
     }
     return {name: np.ascontiguousarray(mask, np.float32) for name, mask in (masks | _drawn(maps)).items()}
-
-
-def smoothstep(values: Floats, low: float, high: float) -> Floats:
-    """0 below `low`, 1 above `high`, smooth between."""
-    t = np.asarray(values - np.float32(low), np.float32)
-    t *= np.float32(1 / (high - low))
-    np.clip(t, 0, 1, out=t)
-    rest = t * np.float32(-2)
-    rest += np.float32(3)
-    t *= t
-    t *= rest
-    return t
 
 
 def ellipses(maps: SurfaceMaps, shapes: Sequence[Ellipse]) -> Floats:
@@ -142,8 +131,13 @@ def ear(maps: SurfaceMaps) -> Floats:
     return np.asarray(inside * smoothstep(np.abs(maps.x), EAR_SIDE, EAR_SIDE + 2.5), np.float32)
 
 
-def unrolled_distance(maps: SurfaceMaps, outline: Outline, box: tuple[slice, slice] = WHOLE) -> Floats:
+def unrolled_distance(maps: SurfaceMaps, outline: Outline) -> Floats:
     """Signed distance (mm, positive inside) of each texel from a mirrored outline on the unrolled head."""
+    return np.asarray(distance_on_head(maps, draw_distance(outline), WHOLE), np.float32)
+
+
+def draw_distance(outline: Outline) -> Floats:
+    """Signed distance (mm, positive inside) from a mirrored outline, on the half of the head unrolled to a plane."""
     width, height = 180 * UNROLLED_MM_PER_DEGREE, UNROLLED_TOP - UNROLLED_LOW
     rows, columns = int(height / UNROLLED_PIXEL), int(width / UNROLLED_PIXEL)
     canvas: npt.NDArray[np.uint8] = np.zeros((rows, columns + 2 * UNROLLED_MARGIN), np.uint8)
@@ -155,10 +149,15 @@ def unrolled_distance(maps: SurfaceMaps, outline: Outline, box: tuple[slice, sli
     fill_outline(canvas, (places + np.array([UNROLLED_MARGIN, 0])).astype(np.float32), 255)
     inside = cv2.distanceTransform((canvas > 127).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     outside = cv2.distanceTransform((canvas <= 127).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    signed = ((inside - outside) * np.float32(UNROLLED_PIXEL))[:, UNROLLED_MARGIN:-UNROLLED_MARGIN]
-    across = maps.azimuth[box] * np.float32(np.degrees(1) * UNROLLED_MM_PER_DEGREE / UNROLLED_PIXEL) - np.float32(0.5)
-    down = (np.float32(UNROLLED_TOP) - maps.y[box]) * np.float32(1 / UNROLLED_PIXEL) - np.float32(0.5)
-    return np.asarray(cv2.remap(signed, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    signed = (inside - outside) * np.float32(UNROLLED_PIXEL)
+    return np.asarray(signed[:, UNROLLED_MARGIN:-UNROLLED_MARGIN], np.float32)
+
+
+def distance_on_head(maps: SurfaceMaps, unrolled: Plane, box: tuple[slice, slice]) -> Plane:
+    """What `draw_distance` gave, at the texels of a box; of many people [K, 1, …] both."""
+    across = maps.azimuth[box] * float(np.degrees(1) * UNROLLED_MM_PER_DEGREE / UNROLLED_PIXEL) - 0.5
+    down = (UNROLLED_TOP - maps.y[box]) * (1 / UNROLLED_PIXEL) - 0.5
+    return looked_up(unrolled, across, down)
 
 
 def neckline(maps: SurfaceMaps) -> Floats:
@@ -177,7 +176,7 @@ def above_neckline(x: Numbers, y: Numbers, z: Numbers) -> Numbers:
 
 def near_curves(maps: SurfaceMaps, part: str, curves: Sequence[Floats], fade: tuple[float, float]) -> Floats:
     """1 on a part's texels nearer than fade[0] mm to one of the closed curves [K, 3], 0 beyond fade[1]."""
-    mask = np.zeros_like(maps.x)
+    mask: Floats = np.zeros_like(maps.x)
     if part not in maps.boxes:
         return mask
     box = maps.boxes[part]

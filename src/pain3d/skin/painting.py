@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +17,11 @@ from pain3d.kernels.texturing import Mipmaps, build_mipmaps
 from pain3d.kernels.texturing.reference import level_table
 from pain3d.skin.appearance import Skin
 from pain3d.skin.maps import SurfaceMaps
+
+if TYPE_CHECKING:
+    from pain3d.skin.sketch import Sketch
+
+TOGETHER = 16  # people whose planes are on a device at once, beside their textures: 60 MB each
 
 _cache: weakref.WeakKeyDictionary[Head, dict[int, SurfaceMaps]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
@@ -73,22 +80,67 @@ def paint_mipmaps(head_maps: SurfaceMaps, skin: Skin) -> Mipmaps:
     return build_mipmaps(_kept.level, out=_kept.chain)
 
 
-def paint_people(head_maps: SurfaceMaps, skins: Sequence[Skin], device: torch.device | str) -> Mipmaps:
+def paint_people(
+    head_maps: SurfaceMaps,
+    skins: Sequence[Skin],
+    device: torch.device | str,
+    sketches: Sequence[Sketch] | None = None,
+) -> Mipmaps:
     """Paint many people, with their mip levels, in new memory on a device.
 
     Args:
         head_maps: Of `surface_maps`.
         skins: Who, K of them.
-        device: Where to.
+        device: Where to. On a CPU each texture is as `paint_mipmaps` gives it.
+        sketches: What `sketch.draw_sketch` gives for each of them; None draws it here. A CPU draws it anew.
 
     Returns:
         Mipmaps of [K, N, 16] float32, in the order of `skins`.
 
     Gradients: none.
     """
-    size = head_maps.size
+    device, size = torch.device(device), head_maps.size
+    if device.type != "cpu":
+        return paint_together(head_maps, skins, device, sketches)
     offset, rows, columns = level_table(size, size)[-1]
-    texels = torch.empty(len(skins), offset + rows * columns, CHANNELS, device=device)
+    texels = torch.empty(len(skins), offset + rows * columns, CHANNELS)
     for chain, skin in zip(texels, skins, strict=True):
         chain.copy_(paint_mipmaps(head_maps, skin).texels[0])
     return Mipmaps(texels, size, size)
+
+
+def paint_together(
+    head_maps: SurfaceMaps, skins: Sequence[Skin], device: torch.device, sketches: Sequence[Sketch] | None = None
+) -> Mipmaps:
+    """As `paint_people`, by torch on any device: `TOGETHER` people at a time."""
+    from pain3d.skin.compose import paint_textures  # here: `import pain3d` loads no OpenCV
+    from pain3d.skin.crowd import Crowd
+    from pain3d.skin.sketch import draw_sketch
+
+    size = head_maps.size
+    offset, rows, columns = level_table(size, size)[-1]
+    texels = torch.empty(len(skins), offset + rows * columns, CHANNELS, device=device)
+    maps = head_maps.on(device)
+    for first in range(0, len(skins), TOGETHER):
+        some = slice(first, first + TOGETHER)
+        drawn = [draw_sketch(head_maps, skin) for skin in skins[some]] if sketches is None else sketches[some]
+        chain = texels[some]
+        paint_textures(
+            maps, Crowd(skins[some], drawn, device), chain[:, : size * size].view(len(chain), size, size, CHANNELS)
+        )
+        fill_levels(chain, size)
+    return Mipmaps(texels, size, size)
+
+
+def fill_levels(chain: Tensor, size: int) -> None:
+    """Make the mip levels of chains [K, N, C] from their level 0 of `size` a side, in place; as `build_mipmaps`."""
+    table = level_table(size, size)
+    for (start, rows, columns), (following, tall, wide) in pairwise(table):
+        level = _level(chain, start, rows, columns)
+        half = (level[:, 0::2] + level[:, 1::2]).mul_(0.5)
+        target = _level(chain, following, tall, wide)
+        torch.add(half[:, :, 0::2], half[:, :, 1::2], out=target).mul_(0.5)
+
+
+def _level(chain: Tensor, start: int, rows: int, columns: int) -> Tensor:
+    return chain[:, start : start + rows * columns].view(len(chain), rows, columns, chain.shape[2])

@@ -7,9 +7,10 @@ n × t, as `pain3d.kernels.render` adds them to the normal. Both are one 2 × 2 
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+
+from pain3d.skin.planes import Plane, clip_, differences
 
 Floats = npt.NDArray[np.float32]
 Covered = npt.NDArray[np.bool_]
@@ -68,24 +69,17 @@ def _length(a: list[Floats]) -> Floats:
     return np.asarray(np.sqrt(_dot(a, a)), np.float32)
 
 
-def differences(plane: Floats) -> tuple[Floats, Floats]:
-    """Central differences [H, W] per texel along columns and rows; the borders repeat."""
-    kernel = np.array([[-0.5, 0.0, 0.5]], np.float32)
-    one = np.ones((1, 1), np.float32)
-    across = cv2.sepFilter2D(plane, cv2.CV_32F, kernel, one, borderType=cv2.BORDER_REPLICATE)
-    down = cv2.sepFilter2D(plane, cv2.CV_32F, one, kernel, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(across, np.float32), np.asarray(down, np.float32)
-
-
-def slopes(height: Floats, matrix: Floats) -> tuple[Floats, Floats]:
+def slopes(height: Plane, matrix: Plane) -> tuple[Plane, Plane]:
     """Slopes (slope_t, slope_b), each [h, w], of a height [h, w] with the matrix [4, h, w] of the same texels.
 
-    Height in the unit of the positions that made the matrix. Clamped to ±`STEEPEST`.
+    Height in the unit of the positions that made the matrix; of many people [K, h, w], and the matrix [4, h, w] or
+    [4, K, h, w]. Clamped to ±`STEEPEST`.
     """
     across, down = differences(height)
     both = []
     for first, second in ((matrix[0], matrix[1]), (matrix[2], matrix[3])):
-        total = np.multiply(first, across)
+        total = first * across
         total += second * down
-        both.append(np.clip(total, np.float32(-STEEPEST), np.float32(STEEPEST), out=total))
+        clip_(total, -STEEPEST, STEEPEST)
+        both.append(total)
     return both[0], both[1]

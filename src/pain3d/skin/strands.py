@@ -7,13 +7,12 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from pain3d.random import keyed_generator
+from pain3d.skin.crowd import Draws
 from pain3d.skin.layer import Layer, mixed_noise
-from pain3d.skin.maps import SurfaceMaps
-
-Floats = npt.NDArray[np.float32]
+from pain3d.skin.maps import Floats, SurfaceMaps
+from pain3d.skin.planes import Number, Plane, looked_up, maximum, mod, sin
 
 # Strands run away from a pole on the skull: the whorl, a side parting (left or right), the middle of a bun.
 SKULL_CENTRE, SKULL_RADIUS = (0.0, 35.0, -5.0), 90.0  # mm
@@ -38,58 +37,55 @@ COILED = 0.7  # curl from which hair coils instead of lying in strands
 class Strands:
     """Two planes [h, w] of zero mean and unit variance: strands, and the locks they gather in."""
 
-    fine: Floats
-    locks: Floats
+    fine: Plane
+    locks: Plane
 
 
 def lay_strands(
-    layer: Layer, pole: str, curl: float, generator: np.random.Generator, *, cropped: bool = False
+    layer: Layer,
+    pole: str,
+    curl: Number,
+    generator: np.random.Generator | Draws,
+    *,
+    coiled: bool,
+    cropped: bool = False,
 ) -> Strands:
-    """How one person's hair lies on the texels of a layer; `pole` is of `POLES`, `curl` 0–1; cropped hair is short."""
+    """How hair lies on the texels of a layer; `pole` is of `POLES`, `curl` 0–1, `coiled` above `COILED`."""
     maps, box = layer.maps, layer.box
-    if curl > COILED:
+    if coiled:
         coils = mixed_noise(maps, "mottle", box, generator)
         tufts = mixed_noise(maps, "patch", box, generator)
-        ridges = np.maximum((np.float32(0.8) - np.abs(coils)) * np.float32(1.6), np.float32(-1.6))
-        return Strands(ridges, np.float32(0.5) * tufts + np.float32(0.7) * mixed_noise(maps, "mottle", box, generator))
-    turn, reach = _polar(maps, pole)
-    turn, reach = turn[box], reach[box]
-    wander = mixed_noise(maps, "broad", box, generator) * np.float32(WANDER / STRAND_WIDTH)
-    phase = generator.random(2) * (SHEET_COLUMNS, SHEET_ROWS)
-    wave = np.float32(WAVE_WIDTH * max(0.0, curl - STRAIGHT) / STRAND_WIDTH) * np.sin(
-        reach * np.float32(2 * np.pi / WAVE_LENGTH) + np.float32(0.5) * wander
-    )
-    columns = np.mod(
-        turn * np.float32(SHEET_COLUMNS / (2 * np.pi)) + wander + wave + np.float32(phase[0]), SHEET_COLUMNS
-    )
-    rows = np.mod(
-        reach * np.float32(CROPPED if cropped else 1) * np.float32(1 / ROW_LENGTH) + np.float32(phase[1]), SHEET_ROWS
-    )
-    columns, rows = columns.astype(np.float32), rows.astype(np.float32)
-    fine, locks = (np.asarray(cv2.remap(s, columns, rows, cv2.INTER_LINEAR), np.float32) for s in _sheets())
-    return Strands(fine, locks)
+        ridges = maximum((0.8 - abs(coils)) * 1.6, -1.6)
+        return Strands(ridges, 0.5 * tufts + 0.7 * mixed_noise(maps, "mottle", box, generator))
+    turn, reach = maps.masks[f"turn_{pole}"][box], maps.masks[f"reach_{pole}"][box]
+    wander = mixed_noise(maps, "broad", box, generator) * (WANDER / STRAND_WIDTH)
+    phase = generator.random() * SHEET_COLUMNS, generator.random() * SHEET_ROWS
+    width = WAVE_WIDTH * maximum(0.0, curl - STRAIGHT) / STRAND_WIDTH
+    wave = width * sin(reach * (2 * np.pi / WAVE_LENGTH) + 0.5 * wander)
+    columns = mod(turn * (SHEET_COLUMNS / (2 * np.pi)) + wander + wave + phase[0], SHEET_COLUMNS)
+    rows = mod(reach * (CROPPED if cropped else 1.0) * (1 / ROW_LENGTH) + phase[1], SHEET_ROWS)
+    return Strands(*(looked_up(sheet, columns, rows) for sheet in _sheets()))
 
 
-def _polar(maps: SurfaceMaps, pole: str) -> tuple[Floats, Floats]:
-    """Angle around a pole (radians, from 0) and distance from it along the skull (mm), [H, W]; made once per maps."""
-    names = f"turn_{pole}", f"reach_{pole}"
-    if names[1] not in maps.masks:
-        axis = np.array(POLES[pole]) / np.linalg.norm(POLES[pole])
+def polar_masks(maps: SurfaceMaps) -> dict[str, Floats]:
+    """For each of `POLES` the angle around it (radians, from 0) and the distance along the skull (mm), [H, W]."""
+    masks = {}
+    for pole, direction in POLES.items():
+        axis = np.array(direction) / np.linalg.norm(direction)
         side = np.cross(axis, [0.0, 0.0, 1.0] if pole in PARTINGS else [1.0, 0.0, 0.0])
         side /= np.linalg.norm(side)
-        across = np.cross(side, axis)
         laid = pole in PARTINGS  # of hair that lies over the ears
         places = [maps.masks[f"laid_{axis}"] if laid else getattr(maps, axis) for axis in "xyz"]
         offset = [p - np.float32(c) for p, c in zip(places, SKULL_CENTRE, strict=True)]
         along, up, over = (
-            sum(np.float32(d) * plane for d, plane in zip(direction, offset, strict=True))
-            for direction in (axis, side, across)
+            np.asarray(sum(np.float32(d) * plane for d, plane in zip(way, offset, strict=True)), np.float32)
+            for way in (axis, side, np.cross(side, axis))
         )
         # Below the skull hair hangs: a neck that is narrower than the head must not pull its strands together.
         reach = np.arctan2(np.hypot(up, over), along) * np.float32(SKULL_RADIUS)
-        maps.masks[names[0]] = np.arctan2(up, over).astype(np.float32) + np.float32(np.pi)
-        maps.masks[names[1]] = reach.astype(np.float32)
-    return maps.masks[names[0]], maps.masks[names[1]]
+        masks[f"turn_{pole}"] = np.arctan2(up, over).astype(np.float32) + np.float32(np.pi)
+        masks[f"reach_{pole}"] = reach.astype(np.float32)
+    return masks
 
 
 @lru_cache(maxsize=1)

@@ -8,20 +8,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from pain3d.random import keyed_generator
 from pain3d.skin.appearance import Skin
-from pain3d.skin.maps import Box, SurfaceMaps
+from pain3d.skin.crowd import Crowd
+from pain3d.skin.maps import Box, Bytes, Floats, SurfaceMaps
+from pain3d.skin.planes import Plane, add_, blurred_plane, doubled, maximum_, single
 from pain3d.skin.relief import slopes
 from pain3d.skin.strokes import draw_lines, smooth_curve
 from pain3d.skin.wrinkle_patterns import KINDS, REGIONS, Kind, Stroke
 
-Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-Bytes = npt.NDArray[np.uint8]
+Canvases = dict[tuple[int, str], Bytes]  # of each layer and kind
 
 LAYERS = 2
 TEXELS_PER_MM = 2.2  # of a 1024² texture, on the face: 1.8 across the eyes, 3 down the nose
@@ -32,9 +32,9 @@ STRENGTH, STRENGTH_SPREAD = 0.75, 0.45  # of a line against its pattern: least, 
 POINTS, PIECES = 25, 8  # of a curve; pieces of it that are drawn in one strength
 TAPER = 0.28  # share of a line over which it fades in and out
 MARGIN = 24  # texels of a 1024² texture around the patterns, wider than the widest shoulder
+SMOOTH = 0.8  # texels, over 5: what is left of a doubled grid
 BLOCK = 4  # the box is whole in the coarsest texels
 FULL = 150.0  # of 255: the canvas value of strength 1 at the thinnest line, with room for stronger ones
-Line = tuple[Floats, float, float, bool]  # texels [POINTS, 2], strength, thickness in mm, crosses the midline
 
 
 @dataclass(frozen=True)
@@ -42,39 +42,61 @@ class Wrinkles:
     """One detail layer at weight 1 on a box: height [h, w] in mm; planes slope_t, slope_b, shade (≥ 0) and blood."""
 
     box: Box
-    height: Floats
-    planes: tuple[Floats, Floats, Floats, Floats]
+    height: Plane
+    planes: tuple[Plane, Plane, Plane, Plane]
 
 
-def draw_wrinkles(maps: SurfaceMaps, skin: Skin) -> list[Wrinkles]:
-    """Both detail layers of one person, by key: lines that wander, waver, differ in strength or are missing."""
-    box = _box(maps)
+def draw_wrinkles(maps: SurfaceMaps, skin: Skin | Crowd) -> list[Wrinkles]:
+    """Both detail layers of one person or many, by key: lines that wander, waver, differ in strength or are missing."""
+    box = wrinkle_box(maps)
     rows, columns = box
-    origin = np.array([columns.start, rows.start], np.float32)
     shape = rows.stop - rows.start, columns.stop - columns.start
-    lines: dict[tuple[int, str], list[Line]] = {}
-    strokes, curves = _strokes(skin)
-    texels = maps.texels_at(curves) - origin
-    for (layer, stroke, strength), texel in zip(strokes, texels, strict=True):
-        middle = stroke.points[0][0] == 0
-        lines.setdefault((layer, stroke.kind), []).append((texel, strength, stroke.thick, middle))
-    scale = maps.size / 1024
+    if isinstance(skin, Crowd):
+        names = {name for sketch in skin.sketches for name in sketch.wrinkles}
+        empty = {name: np.zeros([k // KINDS[name[1]].coarse for k in shape], np.uint8) for name in names}
+        canvases: dict[tuple[int, str], Plane] = {
+            name: skin.drawn([sketch.wrinkles.get(name, empty[name]) for sketch in skin.sketches]) for name in names
+        }
+        like: Plane = torch.zeros(len(skin), *(k // BLOCK for k in shape), device=skin.device)
+    else:
+        canvases = dict(draw_lines_of(maps, skin))
+        like = np.zeros([k // BLOCK for k in shape], np.float32)
     made = []
     for layer in range(LAYERS):
-        planes = [np.zeros((shape[0] // BLOCK, shape[1] // BLOCK), np.float32) for _ in range(3)]
+        planes = [like * 0 for _ in range(3)]
         for coarse in (4, 2, 1):  # what is drawn coarse is doubled step by step: in one step its grid would show
             if coarse < BLOCK:
-                size = shape[1] // coarse, shape[0] // coarse
-                planes = [cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in planes]
-                planes[0] = cv2.GaussianBlur(planes[0], (5, 5), 0.8)
+                planes = [doubled(plane) for plane in planes]
+                planes[0] = blurred_plane(planes[0], SMOOTH, 5)
             for name, kind in KINDS.items():
-                if kind.coarse == coarse and (layer, name) in lines:
-                    _lay(planes, lines[layer, name], kind, TEXELS_PER_MM * scale / coarse)
+                if kind.coarse == coarse and (layer, name) in canvases:
+                    _lay(planes, canvases[layer, name], kind, _texels_per_mm(maps, kind))
         height, shade, blood = planes
         slope_t, slope_b = slopes(height, maps.slopes[:, rows, columns])
-        np.maximum(shade, np.float32(0), out=shade)
+        maximum_(shade, 0.0)
         made.append(Wrinkles(box, height, (slope_t, slope_b, shade, blood)))
     return made
+
+
+def draw_lines_of(maps: SurfaceMaps, skin: Skin) -> Canvases:
+    """The lines of one person, thin: a canvas of each layer and kind at the kind's resolution."""
+    rows, columns = wrinkle_box(maps)
+    origin = np.array([columns.start, rows.start], np.float32)
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    strokes, curves = _strokes(skin)
+    canvases: Canvases = {}
+    for (layer, stroke, strength), line in zip(strokes, maps.texels_at(curves) - origin, strict=True):
+        kind = KINDS[stroke.kind]
+        place = layer, stroke.kind
+        if place not in canvases:
+            canvases[place] = np.zeros([k // kind.coarse for k in shape], np.uint8)
+        middle = stroke.points[0][0] == 0
+        _draw(canvases[place], line, strength, stroke.thick, middle, kind, _texels_per_mm(maps, kind))
+    return canvases
+
+
+def _texels_per_mm(maps: SurfaceMaps, kind: Kind) -> float:
+    return TEXELS_PER_MM * (maps.size / 1024) / kind.coarse
 
 
 def _strokes(skin: Skin) -> tuple[list[tuple[int, Stroke, float]], Floats]:
@@ -86,7 +108,7 @@ def _strokes(skin: Skin) -> tuple[list[tuple[int, Stroke, float]], Floats]:
         if id(region.strokes) in drawn:  # the forehead is two regions of the same lines
             continue
         drawn.add(id(region.strokes))
-        generator = keyed_generator(skin.seed, f"skin/wrinkles/{name}", skin.identity)
+        generator = skin.generator(f"skin/wrinkles/{name}")
         wander = generator.uniform(-WANDER, WANDER, (2, 2))
         for stroke in region.strokes:
             missing, (shared, phase, turns, strong) = generator.random(3), generator.random(4)
@@ -120,39 +142,44 @@ def _strokes(skin: Skin) -> tuple[list[tuple[int, Stroke, float]], Floats]:
     return strokes, curves
 
 
-def _lay(planes: list[Floats], lines: list[Line], kind: Kind, texels_per_mm: float) -> None:
-    """Add the strokes of a kind to height, shade and blood at its resolution, in place."""
+def _least(sigma: float) -> float:
+    """A line of one texel, blurred, reaches this share of its value; a thicker one more, and is drawn fainter."""
+    return math.erf(0.5 / (math.sqrt(2) * sigma))
+
+
+def _draw(
+    canvas: Bytes, line: Floats, strength: float, thick: float, crosses: bool, kind: Kind, texels_per_mm: float
+) -> None:
     sigma = kind.width * texels_per_mm
-    # A line of one texel, blurred, reaches this share of its value; a thicker one more, and is drawn fainter.
-    least = math.erf(0.5 / (math.sqrt(2) * sigma))
-    canvas = np.zeros(planes[0].shape, np.uint8)
     t = (np.arange(PIECES) + 0.5) / PIECES
     step = (POINTS - 1) // PIECES
-    for line, strength, thick, crosses in lines:
-        thickness = max(1, round(thick * texels_per_mm))
-        reached = math.erf(0.5 * thickness / (math.sqrt(2) * sigma))
-        small = (line + np.float32(0.5)) / np.float32(kind.coarse) - np.float32(0.5)
-        fade = np.clip(np.minimum(np.ones_like(t) if crosses else t, 1 - t) / TAPER, 0.25, 1)
-        for number in range(PIECES):
-            value = FULL * strength * float(fade[number]) * least / reached
-            draw_lines(canvas, [small[number * step : (number + 1) * step + 1]], min(255, round(value)), thickness)
-    ridge = _blur(canvas, sigma) * np.float32(1 / (FULL * least))
-    cv2.scaleAdd(ridge, kind.height, planes[0], dst=planes[0])
+    thickness = max(1, round(thick * texels_per_mm))
+    reached = math.erf(0.5 * thickness / (math.sqrt(2) * sigma))
+    small = (line + np.float32(0.5)) / np.float32(kind.coarse) - np.float32(0.5)
+    fade = np.clip(np.minimum(np.ones_like(t) if crosses else t, 1 - t) / TAPER, 0.25, 1)
+    for number, share in enumerate(fade.tolist()):
+        value = FULL * strength * share * _least(sigma) / reached
+        draw_lines(canvas, [small[number * step : (number + 1) * step + 1]], min(255, round(value)), thickness)
+
+
+def _lay(planes: list[Plane], canvas: Plane, kind: Kind, texels_per_mm: float) -> None:
+    """Add the strokes of a kind to height, shade and blood at its resolution, in place."""
+    sigma = kind.width * texels_per_mm
+    scale = 1 / (FULL * _least(sigma))
+    thin = single(canvas)
+    ridge = blurred_plane(thin, sigma) * scale
+    add_(planes[0], ridge, kind.height)
     if kind.shade:
-        cv2.scaleAdd(ridge, kind.shade, planes[1], dst=planes[1])
+        add_(planes[1], ridge, kind.shade)
     if kind.shoulder or kind.blood > 0:
-        wide = _blur(canvas, SHOULDER * sigma) * np.float32(1 / (FULL * least))
-        cv2.scaleAdd(wide, SHOULDER * kind.shoulder, planes[0], dst=planes[0])
-        cv2.scaleAdd(wide, SHOULDER * kind.blood, planes[2], dst=planes[2])
+        wide = blurred_plane(thin, SHOULDER * sigma) * scale
+        add_(planes[0], wide, SHOULDER * kind.shoulder)
+        add_(planes[2], wide, SHOULDER * kind.blood)
     else:
-        cv2.scaleAdd(ridge, kind.blood, planes[2], dst=planes[2])
+        add_(planes[2], ridge, kind.blood)
 
 
-def _blur(canvas: Bytes, sigma: float) -> Floats:
-    return np.asarray(cv2.GaussianBlur(canvas.astype(np.float32), (0, 0), sigma), np.float32)
-
-
-def _box(maps: SurfaceMaps) -> Box:
+def wrinkle_box(maps: SurfaceMaps) -> Box:
     """Rows and columns of the texture that hold all patterns, whole in blocks of `BLOCK` texels."""
     points = np.array([p for r in REGIONS.values() for s in r.strokes for p in s.points], np.float32)
     both = np.concatenate([points, points * np.array([-1, 1], np.float32)])
