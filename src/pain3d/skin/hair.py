@@ -38,7 +38,7 @@ def paint_scalp(layer: Layer, skin: Skin | Crowd) -> None:
     """Hair strand by strand, ragged at the hairline, thinner where it recedes; in place."""
     if not isinstance(skin, Crowd):
         generator = skin.generator("skin/scalp")
-        _paint(layer, skin, skin.hair_style, _pole(skin, generator), hairline(skin), generator)
+        _paint(layer, skin, skin.hair_style, _pole(skin, generator), draw_hairline(skin), generator)
         return
     poles = [(skin_of, generator) for skin_of in skin.skins for generator in [skin_of.generator("skin/scalp")]]
     kinds: dict[tuple[str, str, bool], list[int]] = {}
@@ -53,7 +53,7 @@ def paint_scalp(layer: Layer, skin: Skin | Crowd) -> None:
 
 
 @lru_cache(maxsize=8)
-def hairline(skin: Skin) -> Floats:
+def draw_hairline(skin: Skin) -> Floats:
     """Distance from a person's hairline on the unrolled head, see `masks.draw_distance`; kept for the next part."""
     return draw_distance(hair_outline(skin))
 

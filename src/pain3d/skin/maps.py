@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pain3d.skin.planes import Plane
-
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
+Plane = Any  # Floats [h, w] of one person or of the head; a tensor [K, h, w] of many people, or [h, w] on their device
 
 FRONTAL_EXTENT = 110.0  # mm: half the side of the frontal picture that turns (x, y) into texels
 FRONTAL_SIZE = 440  # pixels: 0.5 mm each

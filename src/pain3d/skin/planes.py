@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Plane = Any  # NDArray[float32] [h, w], or Tensor [K, h, w]
+from pain3d.skin.maps import Plane
+
 Number = Any  # float, or Tensor [K, 1, 1]
 
 

@@ -12,7 +12,7 @@ from pain3d.skin.appearance import Skin
 from pain3d.skin.beard import BeardDraws, draw_beard
 from pain3d.skin.blemishes import draw_marks
 from pain3d.skin.brows import brow_box, brow_within, draw_brows
-from pain3d.skin.hair import hairline
+from pain3d.skin.hair import draw_hairline
 from pain3d.skin.maps import Bytes, Floats, SurfaceMaps
 from pain3d.skin.wrinkles import Canvases, draw_lines_of
 
@@ -25,7 +25,7 @@ class Sketch:
         marks: See `blemishes.draw_marks`.
         brows: Of each side, on its `brows.brow_box`.
         wrinkles: See `wrinkles.draw_lines_of`.
-        hairline: See `hair.hairline`.
+        hairline: See `hair.draw_hairline`.
         beards: Of skin and neck, see `beard.draw_beard`.
     """
 
@@ -43,6 +43,6 @@ def draw_sketch(board: SurfaceMaps, skin: Skin) -> Sketch:
         marks=draw_marks(board, skin),
         brows=(brow_within(left, brow_box(board, 0)), brow_within(right, brow_box(board, 1))),
         wrinkles=draw_lines_of(board, skin),
-        hairline=hairline(skin),
+        hairline=draw_hairline(skin),
         beards={part: draw_beard(board, part, skin) for part in ("skin", "neck")},
     )
