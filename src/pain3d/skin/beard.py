@@ -12,8 +12,8 @@ import torch
 from pain3d.skin.appearance import GREY_HAIR, Skin
 from pain3d.skin.crowd import Crowd
 from pain3d.skin.layer import Layer, Mixture, draw_mixture, mix_noise
-from pain3d.skin.maps import Floats, SurfaceMaps
-from pain3d.skin.planes import Plane, blurred_plane, clip, exp, looked_up, maximum, minimum, single, smoothstep
+from pain3d.skin.maps import Floats, Plane, SurfaceMaps
+from pain3d.skin.planes import blurred_plane, clip, exp, looked_up, maximum, minimum, single, smoothstep
 from pain3d.skin.strands import COILED
 
 DOTS = 0.16  # share of texels that a dense stubble marks

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from pain3d.skin.appearance import Skin
 from pain3d.skin.crowd import Crowd
-from pain3d.skin.maps import Box, Bytes, SurfaceMaps
-from pain3d.skin.planes import Plane, maximum, single
+from pain3d.skin.maps import Box, Bytes, Plane, SurfaceMaps
+from pain3d.skin.planes import maximum, single
 from pain3d.skin.strokes import draw_lines, draw_spots, smooth_curve
 
 Doubles = npt.NDArray[np.float64]

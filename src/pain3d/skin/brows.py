@@ -12,8 +12,8 @@ import numpy.typing as npt
 from pain3d.skin.appearance import GREY_HAIR, Skin
 from pain3d.skin.crowd import Crowd
 from pain3d.skin.layer import Layer
-from pain3d.skin.maps import Box, Bytes, Floats, SurfaceMaps
-from pain3d.skin.planes import Number, Plane, clip, maximum, single, towards_
+from pain3d.skin.maps import Box, Bytes, Floats, Plane, SurfaceMaps
+from pain3d.skin.planes import Number, clip, maximum, single, towards_
 from pain3d.skin.strokes import draw_lines
 
 BROW_HAIRS = 640  # of one brow at density 1

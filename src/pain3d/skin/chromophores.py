@@ -22,7 +22,8 @@ import torch
 from pain3d.colour import SRGB_TO_XYZ
 from pain3d.skin.appearance import Skin
 from pain3d.skin.crowd import Crowd
-from pain3d.skin.planes import Plane, looked_up
+from pain3d.skin.maps import Plane
+from pain3d.skin.planes import looked_up
 
 Floats = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.float64]

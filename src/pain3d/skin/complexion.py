@@ -9,8 +9,8 @@ from pain3d.skin.blemishes import lay_blemishes
 from pain3d.skin.chromophores import skin_planes
 from pain3d.skin.crowd import Crowd
 from pain3d.skin.layer import Layer, chosen_noise, mixed_noise
-from pain3d.skin.maps import Box, SurfaceMaps
-from pain3d.skin.planes import Number, Plane, add_, cos, full, maximum, maximum_, ones, smoothstep, zeros
+from pain3d.skin.maps import Box, Plane, SurfaceMaps
+from pain3d.skin.planes import Number, add_, cos, full, maximum, maximum_, ones, smoothstep, zeros
 
 SKIN_ROUGHNESS, SHINE_ROUGHNESS, LIP_ROUGHNESS = 0.55, 0.38, 0.38
 SEAM_BLOOD, SEAM_SHADE = 0.15, -0.42  # added where the lips meet

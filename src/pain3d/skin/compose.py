@@ -20,9 +20,9 @@ from pain3d.skin.eyes import paint_eye, paint_waterline
 from pain3d.skin.hair import paint_scalp
 from pain3d.skin.hairline import COVERING
 from pain3d.skin.layer import Layer
-from pain3d.skin.maps import Floats, SurfaceMaps
+from pain3d.skin.maps import Floats, Plane, SurfaceMaps
 from pain3d.skin.mouth import paint_mucosa, paint_teeth, paint_tongue
-from pain3d.skin.planes import Plane, clip_
+from pain3d.skin.planes import clip_
 from pain3d.skin.relief import slopes
 from pain3d.skin.wrinkles import draw_wrinkles
 

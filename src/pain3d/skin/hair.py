@@ -12,9 +12,9 @@ from pain3d.skin.appearance import GREY_HAIR, Skin
 from pain3d.skin.crowd import Crowd, Draws
 from pain3d.skin.hairline import COVERING, hair_outline
 from pain3d.skin.layer import Layer, bounds, mixed_noise
-from pain3d.skin.maps import Floats
+from pain3d.skin.maps import Floats, Plane
 from pain3d.skin.masks import distance_on_head, draw_distance
-from pain3d.skin.planes import Number, Plane, clip, exp, maximum, minimum, single, smoothstep, sqrt
+from pain3d.skin.planes import Number, clip, exp, maximum, minimum, single, smoothstep, sqrt
 from pain3d.skin.strands import COILED, Strands, lay_strands
 
 HAIR_SPECULAR, HAIR_ROUGHNESS, GREY_ROUGHNESS = 0.80, 0.46, 0.55

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pain3d.skin.appearance import Skin
 from pain3d.skin.crowd import Crowd, Draws, stacked
-from pain3d.skin.maps import Box, SurfaceMaps
-from pain3d.skin.planes import Number, Plane, full, ones, towards_, zeros
+from pain3d.skin.maps import Box, Plane, SurfaceMaps
+from pain3d.skin.planes import Number, full, ones, towards_, zeros
 
 
 @dataclass

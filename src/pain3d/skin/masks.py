@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.skin.maps import SurfaceMaps
-from pain3d.skin.planes import Plane, looked_up, smoothstep
+from pain3d.skin.maps import Plane, SurfaceMaps
+from pain3d.skin.planes import looked_up, smoothstep
 from pain3d.skin.strokes import blurred, draw_lines, fill_outline, smooth_curve
 
 Floats = npt.NDArray[np.float32]

@@ -9,8 +9,8 @@ from pain3d.skin.appearance import Skin
 from pain3d.skin.complexion import lip_edge_colour
 from pain3d.skin.crowd import Crowd
 from pain3d.skin.layer import Layer, mixed_noise
-from pain3d.skin.maps import SurfaceMaps
-from pain3d.skin.planes import Plane, clip, exp, smoothstep
+from pain3d.skin.maps import Plane, SurfaceMaps
+from pain3d.skin.planes import clip, exp, smoothstep
 
 Floats = npt.NDArray[np.float32]
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.skin.planes import Plane, clip_, differences
+from pain3d.skin.maps import Plane
+from pain3d.skin.planes import clip_, differences
 
 Floats = npt.NDArray[np.float32]
 Covered = npt.NDArray[np.bool_]

@@ -11,8 +11,8 @@ import numpy as np
 from pain3d.random import keyed_generator
 from pain3d.skin.crowd import Draws
 from pain3d.skin.layer import Layer, mixed_noise
-from pain3d.skin.maps import Floats, SurfaceMaps
-from pain3d.skin.planes import Number, Plane, looked_up, maximum, mod, sin
+from pain3d.skin.maps import Floats, Plane, SurfaceMaps
+from pain3d.skin.planes import Number, looked_up, maximum, mod, sin
 
 # Strands run away from a pole on the skull: the whorl, a side parting (left or right), the middle of a bun.
 SKULL_CENTRE, SKULL_RADIUS = (0.0, 35.0, -5.0), 90.0  # mm

@@ -14,8 +14,8 @@ import torch
 
 from pain3d.skin.appearance import Skin
 from pain3d.skin.crowd import Crowd
-from pain3d.skin.maps import Box, Bytes, Floats, SurfaceMaps
-from pain3d.skin.planes import Plane, add_, blurred_plane, doubled, maximum_, single
+from pain3d.skin.maps import Box, Bytes, Floats, Plane, SurfaceMaps
+from pain3d.skin.planes import add_, blurred_plane, doubled, maximum_, single
 from pain3d.skin.relief import slopes
 from pain3d.skin.strokes import draw_lines, smooth_curve
 from pain3d.skin.wrinkle_patterns import KINDS, REGIONS, Kind, Stroke
