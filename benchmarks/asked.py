@@ -9,15 +9,18 @@ from pathlib import Path
 
 import torch
 
+import pain3d
 from benchmarks.backends import BACKENDS
 from benchmarks.distilled import DISTILLERS
 from benchmarks.implementation import CASES, Implementation, peers
 from benchmarks.makers import MAKERS
+from benchmarks.painted import PAINTERS
+from benchmarks.schema import read_results
 
 
 def implementations() -> tuple[Implementation, ...]:
     """Ours, then the peers in the order of their files."""
-    return (*BACKENDS, *DISTILLERS, *MAKERS, *peers())
+    return (*BACKENDS, *DISTILLERS, *MAKERS, *PAINTERS, *peers())
 
 
 def positive(text: str) -> float:
@@ -70,7 +73,7 @@ def results_folder(text: str) -> Path:
     """A folder that rows can be written to: tried, before hours of measuring are lost.
 
     Raises:
-        ArgumentTypeError: A file can't be made in it.
+        ArgumentTypeError: A file can't be made in it, or one of this version that lies there is broken.
     """
     folder = Path(text)
     try:
@@ -79,4 +82,9 @@ def results_folder(text: str) -> Path:
             pass
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{text} can't be written to: {error.strerror}") from error
+    for path in sorted((folder / pain3d.__version__).glob("*.json")):
+        try:
+            read_results(path)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text} has a broken file, whose rows would be lost: {error}") from error
     return folder

@@ -14,12 +14,13 @@ from benchmarks.implementation import Implementation, Round
 from benchmarks.workload import MeshSet, ViewSet, Workload
 from pain3d.device import map_tensors
 from pain3d.head.model import Head
-from pain3d.kernels import render, use_backend
+from pain3d.kernels import rasterize, render, use_backend
 from pain3d.kernels.deformation import deform, deform_pairs, planar_basis
 from pain3d.kernels.rendering import CHANNELS
 
-PICTURES = {  # case: outputs asked of `kernels.render`
+PICTURES = {  # case: outputs asked of `kernels.render`, and of `kernels.rasterize`
     "visibility": ("face_ids", "depth"),
+    "rasterize": ("face_ids", "barycentrics", "depth"),  # of `kernels.rasterize`
     "render": ("image",),
     "small_views": ("image",),
     "latency": ("image",),
@@ -66,6 +67,19 @@ def render_round(workload: Workload, backend: str | None, outputs: Sequence[str]
         return {name: getattr(rendered, name) for name in outputs}
 
     return run
+
+
+def clip_positions(each: ViewSet) -> Tensor:
+    """Clip positions [N, V, 4] of the pictures' vertices, on which `kernels.rasterize` and peers like it start."""
+    columns = each.world_to_clip.transpose(1, 2)
+    return torch.baddbmm(columns[:, 3:], each.vertices[each.mesh_index], columns[:, :3])
+
+
+def rasterize_call(workload: Workload, each: ViewSet, backend: str | None) -> dict[str, Tensor]:
+    """One call of `rasterize` on one input set."""
+    side = workload.size.side
+    fragments = rasterize(clip_positions(each), workload.shared.faces, (side, side), backend=backend)
+    return {name: getattr(fragments, name) for name in PICTURES["rasterize"]}
 
 
 def deform_round(workload: Workload, backend: str | None, precision: str = "fp32") -> Round:
@@ -180,6 +194,8 @@ class Backend:
             return pairs_round(workload, self.backend)
         if case == "head":
             return head_round(workload, self.backend)
+        if case == "rasterize":
+            return lambda number: rasterize_call(workload, workload.ring[number], self.backend)
         if self.graph:
             return graph_round(workload)
         return render_round(workload, self.backend, PICTURES[case])

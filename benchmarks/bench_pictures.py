@@ -1,4 +1,4 @@
-"""Knows the cases that make pictures: visibility, whole pictures, small ones, one alone, and heatmaps on top."""
+"""Knows the cases that make pictures: visibility, fragments, whole pictures, small ones, one alone, heatmaps on top."""
 
 from collections.abc import Callable
 
@@ -17,6 +17,12 @@ TINY = Size(2, 48)
 def bench_visibility(enter: Callable[[str], None]) -> None:
     """Face ids and depth."""
     enter("visibility")
+
+
+@pytest.mark.sizes(cpu=(CPU,), cuda=(W,), tiny=(TINY,))
+def bench_rasterize(enter: Callable[[str], None]) -> None:
+    """What a differentiable renderer starts from; projecting the vertices is part of it."""
+    enter("rasterize")
 
 
 @pytest.mark.sizes(cpu=(Size(16, 256), CPU), cuda=(Size(64, 512, meshes=8), W), tiny=(TINY,))

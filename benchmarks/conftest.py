@@ -24,11 +24,12 @@ import torch
 from benchmarks.asked import case_names, device_name, implementation_names, implementations, positive, results_folder
 from benchmarks.check import Truth, truth_of
 from benchmarks.distilled import token_workload
-from benchmarks.implementation import UNITS, Implementation
+from benchmarks.implementation import COMMAND_LINE, UNITS, Implementation
 from benchmarks.limits import device_slug, this_device
 from benchmarks.measure import SLOW_BATCH, gets_few, measure, where_fields
+from benchmarks.painted import paint_workload
 from benchmarks.sampled import encode_workload, mesh_workload, picture_workload, synth_workload
-from benchmarks.schema import SCHEMA, commit_name, write_results
+from benchmarks.schema import SCHEMA, commit_name, read_results, write_results
 from benchmarks.workload import Size, Workload
 
 ON_CPU = ("encode", "synth")  # cases that run on the CPU whatever device there is
@@ -122,14 +123,16 @@ class Arena:
             gc.collect()  # a large ring goes before the next one comes
             kind = device_kind(self.config, case)
             texture = {"texture_size": TINY_TEXTURE} if self.tiny else {}
-            if case in UNITS:
+            if case == "paint":
+                made = paint_workload(size, kind)
+            elif case in UNITS:
                 made = mesh_workload(case, size, kind)
             elif case == "distill":
                 made = token_workload(size, kind)
             elif case == "encode":
                 made = encode_workload(size, **texture)
-            elif case == "synth":
-                made = synth_workload(size)
+            elif case in COMMAND_LINE:
+                made = synth_workload(case, size, kind)
             else:
                 made = picture_workload(case, size, kind, **texture)
             self._key, self._kept = (case, size), (made, truth_of(made))
@@ -228,6 +231,9 @@ def results_path(folder: Path, suite: str, rows: list[dict[str, Any]]) -> Path:
 
 
 def write_suite(folder: Path, suite: str, rows: list[dict[str, Any]]) -> None:
-    """Write one results file: what lay there is replaced, by all rows of this session so far."""
+    """Write one results file: all rows of this session so far, and what lay there of other cases on this device."""
     path = results_path(folder, suite, rows)
-    write_results(path, {"schema": SCHEMA, "suite": suite, "pain3d": path.parent.name, "rows": rows})
+    entered = {row["case"] for row in rows}
+    before = read_results(path)["rows"] if path.is_file() else []
+    kept = [row for row in before if row["case"] not in entered]
+    write_results(path, {"schema": SCHEMA, "suite": suite, "pain3d": path.parent.name, "rows": [*kept, *rows]})

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from benchmarks.workload import MeshSet, PictureSet, TokenSet, ViewSet, Workload
+from benchmarks.workload import MeshSet, PictureSet, SkinSet, TokenSet, ViewSet, Workload
+from pain3d.kernels.rendering.relief import CHANNELS
+from pain3d.kernels.texturing.reference import level_table
 
 FLOAT = 4  # bytes
 OUTPUT_BYTES = {"image": 3, "face_ids": 4, "depth": 4}  # per pixel; attributes: 4 per channel
@@ -56,6 +58,10 @@ def count_work(workload: Workload, coverage: float) -> Work:
         return Work(each.image.numel(), 0)
     if isinstance(each, ViewSet):
         return _pictures(workload, each, coverage)
+    if isinstance(each, SkinSet):
+        offset, rows, columns = level_table(workload.size.side, workload.size.side)[-1]
+        texels = workload.size.batch * (offset + rows * columns)
+        return Work(FLOAT * CHANNELS * texels, 0)  # written once; what the strokes take is not counted
     return Work(0, 0)  # synth: the command line has no one limit
 
 
@@ -89,8 +95,9 @@ def _pictures(workload: Workload, each: ViewSet, coverage: float) -> Work:
     channels = each.heat.shape[2]
     project = workload.size.batch * each.vertices.shape[1] * PROJECT_OPERATIONS
     inputs = FLOAT * (each.vertices.numel() + each.heat.numel() + 3 * len(shared.faces))
-    if workload.case == "visibility":
-        return Work(inputs + pixels * (OUTPUT_BYTES["face_ids"] + OUTPUT_BYTES["depth"]), project)
+    if workload.case in ("visibility", "rasterize"):
+        weights = 3 * FLOAT if workload.case == "rasterize" else 0
+        return Work(inputs + pixels * (OUTPUT_BYTES["face_ids"] + OUTPUT_BYTES["depth"] + weights), project)
     normals = len(each.vertices) * len(shared.faces) * FACE_NORMAL_OPERATIONS
     texels = min(covered, shared.textures.shape[:3].numel())
     written = pixels * (OUTPUT_BYTES["image"] + FLOAT * channels)

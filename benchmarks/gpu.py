@@ -36,7 +36,7 @@ from benchmarks.asked import case_names, implementation_names, positive
 from benchmarks.commands import line, walk
 from benchmarks.goals import goals, latest
 from benchmarks.progress import Outcome, outcome_of
-from benchmarks.report import goals_table, newest_version, read_rows, table
+from benchmarks.report import earlier_table, goals_table, newest_version, read_rows, table
 from benchmarks.schema import commit_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -223,6 +223,7 @@ def figures() -> None:
     rows = read_rows(newest_version(ROOT / RESULTS))
     print(table(latest(rows, "cuda")))
     print(goals_table([goal for goal in goals(rows) if goal.kind == "cuda"]))
+    print(f"\n{earlier_table(rows)}", flush=True)
 
 
 def summary(outcomes: dict[str, Outcome], left_out: dict[str, dict[str, str]]) -> None:

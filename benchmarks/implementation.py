@@ -27,6 +27,7 @@ CASES = {  # case: what a round returns, by name
     "deform_pairs": ("vertices",),  # [P, V, 3] metres: identities x expressions by index
     "head": ("vertices",),  # [P, V, 3] metres: the same, by `pain3d.Head`, which keeps the lids off the eyes
     "visibility": ("face_ids", "depth"),  # [N, H, W] int32, -1 background; [N, H, W] metres, inf background
+    "rasterize": ("face_ids", "barycentrics", "depth"),  # the same, and [N, H, W, 3], which sum to 1; 0 background
     "render": ("image",),  # [N, H, W, 3] uint8 sRGB, top row first
     "small_views": ("image",),  # as render, 224 x 224, many
     "latency": ("image",),  # as render, one picture a round
@@ -34,8 +35,11 @@ CASES = {  # case: what a round returns, by name
     "distill": ("losses", "token_gradient", "logit_gradient"),  # [7]; [B, L, D]; [B, 1 + K + T]
     "encode": ("files",),  # list of N bytes, JPEG
     "synth": ("images",),  # number of pictures that the command line wrote
+    "synth_device": ("images",),  # the same, with `--device` of the run: `synth` is the CPU's wherever it runs
+    "paint": ("texels",),  # [K, N, 16] linear: textures with their mip levels, on the device
 }
-UNITS = {"deform": "meshes", "deform_pairs": "meshes", "head": "meshes"}  # what a case counts; images otherwise
+UNITS = {"deform": "meshes", "deform_pairs": "meshes", "head": "meshes", "paint": "people"}  # images otherwise
+COMMAND_LINE = ("synth", "synth_device")  # cases whose rounds are a process, from start-up to the finished report
 
 Round = Callable[[int], Mapping[str, Any]]  # number of the input set -> outputs of `CASES` (tensors or arrays)
 

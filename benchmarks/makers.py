@@ -97,19 +97,20 @@ def _pillow() -> Encode:
 class Synth:
     """`pain3d synth` in a process of its own: pictures, heatmaps and labels, rendered, encoded, written, described."""
 
-    name = "pain3d synth"
-    cases: Sequence[str] = ("synth",)
     ours = True
     antialiased: bool | None = True
     slow = True  # tens of seconds
     note = "the command as a whole: start-up, JPEG and PNG, Parquet, report; two heatmaps a picture"
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, case: str, device: str) -> None:
+        self.name, self.cases, self.device = name, (case,), device
         self.detail: dict[str, Any] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def why_not(self, device: str) -> str | None:
-        """What the command line misses; where there is a GPU it renders on the CPU all the same."""
+        """What the command line misses, or which device it asks for."""
+        if self.device != device:
+            return "no CUDA device" if self.device == "cuda" else "runs on the CPU only"
         missing = [module for module in NEEDS if find_spec(module) is None]
         return f"not installed: {', '.join(missing)}" if missing else None
 
@@ -128,7 +129,7 @@ class Synth:
             out = Path(self._folder.name) / str(made)
             made += 1
             given = {"--identities": people, "--size": size.side, "--seed": SEED, "--expressions": EXPRESSIONS,
-                     "--views": VIEWS}  # fmt: skip
+                     "--views": VIEWS, "--device": self.device}  # fmt: skip
             words = [str(word) for option in given.items() for word in option]
             said, peak = _run("synth", str(out), *words, "--json")
             receipt = json.loads(said.strip().splitlines()[-1])
@@ -165,5 +166,7 @@ MAKERS: tuple[Implementation, ...] = (
     Encoder("simplejpeg", "simplejpeg", True, _simplejpeg),
     Encoder("opencv", "cv2", False, _opencv),
     Encoder("pillow", "PIL", False, _pillow),
-    Synth(),
+    Synth("pain3d synth", "synth", "cpu"),
+    Synth("pain3d synth --device cpu", "synth_device", "cpu"),
+    Synth("pain3d synth --device cuda", "synth_device", "cuda"),
 )

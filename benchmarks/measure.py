@@ -179,6 +179,8 @@ def figures(
 
 def _rounds(implementation: Implementation, case: str, run: Round, device: Device, seconds: float) -> int:
     """As many as fill `seconds`, judged by the second call: the first one compiled or filled caches."""
+    if case == "synth_device":
+        return 1  # minutes of a GPU that is lent; the first one, which is verified, has warmed the disk
     if case == "synth" or gets_few(implementation, case):
         return SLOW_ROUNDS
     _wait(device)

@@ -7,6 +7,7 @@ python -m benchmarks.report --readme README.md         and what stands between t
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from benchmarks.limits import device_slug
 from benchmarks.schema import read_results
 
 RESULTS = Path(__file__).with_name("results")
+EARLIER = RESULTS / "first_gpu_run.json"  # copied by hand from that run's own words: it left no results file
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 TITLES = {
     "deform": "Vertices: shapes and skinning",
     "deform_pairs": "Vertices: identities × expressions, by `deform_pairs`",
     "head": "`pain3d.Head`: people × expressions",
     "visibility": "Visibility: face ids and depth",
+    "rasterize": "`rasterize`: face ids, barycentrics and depth",
     "render": "Pictures: textured, shaded, to bytes",
     "small_views": "Small pictures, many",
     "latency": "One picture alone",
@@ -30,6 +33,8 @@ TITLES = {
     "distill": "Distillation: the loss and its gradients",
     "encode": "JPEG",
     "synth": "`pain3d synth`, start to report",
+    "synth_device": "`pain3d synth --device`, start to report",
+    "paint": "Skin: painted textures with their mip levels",
 }
 COLUMNS = (
     "| implementation | per second | pain3d is | % of the limit | median (min, iqr) ms | rounds | peak MB | check |"
@@ -112,11 +117,13 @@ def title(contest: Sequence[Row]) -> str:
 
 
 def heading(rows: Sequence[Row]) -> str:
-    """Device, versions, commit and day of a run."""
+    """Device, versions, commits and days of rows of one machine."""
     row = rows[0]
+    commits = ", ".join(dict.fromkeys(row["commit"][:10] for row in rows))
+    days = ", ".join(sorted({row["run"][:10] for row in rows}))
     versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items() if version)
     threads = f", {row['threads']} threads" if row["kind"] == "cpu" else ""
-    return f"{row['device']}{threads}; {versions}; commit {row['commit'][:10]}; {row['run'][:10]}"
+    return f"{row['device']}{threads}; {versions}; commit {commits}; {days}"
 
 
 def what(row: Row) -> str:
@@ -125,7 +132,7 @@ def what(row: Row) -> str:
     people = f" of {row['meshes']:,} people" if row["case"] in ("deform_pairs", "head") else ""
     channels = f", {row['channels']} channel{'s' * (row['channels'] > 1)}" if row["channels"] else ""
     size = row["size"].replace("x", " × ")
-    unit = row["unit"] if row["batch"] > 1 else {"images": "image", "meshes": "mesh"}[row["unit"]]
+    unit = row["unit"] if row["batch"] > 1 else {"images": "image", "meshes": "mesh", "people": "person"}[row["unit"]]
     return f"{size + ', ' if size else ''}{row['batch']:,} {unit} a round{people}{meshes}{channels}"
 
 
@@ -203,7 +210,35 @@ def goals_table(found: Sequence[Goal]) -> str:
 def _figure(value: float, unit: str) -> str:
     if unit == "×":
         return factor(value)
+    if unit in ("s", "ms"):
+        return f"{value:,.1f} {unit}" if value >= 10 else f"{value:.2g} {unit}"
     return f"{value:.1f} %" if unit == "%" else f"{rate(value)} {unit}"
+
+
+def earlier_table(rows: Sequence[Row]) -> str:
+    """The figures of the first run on a GPU beside the latest ones, in Markdown, with where they come from."""
+    before = json.loads(EARLIER.read_text(encoding="utf-8"))
+    now = latest(rows, "cuda")
+    lines = [
+        f"Before: {before['device']}, {before['versions']}, commit {before['commit'][:10]}; {before['note']}.",
+        f"Now: {heading(now) if now else 'no run on a CUDA device'}. Another card is another limit: compare with care.",
+        "",
+        "| what | who | before, per second | now | now is |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for old in before["rows"]:
+        row = next((row for row in now if "skipped" not in row and _is(row, old)), None)
+        found = "not measured | "
+        if row is not None:
+            found = f"{rate(row['per_second'])} | {factor(row['per_second'] / old['per_second'])}"
+        lines.append(f"| {old['what']} | {old['implementation']} | {rate(old['per_second'])} | {found} |")
+    return "\n".join(lines)
+
+
+def _is(row: Row, old: Row) -> bool:
+    """Whether a row is that of an earlier figure: the steps of training have no case, and are nobody's here."""
+    named = {name: old.get(name) for name in ("case", "implementation", "batch")}
+    return all(row[name] == value for name, value in named.items()) and row["channels"] == old.get("channels", 0)
 
 
 def speed_table(rows: Sequence[Row]) -> str:
@@ -289,7 +324,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             chart = folder / f"chart--{device_slug(row['kind'], row['device'], row['threads'])}.png"
             draw(run, chart)
             pages.append(f"![{row['device']}: bars of what is below]({chart.name})")
-    pages += ["## Goals", goals_table(goals(rows)), table(rows)]
+    pages += ["## Goals", goals_table(goals(rows))]
+    if latest(rows, "cuda"):
+        pages += ["## Against the first run on a GPU", earlier_table(rows)]
+    pages.append(table(rows))
     page = "\n\n".join(pages)
     (folder / "table.md").write_text(page + "\n", encoding="utf-8")
     print(page)

@@ -89,10 +89,12 @@ def shared(device: str, texture_size: int = TEXTURE_SIZE) -> Shared:
 def picture_workload(
     case: str, size: Size, device: str = "cpu", *, seed: int = SEED, texture_size: int = TEXTURE_SIZE
 ) -> Workload:
-    """Inputs of the cases visibility, render, small_views, latency, heatmaps."""
-    count = ring_length(size.batch * _bytes_of_picture_input(size), device)
+    """Inputs of the cases visibility, rasterize, render, small_views, latency, heatmaps."""
+    count = ring_length(size.batch * (_bytes_of_picture_input(size) + _bytes_of_picture(case, size)), device)
     ring = tuple(moved(_view_set(size, seed, number), device) for number in range(count))
-    return Workload(case, size, device, shared(device, 0 if case == "visibility" else texture_size), ring)
+    return Workload(
+        case, size, device, shared(device, 0 if case in ("visibility", "rasterize") else texture_size), ring
+    )
 
 
 def mesh_workload(case: str, size: Size, device: str = "cpu", *, seed: int = SEED) -> Workload:
@@ -113,15 +115,21 @@ def encode_workload(size: Size, *, seed: int = SEED, texture_size: int = TEXTURE
     return replace(drawn, ring=tuple(PictureSet(render(number)["image"]) for number in range(count)))
 
 
-def synth_workload(size: Size) -> Workload:
-    """The case synth has its inputs on the command line."""
-    return Workload("synth", size, "cpu", shared("cpu", 0), (None,))
+def synth_workload(case: str, size: Size, device: str = "cpu") -> Workload:
+    """The cases synth and synth_device have their inputs on the command line."""
+    return Workload(case, size, device, shared(device, 0), (None,))
 
 
 def ring_length(set_bytes: int, device: str) -> int:
     """How many sets make a ring: more than the cache holds, within `FEWEST_SETS` and `MOST_SETS`."""
     wanted = -(-BEYOND_CACHE[device] // max(1, set_bytes))
     return max(FEWEST_SETS, min(MOST_SETS, wanted))
+
+
+def _bytes_of_picture(case: str, size: Size) -> int:
+    """What a round writes goes through the cache too: of 512 pictures' inputs nothing is left in it."""
+    per_pixel = {"visibility": 8, "rasterize": 20}.get(case, 3) + 4 * size.channels
+    return per_pixel * size.side**2
 
 
 def _bytes_of_picture_input(size: Size) -> int:

@@ -2,7 +2,7 @@
 
 A file is `{"schema": 2, "suite": "pictures", "pain3d": "0.1.0", "rows": [...]}`; a row is one implementation at one
 size, or one that could not run. All rows of a file with the same `run` come from one session on one machine: ratios are
-taken within a run only.
+taken within a run only. A session replaces the cases that it measures and leaves the others as they are.
 """
 
 from __future__ import annotations

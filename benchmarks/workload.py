@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from pain3d.kernels import Mipmaps
+from pain3d.skin import Skin
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,13 @@ class PictureSet:
 
 
 @dataclass(frozen=True)
+class SkinSet:
+    """Inputs of one round of painting: who."""
+
+    skins: tuple[Skin, ...]
+
+
+@dataclass(frozen=True)
 class TokenSet:
     """Inputs of one round of distillation: what `pain3d.kernels.distill_loss` takes, by name; tokens [B, L, D]."""
 
@@ -132,7 +140,7 @@ class Workload:
     size: Size
     device: str
     shared: Shared
-    ring: tuple[Any, ...]  # ViewSet, MeshSet, PictureSet or TokenSet, all of one kind; None for the command line
+    ring: tuple[Any, ...]  # ViewSet, MeshSet, PictureSet, SkinSet or TokenSet, of one kind; None for the command line
 
     def few(self, batch: int) -> Workload:
         """The first `batch` pictures or meshes of every set, for who would need minutes for all of them."""

@@ -1,8 +1,10 @@
 """Knows nvdiffrast's chain, by its public API: rasterize, interpolate, texture, antialias, and torch between them.
 
 It computes what `render` does: our normals, our shading as torch code, its own mipmapped texture look-ups and its own
-antialiasing. Pictures that share a texture go through in one call: that is how its minibatches want them. Conventions
-are OpenGL's (row 0 at the bottom), so clip space is turned upside down on the way in and the top row comes out first.
+antialiasing. `nvdiffrast-bare` leaves out what is not nvdiffrast's own: a texture of three channels, one look-up of it
+without mip levels, no normals and no light, antialiased. Pictures that share a texture go through in one call: that is
+how its minibatches want them. Conventions are OpenGL's (row 0 at the bottom), so clip space is turned upside down on
+the way in and the top row comes out first.
 
 Its licence is non-commercial: it is no part of this project, and measured where somebody has installed it.
 """
@@ -59,7 +61,7 @@ def to_bytes(linear: Tensor) -> Tensor:
 class Chain:
     """The chain, with the torch code between its ops compiled or as it stands."""
 
-    cases: Sequence[str] = ("visibility", "render", "small_views", "latency")
+    cases: Sequence[str] = ("visibility", "rasterize", "render", "small_views", "latency")
     ours = False
     antialiased: bool | None = True
     slow = False
@@ -69,7 +71,7 @@ class Chain:
         how = "compiled by torch.compile" if compiled else "eager torch"
         self.note = f"rasterize, interpolate, texture, antialias; our shading between them, {how}"
         if not compiled:
-            self.cases = ("render", "small_views", "latency")  # visibility has nothing to compile
+            self.cases = ("render", "small_views", "latency")  # the others have nothing to compile
 
     def why_not(self, device: str) -> str | None:
         """Whether there is no GPU or no nvdiffrast."""
@@ -84,18 +86,17 @@ class Chain:
         shared, side = workload.shared, workload.size.side
         context = nvdiffrast.RasterizeCudaContext(device=shared.faces.device)
         groups = [list(_groups(each, workload)) for each in workload.ring]
-        if case == "visibility":
+        if case in ("visibility", "rasterize"):
 
             def see(number: int) -> Mapping[str, Tensor]:
                 each = workload.ring[number]
-                parts = [_visible(nvdiffrast, context, each, at, shared.faces, side) for _, at in groups[number]]
+                parts = [_visible(nvdiffrast, context, each, at, shared.faces, side, case) for _, at in groups[number]]
                 order = torch.cat([at for _, at in groups[number]]).argsort()
                 return {name: torch.cat([part[name] for part in parts])[order] for name in parts[0]}
 
             return see
 
-        # v = 0 is their row 0 and our last row
-        uvs = torch.stack([shared.uvs[:, 0], 1 - shared.uvs[:, 1]], 1)[None].contiguous()
+        uvs = _flipped(shared.uvs)
         skins = [texture[None].contiguous() for texture in shared.textures]
         chains = [nvdiffrast.texture_construct_mip(skin) for skin in skins]
         edges = nvdiffrast.antialias_construct_topology_hash(shared.faces)
@@ -155,12 +156,75 @@ def _positions(each: ViewSet, at: Tensor) -> Tensor:
     return torch.baddbmm(clip[:, None, :, 3], vertices, clip[:, :, :3].transpose(1, 2)).contiguous()
 
 
-def _visible(nvdiffrast: Any, context: Any, each: ViewSet, at: Tensor, faces: Tensor, side: int) -> dict[str, Tensor]:
+def _flipped(uvs: Tensor) -> Tensor:
+    """Texture coordinates [1, T, 2] of theirs: v = 0 is their row 0 and our last row."""
+    return torch.stack([uvs[:, 0], 1 - uvs[:, 1]], 1)[None].contiguous()
+
+
+def _visible(
+    nvdiffrast: Any, context: Any, each: ViewSet, at: Tensor, faces: Tensor, side: int, case: str
+) -> dict[str, Tensor]:
     with torch.no_grad():
         rast, _ = nvdiffrast.rasterize(context, _positions(each, at), faces, [side, side], grad_db=False)
         face_ids = rast[..., 3].to(torch.int32) - 1
+        covered = face_ids >= 0
         metres = 2 * FAR * NEAR / ((FAR + NEAR) - rast[..., 2] * (FAR - NEAR))
-        return {"face_ids": face_ids, "depth": torch.where(face_ids >= 0, metres, torch.inf)}
+        found = {"face_ids": face_ids, "depth": torch.where(covered, metres, torch.inf)}
+        if case == "rasterize":  # theirs are of corners 0 and 1
+            last = (1 - rast[..., :1] - rast[..., 1:2]) * covered[..., None]
+            found["barycentrics"] = torch.cat([rast[..., :2], last], -1)
+        return found
 
 
-baselines: tuple[Implementation, ...] = (Chain("nvdiffrast", compiled=True), Chain("nvdiffrast-eager", compiled=False))
+class BareChain:
+    """Their four ops and nothing else, but for the bytes."""
+
+    name = "nvdiffrast-bare"
+    cases: Sequence[str] = ("render",)
+    ours = False
+    antialiased: bool | None = True
+    slow = False
+    note = "rasterize, interpolate, one texture of three channels without mip levels, antialias; no normals, no light"
+
+    def why_not(self, device: str) -> str | None:
+        """As the whole chain."""
+        return Chain("nvdiffrast", compiled=True).why_not(device)
+
+    def start(self, case: str, workload: Workload) -> Round:
+        """Make the context, the colours of each skin, and the table of edges."""
+        import nvdiffrast.torch as nvdiffrast
+
+        shared, side = workload.shared, workload.size.side
+        context = nvdiffrast.RasterizeCudaContext(device=shared.faces.device)
+        groups = [list(_groups(each, workload)) for each in workload.ring]
+        uvs = _flipped(shared.uvs)
+        skins = [texture[None, ..., :3].contiguous() for texture in shared.textures]
+        edges = nvdiffrast.antialias_construct_topology_hash(shared.faces)
+        encode: Callable[[Tensor], Tensor] = torch.compile(to_bytes) if shared.faces.is_cuda else to_bytes
+
+        def draw(each: ViewSet, skin: int, at: Tensor) -> Tensor:
+            positions = _positions(each, at)
+            rast, _ = nvdiffrast.rasterize(context, positions, shared.faces, [side, side], grad_db=False)
+            uv, _ = nvdiffrast.interpolate(uvs, rast, shared.uv_faces)
+            colour = nvdiffrast.texture(skins[skin], uv, filter_mode="linear", boundary_mode="clamp")
+            colour = torch.where(rast[..., 3:] > 0, colour, shared.background)
+            return encode(nvdiffrast.antialias(colour.contiguous(), rast, positions, shared.faces, topology_hash=edges))
+
+        def run(number: int) -> Mapping[str, Tensor]:
+            image = shared.faces.new_empty(workload.size.batch, side, side, 3, dtype=torch.uint8)
+            with torch.no_grad():
+                for skin, at in groups[number]:
+                    image[at] = draw(workload.ring[number], skin, at)
+            return {"image": image}
+
+        return run
+
+    def close(self) -> None:
+        """The context goes with the round."""
+
+
+baselines: tuple[Implementation, ...] = (
+    Chain("nvdiffrast", compiled=True),
+    Chain("nvdiffrast-eager", compiled=False),
+    BareChain(),
+)

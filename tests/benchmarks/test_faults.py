@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import torch
 
+import pain3d
 from benchmarks import asked
-from benchmarks.schema import read_results
+from benchmarks.limits import device_slug, this_device
+from benchmarks.schema import SCHEMA, read_results, write_results
 
 ROOT = Path(__file__).resolve().parents[2]
 # A plugin of pytest: an implementation between ours and the peers whose second round (the first one is checked) fails.
@@ -49,16 +51,26 @@ def bench(tmp_path: Path, fault: str, *options: str) -> subprocess.CompletedProc
     )  # fmt: skip
 
 
+def slug() -> str:
+    device = this_device("cpu", 0.02)
+    return device_slug("cpu", device.name, device.threads)
+
+
 def rows_of(tmp_path: Path) -> dict[str, dict[str, Any]]:
     (path,) = (tmp_path / "results").glob("*/deform--*.json")
     return {row["implementation"]: row for row in read_results(path)["rows"]}
 
 
 @pytest.mark.slow
-def test_who_raises_is_named_and_the_others_go_on(tmp_path: Path):
+def test_who_raises_is_named_and_the_others_go_on(tmp_path: Path, make_row: Any):
+    path = tmp_path / "results" / pain3d.__version__ / f"deform--{slug()}.json"
+    there = [make_row("cpu", case="deform"), make_row("cpu", case="head")]
+    write_results(path, {"schema": SCHEMA, "suite": "deform", "pain3d": pain3d.__version__, "rows": there})
     done = bench(tmp_path, RAISES)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "\nFAILED deform, broken at 2: MemoryError: no room" in done.stdout
+    kept, *new = read_results(path)["rows"]
+    assert kept == there[1] and all(row["case"] == "deform" and row["run"] > kept["run"] for row in new)
     rows = rows_of(tmp_path)
     assert rows["broken"]["skipped"] == "failed at 2: MemoryError: no room for a round"
     assert all(rows[name]["per_second"] > 0 for name in ("reference", "cpu", "smplx-style"))
@@ -118,6 +130,14 @@ def test_a_device_is_there(monkeypatch: pytest.MonkeyPatch):
             assert asked.device_name("cuda") == "cuda"
         else:
             assert refused(asked.device_name, "cuda") == "torch sees no CUDA device"
+
+
+def test_a_broken_file_is_not_written_over(tmp_path: Path):
+    path = tmp_path / pain3d.__version__ / "pictures--cpu.json"
+    path.parent.mkdir()
+    path.write_text('{"schema": 1}')
+    said = refused(asked.results_folder, str(tmp_path))
+    assert " has a broken file, whose rows would be lost: pictures--cpu.json: " in said
 
 
 def test_results_can_be_written(tmp_path: Path):

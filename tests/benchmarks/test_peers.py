@@ -22,10 +22,11 @@ from benchmarks.peers.smplx_style import skin
 from benchmarks.sampled import mesh_workload, picture_workload
 from benchmarks.workload import Size, Workload
 from pain3d import Camera
+from tests.benchmarks import fake_drtk
 from tests.kernels import fake_nvdiffrast
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONAL = ("moderngl", "pyrender", "mitsuba", "drjit", "nvdiffrast", "OpenGL")
+OPTIONAL = ("moderngl", "pyrender", "mitsuba", "drjit", "nvdiffrast", "drtk", "OpenGL")
 
 
 def baseline(name: str) -> Implementation:
@@ -40,6 +41,7 @@ def pictures() -> Workload:
 def test_everybody_is_there() -> None:
     assert {peer.name for peer in peers()} == {
         "smplx-style", "moderngl", "moderngl-msaa4", "pyrender", "mitsuba", "nvdiffrast", "nvdiffrast-eager",
+        "nvdiffrast-bare", "drtk",
     }  # fmt: skip
     assert not any(peer.ours for peer in peers())
 
@@ -55,11 +57,11 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
     assert set(done.stdout.split()).isdisjoint(OPTIONAL)
 
 
-@pytest.mark.parametrize("name", ["moderngl", "pyrender", "mitsuba", "nvdiffrast"])
+@pytest.mark.parametrize("name", ["moderngl", "pyrender", "mitsuba", "nvdiffrast", "drtk"])
 def test_what_is_missing_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = sys.modules[type(baseline(name)).__module__]
     monkeypatch.setattr(module, "find_spec", lambda library: None)
-    device = "cuda" if name == "nvdiffrast" else "cpu"
+    device = "cuda" if name in ("nvdiffrast", "drtk") else "cpu"
     assert baseline(name).why_not(device) == f"{name} is not installed"
     assert baseline(name).why_not("cpu" if device == "cuda" else "cuda")
     assert baseline(name).note
@@ -163,17 +165,40 @@ def library() -> Any:
         yield module
 
 
-@pytest.mark.parametrize("case", ["visibility", "render"])
-def test_nvdiffrast_chain_draws_the_head(library: Any, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        ("nvdiffrast", "visibility"),
+        ("nvdiffrast", "rasterize"),
+        ("nvdiffrast-eager", "render"),
+        ("nvdiffrast-bare", "render"),
+    ],
+)
+def test_nvdiffrast_chain_draws_the_head(library: Any, name: str, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     workload = picture_workload(case, Size(2, 24), texture_size=64)
     monkeypatch.setattr(nvdiffrast_chain, "PIXELS_AT_ONCE", 24**2)
-    peer = baseline("nvdiffrast") if case == "visibility" else baseline("nvdiffrast-eager")
+    peer = baseline(name)
     answer = peer.start(case, workload)(0)
     checked = check(peer, workload, truth_of(workload), answer)
     assert checked.passed, checked.seen
-    if case == "render":
+    if name == "nvdiffrast-eager":
         ours = render_call(workload, workload.ring[0], "reference", ("image",)).image
         assert (answer["image"].int() - ours.int()).abs().float().mean() < 2.0  # levels; seen: 0.48
+
+
+@pytest.mark.parametrize("case", ["visibility", "rasterize"])
+def test_drtk_sees_the_head(case: str) -> None:
+    workload = picture_workload(case, Size(2, 24))
+    peer, truth = baseline("drtk"), truth_of(workload)
+    with fake_drtk.installed():
+        answer = dict(peer.start(case, workload)(0))
+    checked = check(peer, workload, truth, answer)
+    assert checked.passed, checked.seen
+    shifted = answer | {"face_ids": answer["face_ids"].roll(1, 1)}
+    assert not check(peer, workload, truth, shifted).passed
+    if case == "rasterize":
+        turned = answer | {"barycentrics": answer["barycentrics"].roll(1, -1)}  # of another corner
+        assert not check(peer, workload, truth, turned).passed
 
 
 def test_calls_hold_pictures_of_one_texture_and_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:

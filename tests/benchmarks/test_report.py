@@ -1,16 +1,20 @@
 """Tables, goals and the README's block come out of rows as they should, and the README holds those of the files."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.asked import implementations
 from benchmarks.goals import goals
 from benchmarks.report import (
     BEGIN,
+    EARLIER,
     END,
     contests,
+    earlier_table,
     factor,
     goals_table,
     main,
@@ -104,13 +108,53 @@ def test_goals_of_a_gpu(make_row: Any):
     assert replace(found["9a"], measured=10.0).met == "yes" and replace(found["9a"], measured=10.1).met == "no"
 
 
+def test_goals_of_the_engine_on_a_gpu(make_row: Any):
+    synth = {"case": "synth_device", "kind": "cuda"}
+    given = [
+        make_row("triton", 3000.0, case="latency", kind="cuda", batch=1),
+        make_row("pain3d synth --device cuda", 825 / 12.0, batch=825, **synth),  # 12 s
+        make_row("pain3d synth --device cuda", 8250 / 17.0, batch=8250, **synth),  # 17 s: 5 s for 7,425 more
+    ]
+    found = {goal.number: goal for goal in goals(given)}
+    assert found["14d"].measured == pytest.approx(1 / 3) and found["14d"].met == "yes"
+    assert found["14e"].measured == pytest.approx(17 + 74250 * 5 / 7425) and found["14e"].met == "no"
+    assert "| ≤ 60.0 s | 67.0 s |" in goals_table([found["14e"]])
+    assert goals(given[:2])[-1].met == "not measured: no two sizes to tell start-up from pictures"
+
+
+def test_the_first_run_on_a_gpu_stands_beside_the_latest(make_row: Any):
+    where = {"case": "render", "kind": "cuda", "batch": 512, "device": "NVIDIA H100"}
+    lines = earlier_table([make_row("triton", 69000.0, **where)]).splitlines()
+    assert lines[0].startswith("Before: NVIDIA H200 141 GB, ") and "commit 55e7bad6e5" in lines[0]
+    assert lines[1].startswith("Now: NVIDIA H100; ")
+    assert "| pictures, W | triton | 34,500 | 69,000 | 2.0× |" in lines
+    assert "| pictures, W | nvdiffrast | 5,970 | not measured |  |" in lines
+    assert earlier_table([]).splitlines()[1].startswith("Now: no run on a CUDA device.")
+    before = json.loads(EARLIER.read_text(encoding="utf-8"))
+    names = {(implementation.name, case) for implementation in implementations() for case in implementation.cases}
+    for old in before["rows"]:  # can be measured again; steps of training and the CPU's JPEG are no rows of a GPU
+        known = (old["implementation"], old.get("case")) in names
+        assert known if "case" in old else old["what"].startswith(("training step", "distillation step", "JPEG")), old
+
+
 def test_only_the_latest_run_of_pictures_counts(make_row: Any):
     old = [make_row("cpu", 1000.0), make_row("reference", 1.0)]
     new = [make_row(name, rate, run="2026-02-01") for name, rate in (("cpu", 100.0), ("reference", 5.0))]
-    other_machine = make_row("pain3d synth", 10.0, case="synth", run="2026-03-01")
+    other_machine = make_row("pain3d synth", 10.0, case="synth", run="2026-03-01", device="Another Processor")
     found = {goal.number: goal for goal in goals([*old, *new, other_machine])}
     assert found["CPU 1"].measured == 20
     assert found["CPU 4"].measured is None
+    rates = {"2026-01": 9.0, "2026-03": 11.0}
+    later = [make_row("pain3d synth", rate, case="synth", run=run) for run, rate in rates.items()]
+    found = {goal.number: goal for goal in goals([*old, *new, *later])}  # one case was measured again, alone
+    assert (found["CPU 1"].measured, found["CPU 4"].measured) == (20, 11)
+
+
+def test_cases_of_two_runs_are_not_divided(make_row: Any):
+    where = {"kind": "cuda", "batch": 512}
+    picture, heat = make_row("triton", 8e4, **where), make_row("triton", 7.5e4, case="heatmaps", channels=1, **where)
+    assert {goal.number: goal for goal in goals([picture, heat])}["9a"].measured is not None
+    assert {goal.number: goal for goal in goals([picture, heat | {"run": "2026-05"}])}["9a"].measured is None
 
 
 def test_only_what_is_between_the_markers_changes():

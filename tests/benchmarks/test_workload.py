@@ -131,4 +131,4 @@ def test_work_of_visibility_encode_and_synth():
     drawn = encode_workload(Size(2, 16), texture_size=TEXTURE)
     assert drawn.ring[0].image.shape == (2, 16, 16, 3) and drawn.ring[0].image.dtype == torch.uint8
     assert count_work(drawn, 0.0) == Work(2 * 16 * 16 * 3, 0)
-    assert count_work(synth_workload(Size(33, 64)), 0.0) == Work(0, 0)
+    assert count_work(synth_workload("synth", Size(33, 64)), 0.0) == Work(0, 0)

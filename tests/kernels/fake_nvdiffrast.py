@@ -100,10 +100,18 @@ def texture_construct_mip(tex: Tensor) -> tuple[str, int]:
 
 
 def texture(
-    tex: Tensor, uv: Tensor, uv_da: Tensor, mip: Any = None, filter_mode: str = "auto", boundary_mode: str = "wrap"
+    tex: Tensor,
+    uv: Tensor,
+    uv_da: Tensor | None = None,
+    mip: Any = None,
+    filter_mode: str = "auto",
+    boundary_mode: str = "wrap",
 ) -> Tensor:
-    assert mip == ("mip", tex.data_ptr()) and filter_mode == "linear-mipmap-linear" and boundary_mode == "clamp"
-    assert tex.is_contiguous() and uv.is_contiguous()
+    assert tex.is_contiguous() and uv.is_contiguous() and boundary_mode == "clamp"
+    if filter_mode == "linear":
+        assert uv_da is None and mip is None
+        return sample_texture_reference(tex.flip(1), uv, None)
+    assert mip == ("mip", tex.data_ptr()) and filter_mode == "linear-mipmap-linear" and uv_da is not None
     height, width = tex.shape[1:3]
     texels = uv_da.reshape(*uv.shape[:3], 2, 2) * torch.tensor([width, height])[:, None]
     level = 0.5 * torch.log2(texels.square().sum(-2).amax(-1).clamp(min=1))
