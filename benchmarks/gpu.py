@@ -5,6 +5,7 @@
     python -m benchmarks.gpu --only commands,tests --limit 120     parts, in this order, so many seconds each
     python -m benchmarks.gpu --only benchmarks --cases render,latency --implementations triton,nvdiffrast --seconds 0.5
     python -m benchmarks.gpu -k "render and not latency"      what pytest takes: some of the tests and benchmarks
+    python -m benchmarks.gpu --no-offline         without the compilations that need no GPU, where minutes are lent
     python -m benchmarks.gpu --rehearse           all of it on the CPU, tiny
 
 Needs no network, no installation and no git: the tree runs as it lies, and only what comes with torch, Triton, numpy,
@@ -191,8 +192,8 @@ def versions() -> str:
     return ", ".join((f"Python {sys.version.split()[0]}", *found))
 
 
-def rehearse(parts: list[str]) -> dict[str, dict[str, str]]:
-    """Everything up to the first CUDA call; returns the files that each part leaves out."""
+def rehearse(parts: list[str], offline: bool = True) -> dict[str, dict[str, str]]:
+    """Everything up to the first CUDA call, with or without compiling; returns the files that each part leaves out."""
     print(versions())
     if WHEELS.is_dir():
         with step("unpack build/wheels"):
@@ -211,6 +212,8 @@ def rehearse(parts: list[str]) -> dict[str, dict[str, str]]:
             print(f"   {count} found")
             for file, library in left_out[name].items():
                 print(f"   skipped: {file} imports {library}, which is missing")
+    if not offline:
+        return left_out
     with step("compile every kernel for sm_80 and sm_90, walk every launcher on fake tensors of a GPU"):
         for command in OFFLINE:
             print(f"   {command[0]}: {len(run(*command).splitlines())} lines")
@@ -268,6 +271,7 @@ def asked_for(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--implementations", type=implementation_names, help="of the benchmarks, separated by commas")
     parser.add_argument("--seconds", type=positive, help="of timed rounds aimed at, per row of the benchmarks")
     parser.add_argument("--commit", type=commit_name, help="what the results say where there is no git to ask")
+    parser.add_argument("--no-offline", action="store_true", help="don't compile first what a test compiles anyway")
     parser.add_argument("--rehearse", action="store_true", help="all of it on the CPU, tiny; results in build/")
     return parser.parse_args(arguments)
 
@@ -291,7 +295,7 @@ def options_of(asked: argparse.Namespace, device: str) -> dict[str, list[str]]:
 def main() -> None:
     """Rehearse, then run the parts, then say what came of it. Exits with 1 where something failed or was stopped."""
     asked = asked_for()
-    left_out = rehearse(asked.only)
+    left_out = rehearse(asked.only, not asked.no_offline)
     import torch
 
     if asked.rehearse:

@@ -76,7 +76,7 @@ def test_a_short_commit_is_refused_before_anything_is_done(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["gpu.py", "--commit", "0123abc"])
-    monkeypatch.setattr(gpu, "rehearse", lambda parts: pytest.fail("it began"))
+    monkeypatch.setattr(gpu, "rehearse", lambda parts, offline: pytest.fail("it began"))
     with pytest.raises(SystemExit):
         gpu.main()
     assert "a commit is 40 hex digits (git rev-parse HEAD), got '0123abc'" in capsys.readouterr().err
@@ -140,7 +140,7 @@ def test_parts_run_in_the_order_in_which_they_are_named(
         ran.append(("commands", str(limit), device))
         return Outcome(1, ("synth",), {"score: needs train": 1}, 1.0)
 
-    monkeypatch.setattr(gpu, "rehearse", lambda parts: {"tests": {}, "benchmarks": {"a.py": "kornia"}})
+    monkeypatch.setattr(gpu, "rehearse", lambda parts, offline: {"tests": {}, "benchmarks": {"a.py": "kornia"}})
     monkeypatch.setattr(gpu, "test", test)
     monkeypatch.setattr(gpu, "walk_commands", walk_commands)
     monkeypatch.setattr(gpu, "BUILD", tmp_path)
