@@ -236,7 +236,7 @@ def test_a_turn_holds_what_a_warp_can():
     assert token_tile(192)[:3] == (4, 3, 64)
     assert token_tile(384)[:3] == (2, 3, 128)
     assert token_tile(1536)[:3] == (1, 3, 512) and token_tile(1536).warps == 2
-    assert token_tile(24)[:3] == (32, 1, 32)
+    assert token_tile(24)[:3] == (4, 1, 32)
     for width in (0, 1, 17, 100, 1030, 5000):
         tokens, chunks, block, _, warps = token_tile(width)
         assert chunks * block >= width and tokens * chunks * block <= 1024 * warps

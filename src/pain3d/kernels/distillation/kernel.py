@@ -32,6 +32,7 @@ ALIGNED = 16  # bytes of a load; Triton knows multiples of 16 apart from other n
 # is cut in chunks of up to 256, which its 32 threads read 16 bytes each in bfloat16.
 PER_WARP, CHUNK, FEWEST = 1024, 256, 64
 MOST_WARPS = 16  # wider tokens: more of a warp
+MOST_TOKENS = 4  # of a turn: each takes registers for its place, its sums and its factors
 TURNS = 8  # of a program, so that a program more or less on a multiprocessor is little
 SAMPLES = 32  # of a program of samples: one a thread
 
@@ -359,7 +360,7 @@ def token_tile(width: int) -> TokenTile:
     blocks = [block for block in (widest, widest // 2, widest // 4) if block >= FEWEST] or [widest]
     # the least beyond the width, in a few chunks: 768 is 3 x 256, 192 is 3 x 64
     padded, _, block = min((-(-width // block) * block, -block, block) for block in blocks)
-    tokens = 1 << max(0, (PER_WARP * warps // max(padded, 1)).bit_length() - 1)
+    tokens = 1 << max(0, min(MOST_TOKENS, PER_WARP * warps // max(padded, 1)).bit_length() - 1)
     return TokenTile(tokens, max(1, padded // block), block, TURNS, warps)
 
 
