@@ -131,6 +131,7 @@ def _mirrored(drawn: Tensor, count: int, neutral_of: Tensor | None) -> Tensor:
     if neutral_of is None:
         return drawn
     # Neutral pictures that one picture is compared with, and those that share such a picture, follow the first of them.
+    neutral_of = neutral_of.cpu()
     leader = torch.arange(len(drawn) - count)
     references = neutral_of.shape[1]
     while True:
