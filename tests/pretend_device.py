@@ -8,7 +8,7 @@ generator of the other device. Triton kernels run in its interpreter, on the num
 
 Behind the curtain the device is torch's backend for extensions written in Python (``PrivateUse1``), to which every
 question for ``cuda`` is translated. What a `Pretend` tells of itself is ``cuda:0``.
-A process keeps that backend until it ends, so the walks have processes of their own. See `walk`.
+A process keeps that backend until it ends, so the walks have processes of their own (tests/training/walks.py).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
-from torch._library.custom_ops import OPDEFS
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
+from pain3d.kernels._triton import OPS
 from tests.kernels.fake_device import waiting
 
 NAME = "pretended"  # of the backend
@@ -102,7 +102,7 @@ def run(func: Any, args: Any, kwargs: dict[str, Any], waits: Counter[str]) -> An
     """An op, on the numbers behind; what a GPU would refuse is refused."""
     if func.namespace == "pain3d":  # a custom op is entered: its launches shall see where its tensors lie
         with modes(waits):
-            return OPDEFS[func._schema.name]._init_fn(*args, **kwargs)
+            return OPS[func._schema.name].function(*args, **kwargs)
     leaves = tree_leaves((args, kwargs))
     there = [leaf for leaf in leaves if isinstance(leaf, Pretend)]
     asked = kwargs.get("device")
@@ -202,6 +202,8 @@ class Questions(TorchFunctionMode):
             return func(*args, **kwargs)
         if func in (Tensor.pin_memory, Tensor.is_pinned):
             return args[0] if func is Tensor.pin_memory else True
+        if func is Tensor.tolist:
+            return args[0].cpu().tolist()
         if func is Tensor.cuda:
             func, args = Tensor.to, (args[0], torch.device(*args[1:] or ("cuda",)))
         kwargs.pop("pin_memory", None)
