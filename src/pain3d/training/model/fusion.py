@@ -57,7 +57,7 @@ class CrossAttention(nn.Module):
         if context_of is None:
             both = both[:, None]
         else:  # [B, K, h, Ln, 2d]; its gradient is one addition, where that of `both[context_of]` sorts the rows first
-            both = both.index_select(0, context_of.flatten()).unflatten(0, context_of.shape)
+            both = both.index_select(0, context_of.flatten()).reshape(*context_of.shape, *both.shape[1:])
         key, value = both.chunk(2, -1)
         kept: Tensor | None = None
         if weights or bias is not None or (query.device.type == "cpu" and context.shape[1] <= WRITTEN_OUT):
@@ -68,8 +68,8 @@ class CrossAttention(nn.Module):
             kept = attention.float().mean(1) if weights else None
         else:  # fused kernels take four dimensions; of five torch writes the attention out
             queries = query.expand(-1, key.shape[1], -1, -1, -1)
-            parts = (part.flatten(0, 1) for part in (queries, key, value))
-            mixed = F.scaled_dot_product_attention(*parts).unflatten(0, key.shape[:2])
+            fused = F.scaled_dot_product_attention(queries.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
+            mixed = fused.reshape(*key.shape[:2], *fused.shape[1:])
         out: Tensor = self.out(mixed.mean(1).transpose(1, 2).flatten(2))
         return out, kept
 
