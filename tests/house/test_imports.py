@@ -23,7 +23,7 @@ FORBIDDEN = {  # folder of src/pain3d: what it never imports; "" is the core, ev
 }
 DOORS = {  # heavy library: the only files that import it
     "numba": ("kernels/*/cpu.py",),
-    "triton": ("kernels/*/kernel.py",),
+    "triton": ("kernels/*/kernel.py", "kernels/*/kernel_*.py"),
     "nvdiffrast": ("kernels/*/nvdiffrast_op.py",),
     "timm": ("training/model/backbone.py",),
     "torchvision": ("training/model/backbone.py",),

@@ -16,8 +16,9 @@ from pain3d.kernels.rendering.bundles import Request
 from pain3d.kernels.rendering.colour import SRGB_EDGES
 from pain3d.kernels.rendering.custom_op import flat_arguments, render_op
 from pain3d.kernels.rendering.example import example_inputs, example_scene
-from pain3d.kernels.rendering.kernel import Blocks, srgb_byte
-from pain3d.kernels.rendering.topology import prepare_topology, srgb_edges
+from pain3d.kernels.rendering.kernel import Blocks
+from pain3d.kernels.rendering.kernel_bytes import srgb_byte
+from pain3d.kernels.rendering.topology import prepare_topology, srgb_buckets
 from pain3d.kernels.rendering.triton_op import launch_render
 from tests.kernels.rooms import device_of
 
@@ -233,9 +234,9 @@ def test_inputs_that_require_a_gradient_make_a_picture_without_one():
 
 
 @triton.jit
-def encode(light_ptr, edges_ptr, out_ptr, count, BLOCK: tl.constexpr):
+def encode(light_ptr, buckets_ptr, out_ptr, count, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    byte = srgb_byte(tl.load(light_ptr + at, mask=at < count, other=0.0), edges_ptr)
+    byte = srgb_byte(tl.load(light_ptr + at, mask=at < count, other=0.0), buckets_ptr)
     tl.store(out_ptr + at, byte.to(tl.uint8), mask=at < count)
 
 
@@ -246,5 +247,5 @@ def test_srgb_bytes_are_exact():
     light = torch.cat([torch.linspace(-0.2, 1.2, 100_001), *around, special]).to(DEVICE)
     out = torch.empty(len(light), dtype=torch.uint8, device=DEVICE)
     block = 1 << 17 if DEVICE == "cpu" else 128
-    encode[(triton.cdiv(len(light), block),)](light, srgb_edges(light.device), out, len(light), BLOCK=block)
+    encode[(triton.cdiv(len(light), block),)](light, srgb_buckets(light.device), out, len(light), BLOCK=block)
     assert torch.equal(out, encode_srgb(light))

@@ -277,7 +277,7 @@ def _draw_small(  # type: ignore[no-untyped-def]
     while stamp < longest:
         e0, e1, e2 = start0 + right0 * j + down0 * i, start1 + right1 * j + down1 * i, start2 + right2 * j + down2 * i
         inside = (e0 >= least0) & (e1 >= least1) & (e2 >= least2) & (j < columns) & (i < rows) & (stamp < stamps)
-        inverse_depth = e0.to(tl.float32) * g0 + e1.to(tl.float32) * g1 + e2.to(tl.float32) * g2
+        inverse_depth = tl.fma(e2.to(tl.float32), g2, tl.fma(e1.to(tl.float32), g1, e0.to(tl.float32) * g0))
         key = key_of(inverse_depth, face, epoch)
         tl.atomic_min(keys_ptr + (corner_pixel + i * width + j), key, mask=inside, sem="relaxed")
         j += ACROSS
@@ -335,7 +335,7 @@ def _draw_queue(  # type: ignore[no-untyped-def]
             e2 = dy2.to(tl.int64) * (column - x0) - dx2.to(tl.int64) * (row - y0)
             inside = (e0 >= _least(dx0, dy0)) & (e1 >= _least(dx1, dy1)) & (e2 >= _least(dx2, dy2))
             inside = inside & (j <= last_j) & (i <= last_i)
-            inverse_depth = e0.to(tl.float32) * g0 + e1.to(tl.float32) * g1 + e2.to(tl.float32) * g2
+            inverse_depth = tl.fma(e2.to(tl.float32), g2, tl.fma(e1.to(tl.float32), g1, e0.to(tl.float32) * g0))
             pixel = view * height * width + (i * width + j)
             tl.atomic_min(keys_ptr + pixel, key_of(inverse_depth, face, epoch), mask=inside, sem="relaxed")
             tile += SLICES
@@ -364,20 +364,29 @@ def _write_fragments(  # type: ignore[no-untyped-def]
     first = view * pixels
     face = face_of(tl.load(keys_ptr + first + pixel, mask=mask, other=-1), epoch)
     covered = mask & (face >= 0)
-    a, b, c, exist = corners_of(faces_ptr, face, covered, vertex_count)
-    view_ptr = screen_ptr + view * vertex_count * 4
-    x0, y0, w0 = corner(view_ptr, a, exist)
-    x1, y1, w1 = corner(view_ptr, b, exist)
-    x2, y2, w2 = corner(view_ptr, c, exist)
-    column, row = pixel % width * _SUBPIXELS + _HALF, pixel // width * _SUBPIXELS + _HALF
-    t0, t1, t2, area = perspective(x0, y0, w0, x1, y1, w1, x2, y2, w2, column, row)
-    total = tl.where(covered, t0 + t1 + t2, 1.0)
     tl.store(face_ids_ptr + first + pixel, face, mask=mask)
-    at = barycentrics_ptr + first * 3 + pixel * 3
-    tl.store(at, tl.where(covered, t0 / total, 0.0), mask=mask)
-    tl.store(at + 1, tl.where(covered, t1 / total, 0.0), mask=mask)
-    tl.store(at + 2, tl.where(covered, t2 / total, 0.0), mask=mask)
-    depth = tl.where(covered, tl.abs(area).to(tl.float32) / total, _INFINITE)
+    depth = tl.full([PIXELS], _INFINITE, tl.float32)
+    barycentrics_ptr += first * 3
+    if tl.max(covered.to(tl.int32), axis=0) > 0:
+        a, b, c, exist = corners_of(faces_ptr, face, covered, vertex_count)
+        view_ptr = screen_ptr + view * vertex_count * 4
+        x0, y0, w0 = corner(view_ptr, a, exist)
+        x1, y1, w1 = corner(view_ptr, b, exist)
+        x2, y2, w2 = corner(view_ptr, c, exist)
+        column, row = pixel % width * _SUBPIXELS + _HALF, pixel // width * _SUBPIXELS + _HALF
+        t0, t1, t2, area = perspective(x0, y0, w0, x1, y1, w1, x2, y2, w2, column, row)
+        per_total = 1.0 / tl.where(covered, t0 + t1 + t2, 1.0)
+        at = barycentrics_ptr + pixel * 3
+        tl.store(at, tl.where(covered, t0 * per_total, 0.0), mask=mask)
+        tl.store(at + 1, tl.where(covered, t1 * per_total, 0.0), mask=mask)
+        tl.store(at + 2, tl.where(covered, t2 * per_total, 0.0), mask=mask)
+        depth = tl.where(covered, tl.abs(area).to(tl.float32) * per_total, _INFINITE)
+    else:
+        number = tl.program_id(0) % blocks * PIXELS * 3 + tl.arange(0, PIXELS)
+        nothing = tl.zeros([PIXELS], tl.float32)
+        tl.store(barycentrics_ptr + number, nothing, mask=number < pixels * 3)
+        tl.store(barycentrics_ptr + number + PIXELS, nothing, mask=number < pixels * 3 - PIXELS)
+        tl.store(barycentrics_ptr + number + 2 * PIXELS, nothing, mask=number < pixels * 3 - 2 * PIXELS)
     tl.store(depth_ptr + first + pixel, depth, mask=mask)
 
 

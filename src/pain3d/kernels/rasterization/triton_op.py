@@ -18,7 +18,7 @@ def rasterize_triton(vertices_clip: Tensor, faces: Tensor, size: tuple[int, int]
 def rasterize_chunks(
     vertices_clip: Tensor, faces: Tensor, size: tuple[int, int], cull: bool, chunk: int | None = None
 ) -> Fragments:
-    """Return the fragments of all views, `chunk` of them at a time: None is as many as stay in the cache."""
+    """Return the fragments of all views, `chunk` of them at a time: None is what the workspace holds."""
     from pain3d.kernels.rasterization.kernel import launch_fragments, launch_snap, launch_visibility
 
     (views, vertices), device = vertices_clip.shape[:2], vertices_clip.device

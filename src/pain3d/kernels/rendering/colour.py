@@ -25,6 +25,26 @@ def _edges() -> np.ndarray[tuple[int], np.dtype[np.float32]]:
 
 
 SRGB_EDGES = _edges()
+DARKEST = 2.0**-13  # below the first edge: byte 0
+FIRST_BUCKET = int(np.float32(DARKEST).view(np.int32)) >> 16
+
+
+def _buckets() -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    """Return `SRGB_BUCKETS`: light from `DARKEST` to 1, by the upper 16 bits of its float32.
+
+    A bucket is at most 2^-7 of its light wide and two edges lie 0.9 % apart or more, so it holds one edge at most. Its
+    lowest 8 bits are the byte at its start, the others the lower 16 bits of the edge in it, 2^16 where there is none.
+    """
+    last = int(np.float32(1).view(np.int32)) >> 16
+    starts = np.arange(FIRST_BUCKET, last + 2, dtype=np.int32) << 16
+    below = np.searchsorted(SRGB_EDGES, starts.view(np.float32), side="right") - 1
+    assert np.diff(below).max() == 1
+    edges = np.append(SRGB_EDGES, np.float32(np.inf))[below + 1].view(np.int32)
+    inside = edges[:-1] < starts[1:]
+    return np.where(inside, edges[:-1] & 0xFFFF, 1 << 16) << 8 | below[:-1].astype(np.int32)
+
+
+SRGB_BUCKETS = _buckets()  # [1665] int32: what a byte costs is one look-up, one comparison
 
 
 def tone_map(light: Tensor) -> Tensor:

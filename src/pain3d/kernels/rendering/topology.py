@@ -8,13 +8,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pain3d.kernels.deformation.kernel import vertex_faces
 from pain3d.kernels.rendering.bundles import Triangles
-from pain3d.kernels.rendering.colour import SRGB_EDGES
+from pain3d.kernels.rendering.colour import SRGB_BUCKETS
 from pain3d.kernels.rendering.reference import uv_areas
 
 
@@ -22,33 +21,43 @@ class PreparedTopology(NamedTuple):
     """Tables of one mesh and one set of texture coordinates."""
 
     triangles: Triangles  # int32, labels uint8, contiguous
-    uv_areas: Tensor  # [F] float32: twice the area of each face in the unit square
+    corners: Tensor  # [F, 8] int32: three vertices, all -1 where one does not exist; 1 spare; three neighbours; 1 spare
+    charts: Tensor  # [F, 8] float32: u, v of three corners, 0 where one does not exist; twice their area; 1 spare
     starts: Tensor  # [V + 1] int32, of `vertex_faces`
     members: Tensor  # [3 F] int32, likewise
-    srgb_edges: Tensor  # [257] float32
+    srgb_buckets: Tensor  # [1665] int32, `SRGB_BUCKETS`
 
 
 def prepare_topology(triangles: Triangles, vertex_count: int) -> PreparedTopology:
     """Return the tables; the triangles' fields are arguments of `pain3d.kernels.render`."""
     faces, adjacent_faces, uvs, uv_faces, face_labels = triangles
-    existing = uv_faces.clamp(0, max(len(uvs) - 1, 0))  # nobody has checked the indices on a device
     starts, members = vertex_faces(faces, vertex_count)
+    # Nobody has checked the indices on a device.
+    exist = ((faces >= 0) & (faces < vertex_count)).all(1, keepdim=True)
+    faces, adjacent_faces = faces.to(torch.int32).contiguous(), adjacent_faces.to(torch.int32).contiguous()
+    spare = faces.new_zeros(len(faces), 1)
+    corners = torch.cat([torch.where(exist, faces, -1), spare, adjacent_faces, spare], 1)
+    exist = ((uv_faces >= 0) & (uv_faces < len(uvs))).all(1, keepdim=True)
+    existing = uv_faces.clamp(0, max(len(uvs) - 1, 0))
+    areas = uv_areas(triangles._replace(uv_faces=existing))
+    at = torch.where(exist, uvs[existing.long()].flatten(1), 0)
     return PreparedTopology(
         triangles=Triangles(
-            faces=faces.to(torch.int32).contiguous(),
-            adjacent_faces=adjacent_faces.to(torch.int32).contiguous(),
+            faces=faces,
+            adjacent_faces=adjacent_faces,
             uvs=uvs.contiguous(),
             uv_faces=uv_faces.to(torch.int32).contiguous(),
             face_labels=None if face_labels is None else face_labels.to(torch.uint8).contiguous(),
         ),
-        uv_areas=uv_areas(triangles._replace(uv_faces=existing)).to(torch.float32),
+        corners=corners,
+        charts=torch.cat([at, areas[:, None].to(at.dtype), torch.zeros_like(at[:, :1])], 1).to(torch.float32),
         starts=starts,
         members=members,
-        srgb_edges=srgb_edges(uvs.device),
+        srgb_buckets=srgb_buckets(uvs.device),
     )
 
 
 @lru_cache(maxsize=16)
-def srgb_edges(device: torch.device) -> Tensor:
-    """Return `SRGB_EDGES` and inf behind it, [257] on the device: copied from the host once, by the first call."""
-    return torch.from_numpy(np.append(SRGB_EDGES, np.float32(np.inf))).to(device)
+def srgb_buckets(device: torch.device) -> Tensor:
+    """Return `SRGB_BUCKETS` on the device: copied from the host once, by the first call."""
+    return torch.from_numpy(SRGB_BUCKETS).to(device)

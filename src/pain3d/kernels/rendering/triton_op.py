@@ -19,12 +19,14 @@ from pain3d.kernels.rendering.bundles import (
 )
 from pain3d.kernels.rendering.kernel import (
     BLOCKS,
+    MOST_PROGRAMS,
     Blocks,
     Buffers,
     Chunk,
-    launch_antialias_queue,
     launch_resolve,
+    vertex_records,
 )
+from pain3d.kernels.rendering.kernel_antialias import launch_antialias_queue
 from pain3d.kernels.rendering.topology import PreparedTopology, prepare_topology
 
 MOST_PIXELS = 2**30  # of a chunk: the queue counts them in int32
@@ -44,8 +46,8 @@ def launch_render(
         scene: Checked, float32; see `pain3d.kernels.render`.
         request: What to render.
         prepared: Of `prepare_topology`; None makes it anew.
-        chunk: Views at a time; None for as many as stay in the L2 cache. It is halved as long as the device has no
-            memory for it. The bytes do not depend on it.
+        chunk: Views at a time; None for as many as the workspace of visibility holds. It is halved as long as the
+            device has no memory for it. The bytes do not depend on it.
         blocks: How much of the work a program takes.
 
     Returns:
@@ -68,9 +70,9 @@ def launch_render(
 def _render_chunks(
     scene: RenderInputs, tables: PreparedTopology, made: Rendered, layout: str, chunk: int | None, blocks: Blocks
 ) -> None:
-    normals, vertices, faces = None, scene.meshes.vertices, scene.triangles.faces
+    points, vertices, faces = None, scene.meshes.vertices, scene.triangles.faces
     if made.image is not None:
-        normals = launch_normals(vertices, faces, tables.starts, tables.members)
+        points = vertex_records(scene.meshes, launch_normals(vertices, faces, tables.starts, tables.members))
     workspace, queue, light = _buffers(scene, made, chunk)
     for first, last, epoch in workspace.passes(len(scene.views.world_to_clip)):
         screen = workspace.screen[: last - first]
@@ -78,7 +80,7 @@ def _render_chunks(
         cameras, meshes = scene.views.world_to_clip[first:last], scene.views.mesh_index[first:last]
         launch_project(vertices, cameras, meshes, scene.size, screen)
         launch_visibility(screen, faces, scene.size, True, workspace.keys, epoch, workspace.queue)
-        launch_resolve(scene, tables, normals, made, layout, now, blocks=blocks)
+        launch_resolve(scene, tables, points, made, layout, now, blocks=blocks)
         if queue is not None:
             launch_antialias_queue(scene, tables, made, layout, now, blocks=blocks)
 
@@ -86,11 +88,10 @@ def _render_chunks(
 def _buffers(scene: RenderInputs, made: Rendered, chunk: int | None) -> tuple[Workspace, Tensor | None, Tensor | None]:
     """Return the workspace of visibility, the queue of pixels to antialias and the light that is kept for them.
 
-    Queue and light stay outside the cache's share of a chunk: few of their lines are ever touched.
+    Queue and light take twice as much again, of which few lines are ever touched.
     """
     vertices, faces, pixels = scene.meshes.vertices, scene.triangles.faces, scene.size[0] * scene.size[1]
-    views, most, device = len(scene.views.world_to_clip), max(MOST_PIXELS // pixels, 1), vertices.device
-    chunk = None if chunk is None else min(chunk, most)
+    device, views = vertices.device, min(len(scene.views.world_to_clip), max(MOST_PIXELS // pixels, 1), MOST_PROGRAMS)
     while True:
         workspace = allocate_workspace(views, vertices.shape[1], len(faces), scene.size, device, chunk)
         count = workspace.chunk * pixels

@@ -34,9 +34,15 @@ POINTS = 256  # a program: two points a thread of four warps, in 64 registers
 
 
 @triton.jit
+def dot3(ax, ay, az, bx, by, bz):  # type: ignore[no-untyped-def]
+    """Return a · b: one product, two sums fused with a product each."""
+    return tl.fma(az, bz, tl.fma(ay, by, ax * bx))
+
+
+@triton.jit
 def unit(x, y, z):  # type: ignore[no-untyped-def]
     """Return the vector at unit length; one shorter than 1e-10 comes back shorter than 1."""
-    scale = tl.rsqrt(tl.maximum(x * x + y * y + z * z, TINY_SQUARED))
+    scale = tl.rsqrt(tl.maximum(dot3(x, y, z, x, y, z), TINY_SQUARED))
     return x * scale, y * scale, z * scale
 
 
@@ -72,17 +78,18 @@ def light_channel(  # type: ignore[no-untyped-def]
     mx, my, mz = mirrored
     s0, s1 = tl.load(sh_ptr + channel), tl.load(sh_ptr + 3 + channel)
     s2, s3 = tl.load(sh_ptr + 6 + channel), tl.load(sh_ptr + 9 + channel)
-    quadratic = tl.load(sh_ptr + 12 + channel) * (Y2 * nx * ny) + tl.load(sh_ptr + 15 + channel) * (Y2 * ny * nz)
-    quadratic += tl.load(sh_ptr + 18 + channel) * (Y20 * (3.0 * nz * nz - 1.0))
-    quadratic += tl.load(sh_ptr + 21 + channel) * (Y2 * nx * nz)
-    quadratic += tl.load(sh_ptr + 24 + channel) * (Y22 * (nx * nx - ny * ny))
-    linear = s1 * (Y1 * ny) + s2 * (Y1 * nz) + s3 * (Y1 * nx)
-    irradiance = tl.maximum(A0_Y00 * s0 + A1 * linear + A2 * quadratic, 0.0)
-    seen = tl.maximum(Y00 * s0 + s1 * (Y1 * my) + s2 * (Y1 * mz) + s3 * (Y1 * mx), 0.0)
+    quadratic = tl.load(sh_ptr + 12 + channel) * (Y2 * nx * ny)
+    quadratic = tl.fma(tl.load(sh_ptr + 15 + channel), Y2 * ny * nz, quadratic)
+    quadratic = tl.fma(tl.load(sh_ptr + 18 + channel), Y20 * tl.fma(3.0 * nz, nz, -1.0), quadratic)
+    quadratic = tl.fma(tl.load(sh_ptr + 21 + channel), Y2 * nx * nz, quadratic)
+    quadratic = tl.fma(tl.load(sh_ptr + 24 + channel), Y22 * tl.fma(nx, nx, -ny * ny), quadratic)
+    linear = dot3(s1, s2, s3, Y1 * ny, Y1 * nz, Y1 * nx)
+    irradiance = tl.maximum(tl.fma(A2, quadratic, tl.fma(A1, linear, A0_Y00 * s0)), 0.0)
+    seen = tl.maximum(tl.fma(Y00, s0, dot3(s1, s2, s3, Y1 * my, Y1 * mz, Y1 * mx)), 0.0)
     reach = 1.0 + wrap
     wrapped = tl.maximum(cosine + wrap, 0.0) / (reach * reach)
-    diffuse = albedo * INVERSE_PI * (irradiance * occlusion + key * wrapped)
-    return diffuse + key * gloss + seen * mirror
+    diffuse = albedo * INVERSE_PI * tl.fma(key, wrapped, irradiance * occlusion)
+    return tl.fma(seen, mirror, tl.fma(key, gloss, diffuse))
 
 
 @triton.jit
@@ -101,26 +108,27 @@ def shade_point(albedo, normal, to_eye, light, occlusion, specular, roughness, s
     nx, ny, nz = unit(nx, ny, nz)
     vx, vy, vz = unit(vx, vy, vz)
     hx, hy, hz = unit(lx + vx, ly + vy, lz + vz)
-    cosine = nx * lx + ny * ly + nz * lz
-    facing = nx * vx + ny * vy + nz * vz
+    cosine = dot3(nx, ny, nz, lx, ly, lz)
+    facing = dot3(nx, ny, nz, vx, vy, vz)
     n_l = tl.maximum(cosine, 0.0)
     n_v = tl.minimum(tl.maximum(facing, MIN_COSINE), 1.0)
-    n_h = tl.minimum(tl.maximum(nx * hx + ny * hy + nz * hz, 0.0), 1.0)
-    v_h = tl.minimum(tl.maximum(vx * hx + vy * hy + vz * hz, 0.0), 1.0)
+    n_h = tl.minimum(tl.maximum(dot3(nx, ny, nz, hx, hy, hz), 0.0), 1.0)
+    v_h = tl.minimum(tl.maximum(dot3(vx, vy, vz, hx, hy, hz), 0.0), 1.0)
 
     rough = tl.minimum(tl.maximum(roughness, MIN_ROUGHNESS), 1.0)
     alpha = rough * rough
-    spread = n_h * n_h * (alpha * alpha - 1.0) + 1.0
+    spread = tl.fma(n_h * n_h, tl.fma(alpha, alpha, -1.0), 1.0)
     both = 2.0 * n_l * n_v
     # Distribution, visibility and n·l in one fraction; no factor below the line is ever 0.
-    lobe = alpha * alpha * 0.5 * n_l / (PI * spread * spread * (both + alpha * (n_l + n_v - both)))
+    lobe = alpha * alpha * 0.5 * n_l / (PI * spread * spread * tl.fma(alpha, n_l + n_v - both, both))
     shine = occlusion * specular
-    gloss = lobe * (F0 + REST_OF_F0 * fifth(1.0 - v_h)) * shine
+    gloss = lobe * tl.fma(REST_OF_F0, fifth(1.0 - v_h), F0) * shine
 
     smooth = 1.0 - rough
-    grazing = F0 + (tl.maximum(smooth, F0) - F0) * fifth(1.0 - n_v)
+    grazing = tl.fma(tl.maximum(smooth, F0) - F0, fifth(1.0 - n_v), F0)
     mirror = grazing * smooth * tl.minimum(n_v * HORIZON_SCALE, 1.0) * shine
-    normal, mirrored = (nx, ny, nz), (2.0 * facing * nx - vx, 2.0 * facing * ny - vy, 2.0 * facing * nz - vz)
+    twice = 2.0 * facing
+    normal, mirrored = (nx, ny, nz), (tl.fma(twice, nx, -vx), tl.fma(twice, ny, -vy), tl.fma(twice, nz, -vz))
     wrap = RED_WRAP * scatter
     red = light_channel(red, sh_ptr, 0, key_red, normal, mirrored, cosine, wrap, occlusion, gloss, mirror)
     wrap = GREEN_WRAP * scatter

@@ -1,0 +1,197 @@
+"""Knows what a covered pixel of the fused `render` sees on a GPU: its surface, its texture, its light. Triton.
+
+A pixel reads records, 16 bytes a load: 32 bytes of each of its three vertices, 64 of its face (`topology.py`), and of a
+texel what is not 0. Device functions only; `kernel.py` has the kernels.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from pain3d.kernels.rasterization.kernel import four
+from pain3d.kernels.rasterization.reference import SUBPIXELS as STEPS_OF_A_PIXEL
+from pain3d.kernels.rendering.colour import KNEE as KNEE_OF_LIGHT
+from pain3d.kernels.rendering.relief import BLOOD_TINT as TINT_OF_BLOOD
+from pain3d.kernels.rendering.relief import CHANNELS as CHANNELS_OF_A_TEXEL
+from pain3d.kernels.shading.kernel import dot3, light_of, shade_point, unit
+from pain3d.kernels.texturing.kernel import level_offset, split_level, taps
+
+POINT = 8  # floats of a vertex record: position, occlusion, normal, spare
+
+# Jitted code reads globals only where they are constexpr.
+_POINT = tl.constexpr(POINT)
+_TEXEL = tl.constexpr(CHANNELS_OF_A_TEXEL)
+_RED_TINT, _GREEN_TINT, _BLUE_TINT = (tl.constexpr(tint) for tint in TINT_OF_BLOOD)
+_KNEE, _KNEE_SCALE, _ABOVE = (
+    tl.constexpr(KNEE_OF_LIGHT),
+    tl.constexpr(1 / (1 - KNEE_OF_LIGHT)),
+    tl.constexpr(1 - KNEE_OF_LIGHT),
+)
+_PER_AREA = tl.constexpr(STEPS_OF_A_PIXEL**2)  # (1/256 px)² in a px²
+
+
+@triton.jit
+def quarter_of(ptr, place):  # type: ignore[no-untyped-def]
+    """Return four numbers from each place [P], in elements of the pointer, as [P, 4]: one load each."""
+    return tl.load(ptr + place[:, None] + tl.arange(0, 4)[None, :])
+
+
+@triton.jit
+def mixed_quarter(ptr, a, b, c, t0, t1, t2):  # type: ignore[no-untyped-def]
+    """Return Σ t · numbers at three places, four of them."""
+    mixed = t0[:, None] * quarter_of(ptr, a)
+    mixed = tl.fma(t1[:, None], quarter_of(ptr, b), mixed)
+    return four(tl.fma(t2[:, None], quarter_of(ptr, c), mixed))
+
+
+@triton.jit
+def mixed_weights(ptr, a, b, c, t0, t1, t2):  # type: ignore[no-untyped-def]
+    """Return Σ t · weight of both detail layers at three vertices: one 8-byte load each."""
+    layer = tl.arange(0, 2)[None, :]
+    mixed = t0[:, None] * tl.load(ptr + a[:, None] * 2 + layer)
+    mixed = tl.fma(t1[:, None], tl.load(ptr + b[:, None] * 2 + layer), mixed)
+    return tl.split(tl.fma(t2[:, None], tl.load(ptr + c[:, None] * 2 + layer), mixed))
+
+
+@triton.jit
+def texel_places(u, v, level, share, height, width):  # type: ignore[no-untyped-def]
+    """Return where the four texels around (u, v) of a level start, in numbers, and the share of each in `share`."""
+    one, two, three, last, across, down = taps(u, v, level, height, width)
+    start = level_offset(level, height, width)
+    below = share * down
+    above = share - below
+    two_share, last_share = above * across, below * across
+    places = ((start + one) * _TEXEL, (start + two) * _TEXEL, (start + three) * _TEXEL, (start + last) * _TEXEL)
+    return places, (above - two_share, two_share, below - last_share, last_share)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def texels_added(mixed, texels_ptr, places, shares, quarter: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Add four of the sixteen channels [P, 4] of four texels, each by its share."""
+    p0, p1, p2, p3 = places
+    s0, s1, s2, s3 = shares
+    texels_ptr += quarter * 4
+    mixed = tl.fma(s0[:, None], quarter_of(texels_ptr, p0), mixed)
+    mixed = tl.fma(s1[:, None], quarter_of(texels_ptr, p1), mixed)
+    mixed = tl.fma(s2[:, None], quarter_of(texels_ptr, p2), mixed)
+    return tl.fma(s3[:, None], quarter_of(texels_ptr, p3), mixed)
+
+
+@triton.jit
+def worn_texture(skin_ptr, size, top, u, v, level, first_weight, second_weight):  # type: ignore[no-untyped-def]
+    """Return albedo (red, green, blue), specular scale, roughness, slopes along t and b, scatter of a texture.
+
+    Detail layers are added by their weights. What no lane needs is not read; what others need is added with a share of
+    0, so that a finite texture gives the same bits.
+    """
+    height, width = size
+    lower, upper, fraction = split_level(level, top)
+    fine, fine_shares = texel_places(u, v, lower, 1.0 - fraction, height, width)
+    nothing = tl.zeros([u.shape[0], 4], tl.float32)
+    colours = texels_added(nothing, skin_ptr, fine, fine_shares, 0)
+    rest = texels_added(nothing, skin_ptr, fine, fine_shares, 1)
+    if tl.max((fraction > 0.0).to(tl.int32), axis=0) > 0:
+        coarse, coarse_shares = texel_places(u, v, upper, fraction, height, width)
+        colours = texels_added(colours, skin_ptr, coarse, coarse_shares, 0)
+        rest = texels_added(rest, skin_ptr, coarse, coarse_shares, 1)
+    red, green, blue, specular = four(colours)
+    roughness, along, rise, scatter = four(rest)
+    worn = (first_weight != 0.0) | (second_weight != 0.0)
+    if tl.max(worn.to(tl.int32), axis=0) > 0:
+        coarse, coarse_shares = texel_places(u, v, upper, fraction, height, width)
+        first = texels_added(nothing, skin_ptr, fine, fine_shares, 2)
+        first = texels_added(first, skin_ptr, coarse, coarse_shares, 2)
+        second = texels_added(nothing, skin_ptr, fine, fine_shares, 3)
+        second = texels_added(second, skin_ptr, coarse, coarse_shares, 3)
+        more_along, more_rise, shade, blood = four(
+            tl.fma(second_weight[:, None], second, first_weight[:, None] * first)
+        )
+        along += more_along
+        rise += more_rise
+        left_over = 1.0 - tl.minimum(tl.maximum(shade, 0.0), 1.0)
+        red *= left_over * tl.maximum(tl.fma(-_RED_TINT, blood, 1.0), 0.0)
+        green *= left_over * tl.maximum(tl.fma(-_GREEN_TINT, blood, 1.0), 0.0)
+        blue *= left_over * tl.maximum(tl.fma(-_BLUE_TINT, blood, 1.0), 0.0)
+        specular *= left_over
+    return red, green, blue, specular, roughness, along, rise, scatter
+
+
+@triton.jit
+def tilted(nx, ny, nz, ux, uy, uz, along, rise):  # type: ignore[no-untyped-def]
+    """Return n + along t + rise b, n of unit length, t = up x n, b = n x t = up - (up · n) n; not of unit length."""
+    nx, ny, nz = unit(nx, ny, nz)
+    keep = tl.fma(-rise, dot3(ux, uy, uz, nx, ny, nz), 1.0)
+    x = tl.fma(rise, ux, tl.fma(along, tl.fma(uy, nz, -uz * ny), keep * nx))
+    y = tl.fma(rise, uy, tl.fma(along, tl.fma(uz, nx, -ux * nz), keep * ny))
+    z = tl.fma(rise, uz, tl.fma(along, tl.fma(ux, ny, -uy * nx), keep * nz))
+    return x, y, z
+
+
+@triton.jit
+def below_knee(light):  # type: ignore[no-untyped-def]
+    """Return what of light lies in 0 to 0.8; of NaN 0."""
+    light = tl.where(light > 0.0, light, 0.0)
+    return tl.where(light < _KNEE, light, _KNEE)
+
+
+@triton.jit
+def above_knee(light):  # type: ignore[no-untyped-def]
+    """Return t / (1 + t), t = (light - 0.8) / 0.2 and not below 0; of NaN 0."""
+    above = (light - _KNEE) * _KNEE_SCALE
+    above = tl.where(above > 0.0, above, 0.0)
+    return above / (1.0 + above)
+
+
+@triton.jit
+def tone_mapped(red, green, blue, exposure):  # type: ignore[no-untyped-def]
+    """Return exposed, tone-mapped light: x up to 0.8, then 0.8 + 0.2 t / (1 + t), t = (x - 0.8) / 0.2."""
+    red, green, blue = red * exposure, green * exposure, blue * exposure
+    mapped_red, mapped_green, mapped_blue = below_knee(red), below_knee(green), below_knee(blue)
+    bright = (red > _KNEE) | (green > _KNEE) | (blue > _KNEE)
+    if tl.max(bright.to(tl.int32), axis=0) > 0:
+        mapped_red = tl.fma(_ABOVE, above_knee(red), mapped_red)
+        mapped_green = tl.fma(_ABOVE, above_knee(green), mapped_green)
+        mapped_blue = tl.fma(_ABOVE, above_knee(blue), mapped_blue)
+    return mapped_red, mapped_green, mapped_blue
+
+
+@triton.jit
+def surface_light(scene, strides, tables, points, sizes, view, mesh, face, corners, shares, area):  # type: ignore[no-untyped-def]
+    """Return the exposed and tone-mapped light (red, green, blue) of what pixels of a view see.
+
+    corners: three vertices of each pixel's face, shares: how much of each. area: of the face on the screen, doubled, in
+    (1/256 px)². All indices exist, on background those of anybody.
+    """
+    meshes, views = scene.meshes, scene.views
+    a, b, c = corners
+    t0, t1, t2 = shares
+    u0, v0, u1, v1 = four(quarter_of(tables.charts, face * 8))
+    u2, v2, texels, _ = four(quarter_of(tables.charts + 4, face * 8))
+    # The stride counts vertices, so that the compiler sees that a pair lies on 8 bytes.
+    weights = meshes.detail_weights + mesh * strides.detail_weights * 2
+    first_weight, second_weight = mixed_weights(weights, a, b, c, t0, t1, t2)
+    u, v = tl.fma(t2, u2, tl.fma(t1, u1, t0 * u0)), tl.fma(t2, v2, tl.fma(t1, v1, t0 * v0))
+    # Texels per pixel, both as areas; log2 halved is the level whose texels are as large as pixels.
+    texels *= sizes.texture_area
+    drawn = (area > 0.0) & (texels > 0.0)
+    level = 0.5 * tl.log2(tl.where(drawn, texels * _PER_AREA, 1.0) / tl.where(drawn, area, 1.0))
+    texture, height, width = scene.texture
+    skin = tl.load(views.texture_index + view).to(tl.int64)
+    red, green, blue = tl.zeros_like(u), tl.zeros_like(u), tl.zeros_like(u)
+    specular, roughness, along, rise, scatter = red, red, red, red, red
+    if (skin >= 0) & (skin < sizes.textures):
+        red, green, blue, specular, roughness, along, rise, scatter = worn_texture(
+            texture + skin * sizes.texels * _TEXEL, (height, width), sizes.top, u, v, level, first_weight, second_weight
+        )
+    a, b, c = a * _POINT, b * _POINT, c * _POINT
+    points += mesh * sizes.vertices * _POINT
+    x, y, z, open_sky = mixed_quarter(points, a, b, c, t0, t1, t2)
+    nx, ny, nz, _ = mixed_quarter(points + 4, a, b, c, t0, t1, t2)
+    camera = views.camera_position + view * 3
+    to_eye = (tl.load(camera) - x, tl.load(camera + 1) - y, tl.load(camera + 2) - z)
+    up = meshes.up + mesh * strides.up
+    ux, uy, uz = tl.load(up), tl.load(up + 1), tl.load(up + 2)
+    normal, light = tilted(nx, ny, nz, ux, uy, uz, along, rise), light_of(scene.lights, view)
+    red, green, blue = shade_point((red, green, blue), normal, to_eye, light, open_sky, specular, roughness, scatter)
+    return tone_mapped(red, green, blue, tl.load(views.exposure + view))
