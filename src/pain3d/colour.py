@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -43,31 +45,38 @@ def typology_angle(linear: Floats) -> Floats:
     return np.asarray(np.degrees(np.arctan2(lab[..., 0] - 50, np.maximum(lab[..., 2], 1e-6))))
 
 
-def temperature_gains(kelvin: float) -> Floats:
-    """Factors [3] on linear rgb that turn white into a black body's colour, 1 at 6504 K, of luminance 1.
+def temperature_gains(kelvin: float | Sequence[float]) -> Floats:
+    """Factors [3] on linear rgb that turn white into a black body's colour, 1 at 6504 K, of luminance 1; [N, 3] of N.
 
     The Planckian locus is the cubic spline of Kim et al. 2002 (US patent 7024034), good to 1e-3 in xy.
 
     Raises:
         ValueError: Not in 2000–20000 K.
     """
-    if not KELVINS[0] <= kelvin <= KELVINS[1]:
+    kelvins = np.asarray(kelvin, float)
+    if not ((kelvins >= KELVINS[0]) & (kelvins <= KELVINS[1])).all():
         raise ValueError(f"a colour temperature must be in {KELVINS[0]:g}..{KELVINS[1]:g} K, got {kelvin}")
-    gains = _planckian(kelvin) / _planckian(NEUTRAL_KELVIN)
-    return np.asarray(gains / (LUMINANCE @ gains))
+    gains = _planckian(kelvins) / _planckian(np.asarray(NEUTRAL_KELVIN))
+    return np.asarray(gains / (gains * LUMINANCE).sum(-1, keepdims=True))
 
 
-def _planckian(kelvin: float) -> Floats:
-    """Linear sRGB [3] of a black body of luminance 1; a component may be negative below 1900 K."""
-    t = 1e3 / kelvin
-    if kelvin <= 4000:
-        x = -0.2661239 * t**3 - 0.2343589 * t**2 + 0.8776956 * t + 0.179910
-    else:
-        x = -3.0258469 * t**3 + 2.1070379 * t**2 + 0.2226347 * t + 0.240390
-    if kelvin <= 2222:
-        y = -1.1063814 * x**3 - 1.34811020 * x**2 + 2.18555832 * x - 0.20219683
-    elif kelvin <= 4000:
-        y = -0.9549476 * x**3 - 1.37418593 * x**2 + 2.09137015 * x - 0.16748867
-    else:
-        y = 3.0817580 * x**3 - 5.87338670 * x**2 + 3.75112997 * x - 0.37001483
-    return np.linalg.solve(SRGB_TO_XYZ, np.array([x / y, 1.0, (1 - x - y) / y]))
+# x of the locus over 1e3 / K, and y over x, in falling powers: up to 2222 K, up to 4000 K and above.
+_LOCUS_X = ((-0.2661239, -0.2343589, 0.8776956, 0.179910),) * 2 + ((-3.0258469, 2.1070379, 0.2226347, 0.240390),)
+_LOCUS_Y = (
+    (-1.1063814, -1.34811020, 2.18555832, -0.20219683), (-0.9549476, -1.37418593, 2.09137015, -0.16748867),
+    (3.0817580, -5.87338670, 3.75112997, -0.37001483),
+)  # fmt: skip
+
+
+def _planckian(kelvins: Floats) -> Floats:
+    """Linear sRGB [..., 3] of black bodies of luminance 1; a component may be negative below 1900 K."""
+    part = (kelvins > 2222).astype(int) + (kelvins > 4000)
+
+    def cubic(table: tuple[tuple[float, ...], ...], at: Floats) -> Floats:
+        a, b, c, d = np.moveaxis(np.array(table)[part], -1, 0)
+        return np.asarray(a * at**3 + b * at**2 + c * at + d)
+
+    x = cubic(_LOCUS_X, 1e3 / kelvins)
+    y = cubic(_LOCUS_Y, x)
+    xyz = np.stack([x / y, np.ones_like(x), (1 - x - y) / y], -1)
+    return np.asarray(np.linalg.solve(SRGB_TO_XYZ, xyz[..., None])[..., 0])

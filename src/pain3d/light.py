@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -110,28 +112,43 @@ class Light:
         Raises:
             ValueError: The name is unknown or a number is not finite.
         """
-        if name not in PRESETS:
-            raise ValueError(f"light must be one of {', '.join(LIGHTS)}, got {name!r}")
-        for what, value in (("azimuth_degrees", azimuth_degrees), ("elevation_degrees", elevation_degrees),
-                            ("intensity", intensity), ("key_share", key_share)):  # fmt: skip
-            if not np.isfinite(value):
-                raise ValueError(f"{what} must be finite, got {value}")
-        ambient, key, lamps = PRESETS[name]
-        azimuths, elevations = (np.array([lamp[i] for lamp in lamps]) for i in (0, 1))
-        elevations[0] = np.clip(elevations[0] + elevation_degrees, -80, 85)
-        colours = np.array([lamp[2] for lamp in lamps])
-        colours[0] *= temperature_gains(temperature)
-        towards = direction(azimuths + azimuth_degrees, elevations)
-        sh = (_basis(towards) * SH_WINDOW).T @ colours * LAMP_RADIANCE
-        sh[0] += np.array(ambient) / Y00
-        key_colour = colours[0] * key * key_share
-        scale = METERED / irradiance_on_face(sh, towards[0], key_colour)
-        return cls(
-            torch.tensor(sh[None] * scale, dtype=torch.float32),
-            torch.tensor(towards[:1], dtype=torch.float32),
-            torch.tensor(key_colour[None] * scale, dtype=torch.float32),
-            torch.tensor([intensity], dtype=torch.float32),
+        return cls.presets([name], [azimuth_degrees], [elevation_degrees], [intensity], [key_share], [temperature])
+
+    @classmethod
+    def presets(
+        cls,
+        names: Sequence[str],
+        azimuth_degrees: Sequence[float],
+        elevation_degrees: Sequence[float],
+        intensity: Sequence[float],
+        key_share: Sequence[float],
+        temperature: Sequence[float],
+    ) -> Light:
+        """N lights by name, each as `preset` makes it: one of each argument for each of them.
+
+        Raises:
+            ValueError: A name is unknown or a number is not finite.
+        """
+        for name in names:
+            if name not in PRESETS:
+                raise ValueError(f"light must be one of {', '.join(LIGHTS)}, got {name!r}")
+        for what, values in (("azimuth_degrees", azimuth_degrees), ("elevation_degrees", elevation_degrees),
+                             ("intensity", intensity), ("key_share", key_share)):  # fmt: skip
+            for value in values:
+                if not math.isfinite(value):
+                    raise ValueError(f"{what} must be finite, got {value}")
+        ambient, key, azimuths, elevations, colours = (
+            part[[LIGHTS.index(name) for name in names]] for part in _lamps()
         )
+        elevations[:, 0] = np.clip(elevations[:, 0] + elevation_degrees, -80, 85)
+        colours[:, 0] *= temperature_gains(temperature)
+        towards = direction(azimuths + np.array(azimuth_degrees)[:, None], elevations)
+        sh = (_basis(towards) * SH_WINDOW).swapaxes(1, 2) @ colours * LAMP_RADIANCE
+        sh[:, 0] += ambient / Y00
+        key_colour = colours[:, 0] * (key * key_share)[:, None]
+        scale = METERED / irradiance_on_face(sh, towards[:, 0], key_colour)
+        scaled = (sh * scale[:, None, None], towards[:, 0], key_colour * scale[:, None], np.array(intensity))
+        return cls(*(torch.from_numpy(part.astype(np.float32)) for part in scaled))
 
     def with_gains(self, gains: Tensor) -> Light:
         """The same lights seen through a filter: `gains` [3] or [N, 3] on linear rgb. Gradients: to gains."""
@@ -150,18 +167,34 @@ def key_azimuth(name: str) -> float:
     return PRESETS[name][2][0][0]
 
 
-def irradiance_on_face(sh: Floats, key_direction: Floats, key_colour: Floats) -> float:
+def irradiance_on_face(sh: Floats, key_direction: Floats, key_colour: Floats) -> Floats:
     """Mean luminance of the irradiance on the directions that a face seen along +Z shows, weighted as it shows them.
 
     Args:
-        sh: [9, 3] radiance.
-        key_direction: [3] unit vector.
-        key_colour: [3] irradiance.
+        sh: [..., 9, 3] radiance.
+        key_direction: [..., 3] unit vectors.
+        key_colour: [..., 3] irradiance.
+
+    Returns:
+        [...]
     """
     facing, irradiance, weights = _face()
-    ambient = np.maximum(irradiance @ (sh @ LUMINANCE), 0)
-    key = np.maximum(facing @ key_direction, 0) * (key_colour @ LUMINANCE)
-    return float(weights @ (ambient + key))
+    ambient = np.maximum((sh @ LUMINANCE) @ irradiance.T, 0)
+    key = np.maximum(key_direction @ facing.T, 0) * (key_colour @ LUMINANCE)[..., None]
+    return np.asarray((ambient + key) @ weights)
+
+
+@cache
+def _lamps() -> tuple[Floats, ...]:
+    """Of all presets: ambient [P, 3] and key [P]; of lamps azimuth, elevation [P, L] and colour [P, L, 3].
+
+    Where a preset has fewer lamps than another it has black ones.
+    """
+    most = max(len(lamps) for _, _, lamps in PRESETS.values())
+    dark: Lamp = (0.0, 0.0, (0.0, 0.0, 0.0))
+    lamps = [(*own, *(dark,) * (most - len(own))) for _, _, own in PRESETS.values()]
+    ambient, key = (np.array([preset[i] for preset in PRESETS.values()]) for i in (0, 1))
+    return ambient, key, *(np.array([[lamp[i] for lamp in own] for own in lamps]) for i in range(3))
 
 
 @cache

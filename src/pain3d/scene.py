@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from pain3d.facs.action_units import CO_OCCURRING_AUS, SIDES, ActionUnits
+from pain3d.facs.action_units import CO_OCCURRING_AUS, ActionUnits
 from pain3d.facs.pain_score import MAX_INTENSITY, PAIN_AUS, sample_pain_units
 from pain3d.head.identity import ANCESTRIES, SEXES, Identity, sample_identity
 from pain3d.head.model import Head
-from pain3d.random import keyed_generator
+from pain3d.random import DrawnNumbers, keyed_generator
 from pain3d.setting import (
     CameraSetting,
     LightSetting,
@@ -35,6 +36,8 @@ __all__ = [
 
 AGE_GROUPS = {"18-34": (18.0, 34.99), "35-54": (35.0, 54.99), "55-74": (55.0, 74.99), "75-95": (75.0, 95.0)}
 
+# Numbers that an expression is drawn from, at most: six units, two a co-occurring one, two a unit that moves.
+EXPRESSION_NUMBERS = 6 + 4 * len(CO_OCCURRING_AUS) + 12
 CO_OCCURRENCE = 0.2  # chance of each of AU12, 20, 25, 26, 27 beside a pain expression
 CAMERAS = ("fixed", "free")  # how long a camera stays: for all expressions of a view, or for one picture
 NO_SENSOR = Sensor()  # metered, neutral, without noise
@@ -240,17 +243,27 @@ def sample_expression(
 ) -> ActionUnits:
     """Action units of one expression by key; see `sample_scenes`."""
     generator = keyed_generator(seed, "expression", identity_id, expression_id)
-    row = sample_pain_units(generator, law)[0]
-    intensities = {number: float(value) for number, value in zip(PAIN_AUS, row, strict=True)}
-    u = generator.random((len(CO_OCCURRING_AUS), 2))
+    return drawn_expression(generator, law, co_occurring, asymmetry)
+
+
+def drawn_expression(
+    generator: np.random.Generator | DrawnNumbers,
+    law: str = "uniform",
+    co_occurring: bool = True,
+    asymmetry: float = 0.0,
+) -> ActionUnits:
+    """Action units that a generator's next numbers tell, at most `EXPRESSION_NUMBERS`; see `sample_scenes`."""
+    row = sample_pain_units(generator, law)[0].tolist()
+    intensities = dict(zip(PAIN_AUS, map(float, row), strict=True))
+    u = generator.random((len(CO_OCCURRING_AUS), 2)).tolist()
     if co_occurring:
         for number, (chance, strength) in zip(CO_OCCURRING_AUS, u, strict=True):
             if chance < CO_OCCURRENCE:
-                intensities[number] = float(1 + np.floor(strength * MAX_INTENSITY))
-    named: dict[str, float] = {}
-    for number, value in intensities.items():
-        weaker_side, loss = generator.random(2)
+                intensities[number] = float(1 + math.floor(strength * MAX_INTENSITY))
+    sides: dict[int, tuple[float, float]] = {}
+    halves = generator.random((len(intensities), 2)).tolist()
+    for (number, value), (weaker_side, loss) in zip(intensities.items(), halves, strict=True):
         share = 1.0 if number in (26, 27, 43) else 1 - asymmetry * loss
-        sides = (value * share, value) if weaker_side < 0.5 else (value, value * share)
-        named |= {f"AU{number}_{side}": round(v, 3) for side, v in zip(SIDES, sides, strict=True)}
-    return ActionUnits(**named)
+        weaker, stronger = round(value * share, 3), round(value, 3)
+        sides[number] = (weaker, stronger) if weaker_side < 0.5 else (stronger, weaker)
+    return ActionUnits.of_sides(sides)

@@ -6,6 +6,7 @@ Nothing here knows the person: exposure, white balance and noise are the same dr
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,13 +120,17 @@ class Sensor:
 def sample_camera(seed: int, identity_id: int, view: int, views: int, moment: int | None = None) -> CameraSetting:
     """Draw the camera of a view, or with `moment` that of one expression in it; yaws lie in the view's stratum."""
     ids = (identity_id, view) if moment is None else (identity_id, view, moment)
-    u = keyed_generator(seed, "camera", *ids).random(7)
+    return drawn_camera(keyed_generator(seed, "camera", *ids).random(7).tolist(), view, views)
+
+
+def drawn_camera(u: Sequence[float], view: int = 0, views: int = 1) -> CameraSetting:
+    """The camera that 7 numbers from 0 to 1 tell."""
     shortest, longest = FOCAL_LENGTH
-    focal_length = round(shortest * (longest / shortest) ** float(u[1]), 2)
-    height = FRAME_HEIGHT[0] * (FRAME_HEIGHT[1] / FRAME_HEIGHT[0]) ** float(u[2])
+    focal_length = round(shortest * (longest / shortest) ** u[1], 2)
+    height = FRAME_HEIGHT[0] * (FRAME_HEIGHT[1] / FRAME_HEIGHT[0]) ** u[2]
     # The head turned to one side is the camera turned to the other.
     yaw, pitch, roll = orbit_angles(
-        -CAMERA_YAW * (2 * (view + float(u[0])) / views - 1), spread(u[3], CAMERA_PITCH), spread(u[4], CAMERA_ROLL)
+        -CAMERA_YAW * (2 * (view + u[0]) / views - 1), spread(u[3], CAMERA_PITCH), spread(u[4], CAMERA_ROLL)
     )
     # Along the picture's own axes, so that a turned camera keeps the face where the draw puts it.
     across, up = (spread(v, reach) * height for v, reach in zip(u[5:], FRAME_JITTER, strict=True))
@@ -157,51 +162,63 @@ def orbit_angles(yaw: float, pitch: float, roll: float) -> tuple[float, float, f
 
 def sample_pose(seed: int, identity_id: int, expression: int) -> Pose:
     """Draw neck and gaze of an expression."""
-    u = keyed_generator(seed, "pose", identity_id, expression).random(5)
+    return drawn_pose(keyed_generator(seed, "pose", identity_id, expression).random(5).tolist())
+
+
+def drawn_pose(u: Sequence[float]) -> Pose:
+    """The pose that 5 numbers from 0 to 1 tell."""
     reach = (NECK_YAW, NECK_PITCH, NECK_ROLL, GAZE, GAZE / 2)
-    return Pose(*(spread(float(v), r) for v, r in zip(u, reach, strict=True)))
+    return Pose(*(spread(v, r) for v, r in zip(u, reach, strict=True)))
 
 
 def sample_light(seed: int, identity_id: int, *moment: int) -> LightSetting:
     """Draw the light of an expression, or of an expression and a view. The key's side is even, whatever the preset."""
-    u = keyed_generator(seed, "light", identity_id, *moment).random(6)
+    return drawn_light(keyed_generator(seed, "light", identity_id, *moment).random(6).tolist())
+
+
+def drawn_light(u: Sequence[float]) -> LightSetting:
+    """The light that 6 numbers from 0 to 1 tell."""
     name = LIGHTS[min(int(u[0] * len(LIGHTS)), len(LIGHTS) - 1)]
     return LightSetting(
         name=name,
-        azimuth=round((2 * float(u[1]) - 1) * KEY_AZIMUTH - key_azimuth(name), 3),
+        azimuth=round((2 * u[1] - 1) * KEY_AZIMUTH - key_azimuth(name), 3),
         elevation=spread(u[2], 12.0),
-        intensity=round(1.1 + 0.3 * float(u[3]), 4),
-        key_share=round(0.5 + 0.6 * float(u[4]), 4),
+        intensity=round(1.1 + 0.3 * u[3], 4),
+        key_share=round(0.5 + 0.6 * u[4], 4),
         temperature=near_neutral(u[5]),
     )
 
 
 def sample_sensor(seed: int, identity_id: int, expression: int, view: int, quality: int = 95) -> Sensor:
     """Draw exposure, white balance, noise and JPEG quality of one picture; `quality` is the best of them."""
-    u = keyed_generator(seed, "sensor", identity_id, expression, view).random(4)
+    return drawn_sensor(keyed_generator(seed, "sensor", identity_id, expression, view).random(4).tolist(), quality)
+
+
+def drawn_sensor(u: Sequence[float], quality: int = 95) -> Sensor:
+    """The sensor that 4 numbers from 0 to 1 tell."""
     worst = min(LEAST_QUALITY, quality)
     return Sensor(
         exposure=spread(u[0], EXPOSURE),
         white_balance=near_neutral(u[1]),
-        iso=round(ISO[0] * (ISO[1] / ISO[0]) ** float(u[2]), 1),
+        iso=round(ISO[0] * (ISO[1] / ISO[0]) ** u[2], 1),
         quality=worst + min(int(u[3] * (quality - worst + 1)), quality - worst),
     )
 
 
 def sample_background(seed: int, *place: int) -> tuple[str, float]:
     """Draw the name of what stands behind, and its blur as a share of the picture's height."""
-    u = keyed_generator(seed, "background/name", *place).random(2)
+    u = keyed_generator(seed, "background/name", *place).random(2).tolist()
     shares = np.cumsum([BACKGROUND_SHARES[name] for name in BACKGROUNDS])
     sharpest, softest = BACKGROUND_BLUR
     name = BACKGROUNDS[int(np.searchsorted(shares, u[0]).clip(0, len(shares) - 1))]
-    return name, round(sharpest * (softest / sharpest) ** float(u[1]), 4)
+    return name, round(sharpest * (softest / sharpest) ** u[1], 4)
 
 
 def near_neutral(u: float) -> float:
     """A colour temperature, kelvin, evenly within `MIRED` of neutral."""
-    return round(1e6 / (1e6 / NEUTRAL_KELVIN + (2 * float(u) - 1) * MIRED))
+    return round(1e6 / (1e6 / NEUTRAL_KELVIN + (2 * u - 1) * MIRED))
 
 
 def spread(u: float, reach: float) -> float:
     """Evenly within `reach` of 0, thousandths."""
-    return round((2 * float(u) - 1) * reach, 3)
+    return round((2 * u - 1) * reach, 3)

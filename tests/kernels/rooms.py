@@ -22,6 +22,7 @@ from pain3d.kernels import (
     distill_loss,
     face_adjacency,
     interpolate,
+    jpeg_loss,
     rasterize,
     render,
     sample_texture,
@@ -29,6 +30,7 @@ from pain3d.kernels import (
     vertex_normals,
 )
 from pain3d.kernels.antialiasing.example import example_inputs as antialias_inputs
+from pain3d.kernels.compression.example import example_inputs as jpeg_inputs
 from pain3d.kernels.deformation import deform_pairs
 from pain3d.kernels.deformation.example import example_inputs as deform_inputs
 from pain3d.kernels.deformation.example import example_sphere
@@ -169,6 +171,8 @@ ROOMS = [
     # sensor: whole numbers, the same bytes
     Room("add_sensor_noise", add_sensor_noise, sensor_inputs, ("cpu", "triton"), (9, 3), (),
          ("image", "shot", "read", "keys")),
+    # jpeg_loss: whole numbers, the same bytes
+    Room("jpeg_loss", jpeg_loss, jpeg_inputs, ("triton",), (9, 3), (), ("image", "quality")),
     # distill_loss: of a loss of 5 worst seen 9e-7, interpreter; of its gradients, up to 0.3, 8e-8; a GPU adds 2 ulp
     Room("distill_loss", flat_distill_loss, distill_inputs, ("triton",), (5, 2),
          ("student.tokens", "student.scalar", "student.vector", "student.thresholds"), (), triton_tolerance=2e-6,

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from pain3d.training.data import open_data
 from pain3d.training.data.online import OnlineBatches, cut_on_device, online_batches
 from pain3d.training.data.parquet import subject_name
 from pain3d.training.data.population import (
+    Draw,
     Population,
-    drawn_scene,
+    drawn_scenes,
     population_of_rows,
     read_population,
     sample_population,
@@ -113,7 +114,7 @@ def test_heat_maps_tell_who_moves(population: Population) -> None:
 def test_everybody_comes_once_before_anybody_comes_again() -> None:
     population = sample_population(7, 1, size=96)
     made = batches(population, pool=3)
-    arrivals = [made._person(number).identity_id for number in range(14)]
+    arrivals = [made.plan.person(number).identity_id for number in range(14)]
     assert sorted(arrivals[:7]) == sorted(arrivals[7:]) == list(range(7))
     assert arrivals[:7] != arrivals[7:]
 
@@ -126,8 +127,8 @@ def test_a_draw_is_that_of_free_cameras() -> None:
         asymmetry=0.5, quality=80,
     )  # fmt: skip
     population = sample_population(3, 7, size=96, law="independent", asymmetry=0.5, quality=80)
-    for number, scene in enumerate(scenes):
-        drawn = drawn_scene(population, population.people[2], 7, number, neutral=number == 0)
+    draws = [Draw(population.people[2], number, number == 0) for number in range(len(scenes))]
+    for scene, drawn in zip(scenes, drawn_scenes(population, 7, draws), strict=True):
         behind = {"background": scene.background, "background_blur": scene.background_blur}
         assert replace(drawn, **behind) == scene  # type: ignore[arg-type]
 
@@ -201,24 +202,25 @@ def test_the_newest_are_in_the_ring(places: int, new: int, every: int, step: int
 def test_a_ring_holds_who_should_be_there(asked: list[tuple[list[int], int]], ahead: int) -> None:
     held: dict[int, int] = {}
     turnover = Turnover(4, 3, 2)
-    ring: Ring[int] = Ring(turnover, lambda arrival: arrival, held.__setitem__, ahead=ahead)
+    ring: Ring[int] = Ring(turnover, list, held.__setitem__, ahead=ahead, together=3)
     for places, step in asked:
         ring.fill(places, step)
         assert all(held[place] == turnover.arrival(place, step) for place in places)
-        ring.expect(places, step + 1)
-        assert len(ring._coming) <= 2 * ahead
+        ring.expect([(places, step + 1), (places, step + 2)])
+        assert len(ring._coming) == len(ring._made_with) <= 6 * ahead
     ring.close()
 
 
-def test_nobody_is_painted_twice(population: Population) -> None:
+@pytest.mark.parametrize("together", [1, 2])
+def test_nobody_is_painted_twice(together: int) -> None:
     painted: list[int] = []
     held: dict[int, int] = {}
 
-    def make(arrival: int) -> int:
-        painted.append(arrival)
-        return arrival
+    def make(arrivals: Sequence[int]) -> Sequence[int]:
+        painted.extend(arrivals)
+        return arrivals
 
-    ring = Ring(Turnover(3, 1, 2), make, held.__setitem__)
+    ring = Ring(Turnover(3, 1, 2), make, held.__setitem__, together=together)
     for step in range(9):
         ring.fill(range(3), step)
     assert painted == list(range(7))
@@ -228,7 +230,7 @@ def test_nobody_is_painted_twice(population: Population) -> None:
 def test_a_device_cuts_as_the_file_reader_does(square: float) -> None:
     image = torch.randint(256, (2, 96, 96, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     squares = torch.tensor([[50.3, 44.8, square], [20.0, 90.1, square]])  # the second reaches beyond the picture
-    made = cut_on_device(image, squares, SIDE).int()
+    made = cut_on_device(image, squares, SIDE, widest=square).int()
     for row in range(2):
         expected = torch.from_numpy(cut(image[row].numpy(), *squares[row].tolist(), SIDE)).int()
         assert (made[row] - expected).abs().max() <= 8  # pure noise; OpenCV has weights of 5 bits. Faces: 1 level
@@ -238,5 +240,5 @@ def test_a_device_averages_before_it_makes_small() -> None:
     """Lines finer than the crop's pixels become grey, not stripes."""
     image = torch.zeros(1, 128, 128, 3, dtype=torch.uint8)
     image[:, :, ::2] = 200
-    crop = cut_on_device(image, torch.tensor([[64.0, 64.0, 120.0]]), 30).float()
+    crop = cut_on_device(image, torch.tensor([[64.0, 64.0, 120.0]]), 30, widest=120.0).float()
     assert crop.std() < 15

@@ -100,6 +100,13 @@ class ActionUnits:
                 rows[number][side] = float(value)
         object.__setattr__(self, "values", tuple((rows[n][0], rows[n][1]) for n in AU_NUMBERS))
 
+    @classmethod
+    def of_sides(cls, intensities: Mapping[int, tuple[float, float]]) -> ActionUnits:
+        """The face of these units by number, left and right; what nobody checks: they are intensities."""
+        made = object.__new__(cls)
+        object.__setattr__(made, "values", tuple(intensities.get(number, (0.0, 0.0)) for number in AU_NUMBERS))
+        return made
+
     def __repr__(self) -> str:
         return f"ActionUnits({', '.join(f'{k}={v:g}' for k, v in self.nonzero().items())})"
 

@@ -13,6 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from pain3d.random import DrawnNumbers
+
 PAIN_AUS = (4, 6, 7, 9, 10, 43)
 MAX_INTENSITY = 5  # FACS intensities A to E
 MAX_PSPI = 3 * MAX_INTENSITY + 1  # 5 + 5 + 5 + 1: eye closure is yes or no
@@ -61,6 +63,17 @@ def _all_solutions() -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
     return rows, score
 
 
+@lru_cache(maxsize=MAX_PSPI + 1)
+def _solutions(score: int) -> npt.NDArray[np.int8]:
+    rows, scores = _all_solutions()
+    return np.asarray(rows[scores == score])
+
+
+@lru_cache(maxsize=len(LAWS))
+def _cumulative(law: str) -> npt.NDArray[np.float64]:
+    return np.cumsum(pspi_probabilities(law))
+
+
 def solutions(score: int) -> npt.NDArray[np.int8]:
     """Every vector of whole intensities (columns AU4 AU6 AU7 AU9 AU10 AU43) with that PSPI, [N, 6], in a fixed order.
 
@@ -69,11 +82,12 @@ def solutions(score: int) -> npt.NDArray[np.int8]:
     """
     if score != int(score) or not 0 <= score <= MAX_PSPI:
         raise ValueError(f"PSPI must be a whole number in 0..{MAX_PSPI}, got {score}")
-    rows, scores = _all_solutions()
-    return np.asarray(rows[scores == int(score)])
+    return _solutions(int(score)).copy()
 
 
-def sample_pain_units(generator: np.random.Generator, law: str = "uniform", count: int = 1) -> npt.NDArray[np.int8]:
+def sample_pain_units(
+    generator: np.random.Generator | DrawnNumbers, law: str = "uniform", count: int = 1
+) -> npt.NDArray[np.int8]:
     """Draw `count` vectors of AU4 AU6 AU7 AU9 AU10 AU43, [count, 6].
 
     Laws: ``uniform`` draws PSPI uniformly on 0–16, then a vector uniformly among its solutions; ``independent`` draws
@@ -86,10 +100,9 @@ def sample_pain_units(generator: np.random.Generator, law: str = "uniform", coun
     if law == "independent":
         top = np.array([MAX_INTENSITY] * 5 + [1]) + 1
         return np.asarray(np.floor(generator.random((count, 6)) * top), np.int8)
-    cumulative = np.cumsum(pspi_probabilities(law))
-    scores = np.minimum(np.searchsorted(cumulative, generator.random(count), side="right"), MAX_PSPI)
+    scores = np.minimum(np.searchsorted(_cumulative(law), generator.random(count), side="right"), MAX_PSPI)
     rows = []
-    for score in scores:
-        candidates = solutions(int(score))
-        rows.append(candidates[int(generator.random() * len(candidates))])
+    for score in scores.tolist():
+        candidates = _solutions(score)
+        rows.append(candidates[int(generator.random(1)[0] * len(candidates))])
     return np.array(rows, np.int8).reshape(count, 6)

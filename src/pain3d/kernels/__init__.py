@@ -6,6 +6,7 @@ knows the custom ops of a room as soon as the room is imported.
 
 from pain3d.kernels._backend import use_backend
 from pain3d.kernels.antialiasing import antialias, face_adjacency
+from pain3d.kernels.compression import jpeg_loss
 from pain3d.kernels.deformation import deform, deform_pairs, vertex_normals
 from pain3d.kernels.distillation import (
     DistillLoss,
@@ -40,6 +41,7 @@ __all__ = [
     "encode_srgb",
     "face_adjacency",
     "interpolate",
+    "jpeg_loss",
     "rasterize",
     "render",
     "sample_texture",

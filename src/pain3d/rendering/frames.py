@@ -217,27 +217,16 @@ def cameras(scenes: Sequence[Scene]) -> Camera:
 def lights(scenes: Sequence[Scene]) -> Light:
     """The light of each scene, exposed and white-balanced as its sensor has it."""
     settings = [scene.light for scene in scenes]
-    presets = {
-        setting: Light.preset(
-            setting.name,
-            azimuth_degrees=setting.azimuth,
-            elevation_degrees=setting.elevation,
-            intensity=setting.intensity,
-            key_share=setting.key_share,
-            temperature=setting.temperature,
-        )
-        for setting in set(settings)
-    }
-    made = [presets[setting] for setting in settings]
-    light = Light(*(torch.cat([getattr(light, name) for light in made]) for name in Light.__dataclass_fields__))
+    names = ("name", "azimuth", "elevation", "intensity", "key_share", "temperature")
+    light = Light.presets(*([getattr(setting, name) for setting in settings] for name in names))
     exposure = light.exposure * torch.tensor([2**scene.sensor.exposure for scene in scenes], dtype=torch.float32)
     return replace(light, exposure=exposure).with_gains(white_balance(scenes))
 
 
 def white_balance(scenes: Sequence[Scene]) -> Tensor:
     """Factors [B, 3] on linear light that turn white into the colour it has in each scene's picture."""
-    gains = [temperature_gains(scene.sensor.white_balance) for scene in scenes]
-    return torch.tensor(np.array(gains), dtype=torch.float32)
+    gains = temperature_gains([scene.sensor.white_balance for scene in scenes])
+    return torch.from_numpy(gains.astype(np.float32))
 
 
 def backgrounds(scenes: Sequence[Scene]) -> Tensor:

@@ -5,13 +5,13 @@ To paint a person costs as much as to render dozens of faces, so whoever sees th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pain3d.device import LastCopy
-from pain3d.head.identity import Identity
+from pain3d.device import LastCopy, moved_at_once
 from pain3d.head.model import Head
 from pain3d.kernels.rendering import CHANNELS
 from pain3d.kernels.texturing import Mipmaps
@@ -19,8 +19,9 @@ from pain3d.kernels.texturing.reference import level_table
 from pain3d.mesh import Surface
 from pain3d.rendering.frames import TEXTURE_SIZE, grown_surface
 from pain3d.rendering.renderer import prepared_topology
-from pain3d.skin import Skin, surface_maps
-from pain3d.skin.painting import paint_mipmaps
+from pain3d.scene import Scene
+from pain3d.skin import surface_maps
+from pain3d.skin.painting import paint_people
 
 # Pixels a side of a picture from which on the finest mip level is kept. One of 256 sees 1.0–1.3 mm of the face, a texel
 # is 0.4 mm: levels 1 and 2 are read, but for hair. Level 0 is three quarters of the memory; without it faces differ by
@@ -30,12 +31,12 @@ FINEST_FROM = 384
 
 @dataclass(frozen=True)
 class Person:
-    """One painted person, on the CPU.
+    """One painted person.
 
     Attributes:
-        identity: [S] coefficients of the identity shapes.
-        surface: Hair, cloth and wrinkles, one row.
-        texels: [N, 16] the mip chain that is kept.
+        identity: [S] coefficients of the identity shapes, on the CPU.
+        surface: Hair, cloth and wrinkles, one row, on the CPU.
+        texels: [N, 16] the mip chain that is kept, on the device where it was painted.
     """
 
     identity: Tensor
@@ -43,21 +44,24 @@ class Person:
     texels: Tensor
 
 
-def paint_person(head: Head, identity: Identity, skin: Skin, *, frame: int, wrinkles: bool = True) -> Person:
-    """Paint one person; the same arguments give the same bytes, in whichever thread.
+def paint_persons(
+    head: Head, scenes: Sequence[Scene], *, frame: int, device: torch.device | str = "cpu"
+) -> list[Person]:
+    """Paint people; the same person has the same bytes, whoever is painted beside, in whichever thread.
 
     Args:
         head: On the CPU.
-        identity: Shape.
-        skin: Look.
-        frame: Pixels a side of the pictures that the person will be seen in; small ones need no fine texels.
-        wrinkles: As in `Scene`.
+        scenes: One of each: identity, skin and whether it wrinkles are looked at.
+        frame: Pixels a side of the pictures that they will be seen in; small ones need no fine texels.
+        device: Where to paint.
     """
-    chain = paint_mipmaps(surface_maps(head, TEXTURE_SIZE), skin)
-    offset = chain.levels()[_first_level(frame)][0]
-    return Person(
-        head.identity_vector(identity)[0], grown_surface(head, skin, wrinkles), chain.texels[0, offset:].clone()
-    )
+    chains = paint_people(surface_maps(head, TEXTURE_SIZE), [scene.skin for scene in scenes], device)
+    offset = chains.levels()[_first_level(frame)][0]
+    kept = chains.texels[:, offset:].clone() if offset else chains.texels
+    return [
+        Person(head.identity_vector(scene.identity)[0], grown_surface(head, scene.skin, scene.wrinkles), texels)
+        for scene, texels in zip(scenes, kept, strict=True)
+    ]
 
 
 def _first_level(frame: int) -> int:
@@ -108,12 +112,12 @@ class People:
                 f"person.texels must be {list(self._texels.shape[1:])}, got {list(person.texels.shape)}: another frame"
             )
         grown = person.surface
+        cover = torch.zeros(1) if grown.cover is None else grown.cover
+        parts = (person.identity[None], grown.growth, grown.resting, grown.depth, cover)
+        kept = (self._identity, self._growth, self._resting, self._depth, self._cover)
+        for room, part in zip(kept, moved_at_once(parts, self.head.device), strict=True):
+            room[slot].copy_(part[0])
         self._texels[slot].copy_(person.texels)
-        self._identity[slot].copy_(person.identity)
-        self._growth[slot].copy_(grown.growth[0])
-        self._resting[slot].copy_(grown.resting[0])
-        self._depth[slot].copy_(grown.depth[0])
-        self._cover[slot] = 0.0 if grown.cover is None else float(grown.cover[0])
         self._creases = self._copied(grown.creases)
 
     def seen(self, slots: Tensor) -> tuple[Tensor, Surface]:

@@ -18,7 +18,8 @@ from pain3d.random import keyed_generator
 from pain3d.rendering import people as people_module
 from pain3d.rendering.face_crops import BLOCK, MARGIN, CropCamera, FaceCrops, crops_around, render_face_crops
 from pain3d.rendering.frames import Frames, cameras, render_scenes
-from pain3d.rendering.people import FINEST_FROM, People, paint_person
+from pain3d.rendering.people import FINEST_FROM, People, paint_persons
+from pain3d.rendering.shots import shots_of
 from pain3d.scene import Scene, demographic_grid, sample_scenes
 
 PERSON = 1
@@ -45,7 +46,7 @@ def place(scenes: list[Scene], slots: int = 1) -> People:
     """The people of scenes in the last slot."""
     people = People(Head.default(), slots, frame=scenes[0].size)
     first = scenes[0]
-    person = paint_person(Head.default(), first.identity, first.skin, frame=first.size, wrinkles=first.wrinkles)
+    (person,) = paint_persons(Head.default(), [first], frame=first.size)
     people.place(slots - 1, person)
     return people
 
@@ -62,23 +63,26 @@ def by_row(crops: list[FaceCrops]) -> dict[int, tuple[npt.NDArray[np.uint8], npt
     found = {}
     for part in crops:
         assert part.heatmap is not None
-        for place_, row in enumerate(part.rows):
-            found[row] = (part.image[place_].numpy(), part.heatmap[place_].numpy(), part.square[place_])
+        for place_, row in enumerate(part.rows.tolist()):
+            found[row] = (part.image[place_].numpy(), part.heatmap[place_].numpy(), part.square[place_].numpy())
     return found
 
 
-@pytest.mark.parametrize(("size", "one_size"), [(96, False), (256, False), (256, True), (100, False)])
+def crops_of(scenes: list[Scene], people: People, slots: list[int]) -> list[FaceCrops]:
+    """Faces and heat maps."""
+    known, index = torch.tensor(slots).unique(return_inverse=True)
+    return render_face_crops(shots_of(scenes), people, known, index, behind(scenes), heatmaps=True)
+
+
+@pytest.mark.parametrize("size", [96, 256, 100])
 @pytest.mark.parametrize("finest", [True, False])
-def test_a_crop_shows_what_the_picture_shows(
-    size: int, one_size: bool, finest: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crop_shows_what_the_picture_shows(size: int, finest: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """At 100 pixels the last JPEG block is cut short, and a block's corner lies within a texel of the background."""
     monkeypatch.setattr(people_module, "FINEST_FROM", 0 if finest else 10_000)
     scenes = quiet_scenes(size)
     frames = render_scenes(scenes)
-    made = render_face_crops(scenes, place(scenes, 2), [1] * 3, behind(scenes), heatmaps=True, one_size=one_size)
-    crops = by_row(made)
-    assert sorted(crops) == [0, 1, 2] and (len(made) == 1 or not one_size)
+    crops = by_row(crops_of(scenes, place(scenes, 2), [1] * 3))
+    assert sorted(crops) == [0, 1, 2]
     for row, (image, levels, square) in crops.items():
         rows, columns = pixels_of(frames, row, image, square)
         difference = np.abs(frames.image[row][rows, columns].astype(int) - image)[INNER, INNER]
@@ -98,26 +102,26 @@ def pixels_of(frames: Frames, row: int, image: npt.NDArray[np.uint8], square: An
 def test_a_face_depends_on_its_scene_alone() -> None:
     """Alone, among others, in another slot: the same bytes."""
     scenes = [replace(scene, sensor=replace(scene.sensor, iso=400.0)) for scene in quiet_scenes(96)]
-    together = by_row(render_face_crops(scenes, place(scenes), [0] * 3, behind(scenes), heatmaps=True))
+    together = by_row(crops_of(scenes, place(scenes), [0] * 3))
     other = quiet_scenes(96, person=0)
     people = place(scenes, 3)
-    people.place(0, paint_person(Head.default(), other[0].identity, other[0].skin, frame=96))
+    people.place(0, *paint_persons(Head.default(), other[:1], frame=96))
     mixed = [other[1], scenes[2]]
-    alone = by_row(render_face_crops(mixed, people, [0, 2], behind(mixed), heatmaps=True))
+    alone = by_row(crops_of(mixed, people, [0, 2]))
     assert np.array_equal(alone[1][0], together[2][0]) and np.array_equal(alone[1][1], together[2][1])
     assert not np.array_equal(alone[0][0], alone[1][0])
 
 
 def test_neutral_moves_nothing() -> None:
     scenes = quiet_scenes(96)
-    crops = by_row(render_face_crops(scenes, place(scenes), [0] * 3, behind(scenes), heatmaps=True))
+    crops = by_row(crops_of(scenes, place(scenes), [0] * 3))
     assert crops[0][1].max() == 0 and crops[1][1].max() > 0
 
 
 def test_wrinkles_can_be_left_out() -> None:
     scenes = quiet_scenes(96, wrinkles=False)
     frames = render_scenes(scenes)
-    image, _, square = by_row(render_face_crops(scenes, place(scenes), [0] * 3, behind(scenes), heatmaps=True))[1]
+    image, _, square = by_row(crops_of(scenes, place(scenes), [0] * 3))[1]
     whole = frames.image[1][pixels_of(frames, 1, image, square)].astype(int)
     assert np.abs(whole - image)[INNER, INNER].mean() < 0.2
 
@@ -141,7 +145,7 @@ def test_a_crop_camera_looks_through_a_part_of_the_picture() -> None:
 )
 def test_crops_hold_their_squares(squares: list[tuple[float, float, float]], frame: int) -> None:
     given_squares = np.array(squares)
-    corners, sides = crops_around(given_squares, frame)
+    corners, sides = (part.numpy() for part in crops_around(torch.from_numpy(given_squares), frame))
     assert (corners >= 0).all() and (corners + sides[:, None] <= frame).all()
     assert (corners % BLOCK == 0).all() and ((sides % BLOCK == 0) | (sides == frame)).all()
     low, high = given_squares[:, :2] - given_squares[:, 2:] / 2, given_squares[:, :2] + given_squares[:, 2:] / 2
@@ -153,12 +157,13 @@ def test_crops_hold_their_squares(squares: list[tuple[float, float, float]], fra
 def test_what_does_not_fit_is_named() -> None:
     scenes = quiet_scenes(96)
     people = People(Head.default(), 1, frame=96)
+    shots, walls, nobody = shots_of(scenes), behind(scenes), torch.zeros(1, dtype=torch.int64)
     with pytest.raises(ValueError, match="nobody was placed"):
-        render_face_crops(scenes, people, [0] * 3, behind(scenes))
-    with pytest.raises(ValueError, match="slots and painted must have 3 rows, got 2 and 3"):
-        render_face_crops(scenes, people, [0] * 2, behind(scenes))
+        render_face_crops(shots, people, nobody, nobody.repeat(3), walls)
+    with pytest.raises(ValueError, match="person_index and painted must have 3 rows, got 2 and 3"):
+        render_face_crops(shots, people, nobody, nobody.repeat(2), walls)
     with pytest.raises(ValueError, match="one size"):
-        render_face_crops([scenes[0], replace(scenes[1], size=64)], people, [0] * 2, behind(scenes[:2]))
-    fine = paint_person(Head.default(), scenes[0].identity, scenes[0].skin, frame=FINEST_FROM)
+        shots_of([scenes[0], replace(scenes[1], size=64)])
+    (fine,) = paint_persons(Head.default(), scenes[:1], frame=FINEST_FROM)
     with pytest.raises(ValueError, match="another frame"):
         people.place(0, fine)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pain3d.console.refused import RefusedError
 from pain3d.facs.action_units import ActionUnits
-from pain3d.scene import Scene, demographic_grid, sample_expression, sample_scenes
-from pain3d.setting import sample_camera, sample_light, sample_pose, sample_sensor
+from pain3d.random import DrawnNumbers, keyed_uniforms
+from pain3d.scene import EXPRESSION_NUMBERS, Scene, demographic_grid, drawn_expression, sample_scenes
+from pain3d.setting import drawn_camera, drawn_light, drawn_pose, drawn_sensor
 from pain3d.training.data.parquet import MANIFEST, ParquetPixels, subject_name
 from pain3d.training.data.samples import Rows, Samples
 
@@ -114,30 +115,45 @@ def population_of_rows(samples: Samples, rows: Rows) -> Population:
     return read_population(folder, None, names)
 
 
-def drawn_scene(population: Population, person: Scene, seed: int, number: int, neutral: bool) -> Scene:
-    """A picture of a person, drawn as `sample_scenes` with free cameras and one view draws expression `number`.
+class Draw(NamedTuple):
+    """What to draw: any scene of the person; which draw, which keys all but the person; whether the face is at rest."""
+
+    person: Scene
+    number: int
+    neutral: bool
+
+
+def drawn_scenes(population: Population, seed: int, draws: Sequence[Draw]) -> list[Scene]:
+    """Pictures of people, each drawn as `sample_scenes` with free cameras and one view draws expression `number`.
 
     Args:
         population: The law.
-        person: Any scene of the person.
-        seed: Of the draw.
-        number: Which draw; keys everything but the person.
-        neutral: Whether the face is at rest.
+        seed: Of the draws.
+        draws: Which.
     """
-    key = person.identity_id
-    au = ActionUnits()
-    if not neutral:
-        au = sample_expression(seed, key, number, population.law, population.co_occurring, population.asymmetry)
-    return replace(
-        person,
-        seed=seed,
-        expression_id=number,
-        view_id=0,
-        size=population.size,
-        au=au,
-        pose=sample_pose(seed, key, number),
-        camera=sample_camera(seed, key, 0, 1, number),
-        light=sample_light(seed, key, number, 0),
-        background_id=number,
-        sensor=sample_sensor(seed, key, number, 0, population.quality),
-    )
+    numbered = [(draw.person.identity_id, draw.number) for draw in draws]
+    moved = [place for place, draw in enumerate(draws) if not draw.neutral]
+    numbers = keyed_uniforms(seed, "expression", [numbered[place] for place in moved], EXPRESSION_NUMBERS)
+    law = (population.law, population.co_occurring, population.asymmetry)
+    faces = dict(zip(moved, (drawn_expression(DrawnNumbers(row), *law) for row in numbers), strict=True))
+    poses = keyed_uniforms(seed, "pose", numbered, 5).tolist()
+    cameras = keyed_uniforms(seed, "camera", [(who, 0, number) for who, number in numbered], 7).tolist()
+    lights = keyed_uniforms(seed, "light", [(*each, 0) for each in numbered], 6).tolist()
+    sensors = keyed_uniforms(seed, "sensor", [(*each, 0) for each in numbered], 4).tolist()
+    still = ActionUnits()
+    return [
+        replace(
+            draw.person,
+            seed=seed,
+            expression_id=draw.number,
+            view_id=0,
+            size=population.size,
+            au=faces.get(place, still),
+            pose=drawn_pose(poses[place]),
+            camera=drawn_camera(cameras[place]),
+            light=drawn_light(lights[place]),
+            background_id=draw.number,
+            sensor=drawn_sensor(sensors[place], population.quality),
+        )
+        for place, draw in enumerate(draws)
+    ]

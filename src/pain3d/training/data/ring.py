@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -32,50 +32,81 @@ class Ring(Generic[T]):
 
     Args:
         turnover: Who comes when.
-        make: Makes an arrival, in any thread; the same number gives the same one.
+        make: Makes arrivals, in any thread; the same number gives the same one, whoever is made with it.
         put: Puts what was made into a place, in the thread that asks.
         ahead: Threads that make those who will be asked for; 0 makes each when it is asked for.
+        together: How many are made by one call, at most.
     """
 
     def __init__(
-        self, turnover: Turnover, make: Callable[[int], T], put: Callable[[int, T], None], *, ahead: int = 0
+        self,
+        turnover: Turnover,
+        make: Callable[[Sequence[int]], Sequence[T]],
+        put: Callable[[int, T], None],
+        *,
+        ahead: int = 0,
+        together: int = 1,
     ) -> None:
-        self._turnover, self._make, self._put = turnover, make, put
+        self._turnover, self._make, self._put, self._together = turnover, make, put, together
         self._held: dict[int, int] = {}  # place → arrival
-        self._coming: dict[int, Future[T]] = {}  # at most two a thread: their memory is bounded
-        self._room = 2 * ahead
+        self._coming: dict[int, Future[Sequence[T]]] = {}  # arrival → what is made with it
+        self._made_with: dict[int, int] = {}  # arrival → its index there
+        self._room = 2 * ahead * together  # at most two calls a thread: their memory is bounded
         self._makers = ThreadPoolExecutor(ahead, "pain3d-ring") if ahead else None
 
     def fill(self, places: Iterable[int], step: int) -> None:
         """See to it that those who have these places at a step are there."""
-        wanted = {place: self._turnover.arrival(place, step) for place in places}
-        for place, arrival in wanted.items():
-            if self._held.get(place) != arrival:
-                coming = self._coming.pop(arrival, None)
-                self._put(place, self._make(arrival) if coming is None else coming.result())
-                self._held[place] = arrival
-
-    def expect(self, places: Iterable[int], step: int) -> bool:
-        """Begin to make who is missing at a later step; returns whether there is room for more."""
-        if self._makers is None:
-            return False
+        missing = {}
         for place in places:
             arrival = self._turnover.arrival(place, step)
-            if self._held.get(place) == arrival or arrival in self._coming:
+            if self._held.get(place) == arrival:
                 continue
-            if len(self._coming) >= self._room:
-                return False
-            self._coming[arrival] = self._makers.submit(self._make, arrival)
-        return True
+            self._held[place] = arrival
+            coming = self._coming.pop(arrival, None)
+            if coming is None:
+                missing[place] = arrival
+            else:
+                self._put(place, coming.result()[self._made_with.pop(arrival)])
+        for places_together in _parts(list(missing), self._together):
+            made = self._make([missing[place] for place in places_together])
+            for place, one in zip(places_together, made, strict=True):
+                self._put(place, one)
+
+    def expect(self, wanted: Iterable[tuple[Iterable[int], int]]) -> None:
+        """Begin to make who will be missing at later steps, as far as there is room.
+
+        Args:
+            wanted: Places and step, from the next step on.
+        """
+        if self._makers is None:
+            return
+        missing: dict[int, None] = {}
+        for places, step in wanted:
+            for place in places:
+                arrival = self._turnover.arrival(place, step)
+                if self._held.get(place) != arrival and arrival not in self._coming:
+                    missing[arrival] = None
+            if len(self._coming) + len(missing) >= self._room:
+                break
+        for arrivals in _parts(list(missing)[: self._room - len(self._coming)], self._together):
+            future = self._makers.submit(self._make, arrivals)
+            for index, arrival in enumerate(arrivals):
+                self._coming[arrival], self._made_with[arrival] = future, index
 
     def forget(self) -> None:
         """Drop what was made ahead: the next step is not the one that was expected."""
         for future in self._coming.values():
             future.cancel()
         self._coming.clear()
+        self._made_with.clear()
 
     def close(self) -> None:
         """End the threads."""
         self.forget()
         if self._makers is not None:
             self._makers.shutdown(wait=True, cancel_futures=True)
+
+
+def _parts(numbers: list[int], most: int) -> Iterator[list[int]]:
+    for start in range(0, len(numbers), most):
+        yield numbers[start : start + most]

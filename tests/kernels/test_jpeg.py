@@ -1,0 +1,57 @@
+"""What only a JPEG's loss promises: the bytes of a real encoder and decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import simplejpeg
+import torch
+
+from pain3d.kernels import jpeg_loss
+from pain3d.kernels.compression.reference import dct_matrix
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def through_jpeg(picture: Bytes, quality: int) -> Bytes:
+    encoded = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality, "RGB", "420")
+    return np.asarray(simplejpeg.decode_jpeg(encoded, "RGB"), np.uint8)
+
+
+def pictures(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """Soft colours with grain, hard edges, and black and white noise, in turn."""
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    made = []
+    for number in range(count):
+        waves = np.sin(np.stack([x * f + y * g for f, g in generator.uniform(0.02, 0.4, (3, 2))], 2))
+        kinds = (
+            128 + 100 * waves + generator.normal(0, 6, waves.shape),
+            np.where(waves > 0, 255, 0),
+            generator.choice([0, 255], waves.shape),
+        )
+        made.append(np.clip(kinds[number % 3], 0, 255).astype(np.uint8))
+    return torch.from_numpy(np.stack(made))
+
+
+@pytest.mark.parametrize("size", [(48, 64), (33, 47), (16, 5), (3, 2), (1, 1)])
+def test_the_bytes_are_those_of_an_encoder_and_a_decoder(size: tuple[int, int]) -> None:
+    """At every quality, so by both of its DCTs; sizes with whole and broken blocks."""
+    image, quality = pictures(100, *size), torch.arange(1, 101)
+    found = jpeg_loss(image, quality).numpy()
+    for row in range(100):
+        assert np.array_equal(found[row], through_jpeg(image[row].numpy(), row + 1)), f"quality {row + 1}"
+
+
+def test_quality_beyond_its_range_is_the_nearest() -> None:
+    image = pictures(2, 16, 16)
+    found = jpeg_loss(image, torch.tensor([-3, 200]))
+    assert torch.equal(found, jpeg_loss(image, torch.tensor([1, 100], dtype=torch.int32)))
+
+
+def test_the_transform_is_a_cosine_transform() -> None:
+    """Entries are at most 1.2 units of 2^-13 off √8 times the orthonormal one: each is a sum of rounded constants."""
+    place, frequency = np.arange(8), np.arange(8)[:, None]
+    exact = np.cos((2 * place + 1) * frequency * np.pi / 16) * np.where(frequency == 0, 1, np.sqrt(2)) * 2**13
+    assert np.abs(dct_matrix() - exact).max() < 1.2
