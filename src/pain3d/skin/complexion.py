@@ -10,7 +10,7 @@ from pain3d.skin.chromophores import skin_planes
 from pain3d.skin.crowd import Crowd
 from pain3d.skin.layer import Layer, chosen_noise, mixed_noise
 from pain3d.skin.maps import Box, Plane, SurfaceMaps
-from pain3d.skin.planes import Number, add_, cos, full, maximum, maximum_, ones, smoothstep, zeros
+from pain3d.skin.planes import Number, add_, cos, full, maximum_, ones, smoothstep
 
 SKIN_ROUGHNESS, SHINE_ROUGHNESS, LIP_ROUGHNESS = 0.55, 0.38, 0.38
 SEAM_BLOOD, SEAM_SHADE = 0.15, -0.42  # added where the lips meet
@@ -29,10 +29,14 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin | Crowd, facial: bool) -> 
     broad, patch, mottle = (mixed_noise(maps, scale, box, generator) for scale in ("broad", "patch", "mottle"))
     redness, flecks = (mixed_noise(maps, scale, box, generator) for scale in ("patch", "mottle"))
     grain = chosen_noise(maps, "grain", box, generator)
-    flush, socket, lips, shine, sallow, ruddy = (
-        maps.masks[name][box] for name in ("flush", "socket", "lips", "shine", "sallow", "ruddy")
-    )
+    flush, shine, sallow, ruddy = (maps.masks[name][box] for name in ("flush", "shine", "sallow", "ruddy"))
     age = skin.age_marks
+
+    def add_within(name: str, plane: Plane, weight: Number, noise: Plane = None) -> None:
+        """Add a mask, or its product with a noise, where the mask is."""
+        inside = maps.bounds_of(name, box)
+        mask = maps.masks[name][box][inside]
+        add_(plane[(..., *inside)], mask if noise is None else mask * noise[(..., *inside)], weight)
 
     # Sums of weighted planes, in place: a pass over the texture costs more than the arithmetic.
     melanin = full(broad, skin.melanin)
@@ -41,7 +45,7 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin | Crowd, facial: bool) -> 
     add_(melanin, broad, 0.012 * uneven)
     add_(melanin, patch, 0.015 * uneven)
     add_(melanin, mottle, 0.010 * uneven)
-    add_(melanin, socket, 0.02 + 0.07 * skin.undereye)
+    add_within("socket", melanin, 0.02 + 0.07 * skin.undereye)
     add_(melanin, sallow, 0.015)
     add_(melanin, flush, -0.02)
     add_(haemoglobin, flush, 0.04 + 0.14 * skin.flush)
@@ -51,15 +55,15 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin | Crowd, facial: bool) -> 
     add_(haemoglobin, flecks, 0.016 + 0.012 * age)
     add_(haemoglobin, flecks * flush, 0.025 + 0.05 * age)  # small vessels of the cheeks
     add_(haemoglobin, broad, -0.018)
-    add_(haemoglobin, socket, 0.05 + 0.08 * skin.undereye)
-    add_(haemoglobin, maps.masks["corner"][box], 0.35)
-    add_(haemoglobin, maps.masks["margin"][box], 0.22)
+    add_within("socket", haemoglobin, 0.05 + 0.08 * skin.undereye)
+    add_within("corner", haemoglobin, 0.35)
+    add_within("margin", haemoglobin, 0.22)
     add_(haemoglobin, maps.cavity[box], 0.12)
     lip_melanin, lip_blood, lip_shade = _lips(skin)
-    add_(melanin, lips, lip_melanin)
-    add_(haemoglobin, lips, lip_blood)
-    add_(haemoglobin, lips * flecks, 0.04)
-    add_(haemoglobin, maps.masks["seam"][box], SEAM_BLOOD)
+    add_within("lips", melanin, lip_melanin)
+    add_within("lips", haemoglobin, lip_blood)
+    add_within("lips", haemoglobin, 0.04, flecks)
+    add_within("seam", haemoglobin, SEAM_BLOOD)
     blemishes = lay_blemishes(maps, box, skin) if facial else None
     if blemishes is not None:
         melanin[(..., *blemishes.inside)] += (0.32 - 0.14 * skin.melanin) * blemishes.dark
@@ -67,27 +71,28 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin | Crowd, facial: bool) -> 
     albedo = skin_planes(melanin, haemoglobin, skin)
 
     pores = smoothstep(grain, *PORES)
-    pores *= 0.25 + 0.75 * maximum(shine, 0.8 * flush)
-    pores *= 1 - lips
-    furrows = _lip_lines(maps, box, patch)
+    pores *= maps.masks["pored"][box]
+    mouth = maps.bounds_of("lips", box)
+    pores[(..., *mouth)] *= 1 - maps.masks["lips"][box][mouth]
+    furrows = _lip_lines(maps, box, patch[(..., *mouth)])
     shade = ones(grain)
     add_(shade, pores, -0.10)
     add_(shade, grain, 0.012)
-    add_(shade, furrows, -0.10)
-    add_(shade, maps.masks["seam"][box], SEAM_SHADE)
-    add_(shade, lips, lip_shade)
+    add_(shade[(..., *mouth)], furrows, -0.10)
+    add_within("seam", shade, SEAM_SHADE)
+    add_within("lips", shade, lip_shade)
     layer = Layer(maps, box, albedo, ones(shade), full(shade, SKIN_ROUGHNESS))
     layer.multiply(shade)
     men = skin.sex > 0.5
     if isinstance(skin, Crowd) or men:
-        beard = smoothstep(maps.masks["beard"][box], -4.0, 9.0) * (1 - lips)
-        for plane, share in zip(layer.albedo, BEARD_TINT, strict=True):
-            plane *= 1 - men * (0.35 + 0.65 * skin.stubble) * share * beard
+        shaved = layer.within("beard")
+        for plane, share in zip(shaved.albedo, BEARD_TINT, strict=True):
+            plane *= 1 - men * (0.35 + 0.65 * skin.stubble) * share * shaved.mask("tinted")
 
     add_(layer.height, grain, GRAIN * (1 + age))
     add_(layer.height, mottle, UNDULATION * (1 + 0.8 * age))
     add_(layer.height, pores, -PORE_DEPTH)
-    add_(layer.height, furrows, -LIP_DEPTH * (1 + 0.5 * age))
+    add_(layer.height[(..., *mouth)], furrows, -LIP_DEPTH * (1 + 0.5 * age))
     if blemishes is not None:
         layer.height[(..., *blemishes.inside)] += blemishes.height
     add_(layer.roughness, shine, -(SKIN_ROUGHNESS - SHINE_ROUGHNESS) * (0.3 + 0.7 * skin.oiliness))
@@ -97,24 +102,23 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin | Crowd, facial: bool) -> 
     add_(layer.specular, mottle, 0.06)
     add_(layer.specular, pores, -0.35)
     add_(layer.specular, maps.cavity[box], -0.8)
-    add_(layer.specular, lips, 0.15 + 0.35 * skin.lip_gloss)
-    add_(layer.roughness, lips, -(SKIN_ROUGHNESS - LIP_ROUGHNESS) - 0.06 * skin.lip_gloss)
+    add_within("lips", layer.specular, 0.15 + 0.35 * skin.lip_gloss)
+    add_within("lips", layer.roughness, -(SKIN_ROUGHNESS - LIP_ROUGHNESS) - 0.06 * skin.lip_gloss)
     # Between the lips normals turn away from the eye, where Fresnel's law makes a mirror: nothing shines in there.
-    for dull in ("mouth_corner", "seam"):
-        layer.specular *= 1 - 0.95 * maps.masks[dull][box]
+    for name in ("mouth_corner", "seam"):
+        dull = layer.within(name)
+        dull.specular *= 1 - 0.95 * dull.mask(name)
     maximum_(layer.specular, 0.1)
     return layer
 
 
 def _lip_lines(maps: SurfaceMaps, box: Box, noise: Plane) -> Plane:
-    """Grooves 0–1 [h, w] that run down the lips, fanning out and uneven; 0 elsewhere."""
-    grooves = zeros(noise)
+    """Grooves 0–1 that run down the lips, fanning out and uneven, on their bounds; `noise` is of these too."""
     inside = maps.bounds_of("lips", box)
-    phase = maps.x[box][inside] * (2 * np.pi / LIP_LINES) + 1.6 * noise[(..., *inside)]
+    phase = maps.x[box][inside] * (2 * np.pi / LIP_LINES) + 1.6 * noise
     waves = cos(phase)
     waves += 0.6 * cos(phase * 1.63 + 1.1)
-    grooves[(..., *inside)] = smoothstep(waves, 0.2, 1.5) * maps.masks["lips"][box][inside]
-    return grooves
+    return smoothstep(waves, 0.2, 1.5) * maps.masks["lips"][box][inside]
 
 
 def _lips(skin: Skin | Crowd) -> tuple[Number, Number, Number]:

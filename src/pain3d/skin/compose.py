@@ -22,12 +22,18 @@ from pain3d.skin.hairline import COVERING
 from pain3d.skin.layer import Layer
 from pain3d.skin.maps import Floats, Plane, SurfaceMaps
 from pain3d.skin.mouth import paint_mucosa, paint_teeth, paint_tongue
-from pain3d.skin.planes import clip_
-from pain3d.skin.relief import slopes
+from pain3d.skin.planes import multiply_into
+from pain3d.skin.relief import STEEPEST, slopes
 from pain3d.skin.wrinkles import draw_wrinkles
 
 SCATTER = 7  # channel: light that goes on below the surface, 0 on hair
-LOWEST, HIGHEST = 0.003, 0.95  # albedo of what there is between soot and fresh snow
+ALBEDO = (0.003, 0.95)  # what there is between soot and fresh snow
+# The range of each channel that the parts of a head have, and which plane of a layer it is, slopes after the others.
+RANGES = {
+    0: ALBEDO, 1: ALBEDO, 2: ALBEDO, 3: (0.0, 2.0), 4: (0.05, 1.0), 5: (-STEEPEST, STEEPEST), 6: (-STEEPEST, STEEPEST),
+    SCATTER: (0.0, 1.0),
+}  # fmt: skip
+SOURCE = (0, 1, 2, 3, 4, 7, 8, 6)
 
 
 class Canvas:
@@ -50,12 +56,16 @@ def paint_texture(canvas: Canvas, skin: Skin) -> Floats:
     """Paint a whole texture [H, W, 16], the canvas's own; see `paint`."""
     maps = canvas.maps
     matrix = maps.masks["laid_slopes"] if skin.hair_style in COVERING else maps.slopes
-    for name in maps.boxes:
-        rows, columns = maps.boxes[name]
+    for number, (name, (rows, columns)) in enumerate(maps.boxes.items()):
+        layer = _paint_part(maps, name, skin)
         inside = (maps.part[rows, columns] == maps.part_names.index(name)).view(np.uint8)
-        painted = _finished(_paint_part(maps, name, skin), matrix[:, rows, columns])
-        for plane, values in zip(canvas.planes, painted, strict=False):  # what is left are the wrinkles
-            cv2.copyTo(values, inside, plane[rows, columns])
+        painted = (*layer.planes(), *slopes(layer.height, matrix[:, rows, columns]))
+        for channel, (low, high) in RANGES.items():
+            there, values = canvas.planes[channel][rows, columns], painted[SOURCE[channel]]
+            if number == 0:  # what belongs to other parts is painted over by them
+                np.clip(values, low, high, out=there)
+            else:
+                cv2.copyTo(np.clip(values, low, high, out=values), inside, there)
     _lay_wrinkles(canvas.planes, maps, skin)
     cv2.merge(canvas.planes, canvas.texture)
     return canvas.texture
@@ -68,25 +78,16 @@ def paint_textures(maps: SurfaceMaps, crowd: Crowd, textures: Tensor) -> None:
     for name in maps.boxes:
         rows, columns = maps.boxes[name]
         inside = maps.part[rows, columns] == maps.part_names.index(name)
+        layer = _paint_part(maps, name, crowd)
         matrix = torch.where(
             covering, maps.masks["laid_slopes"][:, None, rows, columns], maps.slopes[:, None, rows, columns]
         )
-        painted = _finished(_paint_part(maps, name, crowd), matrix)
-        for plane, values in zip(planes, painted, strict=False):
-            there = plane[:, rows, columns]
-            there.copy_(torch.where(inside, values, there))
+        painted = (*layer.planes(), *slopes(layer.height, matrix))
+        for channel, (low, high) in RANGES.items():
+            there = planes[channel][:, rows, columns]
+            there.copy_(torch.where(inside, painted[SOURCE[channel]].clamp_(low, high), there))
     _lay_wrinkles(list(planes), maps, crowd)
     textures.copy_(planes.permute(1, 2, 3, 0))
-
-
-def _finished(layer: Layer, matrix: Plane) -> tuple[Plane, ...]:
-    """The first eight channels of a texture from a layer, held within their ranges."""
-    for plane in layer.albedo:
-        clip_(plane, LOWEST, HIGHEST)
-    clip_(layer.specular, 0, 2)
-    clip_(layer.roughness, 0.05, 1)
-    clip_(layer.scatter, 0, 1)
-    return (*layer.albedo, layer.specular, layer.roughness, *slopes(layer.height, matrix), layer.scatter)
 
 
 def _lay_wrinkles(planes: Sequence[Plane], maps: SurfaceMaps, skin: Skin | Crowd) -> None:
@@ -95,7 +96,7 @@ def _lay_wrinkles(planes: Sequence[Plane], maps: SurfaceMaps, skin: Skin | Crowd
         box = (..., *wrinkles.box)
         bare = planes[SCATTER][box]  # hair hides the wrinkles of the skin below it
         for plane, values in zip(planes[first:], wrinkles.planes, strict=False):
-            plane[box] = values * bare
+            multiply_into(plane[box], values, bare)
 
 
 def _paint_part(maps: SurfaceMaps, name: str, skin: Skin | Crowd) -> Layer:

@@ -20,8 +20,12 @@ Plane = Any  # Floats [h, w] of one person or of the head; a tensor [K, h, w] of
 FRONTAL_EXTENT = 110.0  # mm: half the side of the frontal picture that turns (x, y) into texels
 FRONTAL_SIZE = 440  # pixels: 0.5 mm each
 FRONTAL_CENTRE = 20.0  # mm: height of its middle
-# Masks whose bounds are kept, and from which value on they count: of the beard, mm that its ragged edge never reaches.
-LIMITED = {"lips": 0.0, "margin": 0.0, "lash": 0.0, "beard": -22.0}
+# Masks whose bounds are kept, and from which value on they count: below it nothing would change in single precision; of
+# the beard, mm that its ragged edge never reaches.
+LIMITED = {
+    "lips": 0.0, "seam": 0.0, "margin": 0.0, "lash": 0.0, "corner": 1e-8, "socket": 1e-9, "mouth_corner": 3e-8,
+    "beard": -22.0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ BEARD: Outline = (
 UNROLLED_MM_PER_DEGREE = 80.0 * np.pi / 180  # the head is a cylinder of about 80 mm
 UNROLLED_TOP, UNROLLED_LOW = 170.0, -150.0  # mm
 UNROLLED_PIXEL = 1.0  # mm
+TINTED = (-4.0, 9.0)  # mm inside the beard's outline over which shaved hair begins to show under the skin
 MOUTH_CORNER = (7.0, 5.0)  # mm, across and up
 UNROLLED_MARGIN = 40  # pixels beyond both midlines, wider than any soft edge
 WHOLE = (slice(None), slice(None))
@@ -83,12 +84,14 @@ NECK_AXIS, NECK_RADIUS, NECKLINE_FALL = -33.0, 54.0, 0.9  # mm, mm, mm per mm
 def skin_masks(maps: SurfaceMaps) -> dict[str, Floats]:
     """Masks [H, W] by name; see the code for what each means. Distances are in mm and positive inside."""
     facing: Floats = smoothstep(maps.z, *FACING)
+    flush, shine = ellipses(maps, FLUSH) * facing + 0.8 * ear(maps), ellipses(maps, SHINE) * facing
     masks = {
-        "flush": ellipses(maps, FLUSH) * facing + 0.8 * ear(maps),
+        "flush": flush,
         "socket": ellipses(maps, SOCKET) * facing,
         "ruddy": ellipses(maps, RUDDY) * facing,
         "sallow": ellipses(maps, SALLOW) * facing,
-        "shine": ellipses(maps, SHINE) * facing,
+        "shine": shine,
+        "pored": np.float32(0.25) + np.float32(0.75) * np.maximum(shine, np.float32(0.8) * flush),
         "corner": ellipses(maps, CORNER) * facing,
         "ear": ear(maps),
         "mouth_corner": mouth_corner(maps),
@@ -101,7 +104,9 @@ def skin_masks(maps: SurfaceMaps) -> dict[str, Floats]:
             maps, "mouth", [np.stack([maps.landmarks[f"ibug_{k}"] for k in range(60, 68)])], LIP_FADE
         ),
     }
-    return {name: np.ascontiguousarray(mask, np.float32) for name, mask in (masks | _drawn(maps)).items()}
+    masks |= _drawn(maps)
+    masks["tinted"] = smoothstep(masks["beard"], *TINTED) * (1 - masks["lips"])
+    return {name: np.ascontiguousarray(mask, np.float32) for name, mask in masks.items()}
 
 
 def ellipses(maps: SurfaceMaps, shapes: Sequence[Ellipse]) -> Floats:

@@ -39,8 +39,10 @@ def sqrt(values: Plane) -> Plane:
 
 
 def mod(values: Plane, period: int) -> Plane:
-    """What is left of a plane beyond whole periods, from 0 up."""
-    return torch.remainder(values, period) if isinstance(values, Tensor) else np.mod(values, period)
+    """What is left of a plane beyond whole periods, from 0 up; with a power of two no bit differs from `numpy.mod`."""
+    turns = torch.floor(values / period) if isinstance(values, Tensor) else np.floor(values * np.float32(1 / period))
+    turns *= period
+    return values - turns
 
 
 def ones(like: Plane) -> Plane:
@@ -120,8 +122,13 @@ def add_(plane: Plane, mask: Plane, weight: Number) -> None:
     """Add a weighted mask to a plane, in place: a pass over the texture costs more than the arithmetic."""
     if isinstance(plane, Tensor):
         plane.addcmul_(mask, weight) if isinstance(weight, Tensor) else plane.add_(mask, alpha=weight)
-    else:
+    elif plane.size:
         cv2.scaleAdd(mask, float(weight), plane, dst=plane)
+
+
+def multiply_into(target: Plane, one: Plane, other: Plane) -> None:
+    """Write the product of two planes to a third."""
+    torch.mul(one, other, out=target) if isinstance(target, Tensor) else np.multiply(one, other, out=target)
 
 
 def towards_(plane: Plane, value: Plane, alpha: Plane) -> None:
@@ -174,7 +181,7 @@ def looked_up(sheet: Plane, columns: Plane, rows: Plane, *, wrap: bool = False) 
     if plain:
         sheet = sheet[None, None]
     if wrap:
-        columns, rows = columns.remainder(sheet.shape[3]), rows.remainder(sheet.shape[2])
+        columns, rows = mod(columns, sheet.shape[3]), mod(rows, sheet.shape[2])
         sheet = torch.cat([sheet, sheet[:, :, :1]], 2)
         sheet = torch.cat([sheet, sheet[..., :1]], 3)
     many = columns.dim() == 3
