@@ -76,42 +76,37 @@ def paint_beard(layer: Layer, skin: Skin | Crowd, part: str) -> None:
     if not isinstance(skin, Crowd):
         drawn = draw_beard(layer.maps, part, skin)
         if drawn is not None:
-            _paint(layer, skin, drawn.edge, drawn.dots, drawn.wander, drawn.sheet)
+            layer = layer.within("beard")
+            distance, off_lips = _stubble(layer, skin, drawn.edge, drawn.dots)
+            if drawn.wander is not None:
+                _full_beard(layer, skin, distance, off_lips, drawn.wander, drawn.sheet)
         return
-    if layer.maps.bounds_of("beard", layer.box)[0].stop == 0:
+    draws = [(number, drawn) for number, sketch in enumerate(skin.sketches) if (drawn := sketch.beards[part])]
+    if not draws:
         return
-    for kind, numbers in skin.alike(_kind).items():
-        if kind is None:
-            continue
-        few = skin.some(numbers)
-        draws = [drawn for sketch in few.sketches if (drawn := sketch.beards[part]) is not None]
-        sheets = [drawn.sheet for drawn in draws if drawn.sheet is not None]
-        wander = [drawn.wander for drawn in draws if drawn.wander is not None]
-        chosen = torch.tensor(numbers, device=skin.device)
-        those = layer.of(chosen)
-        dots = few.drawn([drawn.dots for drawn in draws])
-        sheet = few.drawn(sheets)[:, None] if sheets else None
-        _paint(those, few, [drawn.edge for drawn in draws], dots, wander or None, sheet)
-        layer.put(chosen, those)
-
-
-def _kind(skin: Skin) -> str | None:
-    if not grows_beard(skin):
-        return None
-    if skin.beard <= 0:
-        return "stubble"
-    return "coils" if skin.hair_curl > COILED else "strands"
-
-
-def _paint(
-    layer: Layer,
-    skin: Skin | Crowd,
-    edge: Mixture | list[Mixture],
-    dots: Plane,
-    wander: Mixture | list[Mixture] | None,
-    sheet: Plane,
-) -> None:
     layer = layer.within("beard")
+    chosen = [number for number, _ in draws]
+    few, those = skin.some(chosen), layer.of(torch.tensor(chosen, device=skin.device))
+    dots = few.drawn([drawn.dots for _, drawn in draws])
+    distance, off_lips = _stubble(those, few, [drawn.edge for _, drawn in draws], dots)
+    layer.put(torch.tensor(chosen, device=skin.device), those)
+    for coiled in (False, True):
+        full = [
+            (place, number, drawn.wander, drawn.sheet)
+            for place, (number, drawn) in enumerate(draws)
+            if drawn.wander is not None and (drawn.sheet is None) == coiled
+        ]
+        if full:
+            places, numbers, wander, sheets = zip(*full, strict=True)
+            few, index = skin.some(numbers), torch.tensor(numbers, device=skin.device)
+            those = layer.of(index)
+            sheet = None if coiled else few.drawn(sheets)[:, None]
+            _full_beard(those, few, distance[torch.tensor(places, device=skin.device)], off_lips, list(wander), sheet)
+            layer.put(index, those)
+
+
+def _stubble(layer: Layer, skin: Skin | Crowd, edge: Mixture | list[Mixture], dots: Plane) -> tuple[Plane, Plane]:
+    """Paint the dots and their shadow; return how far texels lie inside the beard, in mm, and 1 where no lips are."""
     maps, box = layer.maps, layer.box
     distance = layer.mask("beard") + 3 * mix_noise(maps, "patch", box, edge)
     off_lips = 1 - smoothstep(layer.mask("lips"), *LIPS_CLEAR)
@@ -125,8 +120,7 @@ def _paint(
     alpha = inside * minimum(shade + (DOT_COVERAGE * minimum(1.0, 1.4 * stubble)) * dotted, 1.0)
     layer.cover(alpha, [c + 0.012 for c in dark], 0.8, 0.55)
     layer.height += 0.05 * stubble * inside * spots
-    if wander is not None:
-        _full_beard(layer, skin, distance, off_lips, wander, sheet)
+    return distance, off_lips
 
 
 def _full_beard(

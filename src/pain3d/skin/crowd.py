@@ -64,22 +64,9 @@ class Crowd:
         """A crowd of some of them."""
         return Crowd([self.skins[k] for k in chosen], [self.sketches[k] for k in chosen], self.device)
 
-    def all_alike(self, kind: Callable[[Skin], T]) -> T:
-        """The kind of a crowd that is of one kind.
-
-        Raises:
-            ValueError: They are of several kinds.
-        """
-        (one,) = self.alike(kind)
-        return one
-
     def drawn(self, planes: Sequence[npt.NDArray[Any]]) -> Tensor:
         """A plane of every person's sketch on the device, [K, ...], of its own dtype."""
         return torch.stack([torch.from_numpy(plane) for plane in planes]).to(self.device)
-
-    def counted(self, number: Callable[[Skin], float]) -> Tensor:
-        """A number of each person's as [K, 1, 1]."""
-        return stacked(np.array([number(skin) for skin in self.skins]), self.device)
 
 
 class Draws:

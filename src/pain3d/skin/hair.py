@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from pain3d.skin.appearance import GREY_HAIR, Skin
-from pain3d.skin.crowd import Crowd, Draws
+from pain3d.skin.crowd import Crowd, Draws, stacked
 from pain3d.skin.hairline import COVERING, hair_outline
 from pain3d.skin.layer import Layer, bounds, mixed_noise
 from pain3d.skin.maps import Floats, Plane
 from pain3d.skin.masks import distance_on_head, draw_distance
 from pain3d.skin.planes import Number, clip, exp, maximum, minimum, single, smoothstep, sqrt
-from pain3d.skin.strands import COILED, Strands, lay_strands
+from pain3d.skin.strands import COILED, CROPPED, POLES, Strands, lay_strands
 
 HAIR_SPECULAR, HAIR_ROUGHNESS, GREY_ROUGHNESS = 0.80, 0.46, 0.55
 COVERAGE = {"buzz": 0.90, "bald": 0.62}  # of the density, where hair grows; other styles 1
@@ -34,21 +35,48 @@ SHADOW, SHADOW_REACH = 0.45, 26.0  # of hair that hangs, on the neck below it; m
 UNDER_HAIR_FROM = 82.0  # degrees from the front: nearer there is the cheek, which hanging hair leaves in the light
 
 
+class Style(NamedTuple):
+    """What a person's way of wearing hair means to the brush, as numbers; of many people tensors [K, 1, 1].
+
+    Attributes:
+        pole: Number in `POLES` of where strands part; of many people [K].
+        speed: How many times shorter than long hair's the strands are.
+        covering: 1 where it lies over the ears.
+        low: mm from the hairline at which hair begins to close up.
+        high: mm at which it is closed.
+        ragged: mm by which strands move the hairline.
+        thin: Coverage where hair grows.
+        short: How far strands stand off, as a share of long ones.
+        crown: mm around the crown in which hair thins; minus infinity where it does not.
+    """
+
+    pole: Number
+    speed: Number
+    covering: Number
+    low: Number
+    high: Number
+    ragged: Number
+    thin: Number
+    short: Number
+    crown: Number
+
+
 def paint_scalp(layer: Layer, skin: Skin | Crowd) -> None:
     """Hair strand by strand, ragged at the hairline, thinner where it recedes; in place."""
     if not isinstance(skin, Crowd):
         generator = skin.generator("skin/scalp")
-        _paint(layer, skin, skin.hair_style, _pole(skin, generator), draw_hairline(skin), generator)
+        _paint(layer, skin, _style(skin, generator), draw_hairline(skin), generator, skin.hair_curl > COILED)
         return
-    poles = [(skin_of, generator) for skin_of in skin.skins for generator in [skin_of.generator("skin/scalp")]]
-    kinds: dict[tuple[str, str, bool], list[int]] = {}
-    for number, (one, generator) in enumerate(poles):
-        kinds.setdefault((one.hair_style, _pole(one, generator), one.hair_curl > COILED), []).append(number)
-    for (style, pole, _), numbers in kinds.items():
+    for coiled, numbers in skin.alike(lambda one: one.hair_curl > COILED).items():
         chosen = torch.tensor(numbers, device=skin.device)
         few, those = skin.some(numbers), layer.of(chosen)
-        draws = Draws([poles[k][1] for k in numbers], skin.device)
-        _paint(those, few, style, pole, few.drawn([sketch.hairline for sketch in few.sketches])[:, None], draws)
+        generators = few.generator("skin/scalp")
+        pole, *rest = np.array(
+            [_style(*each) for each in zip(few.skins, generators.together(lambda g: g), strict=True)]
+        ).T
+        style = Style(torch.from_numpy(pole.astype(np.int64)).to(skin.device), *stacked(np.array(rest), skin.device))
+        unrolled = few.drawn([sketch.hairline for sketch in few.sketches])[:, None]
+        _paint(those, few, style, unrolled, generators, coiled)
         layer.put(chosen, those)
 
 
@@ -58,62 +86,78 @@ def draw_hairline(skin: Skin) -> Floats:
     return draw_distance(hair_outline(skin))
 
 
-def _pole(skin: Skin, generator: np.random.Generator) -> str:
+def _style(skin: Skin, generator: np.random.Generator) -> Style:
+    name, density = skin.hair_style, skin.hair_density
     pole = ("left", "right")[int(generator.random() < 0.5)]
-    if skin.hair_style in ("buzz", "bald", "curly", "short"):
-        return "whorl"
-    return "bun" if skin.hair_style == "bun" else pole
+    if name in ("buzz", "bald", "curly", "short"):
+        pole = "whorl"
+    elif name == "bun":
+        pole = "bun"
+    cropped = name in COVERAGE
+    crown = CROWN_RADIUS * (1.15 if name == "bald" else max(0.0, (skin.recession - 0.55) / 0.45))
+    return Style(
+        list(POLES).index(pole),
+        CROPPED if cropped else 1.0,
+        float(name in COVERING),
+        *EDGE.get(name, LONG_EDGE),
+        RAGGED.get(name, LONG_RAGGED),
+        density * COVERAGE[name] if cropped else min(1.0, density + LONGER),
+        0.35 if cropped else 1.0,
+        crown or -math.inf,
+    )
 
 
 def _paint(
     layer: Layer,
     skin: Skin | Crowd,
-    style: str,
-    pole: str,
+    style: Style,
     unrolled: Plane,
     generator: np.random.Generator | Draws,
+    coiled: bool,
 ) -> None:
-    distance = _hairline_distance(layer, skin, style, unrolled)
-    if style in COVERING:
-        _shade_neck(layer, distance)
+    distance = _hairline_distance(layer, style, unrolled)
+    if isinstance(skin, Crowd) or style.covering:
+        _shade_neck(layer, style, distance)
     if not isinstance(skin, Crowd):
         grows = distance > -FURTHEST
-        if style in COVERING:
+        if style.covering:
             grows |= layer.mask("laid_ear") > 0
         if not grows.any():
             return
         inside = bounds(grows)
         layer, distance = layer.part(inside), distance[inside]
-    coiled = skin.all_alike(lambda one: one.hair_curl > COILED) if isinstance(skin, Crowd) else skin.hair_curl > COILED
-    lie = lay_strands(layer, pole, skin.hair_curl, generator, coiled=coiled, cropped=style in COVERAGE)
+    lie = lay_strands(layer, style.pole, skin.hair_curl, generator, coiled=coiled, speed=style.speed)
     alpha = _coverage(layer, skin, style, distance, lie, generator)
     roughness = HAIR_ROUGHNESS + (GREY_ROUGHNESS - HAIR_ROUGHNESS) * skin.greyness
     layer.cover(alpha, _colour(skin, lie, coiled), HAIR_SPECULAR, roughness, scatter=0.0)
-    short = 0.35 if style in ("buzz", "bald") else 1.0
-    relief = (COIL_HEIGHT if coiled else STRAND_HEIGHT) * short * lie.fine + LOCK_HEIGHT * short * lie.locks
+    fine = (COIL_HEIGHT if coiled else STRAND_HEIGHT) * style.short
     layer.height *= 1 - alpha
-    layer.height += alpha * relief
+    layer.height += alpha * (fine * lie.fine + LOCK_HEIGHT * style.short * lie.locks)
     # Strands that lie deeper see less of the light.
     layer.specular *= 1 - alpha * (0.35 - 0.25 * clip(lie.fine, -1.4, 1.4))
 
 
 def _coverage(
-    layer: Layer, skin: Skin | Crowd, style: str, distance: Plane, lie: Strands, generator: np.random.Generator | Draws
+    layer: Layer,
+    skin: Skin | Crowd,
+    style: Style,
+    distance: Plane,
+    lie: Strands,
+    generator: np.random.Generator | Draws,
 ) -> Plane:
-    ragged = distance + RAGGED.get(style, LONG_RAGGED) * lie.fine + LOCK_RAGGED * lie.locks
+    ragged = distance + style.ragged * lie.fine + LOCK_RAGGED * lie.locks
     ragged += 1.5 * mixed_noise(layer.maps, "patch", layer.box, generator)
-    alpha = smoothstep(ragged, *EDGE.get(style, LONG_EDGE))
+    alpha = smoothstep(ragged, style.low, style.high)
     baby = clip(1 + distance * (1 / BABY_REACH), 0, 1) * smoothstep(lie.fine, 0.6, 1.6)
     alpha = maximum(alpha, BABY_HAIR * baby)
-    density = skin.hair_density
-    thin = density * COVERAGE[style] if style in COVERAGE else minimum(1.0, density + LONGER)
-    thin = single(thin)
+    thin = single(style.thin)
     alpha *= thin + (1 - thin) * clip(0.3 + 0.6 * lie.fine, 0, 1)
-    alpha *= minimum(1.0, 4 * density)  # a density of 0 is none
-    if style in COVERING:
-        alpha = maximum(alpha, smoothstep(layer.mask("laid_ear"), 0.3, 0.8))
-    else:
-        alpha *= 1 - layer.mask("ear")
+    alpha *= minimum(1.0, 4 * skin.hair_density)  # a density of 0 is none
+    many = isinstance(skin, Crowd)
+    if many or style.covering:
+        alpha = maximum(alpha, style.covering * smoothstep(layer.mask("laid_ear"), 0.3, 0.8))
+    if many or not style.covering:
+        alpha *= 1 - (1 - style.covering) * layer.mask("ear")
     return clip(alpha, 0, 1)
 
 
@@ -142,29 +186,20 @@ def _mean(colour: tuple[Number, Number, Number]) -> Number:
     return (colour[0] + colour[1] + colour[2]) / 3
 
 
-def _shade_neck(layer: Layer, distance: Plane) -> None:
+def _shade_neck(layer: Layer, style: Style, distance: Plane) -> None:
     """Darken the neck under hair that hangs before it, in place."""
     below = exp(minimum(distance, 0.0) * (1 / SHADOW_REACH))
     behind = smoothstep(layer.maps.azimuth[layer.box] * DEGREES, UNDER_HAIR_FROM, UNDER_HAIR_FROM + 12)
     low = 1 - smoothstep(layer.maps.y[layer.box], -45.0, -30.0)
-    layer.multiply(1 - SHADOW * below * behind * low)
+    layer.multiply(1 - SHADOW * style.covering * below * behind * low)
 
 
-def _hairline_distance(layer: Layer, skin: Skin | Crowd, style: str, unrolled: Plane) -> Plane:
+def _hairline_distance(layer: Layer, style: Style, unrolled: Plane) -> Plane:
     maps, box = layer.maps, layer.box
     distance = distance_on_head(maps, unrolled, box)
-    radius: Number
-    if isinstance(skin, Crowd):
+    if isinstance(distance, torch.Tensor):
         distance = distance[:, 0]
-        radius = skin.counted(lambda one: _crown(one) or -math.inf)
-    else:
-        radius = _crown(skin)
-        if radius <= 0:
-            return distance
+    elif style.crown < 0:
+        return distance
     x, y, z = (plane[box] - c for plane, c in zip((maps.x, maps.y, maps.z), CROWN, strict=True))
-    return minimum(distance, sqrt(x * x + y * y + z * z) - radius)
-
-
-def _crown(skin: Skin) -> float:
-    """Radius in mm in which hair thins out around the crown."""
-    return CROWN_RADIUS * 1.15 if skin.hair_style == "bald" else CROWN_RADIUS * max(0.0, (skin.recession - 0.55) / 0.45)
+    return minimum(distance, sqrt(x * x + y * y + z * z) - style.crown)

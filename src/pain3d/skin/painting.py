@@ -21,7 +21,7 @@ from pain3d.skin.maps import SurfaceMaps
 if TYPE_CHECKING:
     from pain3d.skin.sketch import Sketch
 
-TOGETHER = 16  # people whose planes are on a device at once, beside their textures: 60 MB each
+TOGETHER = 32  # people whose planes are on a device at once, beside their textures: 230 MB each
 
 _cache: weakref.WeakKeyDictionary[Head, dict[int, SurfaceMaps]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()

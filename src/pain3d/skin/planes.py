@@ -134,7 +134,7 @@ def multiply_into(target: Plane, one: Plane, other: Plane) -> None:
 def towards_(plane: Plane, value: Plane, alpha: Plane) -> None:
     """Bring a plane nearer to a value (number or plane) by the share alpha, in place."""
     if isinstance(plane, Tensor):
-        plane.addcmul_(alpha, value - plane)
+        plane.lerp_(value, alpha) if isinstance(value, Tensor) else plane.addcmul_(alpha, value - plane)
         return
     step = np.subtract(np.float32(value) if isinstance(value, float) else value, plane)
     step *= alpha
@@ -144,9 +144,8 @@ def towards_(plane: Plane, value: Plane, alpha: Plane) -> None:
 def smoothstep(values: Plane, low: Number, high: Number) -> Plane:
     """0 below `low`, 1 above `high`, smooth between."""
     if isinstance(values, Tensor):
-        share = ((values - low) * (1 / (high - low))).clamp_(0, 1)
-        rest = share * -2
-        return rest.add_(3).mul_(share.square_())
+        share = (values - low).mul_(1 / (high - low)).clamp_(0, 1)
+        return torch.rsub(share, 3, alpha=2).mul_(share).mul_(share)
     t = np.asarray(values - np.float32(low), np.float32)
     t *= np.float32(1 / (high - low))
     np.clip(t, 0, 1, out=t)

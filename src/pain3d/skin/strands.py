@@ -7,11 +7,12 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+import torch
 
 from pain3d.random import keyed_generator
 from pain3d.skin.crowd import Draws
 from pain3d.skin.layer import Layer, mixed_noise
-from pain3d.skin.maps import Floats, Plane, SurfaceMaps
+from pain3d.skin.maps import Box, Floats, Plane, SurfaceMaps
 from pain3d.skin.planes import Number, looked_up, maximum, mod, sin
 
 # Strands run away from a pole on the skull: the whorl, a side parting (left or right), the middle of a bun.
@@ -43,28 +44,34 @@ class Strands:
 
 def lay_strands(
     layer: Layer,
-    pole: str,
+    pole: Number,
     curl: Number,
     generator: np.random.Generator | Draws,
     *,
     coiled: bool,
-    cropped: bool = False,
+    speed: Number,
 ) -> Strands:
-    """How hair lies on the texels of a layer; `pole` is of `POLES`, `curl` 0–1, `coiled` above `COILED`."""
+    """How hair lies on the texels of a layer; `pole` numbers `POLES`, `curl` is 0–1, above `COILED` hair is coiled."""
     maps, box = layer.maps, layer.box
     if coiled:
         coils = mixed_noise(maps, "mottle", box, generator)
         tufts = mixed_noise(maps, "patch", box, generator)
         ridges = maximum((0.8 - abs(coils)) * 1.6, -1.6)
         return Strands(ridges, 0.5 * tufts + 0.7 * mixed_noise(maps, "mottle", box, generator))
-    turn, reach = maps.masks[f"turn_{pole}"][box], maps.masks[f"reach_{pole}"][box]
+    turn, reach = (_of_pole(maps, f"{name}_", pole, box) for name in ("turn", "reach"))
     wander = mixed_noise(maps, "broad", box, generator) * (WANDER / STRAND_WIDTH)
     phase = generator.random() * SHEET_COLUMNS, generator.random() * SHEET_ROWS
     width = WAVE_WIDTH * maximum(0.0, curl - STRAIGHT) / STRAND_WIDTH
     wave = width * sin(reach * (2 * np.pi / WAVE_LENGTH) + 0.5 * wander)
     columns = mod(turn * (SHEET_COLUMNS / (2 * np.pi)) + wander + wave + phase[0], SHEET_COLUMNS)
-    rows = mod(reach * (CROPPED if cropped else 1.0) * (1 / ROW_LENGTH) + phase[1], SHEET_ROWS)
+    rows = mod(reach * speed * (1 / ROW_LENGTH) + phase[1], SHEET_ROWS)
     return Strands(*(looked_up(sheet, columns, rows) for sheet in _sheets()))
+
+
+def _of_pole(maps: SurfaceMaps, name: str, pole: Number, box: Box) -> Plane:
+    if isinstance(pole, torch.Tensor):
+        return torch.stack([maps.masks[name + known][box] for known in POLES])[pole]
+    return maps.masks[name + list(POLES)[pole]][box]
 
 
 def polar_masks(maps: SurfaceMaps) -> dict[str, Floats]:
