@@ -67,7 +67,7 @@ def shared(device: str, texture_size: int = TEXTURE_SIZE) -> Shared:
     """What the sets share; `texture_size` 0 paints nothing."""
     head = Head.default()
     topology = head.topology
-    painted = textures(texture_size) if texture_size else torch.zeros(0, 1, 1, CHANNELS)
+    painted = (textures(texture_size) if texture_size else torch.zeros(0, 1, 1, CHANNELS)).to(device)
     made = Shared(
         template=head.template,
         identity_basis=head.identity_basis,
