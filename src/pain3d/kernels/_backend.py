@@ -85,9 +85,9 @@ def resolve_backend(
         RuntimeError: The asked backend can't run on these inputs.
     """
     given = [tensor for tensor in tensors if tensor is not None]
-    on_cpu = all(tensor.device.type == "cpu" for tensor in given)
-    on_cuda = all(tensor.device.type == "cuda" for tensor in given)
-    needs_gradient = differentiable and torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
+    on_cuda = all([tensor.is_cuda for tensor in given])  # lists: this is run by every call, and quicker so
+    on_cpu = not (on_cuda and given) and all([tensor.device.type == "cpu" for tensor in given])
+    needs_gradient = differentiable and torch.is_grad_enabled() and any([tensor.requires_grad for tensor in given])
     asked = backend if backend is not None else _asked_now()
     missing = [name for name in available if name in ABSENT]
     available = [name for name in available if name not in ABSENT]

@@ -6,7 +6,7 @@ one does not fit, ``barycentrics must be [P 3], got [1, 3] (bound so far: V=4, F
 
 from __future__ import annotations
 
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 import torch
 from torch import Tensor
@@ -15,13 +15,20 @@ FLOATS = (torch.float32, torch.float64)
 INDICES = (torch.int32, torch.int64)
 
 
+class Form(NamedTuple):
+    """Shape and dtype of a tensor, in its place where a check looks at nothing else."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+
+
 def forms_of(*bundles: Any) -> dict[str, tuple[str, tuple[torch.dtype, ...]]]:
     """Return (pattern, dtypes) of each field of NamedTuples whose fields are ``Annotated[Tensor, pattern, dtypes]``."""
     hints = {name: hint for bundle in bundles for name, hint in get_type_hints(bundle, include_extras=True).items()}
     return {name: hint.__metadata__ for name, hint in hints.items()}
 
 
-def check_shapes(**arguments: tuple[Tensor, str]) -> dict[str, int]:
+def check_shapes(**arguments: tuple[Tensor | Form, str]) -> dict[str, int]:
     """Check each tensor against its pattern and return what the letters were bound to.
 
     Args:
@@ -44,7 +51,7 @@ def check_shapes(**arguments: tuple[Tensor, str]) -> dict[str, int]:
     return bound
 
 
-def check_dtypes(expected: tuple[torch.dtype, ...], **tensors: Tensor) -> None:
+def check_dtypes(expected: tuple[torch.dtype, ...], **tensors: Tensor | Form) -> None:
     """Check that each tensor has one of the expected dtypes, and that float tensors agree with each other.
 
     Raises:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +25,21 @@ def on_device(tensor: Tensor) -> AbstractContextManager[object]:
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
+def keeping_place(tensor: Tensor) -> tuple[str, int, int] | None:
+    """Where what is made of the tensor now may be kept for a later call: its device and the current stream.
+
+    None where it may not: while a CUDA graph is recorded, whose memory holds nothing until it is replayed, and under a
+    tracer. Work of another stream would not wait for what is kept.
+    """
+    if is_observed((tensor,), differentiable=False):
+        return None
+    if not tensor.is_cuda:
+        return "cpu", 0, 0
+    if torch.cuda.is_current_stream_capturing():
+        return None
+    return "cuda", tensor.get_device(), torch.cuda.current_stream(tensor.device).cuda_stream
+
+
 def programs_on(tensor: Tensor, waves: int, interpreted: int) -> int:
     """How many programs a persistent kernel gets.
 
@@ -34,7 +50,12 @@ def programs_on(tensor: Tensor, waves: int, interpreted: int) -> int:
     """
     if not tensor.is_cuda:
         return interpreted
-    return waves * torch.cuda.get_device_properties(tensor.device).multi_processor_count
+    return waves * _multiprocessors(tensor.device)
+
+
+@cache
+def _multiprocessors(device: torch.device) -> int:
+    return int(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
 class CustomOp:

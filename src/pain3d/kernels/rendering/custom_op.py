@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import custom_op, is_observed, refuse_gradient
+from pain3d.kernels._triton import custom_op, refuse_gradient
 from pain3d.kernels.rendering.bundles import (
     FORMS,
     Rendered,
@@ -49,11 +49,7 @@ refuse_gradient(render_op, "render")
 
 
 def render_triton(scene: RenderInputs, request: Request) -> Rendered:
-    """`pain3d.kernels.render` for float32 tensors."""
-    if not is_observed(tensors_of(scene).values(), differentiable=False):
-        from pain3d.kernels.rendering.triton_op import launch_render
-
-        return launch_render(scene, request)
+    """`pain3d.kernels.render` for float32 tensors, through the op: somebody traces, or listens."""
     made = render_op(*flat_arguments(scene, request))
     fields = zip(Rendered._fields, made, strict=True)
     return Rendered(*(field if name in request.outputs else None for name, field in fields))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pain3d.kernels._backend import resolve_backend
-from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
+from pain3d.kernels._shapes import FLOATS, INDICES, Form, check_dtypes, check_indices, check_shapes
+from pain3d.kernels._triton import is_observed
 from pain3d.kernels.rasterization.op import MAX_FACES, check_size
 from pain3d.kernels.rendering.bundles import FORMS, LABELS, Rendered, Request, scene_of
 from pain3d.kernels.rendering.custom_op import render_triton
+from pain3d.kernels.rendering.defaults import filled, up_axis
 from pain3d.kernels.rendering.reference import NO_LABEL, render_reference
 from pain3d.kernels.rendering.relief import DETAIL_LAYERS
 from pain3d.kernels.texturing.op import build_mipmaps
@@ -23,6 +26,15 @@ if TYPE_CHECKING:
 
 IMAGE_DTYPES = ("uint8", "bfloat16")
 LAYOUTS = ("NHWC", "NCHW")
+# An index lies below a size or, a label, below `NO_LABEL`; of what; from where on.
+INDEXED: dict[str, tuple[str | None, str, int]] = {
+    "faces": ("V", "vertices", 0),
+    "adjacent_faces": ("F", "faces", -1),
+    "uv_faces": ("T", "uvs", 0),
+    "mesh_index": ("M", "meshes", 0),
+    "texture_index": ("K", "textures", 0),
+    "face_labels": (None, "labels", 0),
+}
 
 
 def render(
@@ -91,8 +103,8 @@ def render(
         image_dtype: ``"uint8"``, or ``"bfloat16"`` for byte / 255: the very picture that a file would hold.
         layout: Of the image: ``"NHWC"``, or ``"NCHW"`` as a network takes it.
         prepared: Tables of these faces and uvs (`prepare_topology` in the room's ``topology.py``), read by ``triton``
-            alone: made once where many calls share them. With them the call is no custom op: for a CUDA graph, not
-            for torch.compile.
+            alone. Without them a call makes them, and remembers them as long as the tensors of the topology live and
+            are not written to. With them the call is no custom op: for a CUDA graph, not for torch.compile.
         backend: ``"reference"``, ``"cpu"`` (numba, float32), ``"triton"`` (float32) or None for the default order.
 
     Returns:
@@ -109,17 +121,15 @@ def render(
             asked for but not given, or the room has no such backend for this dtype.
         RuntimeError: The asked backend can't run on these inputs.
     """
-    if up is None:
-        up = vertices.new_zeros(1, 3)
-        up[:, 1] = 1
+    up = up_axis(vertices) if up is None else up
     if detail_weights is None:
-        detail_weights = vertices.new_zeros(1, vertices.shape[1], DETAIL_LAYERS)
+        detail_weights = filled(0.0, vertices, 1, vertices.shape[1], DETAIL_LAYERS)
     tensors: dict[str, Tensor | None] = {
         "vertices": vertices,
         "occlusion": occlusion,
         "detail_weights": detail_weights,
         "up": up,
-        "attributes": vertices.new_zeros(*vertices.shape[:2], 0) if attributes is None else attributes,
+        "attributes": vertices.new_empty(*vertices.shape[:2], 0) if attributes is None else attributes,
         "faces": faces,
         "adjacent_faces": adjacent_faces,
         "uvs": uvs,
@@ -129,7 +139,7 @@ def render(
         "camera_position": camera_position,
         "mesh_index": mesh_index,
         "texture_index": texture_index,
-        "exposure": vertices.new_ones(len(world_to_clip)) if exposure is None else exposure,
+        "exposure": filled(1.0, vertices, len(world_to_clip)) if exposure is None else exposure,
         "background": background,
         "sh": sh,
         "key_direction": key_direction,
@@ -142,14 +152,17 @@ def render(
         texture = build_mipmaps(texture.detach(), backend="cpu" if chosen == "cpu" else "reference")
         tensors["texture"] = texture.texels
     sides = texture[1:]
-    _check_tensors(tensors, sides)
+    plain = not is_observed(tensors.values(), differentiable=False)
+    forms = tuple([None if tensor is None else Form(tensor.shape, tensor.dtype) for tensor in tensors.values()])
+    sizes = (_checked_sizes if plain else _sizes)(tuple(tensors), forms, sides)
+    _check_indices(tensors, sizes)
     if chosen == "triton" and len(faces) > MAX_FACES:
         raise ValueError(f"faces must be at most {MAX_FACES} for backend 'triton', got {len(faces)}")
     request = Request(tuple(outputs), image_dtype, layout)
     _check_request(request, attributes is not None, face_labels is not None)
     scene = scene_of(tensors, sides, check_size(size))
     if chosen == "triton":
-        if prepared is None:
+        if prepared is None and not plain:
             return render_triton(scene, request)
         from pain3d.kernels.rendering.triton_op import launch_render
 
@@ -163,11 +176,12 @@ def render(
     return rendered._replace(image=_as_asked(rendered.image, request))
 
 
-def _check_tensors(tensors: dict[str, Tensor | None], texture_size: tuple[int, int]) -> None:
-    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    sizes = check_shapes(**{name: (tensor, FORMS[name][0]) for name, tensor in given.items()})
+def _sizes(names: tuple[str, ...], forms: tuple[Form | None, ...], texture_size: tuple[int, int]) -> dict[str, int]:
+    """Check the shapes and dtypes of the tensors of these names; return the sizes by letter."""
+    given = {name: form for name, form in zip(names, forms, strict=True) if form is not None}
+    sizes = check_shapes(**{name: (form, FORMS[name][0]) for name, form in given.items()})
     for dtypes in (FLOATS, INDICES, LABELS):
-        check_dtypes(dtypes, **{name: tensor for name, tensor in given.items() if FORMS[name][1] is dtypes})
+        check_dtypes(dtypes, **{name: form for name, form in given.items() if FORMS[name][1] is dtypes})
     offset, rows, columns = level_table(*texture_size)[-1]
     if sizes["N"] != offset + rows * columns:
         raise ValueError(
@@ -175,13 +189,17 @@ def _check_tensors(tensors: dict[str, Tensor | None], texture_size: tuple[int, i
         )
     if sizes["Hb"] < 1 or sizes["Wb"] < 1:
         raise ValueError(f"background must have at least one pixel, got {list(given['background'].shape)}")
-    check_indices("faces", given["faces"], sizes["V"], "vertices")
-    check_indices("adjacent_faces", given["adjacent_faces"], sizes["F"], "faces", lowest=-1)
-    check_indices("uv_faces", given["uv_faces"], sizes["T"], "uvs")
-    check_indices("mesh_index", given["mesh_index"], sizes["M"], "meshes")
-    check_indices("texture_index", given["texture_index"], sizes["K"], "textures")
-    if "face_labels" in given:
-        check_indices("face_labels", given["face_labels"], NO_LABEL, "labels")
+    return sizes
+
+
+_checked_sizes = lru_cache(maxsize=256)(_sizes)  # what passed once passes again
+
+
+def _check_indices(tensors: dict[str, Tensor | None], sizes: dict[str, int]) -> None:
+    for name, (letter, of, lowest) in INDEXED.items():
+        indices = tensors[name]
+        if indices is not None:
+            check_indices(name, indices, NO_LABEL if letter is None else sizes[letter], of, lowest)
 
 
 def _check_request(request: Request, attributes: bool, labels: bool) -> None:

@@ -10,12 +10,12 @@ from pain3d.kernels.deformation.kernel import launch_normals
 from pain3d.kernels.rasterization.kernel import launch_project, launch_visibility
 from pain3d.kernels.rasterization.workspace import Workspace, allocate_workspace
 from pain3d.kernels.rendering.bundles import (
+    Meshes,
     Rendered,
     RenderInputs,
     Request,
+    Views,
     allocate_outputs,
-    scene_of,
-    tensors_of,
 )
 from pain3d.kernels.rendering.kernel import (
     BLOCKS,
@@ -27,7 +27,8 @@ from pain3d.kernels.rendering.kernel import (
     vertex_records,
 )
 from pain3d.kernels.rendering.kernel_antialias import launch_antialias_queue
-from pain3d.kernels.rendering.topology import PreparedTopology, prepare_topology
+from pain3d.kernels.rendering.topology import PreparedTopology, remembered_topology
+from pain3d.kernels.shading.reference import Lights
 
 MOST_PIXELS = 2**30  # of a chunk: the queue counts them in int32
 
@@ -58,7 +59,7 @@ def launch_render(
         views, pixels = len(scene.views.world_to_clip), scene.size[0] * scene.size[1]
         if views and pixels:
             scene = _ready(scene)
-            tables = prepared or prepare_topology(scene.triangles, scene.meshes.vertices.shape[1])
+            tables = prepared or remembered_topology(scene.triangles, scene.meshes.vertices.shape[1])
             scene = scene._replace(triangles=tables.triangles)
             written = made
             if made.image is not None and made.image.dtype == torch.bfloat16:
@@ -110,11 +111,21 @@ def _buffers(scene: RenderInputs, made: Rendered, chunk: int | None) -> tuple[Wo
 
 
 def _ready(scene: RenderInputs) -> RenderInputs:
-    """The scene as the kernels read it: contiguous, outside autograd; one background that all views share once."""
+    """The scene as the kernels read it, but for its triangles: contiguous, outside autograd; one background once."""
     background = scene.views.background
     if len(background) > 1 and background.stride(0) == 0:
         scene = scene._replace(views=scene.views._replace(background=background[:1]))
-    tensors = {
-        name: None if tensor is None else tensor.detach().contiguous() for name, tensor in tensors_of(scene).items()
-    }
-    return scene_of(tensors, scene.texture[1:], scene.size)
+    meshes, triangles, texture, views, lights, size = scene
+    return RenderInputs(
+        Meshes._make([_plain(tensor) for tensor in meshes]),
+        triangles,
+        texture._replace(texels=_plain(texture.texels)),
+        Views._make([_plain(tensor) for tensor in views]),
+        Lights._make([_plain(tensor) for tensor in lights]),
+        size,
+    )
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach() if tensor.requires_grad else tensor
+    return tensor if tensor.is_contiguous() else tensor.contiguous()
