@@ -91,13 +91,21 @@ def _bokeh(generator: Generator) -> Floats:
         u = generator.random(6).tolist()
         across, down = np.exp(-(((x[:1] - u[0]) / (0.08 + 0.3 * u[2])) ** 2)), ((y[:, :1] - u[1]) / (0.08 + 0.3 * u[3]))
         shape = across * np.exp(-(down**2))
-        picture = picture + (shape * (0.25 + 0.5 * u[4]))[..., None] * (_floats(_muted_colour(generator)) - picture)
+        step = _floats(_muted_colour(generator)) - picture
+        step *= (shape * (0.25 + 0.5 * u[4]))[..., None]
+        picture += step
     for _ in range(int(16 * generator.random())):  # discs of confusion
         u = generator.random(5).tolist()
         radius = 0.02 + 0.05 * u[2]
-        disc = np.clip((radius - np.hypot(x - u[0], y - u[1])) / 0.012, 0, 1)
-        picture = picture + (disc * 0.35 * u[3])[..., None] * _floats((1.0, 0.85, 0.65)) * (0.4 + 0.6 * u[4])
+        around = _around(u[1], radius), _around(u[0], radius)
+        disc = np.clip((radius - np.hypot(x[around] - u[0], y[around] - u[1])) / 0.012, 0, 1)
+        picture[around] += (disc * 0.35 * u[3])[..., None] * _floats((1.0, 0.85, 0.65)) * (0.4 + 0.6 * u[4])
     return np.asarray(picture, np.float32)
+
+
+def _around(middle: float, reach: float) -> slice:
+    """The pixels along a side that lie within a reach of a place, both in shares of the side, and some more."""
+    return slice(max(int((middle - reach) * SIZE) - 1, 0), max(int((middle + reach) * SIZE) + 2, 0))
 
 
 def _ward(generator: Generator) -> Floats:

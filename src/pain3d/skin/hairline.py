@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -63,19 +64,17 @@ def outline_distance(points: Floats, outline: Outline) -> Floats:
     The outline's ends on the front and the back midline are no edge: the other half of the head goes on there.
     """
     across = np.degrees(np.arctan2(np.abs(points[:, 0]), points[:, 2])) * MM_PER_DEGREE
-    place = np.stack([across, points[:, 1]], 1)
+    height = points[:, 1]
     corners = np.array(outline) * np.array([MM_PER_DEGREE, 1.0])
-    following = np.roll(corners, -1, axis=0)
     middles = {0.0, 180 * MM_PER_DEGREE}
-    edge = np.array([not (a[0] == b[0] and float(a[0]) in middles) for a, b in zip(corners, following, strict=True)])
-    start, along = corners[None], (following - corners)[None]
-    length = np.maximum((along**2).sum(-1), 1e-9)
-    share = np.clip(((place[:, None] - start) * along).sum(-1) / length, 0, 1)
-    gap = np.linalg.norm(place[:, None] - start - share[..., None] * along, axis=-1)
-    distance = np.where(edge, gap, np.inf).min(1)
-    low, high = start[..., 1], start[..., 1] + along[..., 1]
-    crosses = (low > place[:, 1:]) != (high > place[:, 1:])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        where = start[..., 0] + (place[:, 1:] - low) / (high - low) * along[..., 0]
-    inside = ((crosses & (where > place[:, :1])).sum(1) % 2).astype(bool)
+    squared, inside = np.full(len(points), np.inf), np.zeros(len(points), bool)
+    for (x, y), (next_x, next_y) in pairwise([*corners.tolist(), corners[0].tolist()]):
+        along, up = next_x - x, next_y - y
+        right, above = across - x, height - y
+        if x != next_x or x not in middles:
+            share = np.clip((right * along + above * up) / max(along**2 + up**2, 1e-9), 0, 1)
+            np.minimum(squared, (right - share * along) ** 2 + (above - share * up) ** 2, out=squared)
+        if up != 0:
+            inside ^= ((y > height) != (y + up > height)) & (x + above / up * along > across)
+    distance = np.sqrt(squared)
     return np.asarray(np.where(inside, distance, -distance))

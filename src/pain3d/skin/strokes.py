@@ -21,6 +21,15 @@ def draw_lines(canvas: Bytes, lines: Sequence[Floats], value: int, thickness: in
     cv2.polylines(canvas, fixed, closed, int(value), thickness, cv2.LINE_AA, SHIFT)
 
 
+def draw_pieces(canvas: Bytes, line: Floats, values: Sequence[int], thickness: int) -> None:
+    """Draw one polyline [K, 2] in pieces of equally many segments, each in its value, as `draw_lines` draws a piece."""
+    fixed = np.rint(line * ONE).astype(np.int32)
+    step = (len(line) - 1) // len(values)
+    for number, value in enumerate(values):
+        piece = fixed[number * step : (number + 1) * step + 1]
+        cv2.polylines(canvas, [piece], False, value, thickness, cv2.LINE_AA, SHIFT)
+
+
 def fill_outline(canvas: Bytes, outline: Floats, value: int) -> None:
     """Fill a closed outline [K, 2] with an antialiased edge, in place."""
     cv2.fillPoly(canvas, [np.rint(outline * ONE).astype(np.int32)], int(value), cv2.LINE_AA, SHIFT)

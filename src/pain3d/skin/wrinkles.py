@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from pain3d.skin.crowd import Crowd
 from pain3d.skin.maps import Box, Bytes, Floats, Plane, SurfaceMaps
 from pain3d.skin.planes import add_, blurred_plane, doubled, maximum_, single
 from pain3d.skin.relief import slopes
-from pain3d.skin.strokes import draw_lines, smooth_curve
+from pain3d.skin.strokes import draw_pieces, smooth_curve
 from pain3d.skin.wrinkle_patterns import KINDS, REGIONS, Kind, Stroke
 
 Doubles = npt.NDArray[np.float64]
@@ -142,30 +143,37 @@ def _strokes(skin: Skin) -> tuple[list[tuple[int, Stroke, float]], Floats]:
     return strokes, curves
 
 
-def _least(sigma: float) -> float:
-    """A line of one texel, blurred, reaches this share of its value; a thicker one more, and is drawn fainter."""
-    return math.erf(0.5 / (math.sqrt(2) * sigma))
+@lru_cache(maxsize=64)
+def _reached(sigma: float, thickness: float) -> float:
+    """The share of its value that a line so thick reaches, blurred: a thick one more, which is drawn fainter."""
+    return math.erf(0.5 * thickness / (math.sqrt(2) * sigma))
+
+
+@lru_cache(maxsize=2)
+def _fade(crosses: bool) -> list[float]:
+    """Strength of each piece of a line, which fades out at its ends, or at one where it crosses the midline."""
+    t = (np.arange(PIECES) + 0.5) / PIECES
+    faded: list[float] = np.clip(np.minimum(np.ones_like(t) if crosses else t, 1 - t) / TAPER, 0.25, 1).tolist()
+    return faded
 
 
 def _draw(
     canvas: Bytes, line: Floats, strength: float, thick: float, crosses: bool, kind: Kind, texels_per_mm: float
 ) -> None:
     sigma = kind.width * texels_per_mm
-    t = (np.arange(PIECES) + 0.5) / PIECES
-    step = (POINTS - 1) // PIECES
     thickness = max(1, round(thick * texels_per_mm))
-    reached = math.erf(0.5 * thickness / (math.sqrt(2) * sigma))
     small = (line + np.float32(0.5)) / np.float32(kind.coarse) - np.float32(0.5)
-    fade = np.clip(np.minimum(np.ones_like(t) if crosses else t, 1 - t) / TAPER, 0.25, 1)
-    for number, share in enumerate(fade.tolist()):
-        value = FULL * strength * share * _least(sigma) / reached
-        draw_lines(canvas, [small[number * step : (number + 1) * step + 1]], min(255, round(value)), thickness)
+    values = [
+        min(255, round(FULL * strength * share * _reached(sigma, 1) / _reached(sigma, thickness)))
+        for share in _fade(crosses)
+    ]
+    draw_pieces(canvas, small, values, thickness)
 
 
 def _lay(planes: list[Plane], canvas: Plane, kind: Kind, texels_per_mm: float) -> None:
     """Add the strokes of a kind to height, shade and blood at its resolution, in place."""
     sigma = kind.width * texels_per_mm
-    scale = 1 / (FULL * _least(sigma))
+    scale = 1 / (FULL * _reached(sigma, 1))
     thin = single(canvas)
     ridge = blurred_plane(thin, sigma) * scale
     add_(planes[0], ridge, kind.height)
