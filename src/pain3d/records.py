@@ -11,6 +11,7 @@ with the encoded file in ``bytes``; pandas, polars and duckdb see exactly that s
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pain3d.facs.action_units import AU_COLUMNS, AU_NUMBERS, FACS_NAMES
@@ -183,6 +184,7 @@ def columns_of_kind(subset: str, kind: str) -> tuple[str, ...]:
     return tuple(column.name for column in COLUMNS[subset] if column.kind == kind)
 
 
+@cache
 def arrow_schema(subset: str) -> pyarrow.Schema:
     """The Arrow schema of a subset, with the Hugging Face features in its metadata.
 

@@ -14,7 +14,7 @@ from pain3d.camera import Camera
 from pain3d.head import Head
 from pain3d.light import LIGHTS
 from pain3d.pipeline.rows import head_angles
-from pain3d.rendering.frames import cameras, pose_head
+from pain3d.rendering.shots import cameras, shots_of
 from pain3d.scene import CELLS, Scene, demographic_grid, sample_expression, sample_scenes
 from pain3d.setting import (
     CameraSetting,
@@ -112,7 +112,8 @@ def test_the_face_stays_in_the_picture() -> None:
     for number, cell in enumerate(CELLS[::5]):
         scenes = sample_scenes(seed=4, identity_id=number, cell=cell, expressions=8, views=3, cameras="free", size=100)
         moments = [scene for scene in scenes if scene.view_id == 0]
-        mesh = pose_head(head, head.identity_vector(scenes[0].identity), moments)
+        shots = shots_of(moments)
+        mesh = head(scenes[0].identity, shots.au, neck_pose=shots.neck, leye_pose=shots.gaze, reye_pose=shots.gaze)
         each = torch.tensor([scene.expression_id for scene in scenes])
         pixels = cameras(scenes).project(mesh.vertices[each][:, head.landmarks[:68]])
         assert pixels.min() > 2 and pixels.max() < 98  # per cent of the picture; seen 14 to 92

@@ -26,9 +26,10 @@ Run = Callable[..., Ran]
         (["--law", "gauss"], "law must be one of uniform, independent, clinical, got 'gauss'"),
         (["--asymmetry", "nan"], "asymmetry must be a number from 0 to 1, got nan"),
         (["--quality", "101"], "quality must be a whole number from 1 to 100, got 101"),
-        (["--processes", "0"], "processes must be a whole number from 1 to 1024, got 0"),
-        (["--batch-size", "0"], "batch_size must be a whole number from 1 to 100000, got 0"),
+        (["--processes", "1025"], "processes must be a whole number from 0 to 1024, got 1025"),
+        (["--batch-size", "-1"], "batch_size must be a whole number from 0 to 100000, got -1"),
         (["--device", "gpu"], "device must be one of auto, cpu, cuda, got 'gpu'"),
+        (["--device", "cuda:7"], "device must be one of auto, cpu, cuda, got 'cuda:7'"),
         (["--identitis", "3"], "unknown option --identitis, did you mean --identities?"),
         (["--sizes=3"], "unknown option --sizes, did you mean --size?"),
         (["more"], "unexpected argument 'more'"),
@@ -56,7 +57,8 @@ def test_bad_commands(pain3d: Run, arguments: list[str], line: str) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_no_cuda(pain3d: Run, tmp_path: Path) -> None:
+def test_no_cuda(pain3d: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET")  # with it the GPU's kernels run on the CPU
     ran = pain3d("synth", tmp_path / "out", "--device", "cuda")
     assert (ran.code, ran.err) == (2, "pain3d: --device cuda: torch sees no CUDA device here\n")
     assert not (tmp_path / "out").exists()
@@ -92,7 +94,8 @@ def test_synth_ends_with_one_json_object(pain3d: Run, tmp_path: Path) -> None:
     assert said["images"] == said["new_images"] == 2
     rounded = pytest.approx(2 / said["seconds"], rel=0.01, abs=0.005)  # two digits
     assert said["images_per_second"] == rounded
-    assert {"start_up", "paint", "deform", "render", "encode", "rows", "write", "report"} <= set(said["stages"])
+    assert {"start_up", "encode", "rows", "write", "close", "report"} <= set(said["stages"])
+    assert said["bound"] in said["busy"] and all(0 <= share <= 1 for share in said["busy"].values())
     assert pain3d("verify", tmp_path / "out").code == 0  # a data set of one split still holds together
 
 

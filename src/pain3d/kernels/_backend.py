@@ -27,6 +27,7 @@ OPTIONAL = ("triton", "nvdiffrast")  # libraries that may be absent, each of the
 ABSENT = tuple(name for name in OPTIONAL if find_spec(name) is None)
 
 _asked: ContextVar[str | None] = ContextVar("pain3d_backend", default=None)
+_as_gpu: ContextVar[bool] = ContextVar("pain3d_as_gpu", default=False)
 
 
 @contextmanager
@@ -48,6 +49,24 @@ def use_backend(backend: str | None) -> Iterator[None]:
         _asked.reset(token)
 
 
+@contextmanager
+def answered_as_on_gpu() -> Iterator[None]:
+    """Let each room called inside the block, in this thread or task, answer for CPU tensors as it would for CUDA's.
+
+    That is the Triton kernel where the room has one, in Triton's interpreter, else the reference.
+
+    Raises:
+        RuntimeError: Triton's interpreter is off.
+    """
+    if not interpreting():
+        raise RuntimeError("CPU tensors are answered as on a GPU in Triton's interpreter alone: TRITON_INTERPRET=1")
+    token = _as_gpu.set(True)
+    try:
+        yield
+    finally:
+        _as_gpu.reset(token)
+
+
 def interpreting() -> bool:
     """Whether Triton kernels run in its interpreter, on CPU tensors: ``TRITON_INTERPRET=1`` when they were loaded."""
     return os.environ.get("TRITON_INTERPRET") == "1"
@@ -57,9 +76,14 @@ def _asked_now() -> str | None:
     return _asked.get()
 
 
+def _as_gpu_now() -> bool:
+    return _as_gpu.get()
+
+
 # What torch.compiler.assume_constant_result sets, without its import of the compiler (half a second): torch.compile
 # can't trace a ContextVar, so a compiled graph keeps the backend that was asked for when it was traced.
 _asked_now._dynamo_marked_constant = True  # type: ignore[attr-defined]
+_as_gpu_now._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def resolve_backend(
@@ -94,6 +118,8 @@ def resolve_backend(
     lacking = [name for name in WITHOUT_GRADIENT if needs_gradient and name not in with_gradient]
     if asked is None:
         usable = [name for name in available if name not in lacking]
+        if _as_gpu_now():
+            on_cpu, on_cuda = False, on_cpu
         if on_cuda and given and "triton" in usable:
             return "triton"
         return "cpu" if "cpu" in usable and on_cpu else "reference"

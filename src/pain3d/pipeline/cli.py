@@ -66,6 +66,8 @@ def _synth(command: Synth, started: float) -> int:
         _show_preview(command, preview(command.synthesis, command.out))
         return 0
     receipt = synthesise(command.synthesis, command.out, quiet=command.json, started=started)
+    if receipt.rank:  # rank 0 speaks for all
+        return 0
     if command.json:
         print(
             json.dumps(
@@ -76,11 +78,15 @@ def _synth(command: Synth, started: float) -> int:
                     "seconds": round(receipt.seconds, 3),
                     "images_per_second": round(receipt.images_per_second, 2),
                     "stages": {name: round(seconds, 3) for name, seconds in receipt.stages.items()},
+                    "busy": {name: round(share, 3) for name, share in receipt.busy.items()},
+                    "bound": receipt.bound,
                 }
             )
         )
         return 0
     print(f"{receipt.new} images in {receipt.seconds:.1f} s, {receipt.images_per_second:.0f} images/s")
+    if receipt.bound:
+        print(f"bound by       {receipt.bound}, busy for {receipt.busy[receipt.bound]:.0%} of the time")
     print(f"contact sheet  {receipt.out / 'contact_sheet.png'}")
     print(f"report         {receipt.out / 'report' / 'index.html'}")
     print(f"data           {receipt.out / 'data'}")

@@ -53,11 +53,13 @@ class SynthConfig:
     identities_per_shard: Annotated[int, Within(1, 100_000)] = 32
     """Identities in one Parquet file of frames."""
     device: Annotated[str, OneOf(("auto", "cpu", "cuda")), tyro.conf.arg(metavar="{auto,cpu,cuda}")] = "auto"
-    """Where to render."""
-    batch_size: Annotated[int, Within(1, 100_000)] = 1
-    """Identities a worker takes at a time. Changes speed, never bytes."""
-    processes: Annotated[int, Within(1, 1_024)] = 1
-    """Worker processes; one renders on a thread per core. Changes speed, never bytes."""
+    """Where to render; auto is the GPU where there is one. With several: torchrun --nproc-per-node N -m pain3d synth.
+    With TRITON_INTERPRET=1 and no GPU, cuda runs the GPU's kernels on the CPU: for tests, of tiny pictures."""
+    batch_size: Annotated[int, Within(0, 100_000)] = 0
+    """Identities a worker takes at a time; 0 is 1 on the CPU, and 32 on a GPU. Changes speed, never bytes."""
+    processes: Annotated[int, Within(0, 1_024)] = 0
+    """Worker processes; one renders on a thread per core. Beside a GPU they draw the scenes; 0 is then as many as it
+    takes. Changes speed, never bytes."""
 
 
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(SynthConfig))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -81,16 +82,25 @@ class DataFolder(RunFolder):
         self._rename(names)
         line = json.dumps(entry).encode() + b"\n"
         lines = self.out / LINES
-        before = lines.stat().st_size if lines.exists() else 0
-        try:
-            _append_durably(lines, line)
-        except BaseException:
-            if lines.exists():
+        with lines.open("ab") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # other ranks add theirs
+            before = lines.stat().st_size
+            try:
+                _append_durably(lines, line)
+            except BaseException:
                 os.truncate(lines, before)
-            for name in names:
-                (self.out / name).unlink(missing_ok=True)
-            raise
+                for name in names:
+                    (self.out / name).unlink(missing_ok=True)
+                raise
         self.published[entry["shard"]] = entry
+
+    def join(self, published: Mapping[str, ShardEntry]) -> None:
+        """Write into the folder beside rank 0, which has begun it, locked it and told what is published there."""
+        self.published = dict(published)
+
+    def take_up(self) -> None:
+        """Read what all ranks have published."""
+        self._take_up()
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Mark the data set as finished."""
@@ -122,7 +132,9 @@ class DataFolder(RunFolder):
 
     def _discard(self) -> None:
         """Published shards stay, the same run can build on them; without any, nothing of this run stays."""
-        if not self.published and not (self.out / MANIFEST).exists():
+        lines = self.out / LINES
+        published = self.published or (lines.exists() and lines.stat().st_size)  # by other ranks
+        if not published and not (self.out / MANIFEST).exists():
             for name in (RESOLVED, LINES):
                 (self.out / name).unlink(missing_ok=True)
             remove_empty([path for path in self.out.rglob("*") if path.is_dir()])

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.records import HEATMAP_UNIT_MM, LICENCE, SUBSETS, arrow_schema, sample_id
-from pain3d.rendering.heatmap import quantise_heatmap
+from pain3d.rendering.scene_inputs import camera_rows
 
 if TYPE_CHECKING:
     import pyarrow
 
-    from pain3d.rendering.frames import Frames
+    from pain3d.camera import Camera
+    from pain3d.rendering.frames import Measures
     from pain3d.scene import Pose, Scene
 
 Row = dict[str, Any]
+Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -53,110 +56,176 @@ class Pictures:
     frontal_heatmap: list[bytes]
 
 
-def encode_pictures(frames: Frames, scenes: Sequence[Scene], quality: int) -> Pictures:
-    """Encode what was rendered of one identity: images each at its scene's quality, frontal heatmaps at `quality`."""
+@dataclass(frozen=True)
+class SceneRows:
+    """The rows of one identity as far as its scenes tell them, before anything is rendered.
+
+    Attributes:
+        batches: By subset, a record batch without the columns of `SEEN`.
+        names: [B] sample_id of each scene.
+        expressions: [E] sample_id of each expression.
+        pairs: For each row of the subset: its scene, and the neutral scene of that view.
+        front: The neutral scene that is seen nearest the front.
+    """
+
+    batches: dict[str, pyarrow.RecordBatch]
+    names: list[str]
+    expressions: list[str]
+    pairs: list[tuple[int, int]]
+    front: int
+
+
+SEEN = {
+    "frames": ("image", "heatmap", "landmarks_2d", "landmarks_3d", "bbox", "coverage"),
+    "pairs": ("image", "neutral_image", "heatmap"),
+    "expressions": ("frontal_heatmap",),
+    "identities": ("image", "neutral_vertices"),
+}  # and skin_ita_degrees in each
+"""The columns of each subset that are known only when the scenes are rendered."""
+
+
+def encode_pictures(
+    image: Bytes, heatmap: Bytes, frontal_heatmap: Bytes, qualities: Sequence[int], quality: int
+) -> Pictures:
+    """Encode what was rendered of one identity.
+
+    Args:
+        image: [B, H, W, 3] sRGB.
+        heatmap: [B, H, W] levels.
+        frontal_heatmap: [E, H, W, 3].
+        qualities: [B] of the images.
+        quality: Of the frontal heatmaps.
+    """
     return Pictures(
-        image=[encode_image(image, scene.sensor.quality) for image, scene in zip(frames.image, scenes, strict=True)],
-        heatmap=[encode_grey(quantise_heatmap(heatmap)) for heatmap in frames.heatmap],
-        frontal_heatmap=[encode_ramp(image, quality) for image in frames.frontal_heatmap],
+        image=[encode_image(picture, own) for picture, own in zip(image, qualities, strict=True)],
+        heatmap=[encode_grey(levels) for levels in heatmap],
+        frontal_heatmap=[encode_ramp(picture, quality) for picture in frontal_heatmap],
     )
 
 
-def make_batches(
-    scenes: Sequence[Scene],
-    frames: Frames,
-    pictures: Pictures,
-    person: PlannedIdentity,
-    provenance: Provenance,
-) -> dict[str, pyarrow.RecordBatch]:
-    """Make the rows of one identity.
+def make_scene_rows(
+    scenes: Sequence[Scene], camera: Camera, person: PlannedIdentity, provenance: Provenance
+) -> SceneRows:
+    """Make the rows of one identity as far as its scenes tell them.
 
     Args:
         scenes: [B] all scenes of the identity, expression by expression, view by view.
-        frames: What was rendered of them.
-        pictures: The same, encoded.
+        camera: Their B cameras.
         person: The planned identity.
         provenance: What every row says of its making.
-
-    Returns:
-        One record batch per subset, with the columns of ``pain3d.records``.
     """
     import pyarrow as pa
 
     made = provenance.columns()
     key = {"identity_id": person.identity_id, "split": person.split}
-    demographics = _demographics(scenes[0], person, float(frames.skin_ita))
+    demographics = _demographics(scenes[0], person)
     cameras = [
         {
-            **camera,
+            **row,
             "focal_length_mm": scene.camera.focal_length_mm,
-            **head_angles(camera["camera_R"], scene.pose),
+            **head_angles(row["camera_R"], scene.pose),
         }
-        for camera, scene in zip(frames.camera_rows(), scenes, strict=True)
+        for row, scene in zip(camera_rows(camera), scenes, strict=True)
     ]
-    landmarks_2d, landmarks_3d = frames.landmarks_2d.tolist(), frames.landmarks_3d.tolist()
-    bbox, coverage = frames.bbox.tolist(), frames.coverage.tolist()
     rows: dict[str, list[Row]] = {subset: [] for subset in SUBSETS}
-    neutral_of_view: dict[int, dict[str, Any]] = {}
+    names: list[str] = []
+    pairs: list[tuple[int, int]] = []
+    neutral_of_view: dict[int, int] = {}
     for position, scene in enumerate(scenes):
         neutral = scene.expression_id == 0
-        labels = _labels(scene)
         name = sample_id(scene.identity_id, scene.expression_id, scene.view_id)
-        image = {"bytes": pictures.image[position], "path": f"{name}.jpg"}
-        heatmap = {"bytes": pictures.heatmap[position], "path": f"{name}.heatmap.png"}
+        names.append(name)
         shared = {
             **key,
             "expression_id": scene.expression_id,
-            **labels,
+            **_labels(scene),
             **demographics,
             **made,
             "neutral": neutral,
         }
-        view = {
-            **shared,
-            "sample_id": name,
-            "view_id": scene.view_id,
-            "image": image,
-            "heatmap": heatmap,
-            "heatmap_unit_mm": HEATMAP_UNIT_MM,
-        }
-        rows["frames"].append(
-            {
-                **view,
-                **cameras[position],
-                **_surroundings(scene),
-                "landmarks_2d": landmarks_2d[position],
-                "landmarks_3d": landmarks_3d[position],
-                "bbox": bbox[position],
-                "coverage": coverage[position],
-                "scene": scene.to_json(),
-            }
-        )
+        view = {**shared, "sample_id": name, "view_id": scene.view_id, "heatmap_unit_mm": HEATMAP_UNIT_MM}
+        rows["frames"].append({**view, **cameras[position], **_surroundings(scene), "scene": scene.to_json()})
         if neutral:
-            neutral_of_view[scene.view_id] = image
+            neutral_of_view[scene.view_id] = position
         else:
-            rows["pairs"].append({**view, "neutral_image": neutral_of_view[scene.view_id]})
+            pairs.append((position, neutral_of_view[scene.view_id]))
+            rows["pairs"].append(view)
         if scene.view_id == 0:
-            name = sample_id(scene.identity_id, scene.expression_id)
-            frontal = pictures.frontal_heatmap[len(rows["expressions"])]
-            frontal_heatmap = {"bytes": frontal, "path": f"{name}.frontal_heatmap.jpg"}
-            rows["expressions"].append({**shared, "sample_id": name, "frontal_heatmap": frontal_heatmap})
+            rows["expressions"].append({**shared, "sample_id": sample_id(scene.identity_id, scene.expression_id)})
     front = min(
-        range(len(neutral_of_view)),
-        key=lambda view: abs(cameras[view]["yaw_degrees"]) + abs(cameras[view]["pitch_degrees"]),
+        neutral_of_view.values(),
+        key=lambda place: abs(cameras[place]["yaw_degrees"]) + abs(cameras[place]["pitch_degrees"]),
     )
-    rows["identities"].append(
-        {
-            **key,
-            **demographics,
-            **made,
-            "image": neutral_of_view[front],
-            **_shape(scenes[0]),
-            "neutral_vertices": frames.neutral_vertices.tolist(),
-            "scene": scenes[front].to_json(),
-        }
+    rows["identities"].append({**key, **demographics, **made, **_shape(scenes[0]), "scene": scenes[front].to_json()})
+    batches = {}
+    for subset in SUBSETS:
+        seen = (*SEEN[subset], "skin_ita_degrees")
+        known = pa.schema([field for field in arrow_schema(subset) if field.name not in seen])
+        batches[subset] = pa.RecordBatch.from_pylist(rows[subset], known)
+    return SceneRows(batches, names, [row["sample_id"] for row in rows["expressions"]], pairs, front)
+
+
+def complete_rows(rows: SceneRows, measures: Measures, pictures: Pictures) -> dict[str, pyarrow.RecordBatch]:
+    """The rows of one identity with everything: one record batch per subset, with the columns of ``pain3d.records``.
+
+    Args:
+        rows: What the scenes tell.
+        measures: Of what was rendered.
+        pictures: The same, encoded.
+    """
+    import pyarrow as pa
+
+    images = (pictures.image, [f"{name}.jpg" for name in rows.names])
+    heatmaps = (pictures.heatmap, [f"{name}.heatmap.png" for name in rows.names])
+    frontal = (pictures.frontal_heatmap, [f"{name}.frontal_heatmap.jpg" for name in rows.expressions])
+    expressed, neutral = [pair[0] for pair in rows.pairs], [pair[1] for pair in rows.pairs]
+    seen: dict[str, dict[str, Any]] = {
+        "frames": {
+            "image": images,
+            "heatmap": heatmaps,
+            "landmarks_2d": measures.landmarks_2d,
+            "landmarks_3d": measures.landmarks_3d,
+            "bbox": measures.bbox,
+            "coverage": measures.coverage,
+        },
+        "pairs": {
+            "image": _chosen(images, expressed),
+            "neutral_image": _chosen(images, neutral),
+            "heatmap": _chosen(heatmaps, expressed),
+        },
+        "expressions": {"frontal_heatmap": frontal},
+        "identities": {"image": _chosen(images, [rows.front]), "neutral_vertices": measures.neutral_vertices[None]},
+    }
+    batches = {}
+    for subset, batch in rows.batches.items():
+        schema = arrow_schema(subset)
+        new = {name: _column(value, schema.field(name).type) for name, value in seen[subset].items()}
+        tone = np.full(len(batch), measures.skin_ita, np.float32)
+        new["skin_ita_degrees"] = _column(tone, schema.field("skin_ita_degrees").type)
+        columns = [new[name] if name in new else batch.column(name) for name in schema.names]
+        batches[subset] = pa.RecordBatch.from_arrays(columns, schema=schema)
+    return batches
+
+
+def _chosen(files: tuple[list[bytes], list[str]], places: Sequence[int]) -> tuple[list[bytes], list[str]]:
+    return [files[0][place] for place in places], [files[1][place] for place in places]
+
+
+def _column(values: Any, kind: Any) -> Any:
+    """An Arrow array of a type: of bytes and paths the files, of numbers [R, ...] as many nested lists as they have."""
+    import pyarrow as pa
+
+    if isinstance(values, tuple):
+        return pa.StructArray.from_arrays(
+            [pa.array(part, kind.field(i).type) for i, part in enumerate(values)], fields=list(kind)
+        )
+    if values.ndim == 1:
+        return pa.array(values, kind)
+    rows, length = values.shape[:2]
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * length)
+    return pa.ListArray.from_arrays(
+        offsets, _column(values.reshape(rows * length, *values.shape[2:]), kind.value_type), type=kind
     )
-    return {subset: pa.RecordBatch.from_pylist(rows[subset], arrow_schema(subset)) for subset in SUBSETS}
 
 
 def _labels(scene: Scene) -> Row:
@@ -210,11 +279,10 @@ def _shape(scene: Scene) -> Row:
     }
 
 
-def _demographics(scene: Scene, person: PlannedIdentity, skin_ita: float) -> Row:
+def _demographics(scene: Scene, person: PlannedIdentity) -> Row:
     return {
         "age_group": person.cell.age_group,
         "age": scene.identity.age,
         "sex": person.cell.sex,
         "ancestry": person.cell.ancestry,
-        "skin_ita_degrees": skin_ita,
     }

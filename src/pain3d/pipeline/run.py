@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
 from pain3d.pipeline.config import SynthConfig, config_hash, what_fields
-from pain3d.pipeline.folder import DataFolder
-from pain3d.pipeline.plan import Plan, images_per_identity, make_plan
+from pain3d.pipeline.folder import DataFolder, ShardEntry
+from pain3d.pipeline.plan import Plan, PlannedShard, images_per_identity, make_plan
 from pain3d.pipeline.rows import Provenance
 from pain3d.pipeline.shard_files import ShardWriter
+from pain3d.pipeline.synthesis import EncodedIdentity
 from pain3d.pipeline.workers import synthesise_all
 from pain3d.provenance import code_version, pain3d_version
+from pain3d.ranks import Ranks, launched_ranks
 from pain3d.records import FORMAT_VERSION
 
 
@@ -29,7 +35,9 @@ from pain3d.records import FORMAT_VERSION
 class Receipt:
     """What a run made: ``images`` in all, of which ``new`` by this run, in ``seconds`` of the clock.
 
-    ``stages`` are seconds by stage: start_up, write, report and total of the clock, the rest summed over the workers.
+    ``stages`` are seconds by stage: start_up, write, close, report and total of the clock, the rest summed over the
+    workers. ``busy`` is the share of the clock that a stage kept its workers busy. Of several ranks, ``stages`` and
+    ``busy`` are those of this one.
     """
 
     out: Path
@@ -37,25 +45,40 @@ class Receipt:
     new: int
     seconds: float
     stages: dict[str, float]
+    busy: dict[str, float]
+    rank: int = 0
 
     @property
     def images_per_second(self) -> float:
         """Images of this run by its seconds, from start-up to the finished report."""
         return self.new / self.seconds
 
+    @property
+    def bound(self) -> str:
+        """The stage that bounds the run: its workers were busy for most of the time. Empty if nothing was made."""
+        return max(self.busy, key=lambda stage: self.busy[stage], default="")
+
 
 def device_class(device: str) -> str:
-    """Resolve ``auto``, ``cpu`` or ``cuda``. Scenes are rendered on the CPU in this version, so auto is ``cpu``.
+    """Resolve ``auto``, ``cpu`` or ``cuda`` to a class of devices that make the same bytes: ``cpu`` or ``cuda``.
+
+    ``cuda-interpreted`` is Triton's interpreter, where ``TRITON_INTERPRET`` asks for it and there is no CUDA device.
 
     Raises:
-        RefusedError: CUDA was asked for.
+        RefusedError: CUDA was asked for, and there is none.
     """
-    if device != "cuda":
-        return "cpu"
     import torch
 
+    from pain3d.kernels._backend import interpreting
+
+    if device == "cpu":
+        return "cpu"
     if torch.cuda.is_available():
-        raise RefusedError("--device cuda: scenes are rendered on the CPU in this version")
+        return "cuda"
+    if device == "auto":
+        return "cpu"
+    if interpreting():
+        return "cuda-interpreted"
     raise RefusedError("--device cuda: torch sees no CUDA device here")
 
 
@@ -99,31 +122,72 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
     """
     started = time.perf_counter() if started is None else started
     stages: dict[str, float] = defaultdict(float)
+    lanes: dict[str, int] = {"write": 1, "close": 1}
+    ranks = launched_ranks()
     resolved = resolve(config, device_class(config.device))
     folder = DataFolder(out, resolved)
     folder.check()
     plan = make_plan(config)
     provenance = Provenance(config.seed, resolved["config_hash"], resolved["pain3d_version"], resolved["code_version"])
     stages["start_up"] = time.perf_counter() - started
-    with folder:
-        new = _make_shards(plan, folder, provenance, stages, quiet)
-        reporting = time.perf_counter()
-        from pain3d.pipeline.description import describe
+    with ranks.together(), folder if ranks.rank == 0 else nullcontext():
+        folder.join(ranks.from_first(folder.published))
+        missing = [shard for shard in plan.shards if shard.name not in folder.published]
+        mine = missing[ranks.rank :: ranks.count]
+        encoded = _synthesised(plan.config, mine, provenance, ranks, lanes)
+        made = sum(ranks.of_all(_publish(plan, mine, folder, encoded, stages, quiet or ranks.rank > 0)))
+        if ranks.rank == 0:
+            reporting = time.perf_counter()
+            from pain3d.pipeline.description import describe
 
-        describe(plan, folder)
-        stages["report"] = time.perf_counter() - reporting
-    return Receipt(out, plan.images, new, time.perf_counter() - started, dict(stages))
+            folder.take_up()
+            describe(plan, folder)
+            stages["report"] = time.perf_counter() - reporting
+    seconds = time.perf_counter() - started
+    busy = {name: stages[name] / workers / seconds for name, workers in lanes.items() if name in stages}
+    return Receipt(out, plan.images, made, seconds, dict(stages), busy, ranks.rank)
 
 
-def _make_shards(plan: Plan, folder: DataFolder, provenance: Provenance, stages: dict[str, float], quiet: bool) -> int:
-    """Make and publish the shards that are missing; returns the number of new images."""
-    missing = [shard for shard in plan.shards if shard.name not in folder.published]
-    people = [person for shard in missing for person in shard.identities]
-    new = len(people) * images_per_identity(plan.config)
-    encoded = synthesise_all(plan.config, people, provenance)
+def _synthesised(
+    config: SynthConfig,
+    shards: Sequence[PlannedShard],
+    provenance: Provenance,
+    ranks: Ranks,
+    lanes: dict[str, int],
+) -> Generator[EncodedIdentity, None, None]:
+    """The identities of shards, in their order, made on the CPU or on this rank's device."""
+    people = [person for shard in shards for person in shard.identities]
+    kind = device_class(config.device)
+    if kind == "cpu":
+        return synthesise_all(config, people, provenance, ranks.cores(), lanes)
+    import torch
+
+    from pain3d.pipeline.device_synthesis import synthesise_on
+
+    # More ranks than cards share them.
+    device = (
+        torch.device("cuda", ranks.local_rank % torch.cuda.device_count()) if kind == "cuda" else torch.device("cpu")
+    )
+    return synthesise_on(device, config, people, provenance, ranks.cores(), lanes)
+
+
+def _publish(
+    plan: Plan,
+    shards: Sequence[PlannedShard],
+    folder: DataFolder,
+    encoded: Generator[EncodedIdentity, None, None],
+    stages: dict[str, float],
+    quiet: bool,
+) -> int:
+    """Write and publish shards, of which `encoded` has the identities; returns the number of images."""
+    images = sum(len(shard.identities) for shard in shards) * images_per_identity(plan.config)
     try:
-        with Interruptible() as interruptible, Progress(plan.images, plan.images - new, quiet) as progress:
-            for shard in missing:
+        with (
+            Interruptible() as interruptible,
+            Progress(plan.images, plan.images - images, quiet) as progress,
+            Publisher(folder, stages) as publisher,
+        ):
+            for shard in shards:
                 with ShardWriter(folder.out, shard) as writer:
                     for _ in shard.identities:
                         interruptible.check()
@@ -134,10 +198,50 @@ def _make_shards(plan: Plan, folder: DataFolder, provenance: Provenance, stages:
                         writer.write(identity.batches)
                         stages["write"] += time.perf_counter() - writing
                         progress.add(identity.images)
-                    writing = time.perf_counter()
-                    folder.publish_shard(writer.close())
-                    stages["write"] += time.perf_counter() - writing
+                publisher.add(writer)
             interruptible.check()
     finally:
         encoded.close()
-    return new
+    return images
+
+
+class Publisher:
+    """Finishes shards on a thread of its own and publishes them in order, while the next one is written.
+
+    A context manager: what was added is published when it is left, after an error too.
+    """
+
+    def __init__(self, folder: DataFolder, stages: dict[str, float]) -> None:
+        self._folder, self._stages = folder, stages
+        self._thread = ThreadPoolExecutor(1, "close")
+        self._closing: Future[ShardEntry] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._thread:
+            try:
+                self._settle()
+            except OSError:
+                if error is None:  # the first error is the one to tell
+                    raise
+
+    def add(self, writer: ShardWriter) -> None:
+        """Finish a shard that has all its rows; waits for the one before."""
+        self._settle()
+        self._closing = self._thread.submit(self._close, writer)
+
+    def _close(self, writer: ShardWriter) -> ShardEntry:
+        started = time.perf_counter()
+        with writer:
+            entry = writer.close()
+        self._stages["close"] += time.perf_counter() - started
+        return entry
+
+    def _settle(self) -> None:
+        closing, self._closing = self._closing, None
+        if closing is not None:
+            self._folder.publish_shard(closing.result())

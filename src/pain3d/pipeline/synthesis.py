@@ -1,21 +1,52 @@
 """Knows how one planned identity becomes encoded rows; the unit of work, whoever does it and wherever.
 
-The bytes depend on the configuration and the identity's number only.
+Three steps: what the host knows before anything is rendered, pixels, encoded rows. A thread of the CPU goes through all
+three with one identity; beside a device others do the first and the last, and it renders many identities at a time
+(`device_synthesis`). The bytes depend on the configuration, the identity's number and the class of device only.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from pain3d.head import Head
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.plan import PlannedIdentity
-from pain3d.pipeline.rows import Provenance, encode_pictures, make_batches
+from pain3d.pipeline.rows import Provenance, SceneRows, complete_rows, encode_pictures, make_scene_rows
+from pain3d.skin import surface_maps
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from pain3d.rendering.frames import RenderedPeople, RenderSetup
+    from pain3d.rendering.scene_inputs import SceneInputs
+
+
+@dataclass(frozen=True)
+class PreparedIdentity:
+    """What is known of an identity before it is rendered; another process may have made it.
+
+    Attributes:
+        identity_id: Its number.
+        inputs: What rendering reads.
+        rows: What the scenes tell of their rows.
+        qualities: [B] of the JPEG of each image.
+        quality: Of the frontal heatmaps.
+        seconds: That it took.
+    """
+
+    identity_id: int
+    inputs: SceneInputs
+    rows: SceneRows
+    qualities: list[int]
+    quality: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -29,8 +60,28 @@ class EncodedIdentity:
 
 
 def synthesise_identity(config: SynthConfig, person: PlannedIdentity, provenance: Provenance) -> EncodedIdentity:
-    """Sample, render and encode every expression and view of one identity."""
-    from pain3d.rendering.frames import render_scenes
+    """Sample, render and encode every expression and view of one identity, on the CPU."""
+    from pain3d.rendering.frames import Clock, render_people, render_setup
+
+    prepared = prepare_identity(config, person, provenance)
+    clock, setup = Clock(), render_setup(Head.default())
+    pixels = pixels_of(render_people([prepared.inputs], setup, clock))
+    clock.lap("measure")
+    return encode_identity(prepared, pixels, setup, clock.laps)
+
+
+def prepare_identity(
+    config: SynthConfig, person: PlannedIdentity, provenance: Provenance, sketched: bool = False
+) -> PreparedIdentity:
+    """Sample the scenes of an identity, and make of them what can be made before they are rendered.
+
+    Args:
+        config: A checked configuration.
+        person: Whom.
+        provenance: What every row says of its making.
+        sketched: Whether the strokes of the skin are drawn too, for who paints many people together.
+    """
+    from pain3d.rendering.scene_inputs import inputs_of
     from pain3d.scene import sample_scenes
 
     head = Head.default()
@@ -50,16 +101,70 @@ def synthesise_identity(config: SynthConfig, person: PlannedIdentity, provenance
         quality=config.quality,
         wrinkles=config.wrinkles,
     )
-    sampled = time.perf_counter()
-    frames = render_scenes(scenes, head)
-    rendered = time.perf_counter()
-    pictures = encode_pictures(frames, scenes, config.quality)
-    encoded = time.perf_counter()
-    batches = make_batches(scenes, frames, pictures, person, provenance)
-    seconds = {
-        "sample": sampled - started,
-        **frames.timings,
-        "encode": encoded - rendered,
-        "rows": time.perf_counter() - encoded,
+    inputs = inputs_of(scenes, head)
+    if sketched:
+        from pain3d.rendering.frames import TEXTURE_SIZE
+        from pain3d.skin.sketch import draw_sketch
+
+        inputs = replace(inputs, sketch=draw_sketch(surface_maps(head, TEXTURE_SIZE), inputs.skin))
+    rows = make_scene_rows(scenes, inputs.camera(), person, provenance)
+    qualities = [scene.sensor.quality for scene in scenes]
+    seconds = time.perf_counter() - started
+    return PreparedIdentity(person.identity_id, inputs, rows, qualities, config.quality, seconds)
+
+
+def pixels_of(shots: RenderedPeople) -> dict[str, Tensor]:
+    """What of the shots goes to the host, by name and on their device: heatmaps as levels, of alpha its count."""
+    from pain3d.rendering.frames import COVERED
+    from pain3d.rendering.heatmap import quantise_heatmap
+
+    if shots.image.device.type == "cpu":  # picture by picture: what stays in the cache takes a tenth of the time
+        levels = torch.from_numpy(np.stack([quantise_heatmap(heatmap) for heatmap in shots.heatmap.numpy()]))
+        covered = torch.tensor([np.count_nonzero(picture >= COVERED) for picture in shots.alpha.numpy()])
+    else:
+        levels, covered = quantise_heatmap(shots.heatmap), (shots.alpha >= COVERED).flatten(1).sum(1)
+    return {
+        "image": shots.image,
+        "heatmap": levels.contiguous(),
+        "frontal_heatmap": shots.frontal_heatmap.contiguous(),
+        "landmarks": shots.landmarks,
+        "covered": covered,
+        "tone": shots.tone,
+        "neutral": shots.neutral_vertices,
     }
-    return EncodedIdentity(person.identity_id, len(scenes), batches, seconds)
+
+
+def split_pixels(pixels: dict[str, Tensor], people: list[PreparedIdentity]) -> list[dict[str, Tensor]]:
+    """The pixels of each of the people, who follow each other in `pixels`."""
+    scenes, expressions = [len(one.qualities) for one in people], [len(one.inputs.au) for one in people]
+    lengths = {"frontal_heatmap": expressions, "tone": [1] * len(people), "neutral": [1] * len(people)}
+    parts = {name: torch.split(tensor, lengths.get(name, scenes)) for name, tensor in pixels.items()}
+    return [{name: part[place] for name, part in parts.items()} for place in range(len(people))]
+
+
+def encode_identity(
+    prepared: PreparedIdentity, pixels: dict[str, Tensor], setup: RenderSetup, seconds: dict[str, float]
+) -> EncodedIdentity:
+    """Encode the pictures of an identity and complete its rows.
+
+    Args:
+        prepared: Its scenes.
+        pixels: Of `pixels_of`, of it alone and on the CPU.
+        setup: That rendered them.
+        seconds: Of the stages before.
+    """
+    from pain3d.rendering.frames import measure
+
+    started = time.perf_counter()
+    seen = {name: tensor.numpy() for name, tensor in pixels.items()}
+    pictures = encode_pictures(
+        seen["image"], seen["heatmap"], seen["frontal_heatmap"], prepared.qualities, prepared.quality
+    )
+    encoded = time.perf_counter()
+    measures = measure(
+        prepared.inputs, pixels["landmarks"], seen["covered"], seen["tone"][0], seen["neutral"][0], setup.maps
+    )
+    batches = complete_rows(prepared.rows, measures, pictures)
+    ended = time.perf_counter()
+    seconds = {"sample": prepared.seconds, **seconds, "encode": encoded - started, "rows": ended - encoded}
+    return EncodedIdentity(prepared.identity_id, len(prepared.qualities), batches, seconds)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import os
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from importlib import import_module
 
 import cv2
@@ -30,6 +30,7 @@ from pain3d.pipeline.synthesis import EncodedIdentity, synthesise_identity
 LOADED_MEANWHILE = (
     "pyarrow.parquet", "pain3d.pipeline.description", "matplotlib.figure", "matplotlib.backends.backend_svg",
 )  # fmt: skip
+KILLED = "a worker process was killed, for want of memory perhaps; published shards are kept"
 WARM_UP_SIZE = 8  # pixels
 AHEAD = 2  # tasks waiting per worker: enough that none idles while the writer writes
 
@@ -38,46 +39,81 @@ def synthesise_all(
     config: SynthConfig,
     people: Sequence[PlannedIdentity],
     provenance: Provenance,
+    cores: int,
+    lanes: dict[str, int],
 ) -> Generator[EncodedIdentity, None, None]:
     """Make identities on ``config.processes`` processes, ``config.batch_size`` at a time; yield them in order.
+
+    Args:
+        config: A checked configuration.
+        people: Whom.
+        provenance: What every row says of its making.
+        cores: How many may be used.
+        lanes: Is told how many workers share a stage.
 
     Raises:
         RefusedError: A worker process was killed.
         BaseException: The first error of any worker; what was waiting is cancelled, what is running ends first.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    tasks = [people[start : start + config.batch_size] for start in range(0, len(people), config.batch_size)]
+    size = max(config.batch_size, 1)
+    tasks = [people[start : start + size] for start in range(0, len(people), size)]
     workers = min(config.processes if config.processes > 1 else cores, max(len(tasks), 1))
     threads = max(1, cores // workers)
     executor: Executor
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    if config.processes > 1:
-        context = multiprocessing.get_context("spawn")  # fork would copy torch's and the kernels' threads half-alive
-        executor = ProcessPoolExecutor(workers, context, _limit_threads, (threads,))
-    else:
+    if config.processes <= 1:
         _warm_up()
-        executor = ThreadPoolExecutor(workers, "synth")
-        _limit_threads(threads)
-    waiting: deque[Future[list[EncodedIdentity]]] = deque()
+    with limited_threads(threads):
+        if config.processes > 1:
+            # fork would copy torch's and the kernels' threads half-alive
+            context = multiprocessing.get_context("spawn")
+            executor = ProcessPoolExecutor(workers, context, limit_threads, (threads,))
+        else:
+            executor = ThreadPoolExecutor(workers, "synth")
+        waiting: deque[Future[list[EncodedIdentity]]] = deque()
+        try:
+            for number, task in enumerate(tasks, 1):
+                with unheard_by_children():  # a pool starts its processes when it is given work
+                    waiting.append(executor.submit(_synthesise_task, config, task, provenance))
+                if number == workers:
+                    load_meanwhile()
+                if len(waiting) >= workers * (1 + AHEAD):
+                    yield from _told(waiting.popleft().result(), workers, lanes)
+            while waiting:
+                yield from _told(waiting.popleft().result(), workers, lanes)
+        except BrokenProcessPool as error:
+            raise RefusedError(KILLED) from error
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def load_meanwhile() -> None:
+    """Import what comes after the work while the work is being done."""
+    for module in LOADED_MEANWHILE:
+        import_module(module)
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Torch and OpenCV keep to so many threads each in the context."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
     try:
-        for number, task in enumerate(tasks, 1):
-            with unheard_by_children():  # a pool starts its processes when it is given work
-                waiting.append(executor.submit(_synthesise_task, config, task, provenance))
-            if number == workers:
-                for module in LOADED_MEANWHILE:
-                    import_module(module)
-            if len(waiting) >= workers * (1 + AHEAD):
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise RefusedError(
-            "a worker process was killed, for want of memory perhaps; published shards are kept"
-        ) from error
+        limit_threads(threads)
+        yield
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
+
+
+def limit_threads(threads: int) -> None:
+    """Torch keeps to so many threads from now on, OpenCV to one: a picture is too short to share."""
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(1)
+
+
+def _told(made: list[EncodedIdentity], workers: int, lanes: dict[str, int]) -> list[EncodedIdentity]:
+    for one in made:
+        lanes |= dict.fromkeys(one.seconds, workers)
+    return made
 
 
 def _synthesise_task(
@@ -101,8 +137,3 @@ def _warm_up() -> None:
     finally:
         if collecting:
             gc.enable()
-
-
-def _limit_threads(threads: int) -> None:
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(1)  # a picture is too short to share

@@ -1,55 +1,62 @@
-"""Renders scenes: all pictures, heatmaps and measurements of one identity in one pass."""
+"""Renders scenes: all pictures, heatmaps and measurements of one identity, or of many at a time on a device.
+
+What the host can know beforehand is in `SceneInputs`; everything from there to the bytes stays on the device. No bit
+depends on who else is rendered in the same call.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pain3d.background import paint_background
-from pain3d.camera import CONVENTION, Camera
-from pain3d.colour import temperature_gains, typology_angle
-from pain3d.device import moved
-from pain3d.facs.action_units import ActionUnits
+from pain3d.camera import Camera
+from pain3d.colour import typology_angle
+from pain3d.device import map_tensors, moved_at_once
 from pain3d.head.model import Head
 from pain3d.kernels.rendering import tone_map
 from pain3d.kernels.sensor import add_sensor_noise
-from pain3d.kernels.texturing import Mipmaps
 from pain3d.light import Light
 from pain3d.mesh import Mesh, Surface
-from pain3d.random import keyed_generator, keyed_number
 from pain3d.rendering.heatmap import colourise, millimetres_moved, shading
+from pain3d.rendering.renderer import prepared_topology
+from pain3d.rendering.scene_inputs import SceneInputs, camera_rows, inputs_of
 from pain3d.rendering.view import render
 from pain3d.scene import CameraSetting, Scene
-from pain3d.skin import Skin, SurfaceMaps, surface, surface_maps
+from pain3d.skin import SurfaceMaps, surface_maps
 from pain3d.skin.crease_weights import creases
-from pain3d.skin.painting import paint_mipmaps
+from pain3d.skin.painting import paint_mipmaps, paint_people
+
+if TYPE_CHECKING:
+    from pain3d.kernels.rendering.topology import PreparedTopology
 
 TEXTURE_SIZE = 1024  # texels a side: 0.4 mm on the cheek, finer than a pixel at 512²
 FRONTAL = CameraSetting()  # of the frontal heatmap
 # Where the tone is taken, seen from the front in mm: cheeks below the eyes and bridge of the nose, where no hair grows.
 TONE_POINTS = ((-40.0, -2.0), (-30.0, -12.0), (0.0, 25.0), (30.0, -12.0), (40.0, -2.0))
 FACE_LANDMARKS = 68  # the first of a head's landmarks, of which the bounding box is taken
+JOINED = (
+    "identity", "au", "neck", "gaze", "growth", "resting", "depth", "cover", "painted", "gains", "keys", "shot", "read",
+)  # fields of SceneInputs that follow each other as they are  # fmt: skip
+COVERED = 128  # alpha from which a pixel counts as the head's
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Frames:
-    """The pictures of B scenes of one identity, in their order; E expressions in order of first appearance.
+class Measures:
+    """What is measured of B scenes of one identity, on the host.
 
     Attributes:
-        image: [B, H, W, 3] uint8 sRGB.
-        alpha: [B, H, W] uint8 antialiased coverage of the head.
-        heatmap: [B, H, W] float32, |expression − neutral| in mm of the point each pixel sees; 0 on background.
-        frontal_heatmap: [E, H, W, 3] uint8, the colourised map of each expression from the front, without its pose.
         landmarks_2d: [B, N, 2] pixels, x right and y down.
         landmarks_3d: [B, N, 3] metres, world.
         bbox: [B, 4] x0, y0, x1, y1 in pixels around the 68 facial landmarks; may reach outside the picture.
@@ -57,13 +64,8 @@ class Frames:
         skin_ita: Individual typology angle in degrees, measured on the painted albedo of cheeks, nose and jaw.
         neutral_vertices: [V, 3] metres, no pose.
         camera: The B cameras.
-        timings: Seconds per stage.
     """
 
-    image: Bytes
-    alpha: Bytes
-    heatmap: Floats
-    frontal_heatmap: Bytes
     landmarks_2d: Floats
     landmarks_3d: Floats
     bbox: Floats
@@ -71,23 +73,73 @@ class Frames:
     skin_ita: float
     neutral_vertices: Floats
     camera: Camera
-    timings: dict[str, float]
 
     def camera_rows(self) -> list[dict[str, Any]]:
-        """Per picture: K, R and t of `world_to_view`, the field of view and the convention they follow."""
-        intrinsics = self.camera.intrinsics.tolist()
-        rows = []
-        for index, transform in enumerate(self.camera.world_to_view.tolist()):
-            rows.append(
-                {
-                    "camera_K": intrinsics[index],
-                    "camera_R": [row[:3] for row in transform[:3]],
-                    "camera_t": [row[3] for row in transform[:3]],
-                    "camera_fov_degrees": float(self.camera.fov_degrees[index]),
-                    "camera_convention": CONVENTION,
-                }
-            )
-        return rows
+        """See `pain3d.rendering.scene_inputs.camera_rows`."""
+        return camera_rows(self.camera)
+
+
+@dataclass(frozen=True)
+class Frames(Measures):
+    """The pictures of B scenes of one identity, in their order; E expressions in order of first appearance.
+
+    Attributes:
+        image: [B, H, W, 3] uint8 sRGB.
+        alpha: [B, H, W] uint8 antialiased coverage of the head.
+        heatmap: [B, H, W] float32, |expression − neutral| in mm of the point each pixel sees; 0 on background.
+        frontal_heatmap: [E, H, W, 3] uint8, the colourised map of each expression from the front, without its pose.
+        timings: Seconds per stage.
+    """
+
+    image: Bytes
+    alpha: Bytes
+    heatmap: Floats
+    frontal_heatmap: Bytes
+    timings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RenderSetup:
+    """What all people of a head share, on its device.
+
+    Attributes:
+        head: There.
+        maps: Of the head, `TEXTURE_SIZE` texels a side.
+        prepared: What the Triton kernels read of its topology.
+    """
+
+    head: Head
+    maps: SurfaceMaps
+    prepared: PreparedTopology | None
+
+
+def render_setup(head: Head, device: torch.device | str = "cpu") -> RenderSetup:
+    """Move a head that lies on the CPU to a device, with what people share there."""
+    there = head.on(device)
+    return RenderSetup(there, surface_maps(head, TEXTURE_SIZE), prepared_topology(there))
+
+
+@dataclass(frozen=True)
+class RenderedPeople:
+    """The pictures of P people, who follow each other in all of it: B scenes and E expressions, all on one device.
+
+    Attributes:
+        image: [B, H, W, 3] uint8 sRGB.
+        alpha: [B, H, W] uint8.
+        heatmap: [B, H, W] millimetres.
+        frontal_heatmap: [E, H, W, 3] uint8.
+        landmarks: [B, N, 3] metres, world.
+        neutral_vertices: [P, V, 3] metres.
+        tone: [P, T, 3] linear albedo of the texels of `tone_texels`.
+    """
+
+    image: Tensor
+    alpha: Tensor
+    heatmap: Tensor
+    frontal_heatmap: Tensor
+    landmarks: Tensor
+    neutral_vertices: Tensor
+    tone: Tensor
 
 
 def render_scenes(scenes: Sequence[Scene], head: Head | None = None, light: Light | None = None) -> Frames:
@@ -103,191 +155,233 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None, light: Ligh
     Raises:
         ValueError: No scene, or scenes of several identities, skins or sizes, or with and without wrinkles.
     """
-    check_scenes(scenes)
     head = head or Head.default()
-    clock = _Clock()
-    first = scenes[0]
-    maps = surface_maps(head, TEXTURE_SIZE)
-    texture = paint_mipmaps(maps, first.skin)
+    clock = Clock()
+    inputs = inputs_of(scenes, head)
+    clock.lap("inputs")
+    setup = render_setup(head)
+    shots = render_people([inputs], setup, clock, light)
+    alpha = shots.alpha.numpy()
+    measured = measure(
+        inputs,
+        shots.landmarks,
+        np.array([np.count_nonzero(picture >= COVERED) for picture in alpha]),
+        shots.tone[0].numpy(),
+        shots.neutral_vertices[0].numpy(),
+        setup.maps,
+    )
+    clock.lap("measure")
+    return Frames(
+        **vars(measured),
+        image=shots.image.numpy(),
+        alpha=alpha,
+        heatmap=shots.heatmap.numpy(),
+        frontal_heatmap=shots.frontal_heatmap.numpy(),
+        timings=clock.laps,
+    )
+
+
+def render_people(
+    people: Sequence[SceneInputs], setup: RenderSetup, clock: Clock, light: Light | None = None
+) -> RenderedPeople:
+    """Render the scenes of P people of one size, on the head's device; nothing waits for it.
+
+    Args:
+        people: Inputs of each, all with or all without wrinkles.
+        setup: Of the head whose shapes they mix.
+        clock: Which is told of each stage; of a device that works on by itself, how long the host took to ask.
+        light: In place of their own: 1, or one for each scene.
+    """
+    head, device = setup.head, setup.head.device
+    # In the same call whatever their number, so that equal faces give equal bits; on a CPU one alone needs no index.
+    alone = len(people) == 1 and device.type == "cpu"
+    skins = [one.skin for one in people]
+    if alone:
+        texture = paint_mipmaps(setup.maps, skins[0])  # in memory that the thread keeps
+    else:
+        sketches = [one.sketch for one in people if one.sketch is not None]
+        texture = paint_people(setup.maps, skins, device, sketches or None)
     clock.lap("paint")
 
-    expressions = {scene.expression_id: scene for scene in reversed(scenes)}
-    order = list(dict.fromkeys(scene.expression_id for scene in scenes))
-    moments = [expressions[number] for number in order]
-    identity = head.identity_vector(first.identity)
-    faces = [moment.au for moment in moments]
-    grown = grown_surface(head, first.skin, first.wrinkles)
-    clock.lap("surface")
-    # The neutral face goes through the same call as the expressions, so that equal faces give equal bits.
-    still = head(identity, [ActionUnits(), *faces], surface=grown)
-    heat = millimetres_moved(still.vertices[:1], still.vertices[1:])
-    posed = pose_head(head, identity, moments, grown)
+    there = moved_at_once(_joined(people, setup.maps), device)
+    grown = _surface(there, head, people[0].wrinkles)
+    neutral_au = torch.zeros_like(there["au"][:1]).expand(len(people), -1, -1)
+    everybody = torch.arange(len(people), device=device)
+    person = there["person"]
+    still = head(
+        there["identity"], torch.cat([neutral_au, there["au"]]), surface=grown,
+        person_index=None if alone else torch.cat([everybody, person]),
+    )  # fmt: skip
+    neutral, faces = still.vertices[: len(people)], still.vertices[len(people) :]
+    heat = millimetres_moved(neutral if alone else neutral[person], faces)
+    posed = head(
+        there["identity"], there["au"], neck_pose=there["neck"], leye_pose=there["gaze"], reye_pose=there["gaze"],
+        surface=grown, person_index=None if alone else person,
+    )  # fmt: skip
     clock.lap("deform")
 
-    camera = cameras(scenes)
-    mesh_index = torch.tensor([order.index(scene.expression_id) for scene in scenes])
+    lit_by = there["light"] if light is None else light.to(device)
     view = render(
         posed,
-        camera,
-        light=lights(scenes) if light is None else light,
+        there["camera"],
+        light=lit_by,
         texture=texture,
-        background=backgrounds(scenes),
+        background=tone_map(there["painted"][there["background"]] * there["gains"][:, None, None]),
         attributes=heat[..., None],
-        mesh_index=mesh_index,
+        mesh_index=there["expression"],
+        texture_index=there["pictured"],
         outputs=("image", "alpha", "attributes"),
+        prepared=setup.prepared,
     )
     assert view.image is not None and view.alpha is not None and view.attributes is not None
     clock.lap("render")
-    image = add_noise(view.image, scenes)
+    image = add_sensor_noise(view.image, there["shot"], there["read"], there["keys"])
     clock.lap("sensor")
-    frontal = _frontal_heatmaps(still, heat, first.size)
+    lit = shading(faces, still.topology.faces)
+    seen = render(
+        Mesh(faces, still.joints[len(people) :], still.topology),
+        there["front"],
+        light=map_tensors(lit_by, itemgetter(slice(1))),  # which nobody sees
+        attributes=torch.stack([heat, lit], 2),
+        outputs=("attributes",),
+        prepared=setup.prepared,
+    ).attributes
+    assert seen is not None
+    frontal = colourise(seen[..., 0], seen[..., 1])
     clock.lap("heatmap")
+    return RenderedPeople(
+        image=image,
+        alpha=view.alpha,
+        heatmap=view.attributes[..., 0],
+        frontal_heatmap=frontal,
+        landmarks=posed.vertices[:, head.landmarks][there["expression"]],
+        neutral_vertices=neutral,
+        tone=texture.texels[:, there["tone"], :3],
+    )
 
-    landmarks = posed.vertices[mesh_index][:, head.landmarks]
+
+def _joined(people: Sequence[SceneInputs], maps: SurfaceMaps) -> dict[str, Any]:
+    """The inputs of people one after the other, on the CPU, and who is who.
+
+    Beside the fields of `SceneInputs`: person [E] of each expression, expression [B] of each scene, pictured [B], the
+    person of each scene, and the camera and front [E] that see them; tone [T], texels of `tone_texels`.
+    """
+    expressions, scenes = [len(one.au) for one in people], [len(one.expression) for one in people]
+    painted = [len(one.painted) for one in people]
+
+    def shifted(name: str, counts: list[int]) -> npt.NDArray[np.int64]:
+        before = np.cumsum([0, *counts[:-1]])
+        return np.concatenate([getattr(one, name) + first for one, first in zip(people, before, strict=True)])
+
+    arrays = {name: np.concatenate([getattr(one, name) for one in people]) for name in JOINED}
+    arrays |= {
+        "person": np.repeat(np.arange(len(people)), expressions),
+        "expression": shifted("expression", expressions),
+        "pictured": np.repeat(np.arange(len(people)), scenes),
+        "background": shifted("background", painted),
+        "tone": np.concatenate(tone_texels(maps)),
+    }
+    joined: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    light = (torch.from_numpy(np.concatenate(part)) for part in zip(*(one.light for one in people), strict=True))
+    cameras = [one.camera() for one in people]
+    return {
+        **joined,
+        "light": Light(*light),
+        "camera": placed(cameras),
+        "front": placed([_frontal_camera(sum(expressions), people[0].size)]),
+    }
+
+
+def measure(
+    inputs: SceneInputs,
+    landmarks: Tensor,
+    covered: npt.NDArray[np.int64],
+    tone: Floats,
+    neutral: Floats,
+    maps: SurfaceMaps,
+) -> Measures:
+    """What the rows tell of one person's scenes.
+
+    Args:
+        inputs: Of the B scenes.
+        landmarks: [B, N, 3] metres, on the CPU.
+        covered: [B] pixels that the head covers.
+        tone: [T, 3] linear albedo of the texels of `tone_texels`.
+        neutral: [V, 3] metres.
+        maps: That were painted.
+    """
+    camera = inputs.camera()
     pixels = camera.project(landmarks)
     face = pixels[:, :FACE_LANDMARKS]
-    alpha = view.alpha.numpy()
-    frames = Frames(
-        image=image.numpy(),
-        alpha=alpha,
-        heatmap=view.attributes[..., 0].numpy(),
-        frontal_heatmap=frontal,
+    return Measures(
         landmarks_2d=pixels.numpy(),
         landmarks_3d=landmarks.numpy(),
         bbox=torch.cat([face.amin(1), face.amax(1)], 1).numpy(),
-        coverage=np.array([np.count_nonzero(picture >= 128) / picture.size for picture in alpha], np.float32),
-        skin_ita=_skin_tone(maps, texture),
-        neutral_vertices=still.vertices[0].numpy(),
+        coverage=(covered / inputs.size**2).astype(np.float32),
+        skin_ita=_skin_tone(tone, [len(patch) for patch in tone_texels(maps)]),
+        neutral_vertices=neutral,
         camera=camera,
-        timings=clock.laps,
-    )
-    clock.lap("measure")
-    return frames
-
-
-def check_scenes(scenes: Sequence[Scene]) -> None:
-    """Raise ValueError unless the scenes can be rendered together."""
-    if not scenes:
-        raise ValueError("scenes must not be empty")
-    for name in ("identity", "skin", "size", "wrinkles"):
-        if any(getattr(scene, name) != getattr(scenes[0], name) for scene in scenes):
-            raise ValueError(f"scenes must share one {name}")
-
-
-def grown_surface(head: Head, skin: Skin, wrinkles: bool) -> Surface:
-    """A person's surface, or with `wrinkles` False one that neither age nor expression wrinkles."""
-    grown = surface(head, skin)
-    if wrinkles:
-        return grown
-    return replace(grown, creases=creases(head).none, resting=torch.zeros_like(grown.resting))
-
-
-def pose_head(head: Head, identity: Tensor, moments: Sequence[Scene], grown: Surface | None = None) -> Mesh:
-    """One posed mesh per expression: its action units, the turn of the neck and the gaze."""
-
-    def turn(pitch: str, yaw: str, roll: str | None) -> Tensor:
-        rows = [[getattr(m.pose, pitch), getattr(m.pose, yaw), getattr(m.pose, roll) if roll else 0.0] for m in moments]
-        return torch.deg2rad(torch.tensor(rows, dtype=torch.float32)).to(head.device)
-
-    gaze = turn("gaze_pitch", "gaze_yaw", None)
-    return head(
-        identity,
-        [moment.au for moment in moments],
-        neck_pose=turn("neck_pitch", "neck_yaw", "neck_roll"),
-        leye_pose=gaze,
-        reye_pose=gaze,
-        surface=grown,
     )
 
 
-def cameras(scenes: Sequence[Scene]) -> Camera:
-    """The camera of each scene."""
-    settings = [scene.camera for scene in scenes]
-    return Camera.orbit(
-        yaw_degrees=[s.yaw for s in settings],
-        pitch_degrees=[s.pitch for s in settings],
-        roll_degrees=[s.roll for s in settings],
-        distance=[s.distance for s in settings],
-        fov_degrees=[s.fov for s in settings],
-        target=torch.tensor([s.target for s in settings], dtype=torch.float64),
-        size=scenes[0].size,
-    )
-
-
-def lights(scenes: Sequence[Scene]) -> Light:
-    """The light of each scene, exposed and white-balanced as its sensor has it."""
-    settings = [scene.light for scene in scenes]
-    names = ("name", "azimuth", "elevation", "intensity", "key_share", "temperature")
-    light = Light.presets(*([getattr(setting, name) for setting in settings] for name in names))
-    exposure = light.exposure * torch.tensor([2**scene.sensor.exposure for scene in scenes], dtype=torch.float32)
-    return replace(light, exposure=exposure).with_gains(white_balance(scenes))
-
-
-def white_balance(scenes: Sequence[Scene]) -> Tensor:
-    """Factors [B, 3] on linear light that turn white into the colour it has in each scene's picture."""
-    gains = temperature_gains([scene.sensor.white_balance for scene in scenes])
-    return torch.from_numpy(gains.astype(np.float32))
-
-
-def backgrounds(scenes: Sequence[Scene]) -> Tensor:
-    """The background of each scene as the renderer takes it, [B, 128, 128, 3] linear.
-
-    What many scenes share is painted once, and exposed and white-balanced for each of them.
-    """
-    keys = [(s.background, s.background_blur, s.seed, s.identity_id, s.view_id, s.background_id) for s in scenes]
-    painted = {key: _painted_background(*key) for key in set(keys)}
-    gains = background_gains(scenes)
-    return torch.stack([tone_map(painted[key] * gain) for key, gain in zip(keys, gains, strict=True)])
-
-
-def background_gains(scenes: Sequence[Scene]) -> Tensor:
-    """Factors [B, 3] on the linear light of each scene's background: its exposure and its white balance."""
-    exposure = torch.tensor([[2**scene.sensor.exposure] for scene in scenes], dtype=torch.float32)
-    return white_balance(scenes) * exposure
-
-
-def _painted_background(name: str, blur: float, seed: int, *place: int) -> Tensor:
-    return torch.from_numpy(paint_background(name, keyed_generator(seed, "background", *place), blur))
-
-
-def add_noise(image: Tensor, scenes: Sequence[Scene]) -> Tensor:
-    """The pictures [B, H, W, 3] as each scene's sensor reads them out; the noise depends on the scene alone."""
-    keys = [keyed_number(s.seed, "sensor/noise", s.identity_id, s.expression_id, s.view_id) for s in scenes]
-    shot, read = (
-        torch.tensor([getattr(s.sensor, name) for s in scenes], dtype=torch.float64) for name in ("shot", "read")
-    )
-    return add_sensor_noise(image, *moved((shot, read, torch.tensor(keys, dtype=torch.int64)), image.device))
-
-
-def _frontal_heatmaps(still: Mesh, heat: Tensor, size: int) -> Bytes:
-    """Colourised displacement of each expression [E, H, W, 3] from the front, without pose."""
-    expressions = Mesh(still.vertices[1:], still.joints[1:], still.topology)
-    lit = shading(expressions.vertices, still.topology.faces)
-    view = render(
-        expressions,
-        Camera.orbit(
-            target=FRONTAL.target, distance=FRONTAL.distance, fov_degrees=[FRONTAL.fov] * len(heat), size=size
-        ),
-        attributes=torch.stack([heat, lit], 2),
-        outputs=("attributes",),
-    )
-    assert view.attributes is not None
-    seen = view.attributes.numpy()
-    return colourise(seen[..., 0], seen[..., 1])
-
-
-def _skin_tone(maps: SurfaceMaps, texture: Mipmaps) -> float:
-    """ITA° of the median of the painted albedo around `TONE_POINTS`."""
-    base = texture.texels[0, : texture.height * texture.width, :3].numpy().reshape(texture.height, texture.width, 3)
-    reach = max(1, texture.width // 64)
-    tones = []
+def tone_texels(maps: SurfaceMaps) -> list[npt.NDArray[np.int64]]:
+    """The texels around each of `TONE_POINTS`, as places in the flat finest level."""
+    reach, numbers = max(1, maps.size // 64), np.arange(maps.size**2).reshape(maps.size, maps.size)
+    around = []
     for column, row in maps.texels_at(np.array(TONE_POINTS, np.float32)).round().astype(int):
-        patch = base[max(0, row - reach) : row + reach, max(0, column - reach) : column + reach]
-        tones.append(patch.reshape(-1, 3).mean(0, dtype=np.float64))
-    return float(typology_angle(np.median(tones, axis=0)))
+        patch = numbers[max(0, row - reach) : row + reach, max(0, column - reach) : column + reach]
+        around.append(patch.ravel())
+    return around
 
 
-class _Clock:
+def _skin_tone(albedo: Floats, lengths: Sequence[int]) -> float:
+    """ITA° of the median over patches, which follow each other in albedo [T, 3], of their mean."""
+    patches = np.split(albedo, np.cumsum(lengths[:-1]))
+    return float(typology_angle(np.median([patch.mean(0, dtype=np.float64) for patch in patches], axis=0)))
+
+
+@dataclass(frozen=True)
+class PlacedCamera(Camera):
+    """Cameras whose matrices were multiplied on the host: a device may round products in another way."""
+
+    clip: Tensor
+    centre: Tensor
+
+    @property
+    def world_to_clip(self) -> Tensor:
+        """[N, 4, 4] as `Camera.world_to_clip`."""
+        return self.clip
+
+    @property
+    def position(self) -> Tensor:
+        """[N, 3] as `Camera.position`."""
+        return self.centre
+
+
+def placed(cameras: Sequence[Camera]) -> PlacedCamera:
+    """Cameras of one size, one after the other."""
+    named = ("world_to_view", "fov_degrees", "world_to_clip", "position")
+    view, fov, clip, centre = (torch.cat([getattr(camera, name) for camera in cameras]) for name in named)
+    return PlacedCamera(view, fov, cameras[0].size, clip, centre)
+
+
+@lru_cache(maxsize=8)
+def _frontal_camera(count: int, size: int) -> Camera:
+    return Camera.orbit(target=FRONTAL.target, distance=FRONTAL.distance, fov_degrees=[FRONTAL.fov] * count, size=size)
+
+
+def _surface(there: dict[str, Any], head: Head, wrinkles: bool) -> Surface:
+    shared = creases(head)
+    return Surface(
+        growth=there["growth"],
+        resting=there["resting"],
+        depth=there["depth"],
+        creases=shared.brought if wrinkles else shared.none,
+        cover=there["cover"],
+    )
+
+
+class Clock:
     """Seconds per stage."""
 
     def __init__(self) -> None:
@@ -295,6 +389,7 @@ class _Clock:
         self._last = perf_counter()
 
     def lap(self, stage: str) -> None:
+        """The stage ends now."""
         now = perf_counter()
         self.laps[stage] = self.laps.get(stage, 0.0) + now - self._last
         self._last = now

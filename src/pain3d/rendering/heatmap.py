@@ -24,6 +24,8 @@ from pain3d.rendering.view import render
 MILLIMETRES = 1000.0
 PAIN_CHANNELS = tuple(f"AU{number:02d}_{side}" for number in PAIN_AUS for side in SIDES)
 COLOUR_LIMIT_MM = 10.0  # white: the largest displacement of a single PSPI unit but eye closure
+# matplotlib's "hot": red rises from 0 to 0.365 of the scale, green from there to 0.746, blue to 1.
+RAMP_STARTS, RAMP_LENGTHS = (0.0, 0.365, 0.746), (0.365, 0.381, 0.254)
 SHADING_DIRECTION = (0.0, 0.35, 0.94)  # of the light in the colourised map: from the camera, a little above
 SHADING_AMBIENT = 0.25
 
@@ -164,13 +166,22 @@ def _seen(attributes: Tensor, mesh: Mesh, cameras: Camera) -> Tensor:
 def shading(vertices: Tensor, faces: Tensor) -> Tensor:
     """Soft frontal light per vertex, [B, V] in 0–1, for the colourised map."""
     towards = constant(SHADING_DIRECTION, vertices)
-    facing = (vertex_normals(vertices, faces) @ towards).clamp(0, 1)
+    # Not a matrix product: on a GPU its rounding would depend on how many vertices there are.
+    facing = (vertex_normals(vertices, faces) * towards).sum(-1).clamp(0, 1)
     return SHADING_AMBIENT + (1 - SHADING_AMBIENT) * facing
 
 
+@overload
+def colourise(heat_mm: Tensor, light: Tensor | float = 1.0, limit_mm: float = COLOUR_LIMIT_MM) -> Tensor: ...
+
+
+@overload
 def colourise(
     heat_mm: npt.NDArray[np.floating], light: npt.NDArray[np.floating] | float = 1.0, limit_mm: float = COLOUR_LIMIT_MM
-) -> npt.NDArray[np.uint8]:
+) -> npt.NDArray[np.uint8]: ...
+
+
+def colourise(heat_mm: Any, light: Any = 1.0, limit_mm: float = COLOUR_LIMIT_MM) -> Any:
     """The "hot" ramp (black, red, yellow, white) times shading; 0 mm is black.
 
     The scale is the same for every picture (white at `limit_mm`), where 3DPain normalises each by itself: so the
@@ -182,16 +193,27 @@ def colourise(
         limit_mm: What is white, millimetres.
 
     Returns:
-        [..., H, W, 3] uint8.
+        [..., H, W, 3] uint8: of an array an array, of a tensor a tensor, on its device.
     """
+    if isinstance(heat_mm, Tensor):
+        if heat_mm.device.type == "cpu":
+            return torch.from_numpy(colourise(heat_mm.numpy(), np.asarray(light), limit_mm))
+        starts, lengths = constant(RAMP_STARTS, heat_mm), constant(RAMP_LENGTHS, heat_mm)
+        shade = light[..., None] if isinstance(light, Tensor) else light
+        return _ramp(heat_mm[..., None], shade, starts, lengths, limit_mm).to(torch.uint8)
     heat = np.ascontiguousarray(heat_mm, np.float32)
     shade = np.broadcast_to(np.asarray(light, np.float32), heat.shape)
     moved = np.flatnonzero(heat > 0)  # most of a picture is not: only what moved is worth the arithmetic
-    value = np.minimum(heat.reshape(-1)[moved] / np.float32(limit_mm), 1)
-    # matplotlib's "hot": red rises to 0.365, green from there to 0.746, blue to 1. Planes [3, P]: NumPy is quick along
-    # the last axis.
-    start, length = np.array([[0, 0.365, 0.746], [0.365, 0.381, 0.254]], np.float32)[..., None]
-    colour = np.clip((value - start) / length, 0, 1) * shade.reshape(-1)[moved]
+    # Planes [3, P]: NumPy is quick along the last axis.
+    starts, lengths = np.array((RAMP_STARTS, RAMP_LENGTHS), np.float32)[..., None]
+    colour = _ramp(heat.reshape(-1)[moved], shade.reshape(-1)[moved], starts, lengths, np.float32(limit_mm))
     picture = np.zeros((heat.size, 3), np.uint8)
-    picture[moved] = (colour * np.float32(255) + np.float32(0.5)).astype(np.uint8).T
+    picture[moved] = colour.astype(np.uint8).T
     return picture.reshape(*heat.shape, 3)
+
+
+def _ramp(heat: Any, shade: Any, starts: Any, lengths: Any, limit_mm: Any) -> Any:
+    """Bytes, still with their fraction, of arrays or tensors; each step rounds alike on every device."""
+    value = (heat / limit_mm).clip(max=1)
+    colour = ((value - starts) / lengths).clip(0, 1) * shade
+    return colour * 255 + 0.5

@@ -17,8 +17,9 @@ from pain3d.kernels.rendering import CHANNELS
 from pain3d.kernels.texturing import Mipmaps
 from pain3d.kernels.texturing.reference import level_table
 from pain3d.mesh import Surface
-from pain3d.rendering.frames import TEXTURE_SIZE, grown_surface
+from pain3d.rendering.frames import TEXTURE_SIZE
 from pain3d.rendering.renderer import prepared_topology
+from pain3d.rendering.scene_inputs import grown_surface
 from pain3d.scene import Scene
 from pain3d.skin import surface_maps
 from pain3d.skin.painting import paint_people

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pain3d.camera import Camera
+from pain3d.colour import temperature_gains
 from pain3d.device import moved_at_once
 from pain3d.facs.action_units import stack
 from pain3d.light import Light
 from pain3d.random import keyed_number
-from pain3d.rendering.frames import background_gains, cameras, lights
 from pain3d.scene import Scene
 
 
@@ -80,3 +80,38 @@ def shots_of(scenes: Sequence[Scene]) -> Shots:
         noise_key=torch.tensor(keys, dtype=torch.int64),
         quality=torch.tensor([s.quality for s in sensors]),
     )
+
+
+def cameras(scenes: Sequence[Scene]) -> Camera:
+    """The camera of each scene."""
+    settings = [scene.camera for scene in scenes]
+    return Camera.orbit(
+        yaw_degrees=[s.yaw for s in settings],
+        pitch_degrees=[s.pitch for s in settings],
+        roll_degrees=[s.roll for s in settings],
+        distance=[s.distance for s in settings],
+        fov_degrees=[s.fov for s in settings],
+        target=torch.tensor([s.target for s in settings], dtype=torch.float64),
+        size=scenes[0].size,
+    )
+
+
+def lights(scenes: Sequence[Scene]) -> Light:
+    """The light of each scene, exposed and white-balanced as its sensor has it."""
+    settings = [scene.light for scene in scenes]
+    names = ("name", "azimuth", "elevation", "intensity", "key_share", "temperature")
+    light = Light.presets(*([getattr(setting, name) for setting in settings] for name in names))
+    exposure = light.exposure * torch.tensor([2**scene.sensor.exposure for scene in scenes], dtype=torch.float32)
+    return replace(light, exposure=exposure).with_gains(white_balance(scenes))
+
+
+def white_balance(scenes: Sequence[Scene]) -> Tensor:
+    """Factors [B, 3] on linear light that turn white into the colour it has in each scene's picture."""
+    gains = temperature_gains([scene.sensor.white_balance for scene in scenes])
+    return torch.from_numpy(gains.astype(np.float32))
+
+
+def background_gains(scenes: Sequence[Scene]) -> Tensor:
+    """Factors [B, 3] on the linear light of each scene's background: its exposure and its white balance."""
+    exposure = torch.tensor([[2**scene.sensor.exposure] for scene in scenes], dtype=torch.float32)
+    return white_balance(scenes) * exposure

@@ -93,7 +93,7 @@ def render(
     """
     count = len(cameras)
     topology = mesh.topology
-    lights = Light.preset(light) if isinstance(light, str) else light
+    lights = Light.preset(light).to(mesh.vertices.device) if isinstance(light, str) else light
     if texture is None:
         texture = constant(CLAY, mesh.vertices).expand(1, 1, 1, CHANNELS)
     if background is None:

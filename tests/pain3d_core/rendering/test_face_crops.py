@@ -17,9 +17,9 @@ from pain3d.head import Head
 from pain3d.random import keyed_generator
 from pain3d.rendering import people as people_module
 from pain3d.rendering.face_crops import BLOCK, MARGIN, CropCamera, FaceCrops, crops_around, render_face_crops
-from pain3d.rendering.frames import Frames, cameras, render_scenes
+from pain3d.rendering.frames import Frames, render_scenes
 from pain3d.rendering.people import FINEST_FROM, People, paint_persons
-from pain3d.rendering.shots import shots_of
+from pain3d.rendering.shots import cameras, shots_of
 from pain3d.scene import Scene, demographic_grid, sample_scenes
 
 PERSON = 1

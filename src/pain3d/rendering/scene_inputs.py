@@ -1,0 +1,173 @@
+"""Knows what the scenes of one identity become before anything is rendered: numbers on the host, the same everywhere.
+
+A device gets them as they are, so cameras, lights, backgrounds and keys are bit for bit those of any other device.
+They are NumPy's, so that another process can make them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pain3d.background import paint_background
+from pain3d.camera import CONVENTION, Camera
+from pain3d.head.model import Head
+from pain3d.mesh import Surface
+from pain3d.random import keyed_generator
+from pain3d.rendering.shots import shots_of
+from pain3d.scene import Scene
+from pain3d.skin import Skin, surface
+from pain3d.skin.crease_weights import creases
+
+if TYPE_CHECKING:
+    from pain3d.skin.sketch import Sketch
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Whole = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SceneInputs:
+    """What rendering reads of B scenes of one identity with E expressions.
+
+    Attributes:
+        skin: Who is painted.
+        size: Pixels a side.
+        wrinkles: As in `Scene`.
+        identity: [1, S] coefficients of the identity shapes.
+        au: [E, A, 2] intensities.
+        neck: [E, 3] axis-angle, radians.
+        gaze: [E, 3] axis-angle of both eyes, radians.
+        expression: [B] which of the E each scene shows.
+        growth: [1, V] metres, see `Surface`; so are resting [1, V, 2], depth [1] and cover [1].
+        resting: See growth.
+        depth: See growth.
+        cover: See growth.
+        world_to_view: [B, 4, 4] of the cameras.
+        fov_degrees: [B] likewise.
+        light: sh [B, 9, 3], key_direction [B, 3], key_colour [B, 3] and exposure [B], as the sensor has them.
+        painted: [K, 128, 128, 3] linear, the different backgrounds.
+        background: [B] which of the K stands behind.
+        gains: [B, 3] on the background's light.
+        keys: [B] of the sensor's noise.
+        shot: [B] of the sensor, see `Sensor`.
+        read: [B] likewise.
+        sketch: Of the skin; None is drawn when it is painted.
+    """
+
+    skin: Skin
+    size: int
+    wrinkles: bool
+    identity: Floats
+    au: Floats
+    neck: Floats
+    gaze: Floats
+    expression: Whole
+    growth: Floats
+    resting: Floats
+    depth: Floats
+    cover: Floats
+    world_to_view: Floats
+    fov_degrees: Floats
+    light: tuple[Floats, Floats, Floats, Floats]
+    painted: Floats
+    background: Whole
+    gains: Floats
+    keys: Whole
+    shot: Doubles
+    read: Doubles
+    sketch: Sketch | None = None
+
+    def camera(self) -> Camera:
+        """The B cameras, on the host."""
+        view, fov = torch.from_numpy(self.world_to_view), torch.from_numpy(self.fov_degrees)
+        return Camera(view, fov, (self.size, self.size))
+
+
+def inputs_of(scenes: Sequence[Scene], head: Head) -> SceneInputs:
+    """What rendering reads of scenes that share identity, skin, size and wrinkles.
+
+    Args:
+        scenes: B of them, of E expressions, which are numbered in order of first appearance.
+        head: On the CPU.
+
+    Raises:
+        ValueError: No scene, or scenes that can't be rendered together.
+    """
+    check_scenes(scenes)
+    first, shots = scenes[0], shots_of(scenes)
+    order = list(dict.fromkeys(scene.expression_id for scene in scenes))
+    expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
+    moments = np.unique(expression, return_index=True)[1]  # the first scene of each
+    grown = grown_surface(head, first.skin, first.wrinkles)
+    places = [(s.background, s.background_blur, s.seed, s.identity_id, s.view_id, s.background_id) for s in scenes]
+    painted = {place: number for number, place in enumerate(dict.fromkeys(places))}
+    light = shots.light
+    assert grown.cover is not None
+    return SceneInputs(
+        skin=first.skin,
+        size=first.size,
+        wrinkles=first.wrinkles,
+        identity=head.identity_vector(first.identity).numpy(),
+        au=shots.au.numpy()[moments],
+        neck=shots.neck.numpy()[moments],
+        gaze=shots.gaze.numpy()[moments],
+        expression=expression,
+        growth=grown.growth.numpy(),
+        resting=grown.resting.numpy(),
+        depth=grown.depth.numpy(),
+        cover=grown.cover.numpy(),
+        world_to_view=shots.camera.world_to_view.numpy(),
+        fov_degrees=shots.camera.fov_degrees.numpy(),
+        light=(light.sh.numpy(), light.key_direction.numpy(), light.key_colour.numpy(), light.exposure.numpy()),
+        painted=np.stack([_painted_background(*place) for place in painted]),
+        background=np.array([painted[place] for place in places], np.int64),
+        gains=shots.gains.numpy(),
+        keys=shots.noise_key.numpy(),
+        shot=shots.noise[0].numpy(),
+        read=shots.noise[1].numpy(),
+    )
+
+
+def check_scenes(scenes: Sequence[Scene]) -> None:
+    """Raise ValueError unless the scenes can be rendered together."""
+    if not scenes:
+        raise ValueError("scenes must not be empty")
+    for name in ("identity", "skin", "size", "wrinkles"):
+        if any(getattr(scene, name) != getattr(scenes[0], name) for scene in scenes):
+            raise ValueError(f"scenes must share one {name}")
+
+
+def grown_surface(head: Head, skin: Skin, wrinkles: bool) -> Surface:
+    """A person's surface, or with `wrinkles` False one that neither age nor expression wrinkles."""
+    grown = surface(head, skin)
+    if wrinkles:
+        return grown
+    return replace(grown, creases=creases(head).none, resting=torch.zeros_like(grown.resting))
+
+
+def camera_rows(camera: Camera) -> list[dict[str, Any]]:
+    """Per picture: K, R and t of `world_to_view`, the field of view and the convention they follow."""
+    intrinsics = camera.intrinsics.tolist()
+    rows = []
+    for index, transform in enumerate(camera.world_to_view.tolist()):
+        rows.append(
+            {
+                "camera_K": intrinsics[index],
+                "camera_R": [row[:3] for row in transform[:3]],
+                "camera_t": [row[3] for row in transform[:3]],
+                "camera_fov_degrees": float(camera.fov_degrees[index]),
+                "camera_convention": CONVENTION,
+            }
+        )
+    return rows
+
+
+def _painted_background(name: str, blur: float, seed: int, *place: int) -> Floats:
+    return paint_background(name, keyed_generator(seed, "background", *place), blur)
