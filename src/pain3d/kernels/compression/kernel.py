@@ -1,4 +1,4 @@
-"""Knows a JPEG's loss on a GPU: Triton, whole numbers. One launch codes and decodes planes, one makes pixels of them.
+"""Knows a JPEG's loss on a GPU: Triton, whole numbers. Three launches: pixels to planes, coded and decoded, to pixels.
 
 The eight numbers that a DCT takes lie in eight tensors, one for each place, whose entries are the rows of many blocks:
 so a pass is plain arithmetic on tensors, and between two passes the blocks are transposed.
@@ -13,6 +13,7 @@ from torch import Tensor
 from pain3d.kernels._triton import UNFUSED
 from pain3d.kernels.compression.reference import (
     ACCURATE_FROM,
+    BLOCK,
     FAST_BITS,
     FAST_SHARES,
     FORWARD_DROPS,
@@ -24,8 +25,8 @@ from pain3d.kernels.compression.reference import (
     dct_matrix,
 )
 
-UNITS = 4  # of 16 x 16 pixels, a program: 128 rows of luma blocks, one for each thread of four warps
-PIXELS = 1024  # a program of the second launch
+BLOCKS = 16  # a program: 128 rows, one for each thread of four warps
+PIXELS = 512  # a program of the other launches
 # Of the reference; a kernel reads globals only as constants. The DCT's left half: the right one mirrors it.
 _Y0, _Y1, _Y2, _B0, _B1, _B2, _R0, _R1, _R2 = (tl.constexpr(entry) for row in TO_YCC for entry in row)
 _RED, _GREEN_B, _GREEN_R, _BLUE = (tl.constexpr(entry) for entry in FROM_YCC)
@@ -163,26 +164,55 @@ def _coded(a, b, c, d, e, f, g, h, table_ptr, scales_ptr, quality, BLOCKS: tl.co
 
 
 @triton.jit
-def _luma(row_ptr, x, width):  # type: ignore[no-untyped-def]
-    pixel = row_ptr + tl.minimum(x, width - 1) * 3
-    red, green, blue = tl.load(pixel).to(tl.int32), tl.load(pixel + 1).to(tl.int32), tl.load(pixel + 2).to(tl.int32)
-    return _dropped(red * _Y0 + green * _Y1 + blue * _Y2, 16)
+def _colours(pixel_ptr):  # type: ignore[no-untyped-def]
+    return tl.load(pixel_ptr).to(tl.int32), tl.load(pixel_ptr + 1).to(tl.int32), tl.load(pixel_ptr + 2).to(tl.int32)
 
 
 @triton.jit
-def _colour(row_ptr, x, width, is_red):  # type: ignore[no-untyped-def]
-    pixel = row_ptr + tl.minimum(x, width - 1) * 3
-    red, green, blue = tl.load(pixel).to(tl.int32), tl.load(pixel + 1).to(tl.int32), tl.load(pixel + 2).to(tl.int32)
-    of_blue = red * _B0 + green * _B1 + blue * _B2
-    of_red = red * _R0 + green * _R1 + blue * _R2
-    return (tl.where(is_red, of_red, of_blue) + ((128 << 16) + (1 << 15) - 1)) >> 16
+def _luma(pixel_ptr):  # type: ignore[no-untyped-def]
+    red, green, blue = _colours(pixel_ptr)
+    return _dropped(red * _Y0 + green * _Y1 + blue * _Y2, 16).to(tl.uint8)
 
 
 @triton.jit
-def _chroma(upper_ptr, lower_ptr, x, width, is_red):  # type: ignore[no-untyped-def]
-    upper = _colour(upper_ptr, 2 * x, width, is_red) + _colour(upper_ptr, 2 * x + 1, width, is_red)
-    lower = _colour(lower_ptr, 2 * x, width, is_red) + _colour(lower_ptr, 2 * x + 1, width, is_red)
-    return (upper + lower + 1 + x % 2) >> 2
+def _chroma(pixel_ptr):  # type: ignore[no-untyped-def]
+    """Cb and Cr of a pixel, their halves rounded down."""
+    red, green, blue = _colours(pixel_ptr)
+    middle = (128 << 16) + (1 << 15) - 1
+    of_blue, of_red = red * _B0 + green * _B1 + blue * _B2, red * _R0 + green * _R1 + blue * _R2
+    return (of_blue + middle) >> 16, (of_red + middle) >> 16
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _split(image_ptr, planes_ptr, height, width, PIXELS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """PIXELS squares of 2 × 2 pixels of a picture as luma and chroma planes, filled up to multiples of 16."""
+    down, across = tl.cdiv(height, 16) * 8, tl.cdiv(width, 16) * 8
+    programs = tl.cdiv(down * across, PIXELS)
+    picture = tl.program_id(0) // programs
+    place = (tl.program_id(0) - picture * programs) * PIXELS + tl.arange(0, PIXELS)
+    there = place < down * across
+    y, x = place // across, place % across
+    image_ptr += picture.to(tl.int64) * height * width * 3
+    planes_ptr += picture.to(tl.int64) * down * across * 6
+    left, right = tl.minimum(2 * x, width - 1) * 3, tl.minimum(2 * x + 1, width - 1) * 3
+    upper = image_ptr + tl.minimum(2 * y, height - 1) * width * 3
+    lower = image_ptr + tl.minimum(2 * y + 1, height - 1) * width * 3
+    out = planes_ptr + y * across * 4 + 2 * x
+    tl.store(out, _luma(upper + left), mask=there)
+    tl.store(out + 1, _luma(upper + right), mask=there)
+    tl.store(out + across * 2, _luma(lower + left), mask=there)
+    tl.store(out + across * 2 + 1, _luma(lower + right), mask=there)
+    seen = tl.minimum(y, (height + 1) // 2 - 1)  # below the picture chroma's own last row goes on
+    upper = image_ptr + 2 * seen * width * 3
+    lower = image_ptr + tl.minimum(2 * seen + 1, height - 1) * width * 3
+    blue_a, red_a = _chroma(upper + left)
+    blue_b, red_b = _chroma(upper + right)
+    blue_c, red_c = _chroma(lower + left)
+    blue_d, red_d = _chroma(lower + right)
+    up = 1 + x % 2
+    blue, red = (blue_a + blue_b + blue_c + blue_d + up) >> 2, (red_a + red_b + red_c + red_d + up) >> 2
+    tl.store(planes_ptr + down * across * 4 + place, blue.to(tl.uint8), mask=there)
+    tl.store(planes_ptr + down * across * 5 + place, red.to(tl.uint8), mask=there)
 
 
 @triton.jit
@@ -190,59 +220,38 @@ def _store(row_ptr, number, there):  # type: ignore[no-untyped-def]
     tl.store(row_ptr, tl.minimum(tl.maximum(number + 128, 0), 255).to(tl.uint8), mask=there)
 
 
+@triton.jit
+def _lane(row_ptr, there):  # type: ignore[no-untyped-def]
+    return tl.load(row_ptr, mask=there, other=128).to(tl.int32)
+
+
 @triton.jit  # type: ignore[untyped-decorator]
-def _code(image_ptr, quality_ptr, tables_ptr, luma_ptr, chroma_ptr, height, width, UNITS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """UNITS squares of 16 × 16 pixels of a picture, coded and decoded into planes whose sides are multiples of 16."""
-    down, across = tl.cdiv(height, 16), tl.cdiv(width, 16)
-    programs = tl.cdiv(down * across, UNITS)
+def _code(planes_ptr, quality_ptr, tables_ptr, down, across, BLOCKS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """BLOCKS blocks of 8 × 8 of a picture's planes, coded and decoded where they lie; `down` and `across` of chroma."""
+    count = down * across // 64  # blocks of a chroma plane; luma has four times as many
+    programs = tl.cdiv(6 * count, BLOCKS)
     picture = tl.program_id(0) // programs
-    first = (tl.program_id(0) - picture * programs) * UNITS
     quality = tl.minimum(tl.maximum(tl.load(quality_ptr + picture).to(tl.int32), 1), 100)
-    image_ptr += picture.to(tl.int64) * height * width * 3
-    luma_ptr += picture.to(tl.int64) * down * across * 256
-    chroma_ptr += picture.to(tl.int64) * down * across * 128
-    scales_ptr = tables_ptr + 128
-
-    row = tl.arange(0, UNITS * 32)
-    unit, part = first + row // 32, row // 8 % 4
-    there = unit < down * across
-    y, x = unit // across * 16 + part // 2 * 8 + row % 8, unit % across * 16 + part % 2 * 8
-    line = image_ptr + tl.minimum(y, height - 1) * width * 3
-    a, b, c, d = _luma(line, x, width), _luma(line, x + 1, width), _luma(line, x + 2, width), _luma(line, x + 3, width)
-    e, f = _luma(line, x + 4, width), _luma(line, x + 5, width)
-    g, h = _luma(line, x + 6, width), _luma(line, x + 7, width)
-    a, b, c, d, e, f, g, h = _coded(a, b, c, d, e, f, g, h, tables_ptr, scales_ptr, quality, UNITS * 4)
-    out = luma_ptr + y * (across * 16) + x
-    _store(out, a, there)
-    _store(out + 1, b, there)
-    _store(out + 2, c, there)
-    _store(out + 3, d, there)
-    _store(out + 4, e, there)
-    _store(out + 5, f, there)
-    _store(out + 6, g, there)
-    _store(out + 7, h, there)
-
-    row = tl.arange(0, UNITS * 16)
-    unit, is_red = first + row // 16, row // 8 % 2 > 0
-    there = unit < down * across
-    y, x = unit // across * 8 + row % 8, unit % across * 8
-    seen = tl.minimum(y, (height + 1) // 2 - 1)
-    upper = image_ptr + 2 * seen * width * 3
-    lower = image_ptr + tl.minimum(2 * seen + 1, height - 1) * width * 3
-    a, b = _chroma(upper, lower, x, width, is_red), _chroma(upper, lower, x + 1, width, is_red)
-    c, d = _chroma(upper, lower, x + 2, width, is_red), _chroma(upper, lower, x + 3, width, is_red)
-    e, f = _chroma(upper, lower, x + 4, width, is_red), _chroma(upper, lower, x + 5, width, is_red)
-    g, h = _chroma(upper, lower, x + 6, width, is_red), _chroma(upper, lower, x + 7, width, is_red)
-    a, b, c, d, e, f, g, h = _coded(a, b, c, d, e, f, g, h, tables_ptr + 64, scales_ptr, quality, UNITS * 2)
-    out = chroma_ptr + tl.where(is_red, down * across * 64, 0) + y * (across * 8) + x
-    _store(out, a, there)
-    _store(out + 1, b, there)
-    _store(out + 2, c, there)
-    _store(out + 3, d, there)
-    _store(out + 4, e, there)
-    _store(out + 5, f, there)
-    _store(out + 6, g, there)
-    _store(out + 7, h, there)
+    row = tl.arange(0, BLOCKS * 8)
+    block = (tl.program_id(0) - picture * programs) * BLOCKS + row // 8
+    there, is_luma = block < 6 * count, block < 4 * count
+    inside = tl.where(is_luma, block, (block - 4 * count) % count)
+    wide = tl.where(is_luma, 2 * across, across)
+    at = (inside // (wide // 8) * 8 + row % 8) * wide + inside % (wide // 8) * 8
+    at += tl.where(is_luma, 0, tl.where(block < 5 * count, 4, 5) * (down * across))
+    line = planes_ptr + picture.to(tl.int64) * down * across * 6 + at
+    a, b, c, d = _lane(line, there), _lane(line + 1, there), _lane(line + 2, there), _lane(line + 3, there)
+    e, f, g, h = _lane(line + 4, there), _lane(line + 5, there), _lane(line + 6, there), _lane(line + 7, there)
+    table = tables_ptr + tl.where(is_luma, 0, 64)
+    a, b, c, d, e, f, g, h = _coded(a, b, c, d, e, f, g, h, table, tables_ptr + 128, quality, BLOCKS)
+    _store(line, a, there)
+    _store(line + 1, b, there)
+    _store(line + 2, c, there)
+    _store(line + 3, d, there)
+    _store(line + 4, e, there)
+    _store(line + 5, f, there)
+    _store(line + 6, g, there)
+    _store(line + 7, h, there)
 
 
 @triton.jit
@@ -256,23 +265,23 @@ def _doubled(plane_ptr, near, far, x, beside, odd, smooth, there):  # type: igno
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _colour_pixels(luma_ptr, chroma_ptr, lossy_ptr, height, width, PIXELS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _join(planes_ptr, lossy_ptr, height, width, PIXELS: tl.constexpr):  # type: ignore[no-untyped-def]
     """PIXELS pixels of a picture from its planes."""
-    down, across = tl.cdiv(height, 16), tl.cdiv(width, 16)
+    down, across = tl.cdiv(height, 16) * 8, tl.cdiv(width, 16) * 8
     programs = tl.cdiv(height * width, PIXELS)
     picture = tl.program_id(0) // programs
     pixel = (tl.program_id(0) - picture * programs) * PIXELS + tl.arange(0, PIXELS)
     there = pixel < height * width
     y, x = pixel // width, pixel % width
-    luma_ptr += picture.to(tl.int64) * down * across * 256
-    chroma_ptr += picture.to(tl.int64) * down * across * 128
+    planes_ptr += picture.to(tl.int64) * down * across * 6
     rows, columns = (height + 1) // 2, (width + 1) // 2
     near, far = y // 2, tl.minimum(tl.maximum(y // 2 + 2 * (y % 2) - 1, 0), rows - 1)
     half, beside = x // 2, tl.minimum(tl.maximum(x // 2 + 2 * (x % 2) - 1, 0), columns - 1)
-    near, far = near * (across * 8), far * (across * 8)
-    light = tl.load(luma_ptr + y * (across * 16) + x, mask=there, other=0).to(tl.int32)
-    blue = _doubled(chroma_ptr, near, far, half, beside, x % 2, columns > 2, there)
-    red = _doubled(chroma_ptr + down * across * 64, near, far, half, beside, x % 2, columns > 2, there)
+    near, far = near * across, far * across
+    light = tl.load(planes_ptr + y * (across * 2) + x, mask=there, other=0).to(tl.int32)
+    chroma = planes_ptr + down * across * 4
+    blue = _doubled(chroma, near, far, half, beside, x % 2, columns > 2, there)
+    red = _doubled(chroma + down * across, near, far, half, beside, x % 2, columns > 2, there)
     out = lossy_ptr + (picture.to(tl.int64) * height * width + pixel) * 3
     _store(out, light + _dropped(red * _RED, 16) - 128, there)
     _store(out + 1, light + _dropped(blue * _GREEN_B + red * _GREEN_R, 16) - 128, there)
@@ -285,17 +294,17 @@ def launch_jpeg_loss(
     tables: Tensor,  # [3, 64] int32 of `kernel_tables`
     lossy: Tensor,  # [B, H, W, 3] uint8, contiguous: written
     *,
-    units: int = UNITS,
+    blocks: int = BLOCKS,
     pixels: int = PIXELS,
 ) -> None:
-    """Write the pictures; `units` squares of 16 × 16, then `pixels` (powers of two) a program."""
+    """Write the pictures; `blocks` of 8 × 8, or `pixels`, a program: powers of two."""
     if lossy.numel() == 0:
         return
     count, height, width = image.shape[:3]
-    down, across = triton.cdiv(height, MCU), triton.cdiv(width, MCU)
-    luma = image.new_empty(count, down * MCU, across * MCU)
-    chroma = image.new_empty(count, 2, down * MCU // 2, across * MCU // 2)
-    grid = (count * triton.cdiv(down * across, units),)
-    _code[grid](image, quality, tables, luma, chroma, height, width, UNITS=units, **UNFUSED)
+    down, across = triton.cdiv(height, MCU) * BLOCK, triton.cdiv(width, MCU) * BLOCK
+    planes = image.new_empty(count, 6 * down * across)  # of each picture luma, Cb, Cr
+    _split[(count * triton.cdiv(down * across, pixels),)](image, planes, height, width, PIXELS=pixels, **UNFUSED)
+    grid = (count * triton.cdiv(6 * down * across // BLOCK**2, blocks),)
+    _code[grid](planes, quality, tables, down, across, BLOCKS=blocks, **UNFUSED)
     grid = (count * triton.cdiv(height * width, pixels),)
-    _colour_pixels[grid](luma, chroma, lossy, height, width, PIXELS=pixels, **UNFUSED)
+    _join[grid](planes, lossy, height, width, PIXELS=pixels, **UNFUSED)
