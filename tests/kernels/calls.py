@@ -33,6 +33,8 @@ def changed_inputs(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, di
         yield "shared template", inputs | {"template": inputs["template"][:1], "template_index": None}
         own = inputs["template"][inputs["template_index"]]
         yield "own templates, no shapes", inputs | {"template": own, "template_index": None} | without_shapes(inputs)
+    if room.name == "distill_loss":
+        yield "no weight", inputs | {"targets.weight": None}
     if room.name == "interpolate":
         yield "40 channels", inputs | {"attributes": inputs["attributes"].repeat(1, 1, 10)}
     if room.name == "sample_texture":

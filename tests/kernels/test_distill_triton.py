@@ -315,6 +315,36 @@ def test_compiled_with_its_backward_pass(overwrite: bool):
     assert torch.equal(teacher, inputs["teacher.tokens"]) != overwrite
 
 
+def test_no_weight_is_the_same_weight_for_all():
+    inputs = made(4, 5, 24)
+    _, expected = learnt(inputs | {"targets.weight": torch.ones(4, device=DEVICE)}, backend="triton")
+    told, found = learnt(inputs | {"targets.weight": None}, backend="triton")
+    assert all(torch.equal(found[name], expected[name]) for name in LEARNT)
+    assert told.total == distill_loss(**(inputs | {"targets.weight": None}), backend="triton").total
+
+
+def test_tokens_beside_others_have_the_same_bits():
+    """Rows of a wider tensor, on 16 bytes or not: the order of a token's sums stays."""
+    inputs = made(3, 7, 32, dtype=torch.bfloat16)
+    _, expected = learnt(inputs, backend="triton")
+    wide = torch.zeros(3, 7, 48, dtype=torch.bfloat16, device=DEVICE)
+    for first in (0, 1, 16):
+        there = wide[:, :, first : first + 32]
+        there.copy_(inputs["teacher.tokens"])
+        _, found = learnt(inputs | {"teacher.tokens": there}, backend="triton")
+        assert torch.equal(found["student.tokens"], expected["student.tokens"])
+
+
+def test_a_sample_has_the_same_bits_in_any_batch():
+    inputs = made(4, 5, 24) | {"targets.weight": torch.tensor([0.5, 0.25, 0.125, 0.125], device=DEVICE)}
+    _, expected = learnt(inputs, backend="triton")
+    pair = {name: value[:2] if isinstance(value, Tensor) else value for name, value in inputs.items()}
+    pair["targets.weight"] = torch.tensor([0.5, 0.5], device=DEVICE)
+    _, found = learnt(pair, backend="triton")
+    assert all(torch.equal(found[name][0], expected[name][0]) for name in LEARNT)
+    assert torch.equal(found["student.tokens"][1], 2 * expected["student.tokens"][1])
+
+
 def test_double_precision_is_the_references():
     inputs = distill_inputs(3, DEVICE, torch.float64)
     assert torch.equal(distill_loss(**inputs).total, distill_loss(**inputs, backend="reference").total)

@@ -61,7 +61,7 @@ class Tile(NamedTuple):
 # 64 rows are the least that wgmma takes; with 64 columns, or 16 warps, the skinning spills registers.
 FEW_MESHES = Tile(64, 32, warps=4, registers=255)  # left alone, sm_80 stops at 168 registers and spills two of them
 MANY_MESHES = Tile(128, 32)  # halves the cutting of the basis in high and low parts for each mesh
-NO_SHAPES = Tile(8, 128, warps=4)  # no products: 8 vertices a thread, many programs in flight
+NO_SHAPES = Tile(4, 64, warps=1)  # no products: of one warp, so that finding a tile's joints needs no barrier
 
 
 @triton.jit
@@ -310,7 +310,8 @@ def launch_deform(
     if basis is not None and coefficients is not None and len(basis):
         basis = basis if is_planar(basis) else planar_basis(basis)
         quads, row_quads, plane_quads = triton.cdiv(len(basis), QUAD), basis.stride(1) // QUAD, basis.stride(2) // QUAD
-        shapes = Shapes(pad(coefficients, (0, -coefficients.shape[1] % QUAD)), basis)
+        missing = -coefficients.shape[1] % QUAD
+        shapes = Shapes(pad(coefficients, (0, missing)) if missing else coefficients, basis)
     tile = tile or _tile(batch, shapes is not None)
     _deform[(triton.cdiv(batch, tile.meshes) * triton.cdiv(count, tile.vertices),)](
         out,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from pain3d.kernels._backend import resolve_backend
-from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
+from pain3d.kernels._shapes import FLOATS, INDICES, Form, check_dtypes, check_indices, check_shapes
+from pain3d.kernels._triton import is_observed
 from pain3d.kernels.deformation.bundles import Skinning
 from pain3d.kernels.deformation.reference import deform_pairs_reference, deform_reference, vertex_normals_reference
 from pain3d.kernels.deformation.triton_op import deform_pairs_triton, deform_triton, vertex_normals_triton
@@ -61,10 +65,14 @@ def deform(
             is unknown, or the room has no such backend for this dtype.
         RuntimeError: The asked backend can't run on these inputs.
     """
-    _check_shapes_and_template(template, basis, coefficients, template_index, precision)
-    before = {"template": (template, "T V 3"), "coefficients": (coefficients, "B K")}
-    skinning = _checked_skinning(before, skin_joints, skin_weights, joint_transforms)
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     shapes = (template, basis, coefficients)
+    joints = (skin_joints, skin_weights, joint_transforms)
+    sizes = _check(_deform_sizes, *shapes, template_index, *joints)
+    if template_index is not None:
+        check_indices("template_index", template_index, sizes["T"], "templates")
+    skinning = _bundled(*joints)
     chosen = resolve_backend("deform", backend, _available(template), *shapes, *(skinning or ()), template_index)
     if chosen == "triton":
         vertices: Tensor = deform_triton(*shapes, *(skinning or NO_SKINNING), template_index, precision)
@@ -119,18 +127,11 @@ def deform_pairs(
             no such backend for this dtype.
         RuntimeError: The asked backend can't run on these inputs.
     """
-    sizes = check_shapes(
-        shaped=(shaped, "I V 3"),
-        offsets=(offsets, "E V 3"),
-        shaped_index=(shaped_index, "B"),
-        offset_index=(offset_index, "B"),
-    )
-    check_dtypes(FLOATS, shaped=shaped, offsets=offsets)
-    check_dtypes(INDICES, shaped_index=shaped_index, offset_index=offset_index)
+    joints = (skin_joints, skin_weights, joint_transforms)
+    sizes = _check(_pair_sizes, shaped, offsets, shaped_index, offset_index, *joints)
     check_indices("shaped_index", shaped_index, sizes["I"], "rows of shaped")
     check_indices("offset_index", offset_index, sizes["E"], "rows of offsets")
-    before = {"shaped": (shaped, "I V 3"), "shaped_index": (shaped_index, "B")}
-    skinning = _checked_skinning(before, skin_joints, skin_weights, joint_transforms)
+    skinning = _bundled(*joints)
     pairs = (shaped, offsets, shaped_index, offset_index)
     chosen = resolve_backend("deform_pairs", backend, _available(shaped), *pairs, *(skinning or ()))
     if chosen == "triton":
@@ -177,27 +178,51 @@ def vertex_normals(vertices: Tensor, faces: Tensor, *, backend: str | None = Non
     return vertex_normals_reference(vertices, faces)
 
 
-def _check_shapes_and_template(
-    template: Tensor, basis: Tensor, coefficients: Tensor, template_index: Tensor | None, precision: str
-) -> None:
-    sizes = check_shapes(template=(template, "T V 3"), basis=(basis, "K V 3"), coefficients=(coefficients, "B K"))
+def _check(sizes_of: Any, *tensors: Tensor | None) -> dict[str, int]:
+    """Return the sizes by letter of tensors that fit; what passed once passes again."""
+    forms = [None if tensor is None else Form(tensor.shape, tensor.dtype) for tensor in tensors]
+    sizes: dict[str, int] = (sizes_of.__wrapped__ if is_observed(tensors, differentiable=False) else sizes_of)(*forms)
+    return sizes
+
+
+@lru_cache(maxsize=256)
+def _deform_sizes(
+    template: Form, basis: Form, coefficients: Form, template_index: Form | None, *joints: Form | None
+) -> dict[str, int]:
+    shapes: dict[str, Any] = {"template": (template, "T V 3"), "basis": (basis, "K V 3")}
+    sizes = check_shapes(**shapes, coefficients=(coefficients, "B K"))
     check_dtypes(FLOATS, template=template, basis=basis, coefficients=coefficients)
     if template_index is not None:
         check_shapes(coefficients=(coefficients, "B K"), template_index=(template_index, "B"))
         check_dtypes(INDICES, template_index=template_index)
-        check_indices("template_index", template_index, sizes["T"], "templates")
     elif sizes["T"] not in (1, sizes["B"]):
         raise ValueError(f"template must be [1 V 3] or [B V 3] without template_index, got {list(template.shape)}")
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    before = {"template": (template, "T V 3"), "coefficients": (coefficients, "B K")}
+    return sizes | _skinning_sizes(before, *joints)
 
 
-def _checked_skinning(
-    before: dict[str, tuple[Tensor, str]],  # what binds V and B; the first is of the dtype that all share
-    skin_joints: Tensor | None,
-    skin_weights: Tensor | None,
-    joint_transforms: Tensor | None,
-) -> Skinning | None:
+@lru_cache(maxsize=256)
+def _pair_sizes(
+    shaped: Form, offsets: Form, shaped_index: Form, offset_index: Form, *joints: Form | None
+) -> dict[str, int]:
+    sizes = check_shapes(
+        shaped=(shaped, "I V 3"),
+        offsets=(offsets, "E V 3"),
+        shaped_index=(shaped_index, "B"),
+        offset_index=(offset_index, "B"),
+    )
+    check_dtypes(FLOATS, shaped=shaped, offsets=offsets)
+    check_dtypes(INDICES, shaped_index=shaped_index, offset_index=offset_index)
+    before = {"shaped": (shaped, "I V 3"), "shaped_index": (shaped_index, "B")}
+    return sizes | _skinning_sizes(before, *joints)
+
+
+def _skinning_sizes(
+    before: dict[str, Any],  # what binds V and B; the first is of the dtype that all share
+    skin_joints: Form | None,
+    skin_weights: Form | None,
+    joint_transforms: Form | None,
+) -> dict[str, int]:
     if skin_joints is not None and skin_weights is not None and joint_transforms is not None:
         sizes = check_shapes(
             **before,
@@ -206,10 +231,18 @@ def _checked_skinning(
             joint_transforms=(joint_transforms, "B J 4 4"),
         )
         check_dtypes(INDICES, skin_joints=skin_joints)
-        points = {name: tensor for name, (tensor, _) in list(before.items())[:1]}
+        points = {name: form for name, (form, _) in list(before.items())[:1]}
         check_dtypes(FLOATS, **points, skin_weights=skin_weights, joint_transforms=joint_transforms)
-        check_indices("skin_joints", skin_joints, sizes["J"], "joints")
-        return Skinning(skin_joints, skin_weights, joint_transforms)
-    if any(tensor is not None for tensor in (skin_joints, skin_weights, joint_transforms)):
+        return sizes
+    if any(form is not None for form in (skin_joints, skin_weights, joint_transforms)):
         raise ValueError("skin_joints, skin_weights and joint_transforms must be given together or not at all")
-    return None
+    return {}
+
+
+def _bundled(
+    skin_joints: Tensor | None, skin_weights: Tensor | None, joint_transforms: Tensor | None
+) -> Skinning | None:
+    if skin_joints is None or skin_weights is None or joint_transforms is None:
+        return None
+    check_indices("skin_joints", skin_joints, joint_transforms.shape[1], "joints")
+    return Skinning(skin_joints, skin_weights, joint_transforms)

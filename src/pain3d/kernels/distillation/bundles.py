@@ -106,4 +106,4 @@ class Values(NamedTuple):
     student_thresholds: Tensor  # [B, T]
     scalar: Tensor  # [B]
     vector: Tensor  # [B, K]
-    share: Tensor  # [B]
+    share: Tensor | None = None  # [B] of the batch, sums to 1; None: all the same

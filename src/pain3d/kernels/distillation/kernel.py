@@ -33,7 +33,7 @@ ALIGNED = 16  # bytes of a load; Triton knows multiples of 16 apart from other n
 PER_WARP, CHUNK, FEWEST = 1024, 256, 64
 MOST_WARPS = 16  # wider tokens: more of a warp
 MOST_TOKENS = 4  # of a turn: each takes registers for its place, its sums and its factors
-TURNS = 8  # of a program, so that a program more or less on a multiprocessor is little
+TURNS = 4  # of a program, so that a program more or less on a multiprocessor is little
 SAMPLES = 32  # of a program of samples: one a thread
 
 
@@ -51,6 +51,7 @@ class Factors(NamedTuple):
     prefix: float  # 1 / prefix tokens
     patch: float  # 1 / patches
     scalar: float  # 1 / its greatest value
+    share: float  # of a sample where all are the same: 1 / samples
     temperature: float
 
 
@@ -171,15 +172,25 @@ def _token_slopes(  # type: ignore[no-untyped-def]
     return distance, factor, slopes
 
 
+@triton.jit
+def _share(shares, sample, there, factors):  # type: ignore[no-untyped-def]
+    """Return the samples' parts of the batch, 0 where none is."""
+    share = tl.where(there, factors.share, 0.0)
+    if shares is not None:
+        share = tl.load(shares + sample, mask=there, other=0.0)
+    return share
+
+
 @triton.jit  # type: ignore[untyped-decorator]
 def _tokens(  # type: ignore[no-untyped-def]
     program,
     tokens,
-    share_ptr,
+    shares,
     count,
     length,
     prefix,
-    scales,
+    factors,
+    weights,
     COSINE: tl.constexpr,
     WRITE: tl.constexpr,
     TILE: tl.constexpr,
@@ -189,6 +200,7 @@ def _tokens(  # type: ignore[no-untyped-def]
     TOKENS: tl.constexpr = TILE.tokens
     BLOCK: tl.constexpr = TILE.block
     student, teacher, gradient = tokens
+    of_each_prefix, of_each_patch = weights.tokens_prefix * factors.prefix, weights.tokens_patch * factors.patch
     entry = tl.arange(0, BLOCK)
     prefix_loss, patch_loss = tl.zeros([TOKENS, 1], tl.float32), tl.zeros([TOKENS, 1], tl.float32)
     for turn in range(TILE.turns):
@@ -197,7 +209,7 @@ def _tokens(  # type: ignore[no-untyped-def]
         sample = row // length
         token = row - sample * length
         of_prefix = (token < prefix)[:, None]
-        share = tl.load(share_ptr + sample, mask=in_batch, other=0.0)[:, None]
+        share = _share(shares, sample, in_batch, factors)[:, None]
         sample, token = sample.to(tl.int64), token.to(tl.int64)
         student_at = student.at + (sample * student.sample + token * student.token)[:, None] + entry[None, :]
         teacher_at = teacher.at + (sample * teacher.sample + token * teacher.token)[:, None] + entry[None, :]
@@ -208,7 +220,7 @@ def _tokens(  # type: ignore[no-untyped-def]
         patch_loss += tl.where(of_prefix, 0.0, counted)
         if WRITE:
             at = gradient.at + (sample * gradient.sample + token * gradient.token)[:, None] + entry[None, :]
-            factor = factor * (share * tl.where(of_prefix, scales[0], scales[1]))
+            factor = factor * (share * tl.where(of_prefix, of_each_prefix, of_each_patch))
             for chunk in tl.static_range(len(slopes)):
                 slope = (slopes[chunk] * factor).to(gradient.at.dtype.element_ty)
                 tl.store(at + chunk * BLOCK, slope, mask=_there(in_batch, entry, chunk, TILE, WIDTH))
@@ -233,7 +245,7 @@ def _samples(  # type: ignore[no-untyped-def]
     columns: tl.constexpr = 1 + numbers + threshold_count
     at = program * SAMPLES + tl.arange(0, SAMPLES)
     there = at < samples
-    share = tl.load(values.share + at, mask=there, other=0.0)
+    share = _share(values.share, at, there, factors)
     scalar = tl.load(values.scalar + at, mask=there, other=0.0)
     known = scalar == scalar
     scalar = tl.where(known, scalar, 0.0)
@@ -306,7 +318,6 @@ def _distill(  # type: ignore[no-untyped-def]
             program, logit_gradient_ptr, values, samples, weights, factors, VECTOR_SCALE, THRESHOLDS, SAMPLES
         )
     else:
-        scales = (weights.tokens_prefix * factors.prefix, weights.tokens_patch * factors.patch)
         program_of_tokens = program - sample_programs
         prefix_loss, patch_loss = _tokens(
             program_of_tokens,
@@ -315,7 +326,8 @@ def _distill(  # type: ignore[no-untyped-def]
             samples * length,
             length,
             prefix,
-            scales,
+            factors,
+            weights,
             COSINE,
             WRITE,
             TILE,
@@ -410,7 +422,7 @@ def launch_distill(
             batch,
             length,
             options.prefix,
-            Factors(per_prefix, per_patch, 1 / options.scalar_scale, options.temperature),
+            Factors(per_prefix, per_patch, 1 / options.scalar_scale, 1 / max(batch, 1), options.temperature),
             options.weights,
             COSINE=options.kind == "cosine",
             WRITE=token_gradient is not None,

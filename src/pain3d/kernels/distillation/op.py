@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pain3d.kernels._backend import resolve_backend
-from pain3d.kernels._shapes import check_dtypes, check_shapes
+from pain3d.kernels._shapes import Form, check_dtypes, check_shapes
+from pain3d.kernels._triton import is_observed
 from pain3d.kernels.distillation.bundles import (
     DistillLoss,
     DistillOptions,
@@ -70,6 +73,30 @@ def distill_loss(
             such backend for this dtype.
         RuntimeError: The asked backend can't run on these inputs.
     """
+    numbers = student.vector.shape[-1] if student.vector.dim() else 0
+    scales = (1.0,) * numbers if vector_scale is None else tuple(vector_scale)
+    options = DistillOptions(prefix, kind, weights, temperature, scalar_scale, scales, tuple(thresholds))
+    plain = not is_observed((*student, *teacher, *targets), differentiable=False)
+    (_checked if plain else _check)(_forms(student), _forms(teacher), _forms(targets), options)
+    if overwrite_teacher and not _may_be_overwritten(teacher.tokens):
+        raise ValueError("teacher.tokens can't be overwritten: it requires a gradient, or tokens share memory")
+
+    exact = torch.float64 if student.tokens.dtype == torch.float64 else torch.float32
+    share = _shares(targets)
+    available = ("reference", "triton") if exact == torch.float32 else ("reference",)
+    frozen = [tensor.detach() for tensor in (*teacher, targets.scalar, targets.vector)]
+    chosen = resolve_backend("distill_loss", backend, available, *student, *frozen, share, with_gradient=("triton",))
+    student = StudentPredictions(student.tokens, *(logit.to(exact) for logit in student[1:]))
+    teacher = TeacherPredictions(teacher.tokens, teacher.scalar.to(exact))
+    if chosen == "triton":
+        return distill_loss_triton(student, teacher, targets, share, options, overwrite_teacher)
+    if share is None:
+        share = targets.scalar.new_full(targets.scalar.shape, 1 / max(len(targets.scalar), 1))
+    return distill_loss_reference(student, teacher, targets, share, options)
+
+
+def _check(student: Any, teacher: Any, targets: Any, options: DistillOptions) -> None:
+    """Raise ValueError where shapes, dtypes or options do not fit; the records hold forms."""
     weight = {} if targets.weight is None else {"targets.weight": targets.weight}
     sizes = check_shapes(
         **{
@@ -90,21 +117,15 @@ def distill_loss(
     logits = {f"student.{name}": getattr(student, name) for name in ("scalar", "vector", "thresholds")}
     check_dtypes(LOGITS if exact == torch.float32 else (exact,), **{"teacher.scalar": teacher.scalar}, **logits)
     check_dtypes((exact,), **{"targets.scalar": targets.scalar, "targets.vector": targets.vector}, **weight)
-    scales = (1.0,) * sizes["K"] if vector_scale is None else tuple(vector_scale)
-    options = DistillOptions(prefix, kind, weights, temperature, scalar_scale, scales, tuple(thresholds))
     _check_options(options, sizes)
-    if overwrite_teacher and not _may_be_overwritten(teacher.tokens):
-        raise ValueError("teacher.tokens can't be overwritten: it requires a gradient, or tokens share memory")
 
-    share = _shares(targets)
-    available = ("reference", "triton") if exact == torch.float32 else ("reference",)
-    frozen = [tensor.detach() for tensor in (*teacher, targets.scalar, targets.vector, share)]
-    chosen = resolve_backend("distill_loss", backend, available, *student, *frozen, with_gradient=("triton",))
-    student = StudentPredictions(student.tokens, *(logit.to(exact) for logit in logits.values()))
-    teacher = TeacherPredictions(teacher.tokens, teacher.scalar.to(exact))
-    if chosen == "triton":
-        return distill_loss_triton(student, teacher, targets, share, options, overwrite_teacher)
-    return distill_loss_reference(student, teacher, targets, share, options)
+
+_checked = lru_cache(maxsize=256)(_check)  # what passed once passes again
+
+
+def _forms(bundle: Any) -> Any:
+    """The record with shapes and dtypes in the place of tensors."""
+    return type(bundle)(*(None if tensor is None else Form(tensor.shape, tensor.dtype) for tensor in bundle))
 
 
 def _check_options(options: DistillOptions, sizes: dict[str, int]) -> None:
@@ -122,10 +143,10 @@ def _check_options(options: DistillOptions, sizes: dict[str, int]) -> None:
         raise ValueError(f"thresholds must be {sizes['T']} numbers (T), got {options.thresholds}")
 
 
-def _shares(targets: DistillTargets) -> Tensor:
-    """[B] part of each sample in the means: sums to 1."""
+def _shares(targets: DistillTargets) -> Tensor | None:
+    """[B] part of each sample in the means, sums to 1; None: all the same."""
     if targets.weight is None:
-        return targets.scalar.new_full(targets.scalar.shape, 1 / max(len(targets.scalar), 1))
+        return None
     weight = targets.weight.detach()
     return weight / weight.sum().clamp(min=LEAST_WEIGHT)
 

@@ -31,13 +31,13 @@ def distill_loss_triton(
     student: StudentPredictions,
     teacher: TeacherPredictions,
     targets: DistillTargets,
-    share: Tensor,  # [B]
+    share: Tensor | None,  # [B]; None: all the same
     options: DistillOptions,
     overwrite_teacher: bool,
 ) -> DistillLoss:
     """Return the loss and its parts; see `pain3d.kernels.distill_loss`. Without a gradient nothing is overwritten."""
-    known = (student.scalar, teacher.scalar, student.vector, student.thresholds, targets.scalar, targets.vector, share)
-    values = [tensor.detach() for tensor in known]
+    known = (student.scalar, teacher.scalar, student.vector, student.thresholds, targets.scalar, targets.vector)
+    values = [tensor.detach() for tensor in (known if share is None else (*known, share))]
     tokens, teacher_tokens = student.tokens.detach(), teacher.tokens.detach()
     wanted = torch.is_grad_enabled() and student.tokens.requires_grad
     if wanted and overwrite_teacher:
@@ -159,7 +159,7 @@ class _Total(torch.autograd.Function):
     ) -> Tensor:
         ctx.numbers = vector.shape[1]
         ctx.save_for_backward(token_gradient, logit_gradient)
-        return losses[0].clone()
+        return losses[0].detach()
 
     @staticmethod
     @once_differentiable
