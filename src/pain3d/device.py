@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,22 +14,22 @@ T = TypeVar("T")
 ALIGNMENT = 64  # bytes: where each tensor of a packed copy begins
 
 
-def map_tensors(value: T, change: Callable[[Tensor], Tensor]) -> T:
+def map_tensors(value: T, change: Callable[[Any], Any], kind: type = Tensor) -> T:
     """Return the value with `change` applied to every tensor in it; what is no tensor and holds none is handed on.
 
-    Looks into dataclasses, lists, tuples (named ones too) and dictionaries.
+    Looks into dataclasses, lists, tuples (named ones too) and dictionaries; with another `kind` for what is of it.
     """
     made: object = value
-    if isinstance(value, Tensor):
+    if isinstance(value, kind):
         made = change(value)
     elif is_dataclass(value) and not isinstance(value, type):
-        made = replace(value, **{f.name: map_tensors(getattr(value, f.name), change) for f in fields(value)})
+        made = replace(value, **{f.name: map_tensors(getattr(value, f.name), change, kind) for f in fields(value)})
     elif isinstance(value, dict):
-        made = {key: map_tensors(item, change) for key, item in value.items()}
+        made = {key: map_tensors(item, change, kind) for key, item in value.items()}
     elif isinstance(value, list):
-        made = [map_tensors(item, change) for item in value]
+        made = [map_tensors(item, change, kind) for item in value]
     elif isinstance(value, tuple):
-        items = [map_tensors(item, change) for item in value]
+        items = [map_tensors(item, change, kind) for item in value]
         made = type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     return cast(T, made)
 

@@ -99,7 +99,7 @@ def _philox(keys: npt.NDArray[np.uint64], blocks: int) -> npt.NDArray[np.uint64]
         (high_a, low_a), (high_c, low_c) = _product(a, _FACTORS[0]), _product(c, _FACTORS[1])
         a, b, c, d = high_c ^ b ^ key[:, :1], low_c, high_a ^ d ^ key[:, 1:], low_a
         key += _STEPS
-    return np.stack([a, b, c, d], 2).reshape(len(keys), -1)
+    return np.stack([a, b, c, d], 2).reshape(len(keys), 4 * blocks)
 
 
 def _product(words: npt.NDArray[np.uint64], factor: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

@@ -16,6 +16,7 @@ from pain3d.colour import (
 from pain3d.kernels.shading import sh_basis
 from pain3d.light import LIGHTS, METERED, Light, direction, irradiance_on_face, key_azimuth
 from pain3d.random import keyed_generator, keyed_number
+from pain3d.setting import sample_light
 
 
 def test_spherical_harmonics_are_orthonormal() -> None:
@@ -167,3 +168,16 @@ def test_keys_do_not_depend_on_order() -> None:
     assert keyed_number(5, "stage", 1, 2) == keyed_number(5, "stage", 1, 2)
     with pytest.raises(ValueError, match="seed must be in"):
         keyed_generator(-1, "stage")
+
+
+def test_many_lights_are_those_that_are_made_alone() -> None:
+    settings = [sample_light(3, number, 0) for number in range(40)]
+    names = ("name", "azimuth", "elevation", "intensity", "key_share", "temperature")
+    together = Light.presets(*([getattr(setting, name) for setting in settings] for name in names))
+    for row, setting in enumerate(settings):
+        alone = Light.preset(
+            setting.name, azimuth_degrees=setting.azimuth, elevation_degrees=setting.elevation,
+            intensity=setting.intensity, key_share=setting.key_share, temperature=setting.temperature,
+        )  # fmt: skip
+        for name in Light.__dataclass_fields__:
+            assert torch.equal(getattr(together, name)[row], getattr(alone, name)[0])

@@ -14,10 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pain3d.console.refused import RefusedError
+from pain3d.device import map_tensors
 from pain3d.face.square import cut
+from pain3d.head import Head
 from pain3d.scene import demographic_grid, sample_scenes
+from pain3d.skin.painting import surface_maps
+from pain3d.skin.sketch import draw_sketch
 from pain3d.training.config import TrainConfig
 from pain3d.training.data import open_data
+from pain3d.training.data.backstage import Backstage
 from pain3d.training.data.online import OnlineBatches, cut_on_device, online_batches
 from pain3d.training.data.parquet import subject_name
 from pain3d.training.data.population import (
@@ -98,6 +103,35 @@ def test_a_group_is_one_person_and_shares_a_face_at_rest(population: Population)
     assert [[who[4 + row] for row in rows] for rows in neutral_of.tolist()] == [[w, w] for w in who[:4]]
     assert all(scene.au.pspi() == 0 and not scene.au.nonzero() for scene in plan.scenes[4:])
     assert len({scene.expression_id for scene in plan.scenes}) == 8  # no draw twice
+
+
+def test_a_process_prepares_what_is_made_here(population: Population) -> None:
+    planner = batches(population).plan
+    maps = surface_maps(Head.default(), 256)
+    backstage = Backstage(planner, maps.board(), 1)
+    try:
+        for step in (3, 4, 0):
+            made: list[list[torch.Tensor]] = [[], []]
+            for numbers, tensors in zip((backstage.numbers(step), planner.numbers(step)), made, strict=True):
+                map_tensors(numbers, tensors.append)
+            assert all(torch.equal(one, other) for one, other in zip(*made, strict=True))
+        assert torch.equal(backstage.backgrounds([5])[0], planner.background(5))
+        assert np.array_equal(backstage.sketches([1])[0].marks, draw_sketch(maps, planner.person(1).skin).marks)
+    finally:
+        backstage.close()
+
+
+def test_processes_share_a_step(population: Population) -> None:
+    """Each of two plans its groups alone; together they are what one plans."""
+    whole = batches(population, size=8, num_references=2).plan
+    halves = [batches(population, size=8, num_references=2, rank=rank, ranks=2).plan for rank in (0, 1)]
+    for step in (0, 5):
+        every, parts = whole(step), [half(step) for half in halves]
+        for name in ("scenes", "places", "backgrounds"):
+            shown, known = ([getattr(part, name)[rows] for part in parts] for rows in (slice(4), slice(4, None)))
+            assert [one for part in shown + known for one in part] == getattr(every, name)
+    with pytest.raises(RefusedError, match="2 groups can't be shared evenly by 3"):
+        batches(population, rank=0, ranks=3)
 
 
 def test_heat_maps_tell_who_moves(population: Population) -> None:
@@ -206,7 +240,7 @@ def test_a_ring_holds_who_should_be_there(asked: list[tuple[list[int], int]], ah
     for places, step in asked:
         ring.fill(places, step)
         assert all(held[place] == turnover.arrival(place, step) for place in places)
-        ring.expect([(places, step + 1), (places, step + 2)])
+        ring.expect(step, 2)
         assert len(ring._coming) == len(ring._made_with) <= 6 * ahead
     ring.close()
 

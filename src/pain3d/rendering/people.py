@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ from pain3d.rendering.scene_inputs import grown_surface
 from pain3d.scene import Scene
 from pain3d.skin import surface_maps
 from pain3d.skin.painting import paint_people
+
+if TYPE_CHECKING:
+    from pain3d.skin.sketch import Sketch
 
 # Pixels a side of a picture from which on the finest mip level is kept. One of 256 sees 1.0–1.3 mm of the face, a texel
 # is 0.4 mm: levels 1 and 2 are read, but for hair. Level 0 is three quarters of the memory; without it faces differ by
@@ -46,7 +50,12 @@ class Person:
 
 
 def paint_persons(
-    head: Head, scenes: Sequence[Scene], *, frame: int, device: torch.device | str = "cpu"
+    head: Head,
+    scenes: Sequence[Scene],
+    *,
+    frame: int,
+    device: torch.device | str = "cpu",
+    sketches: Sequence[Sketch] | None = None,
 ) -> list[Person]:
     """Paint people; the same person has the same bytes, whoever is painted beside, in whichever thread.
 
@@ -55,8 +64,9 @@ def paint_persons(
         scenes: One of each: identity, skin and whether it wrinkles are looked at.
         frame: Pixels a side of the pictures that they will be seen in; small ones need no fine texels.
         device: Where to paint.
+        sketches: Of each, see `paint_people`.
     """
-    chains = paint_people(surface_maps(head, TEXTURE_SIZE), [scene.skin for scene in scenes], device)
+    chains = paint_people(surface_maps(head, TEXTURE_SIZE), [scene.skin for scene in scenes], device, sketches)
     offset = chains.levels()[_first_level(frame)][0]
     kept = chains.texels[:, offset:].clone() if offset else chains.texels
     return [

@@ -14,9 +14,21 @@ from pain3d.background import paint_background
 from pain3d.camera import Camera
 from pain3d.face.square import face_square
 from pain3d.head import Head
+from pain3d.head.joints import axis_angle_to_matrix
 from pain3d.random import keyed_generator
 from pain3d.rendering import people as people_module
-from pain3d.rendering.face_crops import BLOCK, MARGIN, CropCamera, FaceCrops, crops_around, render_face_crops
+from pain3d.rendering.face_crops import (
+    BLOCK,
+    CORNERS,
+    MARGIN,
+    WIDEST_SQUARE,
+    CropCamera,
+    FaceCrops,
+    crops_around,
+    face_squares,
+    render_face_crops,
+    widest_crop,
+)
 from pain3d.rendering.frames import Frames, render_scenes
 from pain3d.rendering.people import FINEST_FROM, People, paint_persons
 from pain3d.rendering.shots import cameras, shots_of
@@ -152,6 +164,31 @@ def test_crops_hold_their_squares(squares: list[tuple[float, float, float]], fra
     inside = (low > 0).all(1) & (high < frame).all(1)
     assert (corners[inside] <= np.maximum(low[inside] - MARGIN, 0)).all()
     assert (corners[inside] + sides[inside, None] >= np.minimum(high[inside] + MARGIN, frame)).all()
+
+
+def test_squares_on_any_device_are_those_of_the_columns() -> None:
+    """In float64 as in NumPy; and none is wider than what a device that isn't waited for renders."""
+    people = [quiet_scenes(96, person=person, expressions=30)[person] for person in range(4)]
+    head, shots = Head.default(), shots_of(people)
+    points = head(head.identity_vector([p.identity for p in people]), shots.au, neck_pose=shots.neck).vertices
+    points = points[:, head.landmarks]
+    found = face_squares(points[:, CORNERS], shots)
+    seen, intrinsics, view = shots.camera.project(points), shots.camera.intrinsics, shots.camera.world_to_view
+    turn = view[:, :3, :3] @ axis_angle_to_matrix(shots.neck)
+    rolls = torch.rad2deg(torch.atan2(turn[:, 1, 0], turn[:, 1, 1])).tolist()
+    for row, roll in enumerate(rolls):
+        expected = face_square(seen[row], points[row], intrinsics[row], view[row, :3, :3], view[row, :3, 3], roll)
+        assert found[row].tolist() == pytest.approx(expected, abs=1e-3)  # px; float32 in the columns, seen 2e-5
+    assert found[:, 2].max() < WIDEST_SQUARE * 96
+
+
+@pytest.mark.parametrize("frame", [96, 100, 256, 512])
+def test_the_widest_crop_holds_any_square(frame: int) -> None:
+    side = widest_crop(frame)
+    assert side <= frame and (side % BLOCK == 0 or side == frame)
+    middle = np.random.default_rng(0).uniform(0.32 * frame, 0.68 * frame, (200, 2))
+    squares = np.concatenate([middle, np.full((200, 1), WIDEST_SQUARE * frame)], 1)
+    assert int(crops_around(torch.from_numpy(squares), frame)[1].max()) <= side
 
 
 def test_what_does_not_fit_is_named() -> None:

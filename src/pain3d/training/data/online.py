@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,33 +21,33 @@ import torch
 from torch import Tensor
 
 from pain3d.background import SIZE as BACKGROUND_SIZE
-from pain3d.background import paint_background
 from pain3d.console.refused import RefusedError
 from pain3d.device import moved_at_once
 from pain3d.face.square import LEAST_SCALE, cut
-from pain3d.facs.action_units import AU_COLUMNS, stack
 from pain3d.head.model import Head
 from pain3d.kernels import jpeg_loss
-from pain3d.random import MAX_SEED, keyed_generator, keyed_number
+from pain3d.random import MAX_SEED, keyed_number
 from pain3d.rendering.face_crops import WIDEST_SQUARE, FaceCrops, render_face_crops
+from pain3d.rendering.frames import TEXTURE_SIZE
 from pain3d.rendering.people import People, Person, paint_persons
-from pain3d.rendering.shots import shots_of
-from pain3d.setting import sample_background
+from pain3d.skin.painting import surface_maps
 from pain3d.training.config import TrainConfig
+from pain3d.training.data.backstage import Backstage
 from pain3d.training.data.batch import Labels, RawBatch
 from pain3d.training.data.batches import check_groups, crop_side
-from pain3d.training.data.plan import BACKGROUNDS, Plan, Planner
+from pain3d.training.data.plan import BACKGROUNDS, Planner
 from pain3d.training.data.population import Population, population_of_rows
 from pain3d.training.data.ring import Ring, Turnover
-from pain3d.training.data.samples import UNITS, Rows, Samples, pspi_of
+from pain3d.training.data.samples import Rows, Samples, pspi_of
 
 NEW_BACKGROUNDS = 2  # a step: after 64 steps they are others
-LOOK_AHEAD = 8  # steps for which painters begin to paint
-PAINTERS = 4  # threads beside a GPU; beside a training step on the CPU they would only take its cores
-TOGETHER = 4  # people that one of them paints at a time there
+# Beside a GPU; beside a training step on the CPU they would only take its cores.
+PAINTERS = 1  # threads that launch the painting of people
+PROCESSES = 3  # that prepare steps and draw: a step of 160 pictures takes 20 ms, a person 70, a background 10
+TOGETHER = 8  # people who are painted by the same launches
+LOOK_AHEAD = 64  # steps, in which twice as many come
 
 Bytes = npt.NDArray[np.uint8]
-_UNIT_ROWS: Final = [AU_COLUMNS.index(unit) for unit in UNITS]
 
 
 class OnlineBatches:
@@ -70,6 +69,7 @@ class OnlineBatches:
         jpeg: Whether pictures go through a JPEG as a file's do: a real one on the CPU, `jpeg_loss` on another device,
             which gives the same bytes.
         painters: Threads that paint people ahead; 0 paints them when they are needed. Changes speed, never bytes.
+        processes: Processes beside this one that prepare steps and draw; 0 does it here. Changes speed, never bytes.
         rank: Which process this is of those that share a batch; it renders its groups alone.
         ranks: How many they are.
 
@@ -94,6 +94,7 @@ class OnlineBatches:
         device: torch.device | str = "cpu",
         jpeg: bool = True,
         painters: int = 0,
+        processes: int = 0,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
@@ -118,9 +119,17 @@ class OnlineBatches:
         self._ring: Ring[Person] = Ring(
             turnover, self._paint, self._people.place, ahead=painters, together=TOGETHER if painters else 1
         )
+        self._backstage = None
+        if processes:
+            board = surface_maps(self._head, TEXTURE_SIZE).board()
+            self._backstage = Backstage(self.plan, board, processes)
         self._bank = torch.empty(BACKGROUNDS, BACKGROUND_SIZE, BACKGROUND_SIZE, 3, device=device)
         self._walls: Ring[Tensor] = Ring(
-            Turnover(BACKGROUNDS, NEW_BACKGROUNDS), self._paint_backgrounds, self._hang, ahead=min(painters, 1)
+            Turnover(BACKGROUNDS, NEW_BACKGROUNDS),
+            self._paint_backgrounds,
+            self._hang,
+            ahead=min(painters, 1),
+            together=NEW_BACKGROUNDS,
         )
         self._cutters = ThreadPoolExecutor(torch.get_num_threads(), "pain3d-cut")
         self._next = 0
@@ -131,52 +140,51 @@ class OnlineBatches:
             self._ring.forget()
             self._walls.forget()
         self._next = step + 1
-        plan = self.plan(step)
-        self._ring.fill(plan.places, step)
-        self._walls.fill(plan.backgrounds, step)
-        later = range(step + 1, step + 1 + LOOK_AHEAD)
-        self._ring.expect((self.plan.places(number), number) for number in later)
-        self._walls.expect((self.plan.backgrounds(number), number) for number in later[:1])
-        slots, index = np.unique(plan.places, return_inverse=True)
-        who = (torch.from_numpy(slots), torch.from_numpy(index), torch.tensor(plan.backgrounds))
-        shots, (slot, person, walls) = moved_at_once((shots_of(plan.scenes), who), self._device)
-        faces = render_face_crops(shots, self._people, slot, person, self._bank[walls], heatmaps=self._heatmaps)
+        source = self.plan if self._backstage is None else self._backstage
+        numbers = source.numbers(step)
+        self._ring.fill(numbers.slots.tolist(), step)
+        self._walls.fill(numbers.walls.tolist(), step)
+        self._ring.expect(step, LOOK_AHEAD)
+        self._walls.expect(step, 1)
+        shots, slots, person, walls = moved_at_once(numbers[:4], self._device)
+        faces = render_face_crops(shots, self._people, slots, person, self._bank[walls], heatmaps=self._heatmaps)
         images, count = self._crops(faces, shots.quality), self._count
         return RawBatch(
             images[:count],
             self._heat_crops(faces)[:count] if self._heatmaps else None,
             None if self._neutral_of is None else images[count:],
             self._neutral_of,
-            self._labels(plan),
+            self._labels(numbers.sides),
         )
 
     def close(self) -> None:
         """End the threads."""
         self._ring.close()
         self._walls.close()
+        if self._backstage is not None:
+            self._backstage.close()
         self._cutters.shutdown()
 
     def _paint(self, arrivals: Sequence[int]) -> list[Person]:
         people = [self.plan.person(arrival) for arrival in arrivals]
-        return paint_persons(self._head, people, frame=self._population.size, device=self._device)
+        sketches = None if self._backstage is None else self._backstage.sketches(arrivals)
+        return paint_persons(self._head, people, frame=self._population.size, device=self._device, sketches=sketches)
 
     def _paint_backgrounds(self, arrivals: Sequence[int]) -> list[Tensor]:
-        drawn = [(arrival, *sample_background(self._seed, arrival)) for arrival in arrivals]
-        return [
-            torch.from_numpy(paint_background(name, keyed_generator(self._seed, "background", arrival), blur))
-            for arrival, name, blur in drawn
-        ]
+        if self._backstage is not None:
+            return self._backstage.backgrounds(arrivals)
+        return [self.plan.background(arrival) for arrival in arrivals]
 
     def _hang(self, place: int, painted: Tensor) -> None:
         self._bank[place].copy_(moved_at_once(painted, self._device))
 
-    def _labels(self, plan: Plan) -> Labels:
-        sides = stack(scene.au for scene in plan.scenes[: self._count])[:, _UNIT_ROWS]
-        pspi = torch.from_numpy(pspi_of(sides.max(2))).float()
+    def _labels(self, sides: Tensor) -> Labels:
+        units = sides.amax(2)
+        pspi = torch.from_numpy(pspi_of(units.numpy()))
         pain = (pspi >= 1).float()
         return Labels(
-            au=torch.from_numpy(sides.max(2)).float(),
-            sides=torch.from_numpy(sides).float(),
+            au=units.float(),
+            sides=sides.float(),
             pspi=pspi,
             pain=pain,
             weight=torch.where(pain > 0, self._pain_weight, 1.0),
@@ -245,6 +253,7 @@ def online_batches(
         pain_weight=config.pain_weight,
         device=device,
         painters=PAINTERS if device.type != "cpu" else 0,
+        processes=PROCESSES if device.type != "cpu" else 0,
         rank=rank,
         ranks=ranks,
     )

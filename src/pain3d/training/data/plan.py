@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from pain3d.background import paint_background
 from pain3d.console.refused import RefusedError
+from pain3d.facs.action_units import AU_COLUMNS, stack
 from pain3d.random import keyed_generator
+from pain3d.rendering.shots import Shots, shots_of
 from pain3d.scene import Scene
+from pain3d.setting import sample_background
 from pain3d.training.data.population import Draw, Population, drawn_scenes
 from pain3d.training.data.ring import Turnover
+from pain3d.training.data.samples import UNITS
 
 BACKGROUNDS = 128  # places of their ring: one costs 10 ms, and the face hides most of it
+
+_UNIT_ROWS: Final = [AU_COLUMNS.index(unit) for unit in UNITS]
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,24 @@ class Plan:
     scenes: list[Scene]
     places: list[int]
     backgrounds: list[int]
+
+
+class StepNumbers(NamedTuple):
+    """A step's plan in tensors of the CPU.
+
+    Attributes:
+        shots: The scenes.
+        slots: [P] int64, places of the people who are seen.
+        person: [B] int64, which of them each scene is of.
+        walls: [B] int64, place of each scene's background.
+        sides: [S, 6, 2] float64, the action units of the pictures to learn from, as `Labels.sides`.
+    """
+
+    shots: Shots
+    slots: Tensor
+    person: Tensor
+    walls: Tensor
+    sides: Tensor
 
 
 class Planner:
@@ -81,6 +109,19 @@ class Planner:
         slots = np.repeat(places, self._group).tolist() + np.repeat(places, self._references).tolist()
         return Plan(drawn_scenes(self._population, self._seed, shown + known), slots, self.backgrounds(step))
 
+    def numbers(self, step: int) -> StepNumbers:
+        """The plan of a step, in tensors."""
+        plan = self(step)
+        shown = plan.scenes[: len(self._mine) * self._group]
+        slots, person = np.unique(plan.places, return_inverse=True)
+        return StepNumbers(
+            shots_of(plan.scenes),
+            torch.from_numpy(slots),
+            torch.from_numpy(person),
+            torch.tensor(plan.backgrounds),
+            torch.from_numpy(stack(scene.au for scene in shown)[:, _UNIT_ROWS]),
+        )
+
     def backgrounds(self, step: int) -> list[int]:
         """Place in their ring of what stands behind each of a step's scenes."""
         split = self._groups * self._group
@@ -99,6 +140,11 @@ class Planner:
             for round_ in np.unique(turns // places).tolist()
         }
         return [int(orders[turn // places][turn % places]) for turn in turns.tolist()]
+
+    def background(self, arrival: int) -> Tensor:
+        """What comes into the ring of backgrounds, [128, 128, 3]."""
+        name, blur = sample_background(self._seed, arrival)
+        return torch.from_numpy(paint_background(name, keyed_generator(self._seed, "background", arrival), blur))
 
     def person(self, arrival: int) -> Scene:
         """Who arrives: everybody once before anybody comes again."""

@@ -21,9 +21,13 @@ class Turnover:
     new: int = 1
     every: int = 1
 
+    def newest(self, step: int) -> int:
+        """Number of who came last by a step."""
+        return self.places - 1 + step * self.new // self.every
+
     def arrival(self, place: int, step: int) -> int:
         """Number of who has a place at a step."""
-        last = self.places - 1 + step * self.new // self.every
+        last = self.newest(step)
         return last - (last - place) % self.places
 
 
@@ -72,23 +76,19 @@ class Ring(Generic[T]):
             for place, one in zip(places_together, made, strict=True):
                 self._put(place, one)
 
-    def expect(self, wanted: Iterable[tuple[Iterable[int], int]]) -> None:
-        """Begin to make who will be missing at later steps, as far as there is room.
+    def expect(self, step: int, steps: int) -> None:
+        """Begin to make who will be in the ring within so many steps after one, as far as there is room.
 
-        Args:
-            wanted: Places and step, from the next step on.
+        Once enough are missing to be made together, or somebody is missing already.
         """
         if self._makers is None:
             return
-        missing: dict[int, None] = {}
-        for places, step in wanted:
-            for place in places:
-                arrival = self._turnover.arrival(place, step)
-                if self._held.get(place) != arrival and arrival not in self._coming:
-                    missing[arrival] = None
-            if len(self._coming) + len(missing) >= self._room:
-                break
-        for arrivals in _parts(list(missing)[: self._room - len(self._coming)], self._together):
+        turnover = self._turnover
+        everybody = range(turnover.newest(step + 1) - turnover.places + 1, turnover.newest(step + steps) + 1)
+        missing = [a for a in everybody if self._held.get(a % turnover.places) != a and a not in self._coming]
+        if len(missing) < self._together and not (missing and missing[0] <= turnover.newest(step + 1)):
+            return
+        for arrivals in _parts(missing[: self._room - len(self._coming)], self._together):
             future = self._makers.submit(self._make, arrivals)
             for index, arrival in enumerate(arrivals):
                 self._coming[arrival], self._made_with[arrival] = future, index
