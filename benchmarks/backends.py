@@ -116,15 +116,15 @@ def pairs_round(workload: Workload, backend: str | None) -> Round:
 
 
 def head_round(workload: Workload, backend: str) -> Round:
-    """A round of the head itself: one row per mesh, as anybody calls it."""
+    """A round of the head itself: a row per person, and of expression and pose one per mesh."""
     head = Head.default().on(workload.device)
 
     def run(number: int) -> Mapping[str, Tensor]:
         each: MeshSet = workload.ring[number]
         poses = dict(zip(POSES, each.axis_angle.unbind(1), strict=True))
-        who, face = each.identity[each.identity_index], each.expression[each.expression_index]
+        given = poses | {"expression": each.expression[each.expression_index], "person_index": each.identity_index}
         with use_backend(backend):
-            return {"vertices": head(who, expression=face, **poses).vertices}
+            return {"vertices": head(each.identity, **given).vertices}
 
     return run
 

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "src" / "pain3d" / "kernels"
 OPS = {
     "antialiasing": {"antialias"},
+    "compression": {"jpeg_loss"},
     "deformation": {"deform", "deform_pairs", "vertex_normals"},
     "distillation": {"distill_loss", "distill_loss_over_teacher"},
     "interpolation": {"interpolate"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -19,17 +20,22 @@ def joint_transforms(angles: Tensor, joints: Tensor, parents: Sequence[int]) -> 
     Gradients: to angles and joints.
     """
     rotations = axis_angle_to_matrix(angles)
-    world: list[Tensor] = []
+    world: list[Tensor] = []  # [B, joints of a run, 3, 3]
     posed: list[Tensor] = []
-    for joint, parent in enumerate(parents):
+    where: list[tuple[int, int]] = []  # of each joint its run, and its place there
+    for parent, run in groupby(range(len(parents)), parents.__getitem__):  # joints of one parent turn together
+        members = list(run)
+        these = slice(members[0], members[-1] + 1)
+        where += [(len(world), place) for place in range(len(members))]
         if parent < 0:
-            world.append(rotations[:, joint])
-            posed.append(joints[:, joint])
+            world.append(rotations[:, these])
+            posed.append(joints[:, these])
         else:
-            arm = joints[:, joint] - joints[:, parent]
-            posed.append(posed[parent] + product(world[parent], arm[..., None])[..., 0])
-            world.append(product(world[parent], rotations[:, joint]))
-    turn, centres = torch.stack(world, 1), torch.stack(posed, 1)
+            at, place = where[parent]
+            turned, from_there = world[at][:, place, None], joints[:, these] - joints[:, parent, None]
+            posed.append(posed[at][:, place, None] + product(turned, from_there[..., None])[..., 0])
+            world.append(product(turned, rotations[:, these]))
+    turn, centres = torch.cat(world, 1), torch.cat(posed, 1)
     shift = centres - product(turn, joints[..., None])[..., 0]
     top = torch.cat([turn, shift[..., None]], 3)
     bottom = torch.zeros_like(top[:, :, :1])

@@ -190,3 +190,17 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
     apart = (here.int() - there.cpu().int()).abs()
     # Vertices differ by some 1e-7 m (another order of sums): a pixel centre now and then lies on another face.
     assert float((apart > 2).float().mean()) < 2e-3
+
+
+@pytest.mark.skipif(WITHOUT_GPU, reason="needs a CUDA device")
+def test_a_mesh_depends_on_neither_batch_nor_index_on_a_gpu() -> None:
+    head, generator = HEAD.on("cuda"), torch.Generator().manual_seed(12)
+    given = map_tensors(rows(12, 8), lambda tensor: tensor.to("cuda"))
+    whose = torch.randint(8, (130,), generator=generator).to("cuda")
+    au, neck = given["au"][whose].flip(0), 0.1 * torch.randn(130, 3, generator=generator).to("cuda")
+    together = head(given["identity"], au, neck_pose=neck, person_index=whose)
+    for count in (1, 2, 3, 65):
+        person = given["identity"][whose[:count]]
+        alone = head(person, au[:count], neck_pose=neck[:count])
+        for name in ("vertices", "joints", "occlusion", "up"):
+            assert torch.equal(getattr(alone, name), getattr(together, name)[:count]), (count, name)
