@@ -148,7 +148,7 @@ def test_the_tokens_of_a_vit_b():
     assert_is_the_references(made(1, 197, 768))
 
 
-def test_more_pictures_than_one_turn_of_the_second_launch():
+def test_more_pictures_than_a_program_of_samples_takes():
     inputs = made(300, 1, 8, seed=4)
     assert_is_the_references(inputs, prefix=0)
     assert distill_loss(**inputs, backend="triton").total.isfinite()
