@@ -66,6 +66,10 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--beside", type=int, default=os.cpu_count() or 1, help="runs at a time")
     given = parser.parse_args()
+    if not (given.data / "manifest.json").is_file():
+        parser.error(f"{given.data} is no finished data set of pain3d synth")
+    if given.beside < 1:
+        parser.error(f"--beside must be at least 1, got {given.beside}")
     given.runs.mkdir(parents=True, exist_ok=True)
     data, runs = given.data.resolve(), given.runs.resolve()
     for wave in ([TEACHER], [arm for arm in ARMS if arm != TEACHER]):  # students need their teachers

@@ -28,7 +28,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -156,9 +156,9 @@ def test(name: str, left_out: dict[str, str], limit: float | None, *options: str
         except subprocess.TimeoutExpired:
             print(f"   {name} did not end when told to", flush=True)
     finally:
-        if process.poll() is None:
+        with suppress(ProcessLookupError):  # nobody of the group is left
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
     if not told.is_file():
         sys.exit(f"make gpu stops: pytest wrote no report on {name}")
     return outcome_of(told, time.perf_counter() - began, stopped)

@@ -315,7 +315,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder that has a folder per version")
     parser.add_argument("--readme", type=Path, help="page whose speed table is to be renewed")
     given = parser.parse_args(arguments)
-    folder = newest_version(given.results)
+    try:
+        folder = newest_version(given.results)
+        if given.readme is not None:
+            with_block(given.readme.read_text(encoding="utf-8"), "")
+    except (OSError, ValueError) as error:  # said before anything is drawn or written
+        parser.error(str(error))
     rows = read_rows(folder)
     pages = [f"# Speed of pain3d {folder.name}", "Made by `benchmarks/report.py` from the JSON files beside it."]
     for run in runs(rows):

@@ -192,3 +192,9 @@ def test_the_script_writes_table_chart_and_readme(
     assert (tmp_path / "0.10.0" / "chart--cpu-a-processor-2-threads.png").read_bytes().startswith(b"\x89PNG")
     assert speed_table(rows) in page.read_text(encoding="utf-8")
     assert not list((tmp_path / "0.9.0").glob("*.png"))
+    page.write_text("no markers")
+    for option, where in (("--readme", page), ("--readme", tmp_path / "none.md"), ("--results", tmp_path / "none")):
+        (tmp_path / "0.10.0" / "table.md").unlink(missing_ok=True)
+        with pytest.raises(SystemExit):
+            main(["--results", str(tmp_path), option, str(where)])
+        assert not (tmp_path / "0.10.0" / "table.md").exists()

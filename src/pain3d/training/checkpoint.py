@@ -99,7 +99,7 @@ class BestWeights:
         if self._path is None:
             self._held = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         else:
-            write_durably(self._path, save({n: tensor.contiguous() for n, tensor in model.state_dict().items()}))
+            write_durably(self._path, save({n: t.detach().cpu().contiguous() for n, t in model.state_dict().items()}))
 
     def restore(self, model: nn.Module) -> None:
         """Give a model the weights that were kept; where none were, it stays as it is."""

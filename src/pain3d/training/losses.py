@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pain3d.device import constant
 from pain3d.facs.pain_score import MAX_PSPI
 from pain3d.training.data.batch import Labels
 from pain3d.training.data.samples import THRESHOLDS
@@ -33,10 +34,10 @@ def label_losses(outputs: Outputs, labels: Labels) -> dict[str, Tensor]:
     share = labels.weight / labels.weight.sum().clamp_min(1e-12)
     known = ~pspi.isnan()
     score = (outputs.pspi_logit.float().sigmoid() - pspi.nan_to_num() / MAX_PSPI).square()
-    scale = au.new_tensor(UNIT_SCALE)
+    scale = constant(UNIT_SCALE, au)
     known_au = ~au.isnan()
     units = ((outputs.au.float() - au.nan_to_num()) / scale).square() * known_au
-    limits = pspi.new_tensor(THRESHOLDS)
+    limits = constant(THRESHOLDS, pspi)
     truth = torch.where(known[:, None], (pspi[:, None] >= limits).float(), labels.pain[:, None])
     decided = known[:, None] | (limits == 1)
     crossed = F.binary_cross_entropy_with_logits(outputs.binary.float(), truth, reduction="none") * decided

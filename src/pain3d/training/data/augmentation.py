@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pain3d.device import constant
 from pain3d.random import keyed_number
 from pain3d.records import HEATMAP_UNIT_MM
 from pain3d.training.data.batch import Batch, Labels, RawBatch
@@ -81,8 +82,9 @@ def augment(
     seen = _sampled(crops.to(device, non_blocking=True).permute(0, 3, 1, 2), grid)
     blurred = torch.nonzero(drawn[:, 5] < strength.blur)[:, 0]
     if len(blurred):
-        there = blurred.to(device)
-        seen[there] = _blurred(seen[there], (0.4 + 0.6 * drawn[blurred, 6]).to(device))
+        there = blurred.to(device, non_blocking=True)
+        sigma = (0.4 + 0.6 * drawn[blurred, 6]).to(device, non_blocking=True)
+        seen[there] = _blurred(seen[there], sigma)
     _relight(seen, drawn[:, 7:12] * 2 - 1, strength)
     if strength.noise:
         _add_grain(seen, drawn[:, 12] * strength.noise, torch.Generator(device).manual_seed(key))
@@ -131,6 +133,7 @@ def _mirrored(drawn: Tensor, count: int, neutral_of: Tensor | None) -> Tensor:
     if neutral_of is None:
         return drawn
     # Neutral pictures that one picture is compared with, and those that share such a picture, follow the first of them.
+    neutral_of = neutral_of.cpu()
     leader = torch.arange(len(drawn) - count)
     references = neutral_of.shape[1]
     while True:
@@ -211,6 +214,4 @@ def _as_image(levels: Tensor) -> Tensor:
 
 def _normalised(seen: Tensor) -> Tensor:
     """(x − MEAN) / STD, in place."""
-    mean = torch.tensor(MEAN, device=seen.device)[:, None, None]
-    std = torch.tensor(STD, device=seen.device)[:, None, None]
-    return seen.sub_(mean).div_(std)
+    return seen.sub_(constant(MEAN, seen)[:, None, None]).div_(constant(STD, seen)[:, None, None])

@@ -47,28 +47,29 @@ class CrossAttention(nn.Module):
             context: [M, Ln, D]; each is projected once, however often it is used.
             context_of: [B, K] rows of `context`; the outputs of K of them are averaged. None: M is B, row by row.
             weights: Whether the attention is handed back too.
-            bias: [heads, L, Ln], added before the softmax.
+            bias: [heads, L, Ln], added before the softmax, which is then written out: no fused kernel takes any bias.
 
         Returns:
             [B, L, D], and [B, heads, L, Ln] (averaged over K; a row sums to 1) or None.
         """
         query = self._split(self.query(tokens))[:, None]  # [B, 1, h, L, d]
-        key, value = self._split(self.key_value(context)).chunk(2, -1)  # [M, h, Ln, d] each
+        both = self._split(self.key_value(context))  # [M, h, Ln, 2d]
         if context_of is None:
-            key, value = key[:, None], value[:, None]
-        else:
-            key, value = key[context_of], value[context_of]  # [B, K, h, Ln, d]
+            both = both[:, None]
+        else:  # [B, K, h, Ln, 2d]; its gradient is one addition, where that of `both[context_of]` sorts the rows first
+            both = both.index_select(0, context_of.flatten()).reshape(*context_of.shape, *both.shape[1:])
+        key, value = both.chunk(2, -1)
         kept: Tensor | None = None
-        if weights or (query.device.type == "cpu" and context.shape[1] <= WRITTEN_OUT):
+        if weights or bias is not None or (query.device.type == "cpu" and context.shape[1] <= WRITTEN_OUT):
             scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
             scores = scores if bias is None else scores + bias
             attention = scores.softmax(-1)
             mixed = attention @ value
             kept = attention.float().mean(1) if weights else None
-        else:
-            mixed = F.scaled_dot_product_attention(
-                query.expand(-1, key.shape[1], -1, -1, -1), key, value, attn_mask=bias
-            )
+        else:  # fused kernels take four dimensions; of five torch writes the attention out
+            queries = query.expand(-1, key.shape[1], -1, -1, -1)
+            fused = F.scaled_dot_product_attention(queries.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
+            mixed = fused.reshape(*key.shape[:2], *fused.shape[1:])
         out: Tensor = self.out(mixed.mean(1).transpose(1, 2).flatten(2))
         return out, kept
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import tyro
 
@@ -37,6 +37,8 @@ class Score:
     """The same in every neutral picture."""
     to: Path | None = None
     """Folder of a picture for each face, and of scores.json; files of the same name are replaced."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to score."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """End with one JSON object on stdout."""
 
@@ -55,11 +57,12 @@ def run_score(command: Score) -> None:
     boxes = [_box(name, given) for name, given in (("--box", command.box), ("--neutral-box", command.neutral_box))]
     from pain3d.training.data.batches import crop_side
     from pain3d.training.model.pretrained import load_pretrained
+    from pain3d.training.run import pick_device
     from pain3d.training.score.out_of_distribution import load_ood
     from pain3d.training.score.portrait import read_portrait
     from pain3d.training.score.prediction import predict_portraits
 
-    model = load_pretrained(command.model)
+    model = load_pretrained(command.model, pick_device(command.device))
     _check_task(command.model)
     _check_neutral(command, model)
     home = command.model / "model" if (command.model / "model").is_dir() else command.model
