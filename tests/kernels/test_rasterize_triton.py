@@ -295,9 +295,9 @@ def test_out_of_memory_halves_the_chunk_and_gives_the_same_bytes(monkeypatch: py
 
 def test_the_workspace_of_a_chunk_does_not_grow_with_the_batch():
     meta = torch.device("meta")
-    few, many = (allocate_workspace(views, 5023, 10_000, (512, 512), meta) for views in (200, 4096))
-    assert few.chunk == many.chunk == 118
-    assert sum(tensor.nbytes for tensor in many[1:]) <= 256 << 20
+    few, many = (allocate_workspace(views, 5023, 10_000, (512, 512), meta) for views in (400, 4096))
+    assert few.chunk == many.chunk == 237
+    assert sum(tensor.nbytes for tensor in many[1:]) <= 512 << 20
     assert allocate_workspace(7, 5023, 10_000, (16384, 16384), meta).chunk == 1
     assert allocate_workspace(3, 0, 0, (0, 0), meta).chunk == 3
 

@@ -33,6 +33,7 @@ from pain3d.kernels.rendering.reference import NO_LABEL as LABEL_OF_NOTHING
 from pain3d.kernels.rendering.topology import PreparedTopology
 
 CHANNELS = 8  # of the attributes, interpolated side by side: one or two sectors of 32 bytes per vertex
+PIXEL_BITS = 28  # of an element of the queue: which pixel of the chunk; above them four bits for its neighbours
 MOST_PROGRAMS = 2**16 - 1  # along the second and third side of a grid: rows of tiles, views of a chunk
 
 
@@ -41,7 +42,7 @@ class Blocks(NamedTuple):
 
     rows: int = 4  # pixels of `resolve`: a warp, so that what it need not do it skips alone, and waits for nobody
     columns: int = 8
-    queued: int = 8  # pixels of a step of `antialias`: a warp, a walk a thread
+    queued: int = 32  # pixels of a step of `antialias`: a warp, a pixel a thread
 
 
 # The interpreter's cost is per program and operation, not per lane.
@@ -53,7 +54,9 @@ class Buffers(NamedTuple):
 
     screen: Tensor  # [N, V, 4] int32
     keys: Tensor  # [N, H · W] int64
-    queue: Tensor | None  # [1 + N · H · W] int32: a count, then pixels; None where neither image nor alpha is wanted
+    # [1 + N · H · W] int32: a count, then pixels, each with a bit above `PIXEL_BITS` for each neighbour that it may mix
+    # with (left, right, up, below). None where neither image nor alpha is wanted.
+    queue: Tensor | None
     light: Tensor | None  # [N · H · W, 3] float32, None where no image is wanted
 
 
@@ -87,6 +90,7 @@ class Sizes(NamedTuple):
 SUBPIXELS, HALF = tl.constexpr(STEPS_OF_A_PIXEL), tl.constexpr(HALF_A_PIXEL)
 NO_LABEL = tl.constexpr(LABEL_OF_NOTHING)
 INFINITE = tl.constexpr(float("inf"))
+_PIXEL_BITS = tl.constexpr(PIXEL_BITS)
 
 
 @triton.jit
@@ -172,12 +176,15 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
             meshed = differs & covered
             neighbours = tables.corners + 4 + face[:, None] * 8 + tl.arange(0, 4)[None, :]
             one, two, three, _ = four(tl.load(neighbours, mask=meshed[:, None], other=-1))
-            queued = parts_from(face, left_face, one, two, three) | parts_from(face, right_face, one, two, three)
-            queued |= parts_from(face, up_face, one, two, three) | parts_from(face, below_face, one, two, three)
+            pairs = parts_from(face, left_face, one, two, three).to(tl.int32)
+            pairs += parts_from(face, right_face, one, two, three).to(tl.int32) * 2
+            pairs += parts_from(face, up_face, one, two, three).to(tl.int32) * 4
+            pairs += parts_from(face, below_face, one, two, three).to(tl.int32) * 8
+            queued = pairs > 0
             many = tl.sum(queued.to(tl.int32), axis=0)
             if many > 0:
                 place = tl.atomic_add(buffers.queue, many, sem="relaxed") + tl.cumsum(queued.to(tl.int32), axis=0)
-                tl.store(buffers.queue + place, local * pixels + pixel, mask=queued)
+                tl.store(buffers.queue + place, pairs << _PIXEL_BITS | (local * pixels + pixel), mask=queued)
 
     t0 = tl.zeros([ROWS * COLUMNS], tl.float32)
     t1, t2, away = t0, t0, t0 + INFINITE
@@ -319,7 +326,7 @@ def _sizes(scene: RenderInputs, layout: str) -> Sizes:
         vertices=scene.meshes.vertices.shape[1],
         uvs=len(scene.triangles.uvs),
         textures=len(texture.texels),
-        texels=texture.texels.shape[1],
+        texels=texture.texels.shape[-2],
         top=max(texture.height, texture.width).bit_length() - 1,
         texture_area=float(texture.height * texture.width),
         background_height=tall,

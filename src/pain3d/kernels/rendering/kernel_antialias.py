@@ -6,14 +6,16 @@ import triton
 import triton.language as tl
 
 from pain3d.kernels._triton import UNFUSED, programs_on
-from pain3d.kernels.antialiasing.kernel import is_pair, taken_share
-from pain3d.kernels.rasterization.kernel import face_of, four
+from pain3d.kernels.antialiasing.kernel import taken_share
+from pain3d.kernels.rasterization.kernel import face_of
 from pain3d.kernels.rendering.bundles import Rendered, RenderInputs
-from pain3d.kernels.rendering.kernel import BLOCKS, Blocks, Chunk, image_strides, is_bfloat16, warps_of
+from pain3d.kernels.rendering.kernel import BLOCKS, PIXEL_BITS, Blocks, Chunk, image_strides, is_bfloat16, warps_of
 from pain3d.kernels.rendering.kernel_bytes import store_colour
 from pain3d.kernels.rendering.topology import PreparedTopology
 
-WAVES = 32  # programs per multiprocessor, one warp each: as many as one takes
+# Jitted code reads globals only where they are constexpr.
+_PIXEL_BITS, _PIXEL_MASK = tl.constexpr(PIXEL_BITS), tl.constexpr(2**PIXEL_BITS - 1)
+WAVES = 64  # programs per multiprocessor, one warp each: twice as many as fit, so that long walks even out
 
 
 @triton.jit
@@ -51,44 +53,41 @@ def antialias_queue_kernel(  # type: ignore[no-untyped-def]
     many = tl.load(buffers.queue)
     start = tl.program_id(0) * PIXELS
     while start < many:
-        # a lane per pixel and direction: left, right, up, below
-        lane = tl.arange(0, 4 * PIXELS)
-        queued = start + lane // 4 < many
-        index = tl.load(buffers.queue + 1 + start + lane // 4, mask=queued, other=0)
-        local, pixel, which = index // pixels, index % pixels, lane % 4
-        along, step = which // 2, which % 2 * 2 - 1
+        place = start + tl.arange(0, PIXELS)
+        entry = tl.load(buffers.queue + 1 + place, mask=place < many, other=0)
+        pairs, index = (entry >> _PIXEL_BITS) & 15, entry & _PIXEL_MASK
+        local, pixel = index // pixels, index % pixels
         row, column = pixel // width, pixel % width
-        beside = tl.where(along == 0, column, row) + step
-        queued = queued & (beside >= 0) & (beside < tl.where(along == 0, width, height))
-        own_key = tl.load(buffers.keys + index, mask=queued, other=-1)
-        other_key = tl.load(buffers.keys + index + tl.where(along == 0, step, step * width), mask=queued, other=-1)
-        own, other = face_of(own_key, epoch), face_of(other_key, epoch)
-        # The lesser key is the nearer face, of equals the lower one; what an older epoch left, or nobody, is greater.
-        own_in_front = own_key < other_key
-        pair = is_pair(own, other, step, adjacent_faces, face_count, queued)
+        own_key = tl.load(buffers.keys + index, mask=pairs > 0, other=-1)
+        own = face_of(own_key, epoch)
         mesh = (face_count, vertex_count, local.to(tl.int64) * vertex_count)
-        share = taken_share(
-            own, other, own_in_front, column, row, step, along, buffers.screen, faces, adjacent_faces, mesh, pair
-        )
-        left, right, up, below = four(tl.reshape(share, (PIXELS, 4)))
+        left = tl.zeros([PIXELS], tl.float32)
+        right, up, below, cover = left, left, left, left
+        # A lane per pixel, its next pair in each turn: few have more than two.
+        while tl.max(pairs, axis=0) > 0:
+            walks = pairs > 0
+            pair = pairs & -pairs
+            pairs -= pair
+            along, step = (pair > 2).to(tl.int32), tl.where((pair == 1) | (pair == 4), -1, 1)
+            beside = index + tl.where(along == 0, step, step * width)
+            other_key = tl.load(buffers.keys + beside, mask=walks, other=-1)
+            other = face_of(other_key, epoch)
+            # The lesser key is the nearer face, of equals the lower one; of an older epoch, or nobody's, it is greater.
+            share = taken_share(
+                own, other, own_key < other_key, column, row, step, along, buffers.screen, faces, adjacent_faces, mesh,
+                walks,
+            )  # fmt: skip
+            left, right = tl.where(pair == 1, share, left), tl.where(pair == 2, share, right)
+            up, below = tl.where(pair == 4, share, up), tl.where(pair == 8, share, below)
+            cover += tl.where(other >= 0, share, 0.0)
         total = left + right + up + below
         mixes = total > 0.0
         scale = 1.0 / tl.maximum(total, 1.0)  # never more than the whole pixel
         kept = tl.where(mixes, tl.fma(-total, scale, 1.0), 0.0)
-
-        # and now a lane per pixel
-        place = start + tl.arange(0, PIXELS)
-        index = tl.load(buffers.queue + 1 + place, mask=place < many, other=0)
-        pixel = (index % pixels).to(tl.int64)
-        view = (first_view + index // pixels).to(tl.int64)
+        view, pixel = (first_view + local).to(tl.int64), pixel.to(tl.int64)
         if alpha is not None:
-            left_cover, right_cover, up_cover, below_cover = four(
-                tl.reshape(tl.where(other >= 0, share, 0.0), (PIXELS, 4))
-            )
-            own_cover = face_of(tl.load(buffers.keys + index, mask=mixes, other=-1), epoch) >= 0
-            cover = tl.fma(scale, left_cover + right_cover + up_cover + below_cover, tl.where(own_cover, kept, 0.0))
-            cover = tl.fma(tl.minimum(cover, 1.0), 255.0, 0.5)
-            tl.store(alpha + view * pixels + pixel, cover.to(tl.int32).to(tl.uint8), mask=mixes)
+            cover = tl.minimum(tl.fma(scale, cover, tl.where(own >= 0, kept, 0.0)), 1.0)
+            tl.store(alpha + view * pixels + pixel, tl.fma(cover, 255.0, 0.5).to(tl.int32).to(tl.uint8), mask=mixes)
         if image is not None:
             index = index.to(tl.int64)
             left, right, up, below = left * scale, right * scale, up * scale, below * scale
@@ -124,6 +123,6 @@ def launch_antialias_queue(
         image_strides(layout, *scene.size),
         BFLOAT16=is_bfloat16(made),
         PIXELS=blocks.queued,
-        num_warps=warps_of(4 * blocks.queued),
+        num_warps=warps_of(blocks.queued),
         **UNFUSED,
     )

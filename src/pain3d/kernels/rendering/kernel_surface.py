@@ -1,7 +1,7 @@
 """Knows what a covered pixel of the fused `render` sees on a GPU: its surface, its texture, its light. Triton.
 
 A pixel reads records, 16 bytes a load: 32 bytes of each of its three vertices, 64 of its face (`topology.py`), and of a
-texel what is not 0. Device functions only; `kernel.py` has the kernels.
+half a texel 16, the other half where something is worn. Device functions only; `kernel.py` has the kernels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pain3d.kernels.rasterization.kernel import four
 from pain3d.kernels.rasterization.reference import SUBPIXELS as STEPS_OF_A_PIXEL
 from pain3d.kernels.rendering.colour import KNEE as KNEE_OF_LIGHT
 from pain3d.kernels.rendering.relief import BLOOD_TINT as TINT_OF_BLOOD
-from pain3d.kernels.rendering.relief import CHANNELS as CHANNELS_OF_A_TEXEL
+from pain3d.kernels.rendering.relief import DETAIL_START
 from pain3d.kernels.shading.kernel import dot3, light_of, shade_point, unit
 from pain3d.kernels.texturing.kernel import level_offset, split_level, taps
 
@@ -21,7 +21,7 @@ POINT = 8  # floats of a vertex record: position, occlusion, normal, spare
 
 # Jitted code reads globals only where they are constexpr.
 _POINT = tl.constexpr(POINT)
-_TEXEL = tl.constexpr(CHANNELS_OF_A_TEXEL)
+_HALF = tl.constexpr(DETAIL_START)  # numbers of half a texel, see `texels.py`
 _RED_TINT, _GREEN_TINT, _BLUE_TINT = (tl.constexpr(tint) for tint in TINT_OF_BLOOD)
 _KNEE, _KNEE_SCALE, _ABOVE = (
     tl.constexpr(KNEE_OF_LIGHT),
@@ -56,30 +56,39 @@ def mixed_weights(ptr, a, b, c, t0, t1, t2):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def texel_places(u, v, level, share, height, width):  # type: ignore[no-untyped-def]
-    """Return where the four texels around (u, v) of a level start, in numbers, and the share of each in `share`."""
+    """Return where half of each of the four texels around (u, v) of a level starts, and its part of a share."""
     one, two, three, last, across, down = taps(u, v, level, height, width)
     start = level_offset(level, height, width)
     below = share * down
     above = share - below
     two_share, last_share = above * across, below * across
-    places = ((start + one) * _TEXEL, (start + two) * _TEXEL, (start + three) * _TEXEL, (start + last) * _TEXEL)
+    places = ((start + one) * _HALF, (start + two) * _HALF, (start + three) * _HALF, (start + last) * _HALF)
     return places, (above - two_share, two_share, below - last_share, last_share)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def texels_added(mixed, texels_ptr, places, shares, quarter: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Add four of the sixteen channels [P, 4] of four texels, each by its share."""
+@triton.jit
+def texels_added(mixed, half_ptr, places, shares):  # type: ignore[no-untyped-def]
+    """Add half of four texels [P, 8], each by its share: 16 bytes, one load each."""
     p0, p1, p2, p3 = places
     s0, s1, s2, s3 = shares
-    texels_ptr += quarter * 4
-    mixed = tl.fma(s0[:, None], quarter_of(texels_ptr, p0), mixed)
-    mixed = tl.fma(s1[:, None], quarter_of(texels_ptr, p1), mixed)
-    mixed = tl.fma(s2[:, None], quarter_of(texels_ptr, p2), mixed)
-    return tl.fma(s3[:, None], quarter_of(texels_ptr, p3), mixed)
+    channel = tl.arange(0, 8)[None, :]
+    mixed = tl.fma(s0[:, None], tl.load(half_ptr + p0[:, None] + channel).to(tl.float32), mixed)
+    mixed = tl.fma(s1[:, None], tl.load(half_ptr + p1[:, None] + channel).to(tl.float32), mixed)
+    mixed = tl.fma(s2[:, None], tl.load(half_ptr + p2[:, None] + channel).to(tl.float32), mixed)
+    return tl.fma(s3[:, None], tl.load(half_ptr + p3[:, None] + channel).to(tl.float32), mixed)
 
 
 @triton.jit
-def worn_texture(skin_ptr, size, top, u, v, level, first_weight, second_weight):  # type: ignore[no-untyped-def]
+def eight(record):  # type: ignore[no-untyped-def]
+    """Split [P, 8] into its eight columns."""
+    even, odd = tl.split(tl.reshape(record, (record.shape[0], 4, 2)))
+    c0, c2, c4, c6 = four(even)
+    c1, c3, c5, c7 = four(odd)
+    return c0, c1, c2, c3, c4, c5, c6, c7
+
+
+@triton.jit
+def worn_texture(skin_ptr, detail_ptr, size, top, u, v, level, first_weight, second_weight):  # type: ignore[no-untyped-def]
     """Return albedo (red, green, blue), specular scale, roughness, slopes along t and b, scatter of a texture.
 
     Detail layers are added by their weights. What no lane needs is not read; what others need is added with a share of
@@ -88,27 +97,22 @@ def worn_texture(skin_ptr, size, top, u, v, level, first_weight, second_weight):
     height, width = size
     lower, upper, fraction = split_level(level, top)
     fine, fine_shares = texel_places(u, v, lower, 1.0 - fraction, height, width)
-    nothing = tl.zeros([u.shape[0], 4], tl.float32)
-    colours = texels_added(nothing, skin_ptr, fine, fine_shares, 0)
-    rest = texels_added(nothing, skin_ptr, fine, fine_shares, 1)
+    nothing = tl.zeros([u.shape[0], 8], tl.float32)
+    mixed = texels_added(nothing, skin_ptr, fine, fine_shares)
     if tl.max((fraction > 0.0).to(tl.int32), axis=0) > 0:
         coarse, coarse_shares = texel_places(u, v, upper, fraction, height, width)
-        colours = texels_added(colours, skin_ptr, coarse, coarse_shares, 0)
-        rest = texels_added(rest, skin_ptr, coarse, coarse_shares, 1)
-    red, green, blue, specular = four(colours)
-    roughness, along, rise, scatter = four(rest)
+        mixed = texels_added(mixed, skin_ptr, coarse, coarse_shares)
+    red, green, blue, specular, roughness, along, rise, scatter = eight(mixed)
     worn = (first_weight != 0.0) | (second_weight != 0.0)
     if tl.max(worn.to(tl.int32), axis=0) > 0:
         coarse, coarse_shares = texel_places(u, v, upper, fraction, height, width)
-        first = texels_added(nothing, skin_ptr, fine, fine_shares, 2)
-        first = texels_added(first, skin_ptr, coarse, coarse_shares, 2)
-        second = texels_added(nothing, skin_ptr, fine, fine_shares, 3)
-        second = texels_added(second, skin_ptr, coarse, coarse_shares, 3)
-        more_along, more_rise, shade, blood = four(
-            tl.fma(second_weight[:, None], second, first_weight[:, None] * first)
-        )
-        along += more_along
-        rise += more_rise
+        layers = texels_added(nothing, detail_ptr, fine, fine_shares)
+        layers = texels_added(layers, detail_ptr, coarse, coarse_shares)
+        along0, rise0, shade0, blood0, along1, rise1, shade1, blood1 = eight(layers)
+        along += tl.fma(second_weight, along1, first_weight * along0)
+        rise += tl.fma(second_weight, rise1, first_weight * rise0)
+        shade = tl.fma(second_weight, shade1, first_weight * shade0)
+        blood = tl.fma(second_weight, blood1, first_weight * blood0)
         left_over = 1.0 - tl.minimum(tl.maximum(shade, 0.0), 1.0)
         red *= left_over * tl.maximum(tl.fma(-_RED_TINT, blood, 1.0), 0.0)
         green *= left_over * tl.maximum(tl.fma(-_GREEN_TINT, blood, 1.0), 0.0)
@@ -181,8 +185,10 @@ def surface_light(scene, strides, tables, points, sizes, view, mesh, face, corne
     red, green, blue = tl.zeros_like(u), tl.zeros_like(u), tl.zeros_like(u)
     specular, roughness, along, rise, scatter = red, red, red, red, red
     if (skin >= 0) & (skin < sizes.textures):
+        skin_ptr = texture + 2 * skin * sizes.texels * _HALF
+        detail_ptr = texture + (2 * skin + 1) * sizes.texels * _HALF
         red, green, blue, specular, roughness, along, rise, scatter = worn_texture(
-            texture + skin * sizes.texels * _TEXEL, (height, width), sizes.top, u, v, level, first_weight, second_weight
+            skin_ptr, detail_ptr, (height, width), sizes.top, u, v, level, first_weight, second_weight
         )
     a, b, c = a * _POINT, b * _POINT, c * _POINT
     points += mesh * sizes.vertices * _POINT

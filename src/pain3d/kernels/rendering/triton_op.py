@@ -20,6 +20,7 @@ from pain3d.kernels.rendering.bundles import (
 from pain3d.kernels.rendering.kernel import (
     BLOCKS,
     MOST_PROGRAMS,
+    PIXEL_BITS,
     Blocks,
     Buffers,
     Chunk,
@@ -27,10 +28,9 @@ from pain3d.kernels.rendering.kernel import (
     vertex_records,
 )
 from pain3d.kernels.rendering.kernel_antialias import launch_antialias_queue
+from pain3d.kernels.rendering.texels import remembered_texels
 from pain3d.kernels.rendering.topology import PreparedTopology, remembered_topology
 from pain3d.kernels.shading.reference import Lights
-
-MOST_PIXELS = 2**30  # of a chunk: the queue counts them in int32
 
 
 def launch_render(
@@ -53,12 +53,19 @@ def launch_render(
 
     Returns:
         Rendered: what was asked for.
+
+    Raises:
+        ValueError: A picture is larger than the queue can count.
     """
+    if scene.size[0] * scene.size[1] > 2**PIXEL_BITS:
+        raise ValueError(f"size: at most 2^{PIXEL_BITS} pixels with backend 'triton', got {scene.size}")
     with on_device(scene.meshes.vertices):
         made = allocate_outputs(scene, request)
         views, pixels = len(scene.views.world_to_clip), scene.size[0] * scene.size[1]
         if views and pixels:
+            texels = remembered_texels(scene.texture.texels) if made.image is not None else scene.texture.texels
             scene = _ready(scene)
+            scene = scene._replace(texture=scene.texture._replace(texels=texels))
             tables = prepared or remembered_topology(scene.triangles, scene.meshes.vertices.shape[1])
             scene = scene._replace(triangles=tables.triangles)
             written = made
@@ -92,7 +99,7 @@ def _buffers(scene: RenderInputs, made: Rendered, chunk: int | None) -> tuple[Wo
     Queue and light take twice as much again, of which few lines are ever touched.
     """
     vertices, faces, pixels = scene.meshes.vertices, scene.triangles.faces, scene.size[0] * scene.size[1]
-    device, views = vertices.device, min(len(scene.views.world_to_clip), max(MOST_PIXELS // pixels, 1), MOST_PROGRAMS)
+    device, views = vertices.device, min(len(scene.views.world_to_clip), max(2**PIXEL_BITS // pixels, 1), MOST_PROGRAMS)
     while True:
         workspace = allocate_workspace(views, vertices.shape[1], len(faces), scene.size, device, chunk)
         count = workspace.chunk * pixels
