@@ -15,6 +15,7 @@ from pain3d.kernels.rendering import topology
 from pain3d.kernels.rendering.bundles import Triangles
 from pain3d.kernels.rendering.defaults import filled, up_axis
 from pain3d.kernels.rendering.example import example_inputs
+from pain3d.kernels.rendering.texels import remembered_texels
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")
@@ -62,6 +63,8 @@ def test_tables_of_tensors_without_versions_are_not_kept() -> None:
         mesh = triangles()
         tables = topology.remembered_topology(mesh, VERTICES)
         assert topology.remembered_topology(mesh, VERTICES) is not tables
+        chain = torch.zeros(1, 1, 16, device=DEVICE)
+        assert remembered_texels(chain) is not remembered_texels(chain)
 
 
 def test_tables_go_with_their_tensors() -> None:

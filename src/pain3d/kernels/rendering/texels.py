@@ -41,7 +41,7 @@ def remembered_texels(texels: Tensor) -> Tensor:
     What is kept takes half of the chain's memory and is forgotten when the chain is freed; it is kept per stream.
     """
     place = keeping_place(texels)
-    if place is None:
+    if place is None or texels.is_inference():  # an inference tensor counts no versions
         return pack_texels(texels)
     key = (place, id(texels))
     kept = kept_texels.get(key)
