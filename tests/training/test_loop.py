@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from pain3d.console.refused import RefusedError
 from pain3d.files import lock_folder
 from pain3d.training.config import preset
-from pain3d.training.loop import TrainingJob, ema_update, learn, lr_at, make_optimiser
+from pain3d.training.loop import MovingAverage, TrainingJob, learn, lr_at, make_optimiser
 from pain3d.training.run import train
 from pain3d.training.task import make_task
 from tests.conftest import Ran
@@ -89,7 +89,7 @@ def test_the_average_moves_towards_the_model() -> None:
     average, model = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)
     torch.nn.init.constant_(model.weight, 3.0)
     model.num_batches_tracked.fill_(7)
-    ema_update(average, model, 0.75)
+    MovingAverage(average, model).update(0.75)
     assert torch.equal(average.weight, torch.tensor([1.5, 1.5]))
     assert average.num_batches_tracked == 7
 

@@ -44,6 +44,11 @@ class Interruptible:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 
+    @property
+    def asked(self) -> bool:
+        """Whether SIGINT came since the context began."""
+        return self._asked
+
     def check(self) -> None:
         """Raise KeyboardInterrupt if SIGINT came since the context began."""
         if self._asked:

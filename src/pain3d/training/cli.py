@@ -66,12 +66,15 @@ class Evaluate:
 
 
 def _train(command: Train, started: float) -> int:
+    from pain3d.ranks import launched_ranks
     from pain3d.training.run import train
 
     settings = validated(command.settings)
     if command.data is None:
         raise RefusedError("--data DIR is missing: the data set to learn from")
     learned = train(command.out, command.data, command.task, settings, quiet=command.json)
+    if launched_ranks().rank:
+        return 0  # the first tells for all
     result = {
         "run": str(command.out),
         "steps": learned.steps,

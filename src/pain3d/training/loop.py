@@ -23,12 +23,15 @@ from torch import Tensor, nn
 from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
 from pain3d.random import keyed_number
+from pain3d.ranks import Ranks
 from pain3d.training.checkpoint import NAME, BestWeights, load_checkpoint, save_checkpoint
 from pain3d.training.config import TrainConfig
 from pain3d.training.log import RunLog
+from pain3d.training.model.shared_batch_norm import share_batch_norms
 from pain3d.training.throughput import operations, peak
 
 STEPS_A_LINE = 20  # of the log; a loss is a mean over them
+ALONE = Ranks()
 LEAST_AVERAGED = 10  # steps: the average of the first weights would be the first weights
 
 
@@ -47,6 +50,8 @@ class TrainingJob:
         folder: Of the run: its log, checkpoints and best weights. None writes nothing.
         run_hash: Of what decides the result, kept in checkpoints.
         quiet: Show no progress.
+        ranks: The processes that share each batch and add up their gradients. All learn the same; the first alone
+            validates, keeps checkpoints and tells.
     """
 
     model: nn.Module
@@ -58,6 +63,7 @@ class TrainingJob:
     folder: Path | None = None
     run_hash: str = ""
     quiet: bool = False
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True)
@@ -77,32 +83,34 @@ def learn(job: TrainingJob) -> Learned:
     Raises:
         RefusedError: The checkpoint is damaged or of another model.
     """
-    config, model = job.config, job.model
+    config, model, ranks = job.config, job.model, job.ranks
+    first_rank = ranks.rank == 0
     device = next(model.parameters()).device
     dtype = precision_of(config, device)
     ema = copy.deepcopy(model).eval().requires_grad_(False)
+    average = MovingAverage(ema, model)
     optimiser = make_optimiser(model, config)
     path = None if job.folder is None else job.folder / NAME
     state: dict[str, Any] = {"step": 0, "best": {}, "since": 0, "run": job.run_hash}
     if path is not None and path.exists():
         state = load_checkpoint(path, model, ema, optimiser)
-    compiled: Any = model
+    compiled: Any = model if ranks.count == 1 else _together(model, device)
     if config.compile == "yes" or (config.compile == "auto" and device.type == "cuda"):
-        compiled = torch.compile(model)
-    log = None if job.folder is None else RunLog(job.folder, state["step"])
+        compiled = torch.compile(compiled)
+    log = None if job.folder is None or not first_rank else RunLog(job.folder, state["step"])
     every = math.ceil(config.steps / config.validations) if config.validations else config.steps + 1
-    tally, best = Tally(), BestWeights(job.folder)
+    tally, best = Tally(), BestWeights(job.folder if first_rank else None)
     step = first = int(state["step"])
     flops, roof, saved, started = 0, math.inf, time.monotonic(), time.monotonic()
 
     def keep() -> None:
-        if path is not None:
+        if path is not None and first_rank:
             save_checkpoint(path, model, ema, optimiser, {**state, "step": step})
 
     with (
         ThreadPoolExecutor(1) as ahead,
         Interruptible() as pause,
-        Progress(config.steps * config.batch, first * config.batch, job.quiet) as progress,
+        Progress(config.steps * config.batch, first * config.batch, job.quiet or not first_rank) as progress,
     ):
         waiting = ahead.submit(job.load, step)
         while step < config.steps and not (config.patience and state["since"] >= config.patience):
@@ -113,41 +121,50 @@ def learn(job: TrainingJob) -> Learned:
             if step == first:
                 flops = operations(partial(_backward_only, compiled, loss))
                 roof = peak(device, dtype)
-            torch.manual_seed(keyed_number(config.seed, "step", step))
+            torch.manual_seed(keyed_number(config.seed, "step", step, *[ranks.rank] * (not first_rank)))
             model.train()
             tally.add(_step(loss, model, optimiser, config, step))
-            ema_update(ema, model, min(config.ema_decay, (step + 1) / (step + LEAST_AVERAGED)))
+            average.update(min(config.ema_decay, (step + 1) / (step + LEAST_AVERAGED)))
             step += 1
             validates = job.validate is not None and (step % every == 0 or step == config.steps)
             if step % STEPS_A_LINE and not validates and step < config.steps:
                 continue  # all below happens where a line of the log ends: a checkpoint never stands inside one
-            means = tally.taken()
+            told = ranks.of_all((tally.taken(), pause.asked))
+            means = {name: sum(one[name] for one, _ in told) / len(told) for name in told[0][0]}
             if log is not None:
                 log.write(step, "train", **means, lr=lr_at(step - 1, config, config.lr))
             speed = (step - first) * config.batch / max(time.monotonic() - started, 1e-9)
             note = f"loss {means['loss']:.4f}, {flops / config.batch * speed / roof:.0%} of peak"
             progress.add(step * config.batch - progress.done, note)
             if job.validate is not None and validates:
-                found = job.validate(ema)
+                found = ranks.from_first(job.validate(ema) if first_rank else None)
                 if log is not None:
                     log.write(step, "validation", **found)
                 better = found["score"] > state["best"].get("score", -math.inf)
                 state |= {"best": found, "since": 0} if better else {"since": state["since"] + 1}
-                if better:
+                if better and first_rank:
                     best.keep(ema)
             if validates or step == config.steps or time.monotonic() - saved >= config.checkpoint_seconds:
                 keep()
                 saved = time.monotonic()
-            try:
-                pause.check()
-            except KeyboardInterrupt:
+            if any(asked for _, asked in told):
                 keep()
-                raise
+                raise KeyboardInterrupt
     if log is not None:
         log.close()
     best.restore(ema)
     speed = (step - first) * config.batch / max(time.monotonic() - started, 1e-9)
     return Learned(ema, state["best"], step, speed, flops / config.batch * speed / roof)
+
+
+def _together(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model with gradients that are the mean over all ranks; they meet by NCCL on a GPU, by gloo elsewhere."""
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+
+    group = dist.new_group(backend="nccl" if device.type == "cuda" else "gloo")
+    share_batch_norms(model, group)
+    return DistributedDataParallel(model, process_group=group)
 
 
 class Tally:
@@ -219,15 +236,26 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     return torch.optim.AdamW(rows, fused=True)
 
 
-@torch.no_grad()
-def ema_update(ema: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the average towards the model; whole numbers, which count batches, are taken as they are."""
-    pairs = list(zip(ema.state_dict().values(), model.state_dict().values(), strict=True))
-    floats = [pair for pair in pairs if pair[0].dtype.is_floating_point]
-    torch._foreach_lerp_([old for old, _ in floats], [new for _, new in floats], 1 - decay)
-    for old, new in pairs:
-        if not old.dtype.is_floating_point:
-            old.copy_(new)
+class MovingAverage:
+    """Moves one net towards another of its shape; whole numbers, which count batches, are taken as they are.
+
+    Args:
+        ema: What is moved.
+        model: Where to. Both keep their tensors: what is written into them is seen, what takes their place isn't.
+    """
+
+    def __init__(self, ema: nn.Module, model: nn.Module) -> None:
+        pairs = list(zip(ema.state_dict().values(), model.state_dict().values(), strict=True))
+        floats = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+        self._old, self._new = [old for old, _ in floats], [new for _, new in floats]
+        self._counts = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """Keep so much of the average, and take the rest from the model."""
+        torch._foreach_lerp_(self._old, self._new, 1 - decay)
+        for count, counted in self._counts:
+            count.copy_(counted)
 
 
 def precision_of(config: TrainConfig, device: torch.device) -> torch.dtype:

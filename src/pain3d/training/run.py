@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,23 +25,24 @@ from pain3d.console.refused import RefusedError
 from pain3d.files import write_durably
 from pain3d.provenance import code_version, pain3d_version
 from pain3d.random import keyed_generator
+from pain3d.ranks import Ranks, launched_ranks
 from pain3d.run_folder import RESOLVED, RunFolder, RunKind
 from pain3d.training.checkpoint import NAME as CHECKPOINT
 from pain3d.training.checkpoint import read_checkpoint
 from pain3d.training.config import HOW, TrainConfig, config_hash
 from pain3d.training.data import open_data
 from pain3d.training.data.augmentation import Augmentation, augment
-from pain3d.training.data.batch import RawBatch
+from pain3d.training.data.batch import Batch, RawBatch, share_of
 from pain3d.training.data.batches import Batches, crop_side
 from pain3d.training.data.folds import fold_split
 from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
 from pain3d.training.evaluation.predictions import Predictions, write_predictions
-from pain3d.training.loop import Learned, TrainingJob, learn, precision_of
+from pain3d.training.loop import ALONE, Learned, TrainingJob, learn, precision_of
 from pain3d.training.model.pretrained import save_pretrained
 from pain3d.training.prediction import predict, split_rows, validation_metrics
 from pain3d.training.score.out_of_distribution import fit_ood, save_ood
-from pain3d.training.task import Task, make_task
+from pain3d.training.task import SIAMESE, Task, make_task
 
 PEOPLE, MODEL = "people.json", "model"
 VALIDATION, EVALUATION = "validation.parquet", "evaluation"
@@ -69,20 +70,32 @@ def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: 
     """
     if (folder / RESOLVED).is_file():
         open_run(folder)  # says of which format it is, if not of this one
-    device = pick_device(config.device)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise RefusedError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: pain3d train runs in one process")
+    ranks = launched_ranks()
+    if ranks.count > 1 and task_name == SIAMESE:
+        raise RefusedError(f"--task {SIAMESE}: a small net, it learns in one process, not in {ranks.count}")
+    device = pick_device(config.device, ranks)
     samples = split_samples(open_for(data, config), config)
     task = make_task(task_name, config)
     _check_heatmaps(samples, task, config)
     rows = training_rows(samples, config)
-    batches = _batches(samples, rows, task, config, device)
+    batches = _batches(samples, rows, task, config, device, ranks)
     identifier = config_hash(task_name, config, samples.key)
     run = Run(folder, task_name, str(data.resolve()), samples.key, config, identifier)
-    with RunFolder(folder, TRAINING, _resolved(run)):
-        if (folder / CHECKPOINT).is_file() and read_checkpoint(folder / CHECKPOINT)[1].get("run") != run.hash:
-            raise RefusedError(f"{folder / CHECKPOINT}: of another run")
-        return _learn_in(run, samples, task, rows, batches, device, quiet)
+    with ranks.together(), _folder_of(run, ranks):
+        return _learn_in(run, samples, task, rows, batches, device, quiet, ranks)
+
+
+@contextmanager
+def _folder_of(run: Run, ranks: Ranks) -> Iterator[None]:
+    """The run's folder, this run's alone; rank 0 opens it, the others wait for that. Raises RefusedError."""
+    with ExitStack() as stack:
+        if ranks.rank == 0:
+            stack.enter_context(RunFolder(run.folder, TRAINING, _resolved(run)))
+            path = run.folder / CHECKPOINT
+            if path.is_file() and read_checkpoint(path)[1].get("run") != run.hash:
+                raise RefusedError(f"{path}: of another run")
+        ranks.from_first(None)
+        yield
 
 
 def _learn_in(
@@ -93,6 +106,7 @@ def _learn_in(
     batches: Callable[[int], RawBatch],
     device: torch.device,
     quiet: bool,
+    ranks: Ranks,
 ) -> Learned:
     """Learn in a folder that is this run's alone."""
     folder, config = run.folder, run.config
@@ -105,26 +119,45 @@ def _learn_in(
         assert validation_store is not None
         return validation_metrics(predict_rows(model, validation_store, validation_rows)[0])
 
-    _write_json(
-        folder / PEOPLE,
-        {"data": samples.name, "train": names(samples, rows), "validation": names(samples, validation_rows)},
-    )
+    if ranks.rank == 0:
+        people = {"train": names(samples, rows), "validation": names(samples, validation_rows)}
+        _write_json(folder / PEOPLE, {"data": samples.name, **people})
     strength = scaled(Augmentation(), config.augment)
     task.to(device)
     job = TrainingJob(
         task.model,
-        task.loss,
-        load=batches,
+        partial(_balanced_loss, task, ranks),
+        load=batches if device.type == "cpu" or config.online else lambda step: batches(step).pinned(),
         augment=lambda raw, step: augment(raw, config.image_size, config.seed, step, device, strength),
         config=config,
         validate=validate if validation_store is not None else None,
         folder=folder,
         run_hash=run.hash,
         quiet=quiet,
+        ranks=ranks,
     )
     learned = learn(job)
-    _leave_model(run, learned, samples, task, rows, validation_store, validation_rows, predict_rows)
+    if ranks.rank == 0:
+        _leave_model(run, learned, samples, task, rows, validation_store, validation_rows, predict_rows)
     return learned
+
+
+def _balanced_loss(task: Task, ranks: Ranks, model: Any, batch: Batch, average: Any) -> dict[str, Tensor]:
+    """The task's loss, such that its mean over the ranks is the loss of the whole batch.
+
+    A loss is a mean weighted by the pictures' weights. Over ranks, Σ w l / Σ w is the mean of their losses, each times
+    its part of the weights.
+    """
+    parts = task.loss(model, batch, average)
+    if ranks.count == 1 or task.config.pain_weight == 1:  # equal weights: as much on each rank
+        return parts
+    import torch.distributed as dist
+
+    own = batch.labels.weight.sum().cpu()
+    total = own.clone()
+    dist.all_reduce(total)
+    share = float(own * ranks.count / total.clamp_min(1e-12))
+    return {name: part * share for name, part in parts.items()}
 
 
 def open_run(folder: Path) -> Run:
@@ -155,11 +188,18 @@ def people_of(folder: Path) -> dict[str, list[str]]:
         raise RefusedError(f"{path}: can't be read ({error}), so nobody knows whom this model has seen") from error
 
 
-def pick_device(asked: str) -> torch.device:
-    """The device that was asked for. Raises RefusedError if there is none."""
-    if asked == "cuda" and not torch.cuda.is_available():
+def pick_device(asked: str, ranks: Ranks = ALONE) -> torch.device:
+    """The device that was asked for, on a machine of several GPUs that of the rank. Raises RefusedError."""
+    found = torch.cuda.device_count() if asked != "cpu" and torch.cuda.is_available() else 0
+    if asked == "cuda" and not found:
         raise RefusedError("--device cuda: torch sees no CUDA device")
-    return torch.device("cuda" if asked == "cuda" or (asked == "auto" and torch.cuda.is_available()) else "cpu")
+    if not found:
+        return torch.device("cpu")
+    if ranks.local_count > found:
+        raise RefusedError(f"{ranks.local_count} ranks on this machine, torch sees {found} CUDA devices")
+    if ranks.count > 1:
+        torch.cuda.set_device(ranks.local_rank)
+    return torch.device("cuda")
 
 
 def open_for(data: Path, config: TrainConfig) -> Samples:
@@ -213,7 +253,12 @@ def _store(samples: Samples, config: TrainConfig, heatmaps: bool) -> CropStore:
 
 
 def _batches(
-    samples: Samples, rows: npt.NDArray[np.int64], task: Task, config: TrainConfig, device: torch.device
+    samples: Samples,
+    rows: npt.NDArray[np.int64],
+    task: Task,
+    config: TrainConfig,
+    device: torch.device,
+    ranks: Ranks,
 ) -> Callable[[int], RawBatch]:
     if not config.online:
         store = _store(samples, config, task.needs_heatmaps)
@@ -226,10 +271,20 @@ def _batches(
             neutral=config.neutral,
             seed=config.seed,
             pain_weight=config.pain_weight,
+            rank=ranks.rank,
+            ranks=ranks.count,
         )
     from pain3d.training.data.online import online_batches
 
-    return online_batches(samples, rows, config, heatmaps=task.needs_heatmaps, device=device)
+    rendered = online_batches(
+        samples, rows, config, heatmaps=task.needs_heatmaps, device=device, rank=ranks.rank, ranks=ranks.count
+    )
+    if ranks.count == 1:
+        return rendered
+    references = config.num_references
+    neutral_of = torch.arange(config.batch)[:, None] // config.group * references + torch.arange(references)
+    share = share_of(ranks.rank, ranks.count, config.batch, neutral_of if config.neutral else None)
+    return lambda step: dataclasses.replace(rendered(step), share=share)
 
 
 def _resolved(run: Run) -> dict[str, Any]:

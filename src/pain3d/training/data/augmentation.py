@@ -74,12 +74,15 @@ def augment(
     _check_size(raw, size)
     key = keyed_number(seed, "augment", step)
     count = len(raw)
-    crops = raw.image if raw.neutral is None else torch.cat([raw.image, raw.neutral])
-    drawn = torch.rand(len(crops), 16, generator=torch.Generator().manual_seed(key))  # columns are named below
-    mirrored = _mirrored(drawn[:, 0] < strength.flip, count, raw.neutral_of)
+    crops = _crops(raw, device)
+    share = raw.whole
+    drawn = torch.rand(share.count + share.known, 16, generator=torch.Generator().manual_seed(key))  # named below
+    mirrored = _mirrored(drawn[:, 0] < strength.flip, share.count, share.neutral_of)
+    places = torch.cat([share.pictures, share.count + share.neutrals])  # of these pictures in the whole batch
+    drawn, mirrored = drawn[places], mirrored[places]
     turns = _turns(drawn[:, 1:5] * 2 - 1, mirrored, size / crops.shape[1], strength).to(device, non_blocking=True)
     grid = F.affine_grid(turns, [len(crops), 3, size, size], align_corners=False)
-    seen = _sampled(crops.to(device, non_blocking=True).permute(0, 3, 1, 2), grid)
+    seen = _sampled(crops.permute(0, 3, 1, 2), grid)
     blurred = torch.nonzero(drawn[:, 5] < strength.blur)[:, 0]
     if len(blurred):
         there = blurred.to(device, non_blocking=True)
@@ -87,10 +90,11 @@ def augment(
         seen[there] = _blurred(seen[there], sigma)
     _relight(seen, drawn[:, 7:12] * 2 - 1, strength)
     if strength.noise:
-        _add_grain(seen, drawn[:, 12] * strength.noise, torch.Generator(device).manual_seed(key))
+        generator = torch.Generator(device).manual_seed(key)
+        _add_grain(seen, drawn[:, 12] * strength.noise, generator, places, share.count + share.known)
     seen = _normalised(seen.clamp_(0, 1))
     for place in torch.nonzero(drawn[:, 13] < strength.erase)[:, 0].tolist():
-        _erase(seen[place], keyed_number(seed, "erase", step, place))
+        _erase(seen[place], keyed_number(seed, "erase", step, int(places[place])))
     heatmap = None
     if raw.heatmap is not None:
         heatmap = _as_image(_sampled(raw.heatmap.to(device, non_blocking=True)[:, None], grid[:count]))
@@ -102,14 +106,20 @@ def augment(
 def centre_crop(raw: RawBatch, size: int, device: torch.device | str) -> Batch:
     """A batch as the net sees it when it is asked: the middle `size` × `size` of each crop."""
     _check_size(raw, size)
-    crops = raw.image if raw.neutral is None else torch.cat([raw.image, raw.neutral])
+    crops = _crops(raw, device)
     edge = (crops.shape[1] - size) // 2
     inside = slice(edge, edge + size)
-    seen = crops[:, inside, inside].to(device).permute(0, 3, 1, 2).float().div_(255).contiguous()
+    seen = crops[:, inside, inside].permute(0, 3, 1, 2).float().div_(255).contiguous()
     heatmap = None
     if raw.heatmap is not None:
         heatmap = _as_image(raw.heatmap[:, None, inside, inside].to(device).float().div_(255))
     return _batch(raw, _normalised(seen), heatmap, raw.labels, device)
+
+
+def _crops(raw: RawBatch, device: torch.device | str) -> Tensor:
+    """Pictures and, behind them, neutral pictures, on the device."""
+    image = raw.image.to(device, non_blocking=True)
+    return image if raw.neutral is None else torch.cat([image, raw.neutral.to(device, non_blocking=True)])
 
 
 def _check_size(raw: RawBatch, size: int) -> None:
@@ -183,12 +193,15 @@ def _relight(seen: Tensor, drawn: Tensor, strength: Augmentation) -> None:
     seen.mul_(contrast * gain).add_(middle * (1 - contrast) * gain)
 
 
-def _add_grain(seen: Tensor, amount: Tensor, generator: torch.Generator) -> None:
-    """Add noise in place; `amount` [N] is its standard deviation."""
+def _add_grain(seen: Tensor, amount: Tensor, generator: torch.Generator, places: Tensor, total: int) -> None:
+    """Add noise in place; `amount` [N] is its standard deviation, `places` [N] are those in a batch of `total`."""
     count, channels, size, _ = seen.shape
-    parts = -(-count // GRAIN_SHARED)
+    parts = -(-total // GRAIN_SHARED)
     grain = torch.randn(parts, channels, size, size, generator=generator, device=seen.device)
     amount = amount.to(seen.device, non_blocking=True)[:, None, None, None]
+    if count < total:
+        seen.addcmul_(grain[(places % parts).to(seen.device, non_blocking=True)], amount)
+        return
     for start in range(0, count, parts):
         part = seen[start : start + parts]
         part.addcmul_(grain[: len(part)], amount[start : start + parts])

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from pain3d.device import moved
+from pain3d.device import map_tensors, moved
 
 
 class Labels(NamedTuple):
@@ -51,6 +51,41 @@ class _Pictures:
         return len(self.image)
 
 
+@dataclass(frozen=True)
+class Share:
+    """What of a step's batch one of several processes has, and what it must know of the rest to vary it as one would.
+
+    Attributes:
+        pictures: [B] int64, places of its pictures in the whole batch.
+        neutrals: [M] int64, places of its neutral pictures among those of the whole batch.
+        count: Pictures of the whole batch.
+        known: Neutral pictures of the whole batch.
+        neutral_of: [count, K] as in `RawBatch`, of the whole batch; None where nobody asked.
+    """
+
+    pictures: Tensor
+    neutrals: Tensor
+    count: int
+    known: int
+    neutral_of: Tensor | None
+
+
+def share_of(rank: int, ranks: int, count: int, neutral_of: Tensor | None) -> Share:
+    """The share of a rank: as many pictures as any other's, side by side, and the neutral pictures of these.
+
+    Args:
+        rank: Which process.
+        ranks: How many; they divide `count`.
+        count: Pictures of the whole batch.
+        neutral_of: [count, K], see `Share`; each neutral picture of the batch is there.
+    """
+    own = torch.arange(rank * count // ranks, (rank + 1) * count // ranks)
+    if neutral_of is None:
+        return Share(own, own[:0], count, 0, None)
+    return Share(own, torch.unique(neutral_of[own]), count, int(neutral_of.max()) + 1, neutral_of)
+
+
+@dataclass(frozen=True)
 class RawBatch(_Pictures):
     """Crops and labels as they come from the disk or the renderer; B pictures of C × C.
 
@@ -60,7 +95,20 @@ class RawBatch(_Pictures):
         neutral: [M, C, C, 3] uint8, distinct neutral pictures; None where nobody asked.
         neutral_of: [B, K] int64, which of `neutral` belong to each picture.
         labels: Of the pictures.
+        share: Which part of a step's batch this is; None is all of it.
     """
+
+    share: Share | None = None
+
+    @property
+    def whole(self) -> Share:
+        """Its share, also where it is all of a batch."""
+        known = 0 if self.neutral is None else len(self.neutral)
+        return self.share or Share(torch.arange(len(self)), torch.arange(known), len(self), known, self.neutral_of)
+
+    def pinned(self) -> RawBatch:
+        """The batch in memory that a GPU reads by itself, while the host goes on."""
+        return map_tensors(self, Tensor.pin_memory)
 
 
 class Batch(_Pictures):

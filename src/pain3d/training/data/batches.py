@@ -7,6 +7,7 @@ A batch holds *groups*, a few pictures of one person: a neutral picture is then 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import torch
 
 from pain3d.console.refused import RefusedError
 from pain3d.random import keyed_generator
-from pain3d.training.data.batch import Labels, RawBatch
+from pain3d.training.data.batch import Labels, RawBatch, share_of
 from pain3d.training.data.samples import Rows, Samples, require_neutrals
 from pain3d.training.data.store import CropStore
 
@@ -28,6 +29,12 @@ def check_groups(size: int, group: int, num_references: int) -> None:
     """Raise RefusedError unless a batch can be cut into groups of pictures of one person."""
     if size < 1 or group < 1 or num_references < 1 or size % group:
         raise RefusedError(f"a batch of {size} can't be cut into groups of {group}")
+
+
+def check_ranks(size: int, group: int, ranks: int) -> None:
+    """Raise RefusedError unless processes can share the groups of a batch evenly."""
+    if size // group % ranks:
+        raise RefusedError(f"a batch of {size // group} groups can't be shared by {ranks} ranks")
 
 
 class Batches:
@@ -45,6 +52,8 @@ class Batches:
         neutral: Whether neutral pictures are wanted.
         seed: Of the order.
         pain_weight: What a picture with pain counts in the loss beside one without.
+        rank: Which process this is of those that share a batch; it reads its groups alone.
+        ranks: How many they are.
 
     Attributes:
         steps_per_epoch: Batches after which each picture was seen.
@@ -64,11 +73,15 @@ class Batches:
         neutral: bool,
         seed: int,
         pain_weight: float = 1.0,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         chosen = np.asarray(rows, np.int64)
         if not len(chosen):
             raise RefusedError(f"{store.samples.name}: no picture to learn from")
         check_groups(size, group, num_references)
+        check_ranks(size, group, ranks)
+        self._rank, self._ranks = rank, ranks
         if neutral:
             require_neutrals(store.samples, chosen)
         self._store, self._seed, self._group, self._references = store, seed, group, num_references
@@ -90,7 +103,7 @@ class Batches:
         groups = self.rows(step)
         picked = groups.reshape(-1)
         if not self._neutral:
-            return _assemble(self._store, picked, None, self._pain_weight)
+            return self._share(picked, None)
         samples = self._store.samples
         neutrals = []
         for place, group in enumerate(groups):
@@ -99,7 +112,20 @@ class Batches:
             order = theirs[generator.permutation(len(theirs))]
             order = order[np.argsort(np.isin(order, group), kind="stable")]  # who is no target first: all can share it
             neutrals += [_references(order, int(row), self._references) for row in group]
-        return _assemble(self._store, picked, np.stack(neutrals), self._pain_weight)
+        return self._share(picked, np.stack(neutrals))
+
+    def _share(self, rows: Rows, neutrals: Rows | None) -> RawBatch:
+        """What of a batch is this process's: all, if it is alone."""
+        if self._ranks == 1:
+            return _assemble(self._store, rows, neutrals, self._pain_weight)
+        whole = None
+        if neutrals is not None:
+            _, places = np.unique(neutrals, return_inverse=True)
+            whole = torch.from_numpy(places.reshape(neutrals.shape).astype(np.int64))
+        share = share_of(self._rank, self._ranks, len(rows), whole)
+        own = share.pictures.numpy()
+        part = _assemble(self._store, rows[own], None if neutrals is None else neutrals[own], self._pain_weight)
+        return replace(part, share=share)
 
     def rows(self, step: int) -> Rows:
         """Rows of a step's pictures, [groups, group]."""
