@@ -347,6 +347,7 @@ def pretend_device(only_looked_at: Collection[str] = ()) -> Iterator[Counter[str
         for name, answer in ANSWERS.items():
             stack.enter_context(patch.object(torch.cuda, name, answer))
         stack.enter_context(patch.object(torch, "Generator", PretendGenerator))
+        stack.enter_context(patch.object(Tensor, "record_stream", lambda self, stream: None))
         stack.enter_context(patch.object(GridExecutor, "__call__", launch))
         stack.enter_context(patch.object(threading.Thread, "run", start))
         stack.enter_context(modes(waits))

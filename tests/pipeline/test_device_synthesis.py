@@ -5,6 +5,10 @@ of the CPU stand in for them.
 """
 
 import io
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -159,3 +163,19 @@ def test_errors_of_the_program_are_not_the_cards(
     with pytest.raises(RuntimeError, match="shapes differ"):
         synthesise(replace(SMALL, device="cuda"), tmp_path / "out", quiet=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_synth_mixes_no_devices_and_a_planted_mixing_is_seen(tmp_path: Path) -> None:
+    """The whole command on a CUDA device that isn't there, see `tests/pretend_device.py`; no kernel runs."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.pipeline.walks", tmp_path],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    walked, planted = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    assert walked["error"] is None, done.stderr
+    assert {"launch _deform", "launch resolve_kernel", "launch _add_sensor_noise"} <= set(walked["waits"])
+    assert "Expected all tensors to be on the same device" in planted["error"]
