@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from pain3d.skin.appearance import GREY_HAIR, Skin
 from pain3d.skin.crowd import Crowd, Draws, stacked
 from pain3d.skin.hairline import COVERING, hair_outline
 from pain3d.skin.layer import Layer, bounds, mixed_noise
-from pain3d.skin.maps import Floats, Plane
+from pain3d.skin.maps import Box, Floats, Plane
 from pain3d.skin.masks import distance_on_head, draw_distance
 from pain3d.skin.planes import Number, clip, exp, maximum, minimum, single, smoothstep, sqrt
 from pain3d.skin.strands import COILED, CROPPED, POLES, Strands, lay_strands
@@ -29,6 +31,7 @@ BABY_HAIR, BABY_REACH = 0.28, 9.0  # coverage of fine hairs before the hairline,
 STRAND_HEIGHT, LOCK_HEIGHT, COIL_HEIGHT = 0.20, 0.16, 0.28  # mm
 CROWN, CROWN_RADIUS = (0.0, 128.0, -38.0), 78.0  # mm: where the hair thins at recession above 0.6, up to this far
 FURTHEST = 24.0  # mm before the hairline beyond which nothing grows: baby hairs, and what rags and noise can add
+STRIP = 64  # rows that hair is painted on at a time
 GREY_STRANDS = 0.45  # share of grey that comes in whole strands; the rest mixes finer than a texel
 DEGREES = float(np.float32(180) / np.float32(np.pi))  # of a radian, in single precision
 SHADOW, SHADOW_REACH = 0.45, 26.0  # of hair that hangs, on the neck below it; mm
@@ -118,14 +121,38 @@ def _paint(
     distance = _hairline_distance(layer, style, unrolled)
     if isinstance(skin, Crowd) or style.covering:
         _shade_neck(layer, style, distance)
-    if not isinstance(skin, Crowd):
-        grows = distance > -FURTHEST
-        if style.covering:
-            grows |= layer.mask("laid_ear") > 0
-        if not grows.any():
-            return
-        inside = bounds(grows)
-        layer, distance = layer.part(inside), distance[inside]
+    if isinstance(skin, Crowd):
+        _grow(layer, skin, style, distance, generator, coiled)
+        return
+    grows = distance > -FURTHEST
+    if style.covering:
+        grows |= layer.mask("laid_ear") > 0
+    for inside in _strips(grows):  # each draws the same numbers
+        _grow(layer.part(inside), skin, style, distance[inside], deepcopy(generator), coiled)
+
+
+def _strips(grows: npt.NDArray[np.bool_]) -> list[Box]:
+    """Rectangles that hold all that grows: between them lies the face, and in the caches a strip has room."""
+    tall, wide = grows.shape
+    strips = []
+    for top in range(0, tall, STRIP):
+        for left, right in ((0, wide // 2), (wide // 2, wide)):
+            rows, columns = bounds(grows[top : top + STRIP, left:right])
+            if rows.stop:
+                strips.append(
+                    (slice(top + rows.start, top + rows.stop), slice(left + columns.start, left + columns.stop))
+                )
+    return strips
+
+
+def _grow(
+    layer: Layer,
+    skin: Skin | Crowd,
+    style: Style,
+    distance: Plane,
+    generator: np.random.Generator | Draws,
+    coiled: bool,
+) -> None:
     lie = lay_strands(layer, style.pole, skin.hair_curl, generator, coiled=coiled, speed=style.speed)
     alpha = _coverage(layer, skin, style, distance, lie, generator)
     roughness = HAIR_ROUGHNESS + (GREY_ROUGHNESS - HAIR_ROUGHNESS) * skin.greyness
