@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 from torch import Tensor
@@ -60,6 +64,7 @@ class Painter:
     ours: bool = True
     antialiased: bool | None = None
     slow: bool = False
+    drawers: ProcessPoolExecutor | None = None
 
     def why_not(self, device: str) -> str | None:
         """Which device it is for."""
@@ -68,19 +73,31 @@ class Painter:
         return "no CUDA device" if self.kind == "cuda" else "runs on the CPU only"
 
     def start(self, case: str, workload: Workload) -> Round:
-        """Build the maps of the head, which all people share."""
+        """Build the maps of the head, which all people share; beside a GPU processes draw the next round's sketches."""
+        from pain3d.skin.sketch import draw_sketch
+
         maps = surface_maps(Head.default(), workload.size.side)
+        if self.kind == "cpu":
+            return lambda number: {"texels": paint_people(maps, workload.ring[number].skins, "cpu").texels}
+        draw, drawers = partial(draw_sketch, maps.board()), ProcessPoolExecutor(os.cpu_count(), get_context("spawn"))
+        self.drawers, drawn = drawers, {}
 
         def run(number: int) -> Mapping[str, Tensor]:
-            return {"texels": paint_people(maps, workload.ring[number].skins, workload.device).texels}
+            for later in (number, (number + 1) % len(workload.ring)):
+                if later not in drawn:
+                    drawn[later] = drawers.map(draw, workload.ring[later].skins, chunksize=2)
+            sketches = list(drawn.pop(number))
+            return {"texels": paint_people(maps, workload.ring[number].skins, workload.device, sketches).texels}
 
         return run
 
     def close(self) -> None:
-        """Nothing was taken."""
+        """End the processes."""
+        if self.drawers is not None:
+            self.drawers.shutdown(cancel_futures=True)
 
 
 PAINTERS: tuple[Implementation, ...] = (
     Painter("paint_people", "cpu", "NumPy and OpenCV, one person after the other"),
-    Painter("paint_people cuda", "cuda", "on the device, many people at a time"),
+    Painter("paint_people cuda", "cuda", "on the device, many people at a time; processes on all cores draw strokes"),
 )
