@@ -17,7 +17,8 @@ from pain3d.kernels.texturing.reference import level_table
 
 FLOAT = 4  # bytes
 OUTPUT_BYTES = {"image": 3, "face_ids": 4, "depth": 4}  # per pixel; attributes: 4 per channel
-TEXEL_BYTES = 8 * FLOAT  # the first half of a texel: the other one is read where there are wrinkles
+# The first half of a texel, float16 on a GPU: the other half is read where there are wrinkles.
+TEXEL_BYTES = {"cpu": 8 * FLOAT, "cuda": 16}
 MATRIX_OPERATIONS = 18  # a point through a 3 x 4 transform: 9 multiplications, 9 additions
 BLEND_OPERATIONS = 24  # one more joint of a vertex: 12 weights times entries, added
 PROJECT_OPERATIONS = 25  # a point through the three rows of a clip transform that matter (18), division, viewport
@@ -102,4 +103,4 @@ def _pictures(workload: Workload, each: ViewSet, coverage: float) -> Work:
     texels = min(covered, shared.textures.shape[:3].numel())
     written = pixels * (OUTPUT_BYTES["image"] + FLOAT * channels)
     shading = covered * (SHADE_OPERATIONS + CHANNEL_OPERATIONS * channels)
-    return Work(inputs + texels * TEXEL_BYTES + written, project + normals + shading)
+    return Work(inputs + texels * TEXEL_BYTES[workload.device] + written, project + normals + shading)
