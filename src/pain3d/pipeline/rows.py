@@ -175,10 +175,12 @@ def complete_rows(rows: SceneRows, measures: Measures, pictures: Pictures) -> di
     """
     import pyarrow as pa
 
-    images = (pictures.image, [f"{name}.jpg" for name in rows.names])
-    heatmaps = (pictures.heatmap, [f"{name}.heatmap.png" for name in rows.names])
-    frontal = (pictures.frontal_heatmap, [f"{name}.frontal_heatmap.jpg" for name in rows.expressions])
-    expressed, neutral = [pair[0] for pair in rows.pairs], [pair[1] for pair in rows.pairs]
+    kind = arrow_schema("frames").field("image").type
+    images = _files(kind, pictures.image, [f"{name}.jpg" for name in rows.names])
+    heatmaps = _files(kind, pictures.heatmap, [f"{name}.heatmap.png" for name in rows.names])
+    frontal = _files(kind, pictures.frontal_heatmap, [f"{name}.frontal_heatmap.jpg" for name in rows.expressions])
+    # Arrow copies what is in several rows: to make it anew of bytes would hold up all other threads.
+    expressed, neutral = (pa.array([pair[place] for pair in rows.pairs], pa.int32()) for place in (0, 1))
     seen: dict[str, dict[str, Any]] = {
         "frames": {
             "image": images,
@@ -189,12 +191,12 @@ def complete_rows(rows: SceneRows, measures: Measures, pictures: Pictures) -> di
             "coverage": measures.coverage,
         },
         "pairs": {
-            "image": _chosen(images, expressed),
-            "neutral_image": _chosen(images, neutral),
-            "heatmap": _chosen(heatmaps, expressed),
+            "image": images.take(expressed),
+            "neutral_image": images.take(neutral),
+            "heatmap": heatmaps.take(expressed),
         },
         "expressions": {"frontal_heatmap": frontal},
-        "identities": {"image": _chosen(images, [rows.front]), "neutral_vertices": measures.neutral_vertices[None]},
+        "identities": {"image": images.slice(rows.front, 1), "neutral_vertices": measures.neutral_vertices[None]},
     }
     batches = {}
     for subset, batch in rows.batches.items():
@@ -207,25 +209,26 @@ def complete_rows(rows: SceneRows, measures: Measures, pictures: Pictures) -> di
     return batches
 
 
-def _chosen(files: tuple[list[bytes], list[str]], places: Sequence[int]) -> tuple[list[bytes], list[str]]:
-    return [files[0][place] for place in places], [files[1][place] for place in places]
+def _files(kind: Any, contents: list[bytes], paths: list[str]) -> Any:
+    """An Arrow array of files: of their bytes and paths."""
+    import pyarrow as pa
+
+    parts = [pa.array(part, kind.field(place).type) for place, part in enumerate((contents, paths))]
+    return pa.StructArray.from_arrays(parts, fields=list(kind))
 
 
 def _column(values: Any, kind: Any) -> Any:
-    """An Arrow array of a type: of bytes and paths the files, of numbers [R, ...] as many nested lists as they have."""
+    """An Arrow array of numbers [R, ...], as many lists in each other as they have dimensions; another as it is."""
     import pyarrow as pa
 
-    if isinstance(values, tuple):
-        return pa.StructArray.from_arrays(
-            [pa.array(part, kind.field(i).type) for i, part in enumerate(values)], fields=list(kind)
-        )
+    if not isinstance(values, np.ndarray):
+        return values
     if values.ndim == 1:
         return pa.array(values, kind)
     rows, length = values.shape[:2]
     offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * length)
-    return pa.ListArray.from_arrays(
-        offsets, _column(values.reshape(rows * length, *values.shape[2:]), kind.value_type), type=kind
-    )
+    inner = _column(values.reshape(rows * length, *values.shape[2:]), kind.value_type)
+    return pa.ListArray.from_arrays(offsets, inner, type=kind)
 
 
 def _labels(scene: Scene) -> Row:

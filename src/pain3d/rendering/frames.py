@@ -326,11 +326,11 @@ def measure(
 
 def tone_texels(maps: SurfaceMaps) -> list[npt.NDArray[np.int64]]:
     """The texels around each of `TONE_POINTS`, as places in the flat finest level."""
-    reach, numbers = max(1, maps.size // 64), np.arange(maps.size**2).reshape(maps.size, maps.size)
+    reach, size = max(1, maps.size // 64), maps.size
     around = []
-    for column, row in maps.texels_at(np.array(TONE_POINTS, np.float32)).round().astype(int):
-        patch = numbers[max(0, row - reach) : row + reach, max(0, column - reach) : column + reach]
-        around.append(patch.ravel())
+    for column, row in maps.texels_at(np.array(TONE_POINTS, np.float32)).round().astype(int).tolist():
+        rows, columns = (np.arange(max(0, place - reach), min(size, place + reach)) for place in (row, column))
+        around.append((rows[:, None] * size + columns).ravel())
     return around
 
 
