@@ -31,7 +31,10 @@ SMALL = (
 TINY = (*SMALL, "--depth", "1", "--width", "32", "--heads", "2")
 # A program of these takes the interpreter milliseconds, and a picture has thousands; their launchers have walks of
 # their own (tests/kernels/fake_device.py). Pixels are then what the memory held.
-PIXELS = ("resolve_kernel", "antialias_queue_kernel", "_draw_small", "_draw_queue", "_write_fragments")
+PIXELS = (
+    "resolve_kernel", "antialias_queue_kernel", "_draw_small", "_draw_queue", "_write_fragments", "_split", "_code",
+    "_join",
+)  # fmt: skip
 
 
 def command(*words: str | Path) -> Callable[[], None]:

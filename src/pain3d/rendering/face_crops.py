@@ -74,7 +74,7 @@ class FaceCrops:
     """Crops of one size.
 
     Attributes:
-        rows: [n] int64, which of the scenes.
+        rows: [n] int64 on the CPU, which of the scenes.
         image: [n, W, W, 3] uint8 sRGB, with the sensor's noise.
         heatmap: [n, W, W] uint8 in steps of `HEATMAP_UNIT_MM`, or None.
         square: [n, 3] float64, the face square in the crop: middle x, y and side, pixels.
@@ -124,7 +124,7 @@ def render_face_crops(
 
     texture_index = slots[person_index]
 
-    def crops(rows: Tensor, corner: Tensor, side: int) -> FaceCrops:
+    def crops(rows: Tensor | slice, corner: Tensor, side: int) -> FaceCrops:
         camera = shots.camera
         view = render(
             _some(mesh, rows),
@@ -141,12 +141,12 @@ def render_face_crops(
         image = add_sensor_noise(view.image, shots.noise[0, rows], shots.noise[1, rows], shots.noise_key[rows])
         levels = None if view.attributes is None else quantise_heatmap(view.attributes[..., 0])
         inside = squares[rows] - torch.nn.functional.pad(corner, (0, 1))
-        return FaceCrops(rows, image, levels, inside)
+        return FaceCrops(torch.arange(len(shots)) if isinstance(rows, slice) else rows, image, levels, inside)
 
     if head.device.type != "cpu":
         side = widest_crop(frame)
         corner = (_blocks_before(squares, frame) * BLOCK).clamp(0, frame - side)
-        return [crops(torch.arange(len(shots), device=head.device), corner, side)]
+        return [crops(slice(None), corner, side)]  # as they lie: nothing is gathered
     corners, sides = crops_around(squares, frame)
     made = []
     for side in torch.unique(sides).tolist():
@@ -210,7 +210,7 @@ def face_squares(corners: Tensor, shots: Shots) -> Tensor:
     return torch.stack([across + below * roll.sin(), down + below * roll.cos(), SIDE_METRES * pixels_per_metre], 1)
 
 
-def _some(mesh: Mesh, at: Tensor) -> Mesh:
+def _some(mesh: Mesh, at: Tensor | slice) -> Mesh:
     """Some rows of the meshes."""
     parts = (mesh.occlusion, mesh.wrinkles, mesh.up)
     return Mesh(mesh.vertices[at], mesh.joints[at], mesh.topology, *(None if p is None else p[at] for p in parts))
