@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pain3d.device import moved_at_once
 from pain3d.skin.appearance import SHARES, Skin
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Crowd:
 
     def drawn(self, planes: Sequence[npt.NDArray[Any]]) -> Tensor:
         """A plane of every person's sketch on the device, [K, ...], of its own dtype."""
-        return torch.stack([torch.from_numpy(plane) for plane in planes]).to(self.device)
+        return torch.stack(moved_at_once([torch.from_numpy(plane) for plane in planes], self.device))
 
 
 class Draws:
