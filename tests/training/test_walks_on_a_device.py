@@ -14,7 +14,6 @@ WALKS = (
     "score", "export",
 )  # fmt: skip
 PLANTED = ("planted in training", "planted in score")
-ONLINE = ("train online",)
 
 
 def walked(faces: Path, out: Path, names: tuple[str, ...]) -> dict[str, dict]:
