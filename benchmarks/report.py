@@ -65,11 +65,11 @@ def read_rows(folder: Path) -> list[Row]:
     return sorted(rows, key=lambda row: order.index(row["case"]))
 
 
-def runs(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows by machine and run, GPUs first."""
+def machines(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows by machine, GPUs first: a case's rows are of its latest run there."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["kind"] != "cuda", row["device"], row["threads"], row["run"]), []).append(row)
+        groups.setdefault((row["kind"] != "cuda", row["device"], row["threads"]), []).append(row)
     return [groups[key] for key in sorted(groups)]
 
 
@@ -157,7 +157,7 @@ def factor(value: float) -> str:
 def table(rows: Sequence[Row]) -> str:
     """Everything that was measured, and what was not, in Markdown."""
     parts = []
-    for run in runs(rows):
+    for run in machines(rows):
         parts += [f"## {heading(run)}", ""]
         measured = [row for row in run if "skipped" not in row]
         if measured:
@@ -280,7 +280,7 @@ def with_block(page: str, block: str) -> str:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Bars of one run: a panel per case, logarithmic; ours in colour, beside a bar how much faster we are."""
+    """Bars of one machine: a panel per case, logarithmic; ours in colour, beside a bar how much faster we are."""
     from matplotlib.figure import Figure
 
     found = headlines(rows)
@@ -310,7 +310,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write table.md and a chart per run beside the results; print the table."""
+    """Write table.md and a chart per machine beside the results; print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder that has a folder per version")
     parser.add_argument("--readme", type=Path, help="page whose speed table is to be renewed")
@@ -323,11 +323,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     rows = read_rows(folder)
     pages = [f"# Speed of pain3d {folder.name}", "Made by `benchmarks/report.py` from the JSON files beside it."]
-    for run in runs(rows):
-        if contests(run):
-            row = run[0]
+    for here in machines(rows):
+        if contests(here):
+            row = here[0]
             chart = folder / f"chart--{device_slug(row['kind'], row['device'], row['threads'])}.png"
-            draw(run, chart)
+            draw(here, chart)
             pages.append(f"![{row['device']}: bars of what is below]({chart.name})")
     pages += ["## Goals", goals_table(goals(rows))]
     if latest(rows, "cuda"):
