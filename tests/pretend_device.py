@@ -33,6 +33,9 @@ from tests.kernels.fake_device import waiting
 
 NAME = "pretended"  # of the backend
 THERE = "cuda:0"  # what it is called on this side of the curtain
+# Memory here begins with zeros: a kernel that is only looked at leaves nothing in it, and what another reads as a place
+# must not lead out of a tensor (the interpreter reads memory where it is told to).
+EMPTY = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
 MULTIPROCESSORS = 1  # in the interpreter programs run one after the other
 
 
@@ -119,6 +122,8 @@ def run(func: Any, args: Any, kwargs: dict[str, Any], waits: Counter[str]) -> An
     if name == "_fused_sdp_choice":
         return 0  # written out, as the kernels behind the other choices are asked for by device
     result = func(*plain_args, **plain_kwargs)
+    if onto and name in EMPTY:
+        result.zero_()
 
     def back(value: Tensor) -> Tensor:
         if id(value) in owners:
@@ -317,7 +322,7 @@ def pretend_device(only_looked_at: Collection[str] = ()) -> Iterator[Counter[str
 
     Args:
         only_looked_at: Triton kernels that don't run (the interpreter takes a millisecond a program): a launch looks at
-            where its tensors lie, and what they hold is left as it is.
+            where its tensors lie, and what they hold is left as it is: zeros, where nothing was written before.
 
     Yields:
         How often the host waited for the device, by why, and how often each kernel was launched.

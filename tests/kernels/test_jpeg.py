@@ -8,6 +8,7 @@ import pytest
 import simplejpeg
 import torch
 
+from pain3d import Camera, Head, paint, render, sample_skin, surface_maps
 from pain3d.kernels import jpeg_loss
 from pain3d.kernels.compression.reference import dct_matrix
 
@@ -42,6 +43,18 @@ def test_the_bytes_are_those_of_an_encoder_and_a_decoder(size: tuple[int, int]) 
     found = jpeg_loss(image, quality).numpy()
     for row in range(100):
         assert np.array_equal(found[row], through_jpeg(image[row].numpy(), row + 1)), f"quality {row + 1}"
+
+
+@pytest.mark.parametrize("quality", [75, 95])
+def test_faces_come_back_as_from_a_file(quality: int) -> None:
+    """The packaged head as it is rendered: soft skin, brows, a silhouette."""
+    head, skin = Head.default(), sample_skin(0, 0, age=60, sex=0.2, ancestry=(0, 1, 0))
+    cameras = Camera.orbit(yaw_degrees=(-30, 10), distance=0.8, size=96)
+    faces = render(head(), cameras, light="studio", texture=paint(surface_maps(head, 256), skin)[None]).image
+    assert faces is not None
+    found = jpeg_loss(faces, torch.tensor([quality, quality])).numpy()
+    for face, made in zip(faces.numpy(), found, strict=True):
+        assert np.array_equal(made, through_jpeg(face, quality))
 
 
 def test_quality_beyond_its_range_is_the_nearest() -> None:

@@ -11,9 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WALKS = (
     "train vitpain", "train teacher", "train siamese", "train distill", "train ema", "train separate", "evaluate",
-    "score", "export",
+    "score", "export", "online batches", "train online",
 )  # fmt: skip
-PLANTED = ("planted in training", "planted in score")
+PLANTED = ("planted in training", "planted in score", "planted in online batches")
 
 
 def walked(faces: Path, out: Path, names: tuple[str, ...]) -> dict[str, dict]:
@@ -50,3 +50,14 @@ def test_a_planted_mixing_is_seen(name: str, seen: dict[str, dict]) -> None:
 @pytest.mark.slow
 def test_distillation_is_a_kernel_there(seen: dict[str, dict]) -> None:
     assert any(name.startswith("launch _distill") for name in seen["train distill"]["waits"])
+
+
+@pytest.mark.slow
+def test_online_training_renders_there(seen: dict[str, dict]) -> None:
+    launched = {name.removeprefix("launch ") for name in seen["train online"]["waits"]}
+    assert launched >= {"_deform", "resolve_kernel", "_add_sensor_noise", "_join"}
+
+
+@pytest.mark.slow
+def test_nothing_outlives_online_training(seen: dict[str, dict]) -> None:
+    assert seen["train online"]["left"] == []

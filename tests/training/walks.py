@@ -1,6 +1,8 @@
 """Knows a walk through every command that learns, on a CUDA device that isn't there; see `tests/pretend_device.py`.
 
-    python -m tests.training.walks FACES OUT        prints a line of JSON for each walk: its error, and what waited
+    python -m tests.training.walks FACES OUT [NAME …]
+
+Prints a line of JSON for each walk: its error, what waited, and which threads and processes outlived it.
 
 A process of its own runs this. FACES is a finished data set, OUT a folder for runs.
 """
@@ -10,10 +12,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import multiprocessing
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -22,6 +26,8 @@ import cv2
 import numpy as np
 import torch
 
+from pain3d.rendering import people
+from pain3d.training.data import online
 from tests.pretend_device import pretend_device
 
 SMALL = (
@@ -29,11 +35,11 @@ SMALL = (
     "--device", "cuda", "--no-evaluate",
 )  # fmt: skip
 TINY = (*SMALL, "--depth", "1", "--width", "32", "--heads", "2")
-# A program of these takes the interpreter milliseconds, and a picture has thousands; their launchers have walks of
-# their own (tests/kernels/fake_device.py). Pixels are then what the memory held.
-PIXELS = (
-    "resolve_kernel", "antialias_queue_kernel", "_draw_small", "_draw_queue", "_write_fragments", "_split", "_code",
-    "_join",
+# What renders: a program takes the interpreter a millisecond, and a picture has thousands. Their launchers have walks
+# of their own (tests/kernels/fake_device.py); pixels, places and crops are then of zeros.
+RENDERING = (
+    "_deform", "_normals", "_project", "_draw_small", "_draw_queue", "_write_fragments", "resolve_kernel",
+    "antialias_queue_kernel", "_add_sensor_noise", "_split", "_code", "_join",
 )  # fmt: skip
 
 
@@ -68,11 +74,42 @@ def exported(run: Path) -> Callable[[], None]:
     return call
 
 
-def few_programs() -> AbstractContextManager[Any]:
-    """Deformation in a few large programs: the interpreter's time is that of their number."""
-    from pain3d.kernels.deformation import kernel
+def rendered(faces: Path) -> Callable[[], None]:
+    """Batches that are made here, with no process beside, as far as the net; the loop goes on from there."""
 
-    return patch.object(kernel, "_tile", lambda *_: kernel.Tile(32, 4096, warps=4))
+    def call() -> None:
+        from pain3d.training.data.augmentation import Augmentation, augment
+        from pain3d.training.data.online import OnlineBatches
+        from pain3d.training.data.population import read_population
+
+        batches = OnlineBatches(
+            read_population(faces), size=4, group=2, neutral=True, side=32, seed=0, pool=2, renew=1, heatmaps=True,
+            device="cuda", painters=1,
+        )  # fmt: skip
+        with closing(batches):
+            for step in (0, 1, 0):  # the last is not the one that is expected
+                seen = augment(batches(step), 32, 0, step, "cuda", Augmentation())
+                assert seen.image.is_cuda and seen.neutral is not None and seen.neutral.is_cuda
+
+    return call
+
+
+@contextmanager
+def both(one: AbstractContextManager[Any], other: AbstractContextManager[Any]) -> Iterator[None]:
+    """Two things that are planted at once."""
+    with one, other:
+        yield
+
+
+@contextmanager
+def coarse() -> Iterator[None]:
+    """People of few texels, and one process beside: it takes seconds to begin."""
+    with (
+        patch.object(online, "TEXTURE_SIZE", 64),
+        patch.object(people, "TEXTURE_SIZE", 64),
+        patch.object(online, "PROCESSES", 1),
+    ):
+        yield
 
 
 def walks(faces: Path, out: Path) -> Iterator[tuple[str, Callable[[], None], AbstractContextManager[Any]]]:
@@ -114,8 +151,9 @@ def walks(faces: Path, out: Path) -> Iterator[tuple[str, Callable[[], None], Abs
     score = (*one, "--to", out / "scores", "--device", "cuda")
     yield "score", command(*score), nullcontext()
     yield "export", exported(out / "vitpain"), nullcontext()
-    online = ("train", out / "online", "--online", "--online-pool", "2", *data, *TINY)
-    yield "train online", command(*online), few_programs()
+    yield "online batches", rendered(faces), coarse()
+    endless = ("train", out / "online", "--online", "--online-pool", "2", *data, *TINY)
+    yield "train online", command(*endless), coarse()
 
     sees, lies = augmentation._normalised, out_of_distribution._distances
     of_the_cpu = patch.object(augmentation, "_normalised", lambda seen: sees(seen) * torch.ones(3, 1, 1))
@@ -124,6 +162,8 @@ def walks(faces: Path, out: Path) -> Iterator[tuple[str, Callable[[], None], Abs
         out_of_distribution, "_distances", lambda fitted, features: lies(fitted, features) + features.new_zeros(1)
     )
     yield "planted in score", command(*score), on_the_device
+    stays = patch.object(online, "moved_at_once", lambda value, device: value)
+    yield "planted in online batches", rendered(faces), both(coarse(), stays)
 
 
 def main(faces: Path, out: Path, only: tuple[str, ...] = ()) -> None:
@@ -133,12 +173,14 @@ def main(faces: Path, out: Path, only: tuple[str, ...] = ()) -> None:
         if only and name not in only:
             continue
         error = None
-        with pretend_device(only_looked_at=PIXELS) as waits, planted:
+        with pretend_device(only_looked_at=RENDERING) as waits, planted:
             try:
                 call()
             except Exception:
                 error = traceback.format_exc()
-        print(json.dumps({"walk": name, "error": error, "waits": waits}), flush=True)
+        left = [t.name for t in threading.enumerate() if t.name.startswith("pain3d-")]
+        left += [child.name for child in multiprocessing.active_children()]
+        print(json.dumps({"walk": name, "error": error, "waits": waits, "left": left}), flush=True)
 
 
 if __name__ == "__main__":

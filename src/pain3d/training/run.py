@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,10 +78,9 @@ def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: 
     task = make_task(task_name, config)
     _check_heatmaps(samples, task, config)
     rows = training_rows(samples, config)
-    batches = _batches(samples, rows, task, config, device, ranks)
     identifier = config_hash(task_name, config, samples.key)
     run = Run(folder, task_name, str(data.resolve()), samples.key, config, identifier)
-    with ranks.together(), _folder_of(run, ranks):
+    with _batches(samples, rows, task, config, device, ranks) as batches, ranks.together(), _folder_of(run, ranks):
         return _learn_in(run, samples, task, rows, batches, device, quiet, ranks)
 
 
@@ -252,6 +251,7 @@ def _store(samples: Samples, config: TrainConfig, heatmaps: bool) -> CropStore:
     return CropStore(samples, crop_side(config.image_size), cache_mb=config.cache_mb, heatmaps=heatmaps)
 
 
+@contextmanager
 def _batches(
     samples: Samples,
     rows: npt.NDArray[np.int64],
@@ -259,10 +259,11 @@ def _batches(
     config: TrainConfig,
     device: torch.device,
     ranks: Ranks,
-) -> Callable[[int], RawBatch]:
+) -> Iterator[Callable[[int], RawBatch]]:
+    """What is learned from; threads and processes that make it end with the run."""
     if not config.online:
         store = _store(samples, config, task.needs_heatmaps)
-        return Batches(
+        yield Batches(
             store,
             rows,
             size=config.batch,
@@ -274,17 +275,20 @@ def _batches(
             rank=ranks.rank,
             ranks=ranks.count,
         )
+        return
     from pain3d.training.data.online import online_batches
 
-    rendered = online_batches(
+    made = online_batches(
         samples, rows, config, heatmaps=task.needs_heatmaps, device=device, rank=ranks.rank, ranks=ranks.count
     )
-    if ranks.count == 1:
-        return rendered
-    references = config.num_references
-    neutral_of = torch.arange(config.batch)[:, None] // config.group * references + torch.arange(references)
-    share = share_of(ranks.rank, ranks.count, config.batch, neutral_of if config.neutral else None)
-    return lambda step: dataclasses.replace(rendered(step), share=share)
+    with closing(made) as rendered:
+        if ranks.count == 1:
+            yield rendered
+            return
+        references = config.num_references
+        neutral_of = torch.arange(config.batch)[:, None] // config.group * references + torch.arange(references)
+        share = share_of(ranks.rank, ranks.count, config.batch, neutral_of if config.neutral else None)
+        yield lambda step: dataclasses.replace(rendered(step), share=share)
 
 
 def _resolved(run: Run) -> dict[str, Any]:
