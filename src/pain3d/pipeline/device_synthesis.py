@@ -2,10 +2,11 @@
 
     draw → render → copy → encode → write
 
-Scenes are drawn ahead by other processes, or by a thread where a run is too short for them. One thread asks the device
-for the pictures of a batch of identities, and for their copies into pinned memory: it waits for neither, so the device
-has its next batch before it has ended one. Encoders on a thread per core wait for the copy of theirs; the caller
-writes. A few batches are in flight, so memory doesn't grow with the data set.
+Scenes are drawn ahead by other processes, which take seconds to start: a thread draws the first batch, and all where a
+run is too short for them. One thread asks the device for the pictures of a batch of identities, and for their copies
+into pinned memory: it waits for neither, so the device has its next batch before it has ended one. Encoders on a thread
+per core wait for the copy of theirs; the caller writes. A few batches are in flight, so memory doesn't grow with the
+data set.
 """
 
 from __future__ import annotations
@@ -41,12 +42,14 @@ from pain3d.pipeline.synthesis import (
     split_pixels,
 )
 from pain3d.pipeline.workers import KILLED, limit_threads, limited_threads, load_meanwhile
+from pain3d.skin import SurfaceMaps, surface_maps
 
 AT_A_TIME: Final = 32  # identities: more only take memory; a paint stroke for 8 takes as long as one for 64
+FIRST: Final = 16  # identities of the first batch; Triton compiles anew for a number that isn't a multiple of 16
 AHEAD: Final = 2  # batches beside the one that is written: one is encoded while the device makes the next
 BUFFERS: Final = 2  # of pinned memory, each for a batch: one is encoded while the other is filled
 LARGE: Final = ("image", "heatmap", "frontal_heatmap")  # what they hold
-WORTH_DRAWERS: Final = 64  # identities from which it pays to start processes: each takes 5 s until it has drawn one
+WORTH_DRAWERS: Final = 64  # identities from which it pays to start processes: each takes 5 s of a core until it draws
 
 
 @dataclass(frozen=True)
@@ -199,23 +202,31 @@ def synthesise_on(
         BaseException: The first error of any stage; what was waiting is cancelled, what is running ends first.
     """
     size = config.batch_size or AT_A_TIME
-    batches = [people[start : start + size] for start in range(0, len(people), size)]
+    first = config.batch_size or FIRST
+    batches = [people[:first], *(people[start : start + size] for start in range(first, len(people), size))]
     # An identity of 33 pictures takes a core 0.1 s to draw, and as long to encode.
     drawers = config.processes or (max(1, cores // 2) if len(people) >= WORTH_DRAWERS else 1)
     lanes |= {"sample": drawers, "launch": 1, "device": 1, "encode": cores, "rows": cores}
     encoders = ThreadPoolExecutor(cores, "encode")
     asking = ThreadPoolExecutor(1, "device")
-    drawing: Executor = ThreadPoolExecutor(1, "draw")
+    drawing = ThreadPoolExecutor(1, "draw")
+    beside: Executor = drawing
     if drawers > 1:
-        drawing = ProcessPoolExecutor(drawers, get_context("spawn"), limit_threads, (1,))
-    sketched = device.type == "cuda"  # a CPU paints people one by one
+        beside = ProcessPoolExecutor(drawers, get_context("spawn"), limit_threads, (1,))
     waiting: deque[Future[list[Future[EncodedIdentity]]]] = deque()
     with limited_threads(1):
         try:
+            if drawers > 1:
+                with unheard_by_children():  # a pool starts a process with each work that it is given
+                    for person in people[:drawers]:  # for nothing: they load what they need while there is no board
+                        beside.submit(prepare_identity, config, person, provenance)
+            head = Head.default()  # before threads ask for it: two that load it at once have two, and maps of each
             ready = asking.submit(DeviceBatches, device, encoders, size)
+            board = _board(head) if device.type == "cuda" else None  # a CPU paints people one by one
             for number, batch in enumerate(batches):
-                with unheard_by_children():  # a pool starts its processes when it is given work
-                    drawn = [drawing.submit(prepare_identity, config, person, provenance, sketched) for person in batch]
+                drawer = drawing if number == 0 else beside
+                with unheard_by_children():
+                    drawn = [drawer.submit(prepare_identity, config, person, provenance, board) for person in batch]
                 waiting.append(asking.submit(_make, ready, drawn))
                 if number == 0:
                     load_meanwhile()
@@ -230,8 +241,14 @@ def synthesise_on(
                 raise
             raise RefusedError(f"{device} failed ({one_line(error)}); published shards are kept") from error
         finally:
-            for pool in (drawing, asking, encoders):
+            for pool in (drawing, beside, asking, encoders):
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _board(head: Head) -> SurfaceMaps:
+    from pain3d.rendering.frames import TEXTURE_SIZE
+
+    return surface_maps(head, TEXTURE_SIZE).board()
 
 
 def _make(ready: Future[DeviceBatches], drawn: Sequence[Future[PreparedIdentity]]) -> list[Future[EncodedIdentity]]:

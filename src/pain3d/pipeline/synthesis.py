@@ -19,13 +19,13 @@ from pain3d.head import Head
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance, SceneRows, complete_rows, encode_pictures, make_scene_rows
-from pain3d.skin import surface_maps
 
 if TYPE_CHECKING:
     import pyarrow
 
     from pain3d.rendering.frames import RenderedPeople, RenderSetup
     from pain3d.rendering.scene_inputs import SceneInputs
+    from pain3d.skin import SurfaceMaps
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def synthesise_identity(config: SynthConfig, person: PlannedIdentity, provenance
 
 
 def prepare_identity(
-    config: SynthConfig, person: PlannedIdentity, provenance: Provenance, sketched: bool = False
+    config: SynthConfig, person: PlannedIdentity, provenance: Provenance, board: SurfaceMaps | None = None
 ) -> PreparedIdentity:
     """Sample the scenes of an identity, and make of them what can be made before they are rendered.
 
@@ -79,7 +79,7 @@ def prepare_identity(
         config: A checked configuration.
         person: Whom.
         provenance: What every row says of its making.
-        sketched: Whether the strokes of the skin are drawn too, for who paints many people together.
+        board: Of `SurfaceMaps.board`; on it the strokes of the skin are drawn, for who paints many people together.
     """
     from pain3d.rendering.scene_inputs import inputs_of
     from pain3d.scene import sample_scenes
@@ -102,11 +102,10 @@ def prepare_identity(
         wrinkles=config.wrinkles,
     )
     inputs = inputs_of(scenes, head)
-    if sketched:
-        from pain3d.rendering.frames import TEXTURE_SIZE
+    if board is not None:
         from pain3d.skin.sketch import draw_sketch
 
-        inputs = replace(inputs, sketch=draw_sketch(surface_maps(head, TEXTURE_SIZE), inputs.skin))
+        inputs = replace(inputs, sketch=draw_sketch(board, inputs.skin))
     rows = make_scene_rows(scenes, inputs.camera(), person, provenance)
     qualities = [scene.sensor.quality for scene in scenes]
     seconds = time.perf_counter() - started

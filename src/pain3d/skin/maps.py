@@ -122,6 +122,7 @@ class SurfaceMaps:
             masks={},
             eyes={},
             teeth={},
+            limits=dict(self.limits),
             copies={},
         )
 
