@@ -31,8 +31,10 @@ PICTURES = {  # case: outputs asked of `kernels.render`, and of `kernels.rasteri
 POSES = ("global_orient", "neck_pose", "jaw_pose", "leye_pose", "reye_pose")  # in the order of the joints
 
 
-def render_call(workload: Workload, each: ViewSet, backend: str | None, outputs: Sequence[str]) -> Any:
-    """One call of the fused op on one input set."""
+def render_call(
+    workload: Workload, each: ViewSet, backend: str | None, outputs: Sequence[str], packed: Tensor | None = None
+) -> Any:
+    """One call of the fused op on one input set; `packed` is of `pack_texels` of the shared textures."""
     shared, count = workload.shared, len(each.mesh_index)
     texture = shared.mipmaps if shared.mipmaps is not None else shared.template.new_ones(1, 1, 1, CHANNELS)
     return render(
@@ -55,6 +57,7 @@ def render_call(workload: Workload, each: ViewSet, backend: str | None, outputs:
         attributes=each.heat if "attributes" in outputs else None,
         exposure=each.exposure,
         outputs=outputs,
+        packed=packed,
         backend=backend,
     )
 
@@ -136,11 +139,13 @@ def _laid_out(basis: Tensor, backend: str | None) -> Tensor:
 
 def graph_round(workload: Workload) -> Round:
     """A round of pictures replayed from a CUDA graph; the inputs of a set are copied into those that it reads."""
+    from pain3d.kernels.rendering.texels import pack_texels
     from pain3d.rendering.renderer import record_cuda_graph
 
-    outputs = PICTURES[workload.case]
+    outputs, chain = PICTURES[workload.case], workload.shared.mipmaps
+    packed = None if chain is None else pack_texels(chain.texels)  # once, as the textures stay
     read = map_tensors(workload.ring[0], torch.clone)
-    replay, rendered = record_cuda_graph(lambda: render_call(workload, read, "triton", outputs))
+    replay, rendered = record_cuda_graph(lambda: render_call(workload, read, "triton", outputs, packed))
     kept = _by_dtype(read)
     given = [_by_dtype(each) for each in workload.ring]
 

@@ -11,15 +11,17 @@ from torch.utils._pytree import tree_leaves
 
 from pain3d.kernels import render
 from pain3d.kernels._triton import custom_op, is_observed, keeping_place
-from pain3d.kernels.rendering import topology
+from pain3d.kernels.rendering import texels, topology, triton_op
 from pain3d.kernels.rendering.bundles import Triangles
 from pain3d.kernels.rendering.defaults import filled, up_axis
 from pain3d.kernels.rendering.example import example_inputs
-from pain3d.kernels.rendering.texels import remembered_texels
+from pain3d.kernels.rendering.texels import pack_texels, remembered_texels
+from pain3d.kernels.texturing import build_mipmaps
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")
 TABLES, VERTICES = Triangles._fields, 642
+MOVES = ("aten::cat", "aten::copy_", "aten::clone", "aten::sort", "aten::gather", "aten::index")
 
 
 def triangles() -> Triangles:
@@ -32,6 +34,16 @@ def picture(inputs: dict[str, Any]) -> Tensor:
     image = render(**inputs, outputs=("image",), backend="triton").image
     assert image is not None
     return image
+
+
+def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Let `render` launch no kernel; return the texels that those of each call would have read."""
+    drawn: list[Tensor] = []
+    for name in ("launch_project", "launch_visibility", "launch_antialias_queue"):
+        monkeypatch.setattr(triton_op, name, lambda *_, **__: None)
+    monkeypatch.setattr(triton_op, "launch_normals", lambda vertices, *_: torch.empty_like(vertices))
+    monkeypatch.setattr(triton_op, "launch_resolve", lambda scene, *_, **__: drawn.append(scene.texture.texels))
+    return drawn
 
 
 def same(tables: topology.PreparedTopology, others: topology.PreparedTopology) -> bool:
@@ -87,6 +99,37 @@ def test_a_call_keeps_tables_and_a_written_tensor_is_seen() -> None:
     after = picture(inputs)
     assert not torch.equal(before, after)
     assert torch.equal(after, picture(inputs | {"uvs": inputs["uvs"].clone()}))
+
+
+def test_a_second_call_prepares_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = draw_nothing(monkeypatch)
+    inputs = example_inputs(8, DEVICE)
+    inputs = inputs | triangles()._asdict() | {"texture": build_mipmaps(inputs["texture"])}
+    picture(inputs)
+    for module, name in ((texels, "pack_texels"), (topology, "prepare_topology")):
+        monkeypatch.delattr(module, name)
+    with torch.profiler.profile() as profile:
+        picture(inputs)
+    assert drawn[0] is drawn[1]
+    moved = {event.key: event.count for event in profile.key_averages() if event.key in MOVES}
+    assert moved == {"aten::cat": 1}  # a record per vertex
+
+
+def test_packed_texels_are_read_in_the_texture_s_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a CUDA graph, where nothing may be remembered: a call without them packs."""
+    drawn = draw_nothing(monkeypatch)
+    inputs = example_inputs(8, DEVICE) | triangles()._asdict()
+    chain = build_mipmaps(inputs["texture"])
+    packed, inputs = pack_texels(chain.texels), inputs | {"texture": chain}
+    monkeypatch.setattr(texels, "keeping_place", lambda tensor: None)
+    picture(inputs)
+    picture(inputs | {"packed": packed})
+    assert drawn[0] is not packed and torch.equal(drawn[0], packed) and drawn[1] is packed
+    chain.texels.mul_(0.5)
+    assert pack_texels(chain.texels, out=packed) is packed and not torch.equal(drawn[0], packed)
+    for wrong in (packed.float(), packed[:, :, 1:], packed.transpose(1, 2).contiguous().transpose(1, 2)):
+        with pytest.raises(ValueError, match=r"packed must be \[.*\] float16, contiguous, on .*, got \[.*\] of torch"):
+            picture(inputs | {"packed": wrong})
 
 
 def test_defaults_are_kept() -> None:

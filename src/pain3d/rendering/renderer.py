@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +22,7 @@ from pain3d.head.model import Head
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels.rendering import CHANNELS
 from pain3d.kernels.rendering.bundles import Triangles
+from pain3d.kernels.rendering.texels import pack_texels
 from pain3d.kernels.texturing import Mipmaps, build_mipmaps
 from pain3d.light import Light
 from pain3d.mesh import Surface
@@ -182,8 +184,11 @@ class Renderer:
             person_index=None if person_index is None else person_index.to(device),
         )
 
-    def forward(self, given: RendererInputs) -> View:
-        """Render inputs that are on the device: no copy from the host, no wait for the device."""
+    def forward(self, given: RendererInputs, packed: Tensor | None = None) -> View:
+        """Render inputs that are on the device: no copy from the host, no wait for the device.
+
+        `packed` is of `pack_texels` of the texture [K, N, 16], read by the Triton kernels in its place.
+        """
         outputs = ["attributes" if name == "heatmap" else name for name in self.outputs]
         heat, who = None, given.person_index
         if "heatmap" in self.outputs:
@@ -200,6 +205,7 @@ class Renderer:
             image_dtype=self.image_dtype,
             layout=self.layout,
             prepared=self._prepared,
+            packed=packed,
             backend=self.backend,
         )
         return view if view.attributes is None else replace(view, attributes=None, heatmap=view.attributes[..., 0])
@@ -231,13 +237,19 @@ class Captured:
         given: RendererInputs,
         record: Callable[[Callable[[], View]], tuple[Callable[[], None], View]],
     ) -> None:
-        """Keep own copies of the inputs, which the recorded kernels read, and record one forward of them."""
+        """Keep own copies of the inputs, which the recorded kernels read, and record one forward of them.
+
+        The Triton kernels read the texture packed: that is done where a texture comes in, not in each replay.
+        """
         self.renderer = renderer
-        self._given = map_tensors(given, torch.clone)
+        kept = map_tensors(given, torch.clone)
         if given.surface is not None:  # its creases stay the ones that all people of the head share
             copied = map_tensors(given.surface, torch.clone)
-            self._given = replace(self._given, surface=replace(copied, creases=given.surface.creases))
-        self._replay, self._view = record(lambda: renderer.forward(self._given))
+            kept = replace(kept, surface=replace(copied, creases=given.surface.creases))
+        shaded = renderer._prepared is not None and "image" in renderer.outputs
+        packed = pack_texels(kept.texture.texels) if shaded else None
+        self._given, self._packed = kept, packed
+        self._replay, self._view = record(lambda: renderer.forward(kept, packed))
         self._read = renderer.head._detail  # the recorded kernels read it: the head may keep another one later
 
     def __call__(self, cameras: Camera, **arguments: Any) -> View:
@@ -253,12 +265,17 @@ class Captured:
                 raise ValueError(f"{name} must be {list(kept.shape)} as captured, got {list(new.shape)}")
             if new is not kept:
                 kept.copy_(new)
+        if self._packed is not None:
+            pack_texels(self._given.texture.texels, out=self._packed)
         self._replay()
         return self._view
 
 
 def record_cuda_graph(run: Callable[[], View]) -> tuple[Callable[[], None], View]:
-    """Run a few times beside the current stream, record once; return what replays it, and the view it writes."""
+    """Run a few times beside the current stream, record once; return what replays it, and the view it writes.
+
+    What replays it holds `run`, and so the memory outside the graph that the recorded kernels read.
+    """
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -268,7 +285,11 @@ def record_cuda_graph(run: Callable[[], View]) -> tuple[Callable[[], None], View
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         view = run()
-    return graph.replay, view
+    return partial(_replay, graph, run), view
+
+
+def _replay(graph: torch.cuda.CUDAGraph, _: Callable[[], View]) -> None:
+    graph.replay()
 
 
 def _pairs(kept: RendererInputs, new: RendererInputs) -> dict[str, tuple[Tensor, Tensor]]:

@@ -63,6 +63,7 @@ def render(
     image_dtype: str = "uint8",
     layout: str = "NHWC",
     prepared: PreparedTopology | None = None,
+    packed: Tensor | None = None,
     backend: str | None = None,
 ) -> View:
     """Render N pictures of N meshes, of one mesh from N cameras, or of M meshes by index.
@@ -81,6 +82,7 @@ def render(
         image_dtype: ``"uint8"``, or ``"bfloat16"`` for byte / 255: the same picture, as a network takes it.
         layout: Of the image: ``"NHWC"`` or ``"NCHW"``.
         prepared: What a `Renderer` keeps of the topology for the Triton kernels.
+        packed: [K, 2, N, 8] the texture as they read it, which a `Captured` keeps (see `pain3d.kernels.render`).
         backend: ``reference``, ``cpu``, ``triton``, or None for the default.
 
     Returns:
@@ -137,6 +139,7 @@ def render(
         image_dtype=image_dtype,
         layout=layout,
         prepared=prepared,
+        packed=packed,
         backend=backend,
     )
     seen = rendered._asdict()

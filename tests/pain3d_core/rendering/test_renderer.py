@@ -14,10 +14,13 @@ import torch
 
 import pain3d
 from pain3d.device import map_tensors
+from pain3d.kernels.rendering import texels
+from pain3d.kernels.rendering.texels import pack_texels
 from pain3d.rendering.renderer import RENDERER_OUTPUTS, Captured, Renderer
 from pain3d.skin import surface
 from tests.kernels.fake_renderer import SCRIPT
 from tests.kernels.rooms import device_of
+from tests.kernels.test_plain_call import draw_nothing
 
 HEAD = pain3d.Head.default()
 CAMERAS = pain3d.Camera.orbit(yaw_degrees=(-40, 0, 40), size=40)
@@ -94,7 +97,8 @@ def run_again(run: Callable[[], pain3d.View]) -> tuple[Callable[[], None], pain3
     def replay() -> None:
         again = run()
         for name in ("image", "heatmap"):
-            getattr(view, name).copy_(getattr(again, name))
+            if getattr(view, name) is not None:
+                getattr(view, name).copy_(getattr(again, name))
 
     return replay, view
 
@@ -110,6 +114,24 @@ def test_captured_reads_new_inputs_and_leaves_the_callers_alone() -> None:
     assert torch.equal(given.identity, first["identity"])
     again = captured(CAMERAS, **first)
     assert again.image is view.image and torch.equal(again.image, renderer(CAMERAS, **first).image)
+
+
+def test_captured_packs_a_texture_where_it_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is recorded packs nothing, and reads the texture that came in last. No kernel is launched here."""
+    drawn = draw_nothing(monkeypatch)
+    monkeypatch.setattr(texels, "keeping_place", lambda tensor: None)  # as while a graph is recorded
+    monkeypatch.delattr(texels, "pack_texels")  # which `render` would call; the renderer has its own name for it
+    renderer = Renderer(size=8, device=device_of("triton"), backend="triton")
+    camera = pain3d.Camera.orbit(yaw_degrees=20.0)
+    red, green = torch.zeros(2, 1, 1, 1, 16).unbind()
+    red[..., 0] = green[..., 1] = 0.7
+    captured = Captured(renderer, renderer.inputs(camera, texture=red), run_again)
+    for texture in (red, green, red):
+        captured(camera, texture=texture)
+        assert torch.equal(drawn[-1].cpu(), pack_texels(texture.flatten(1, 2)))
+        assert drawn[-1] is drawn[0]  # the memory that was recorded
+    unshaded = Renderer(size=8, device=device_of("triton"), backend="triton", outputs=("depth",))
+    assert Captured(unshaded, unshaded.inputs(camera, texture=red), run_again)._packed is None
 
 
 def surfaces() -> list[pain3d.mesh.Surface]:

@@ -18,6 +18,7 @@ from pain3d.kernels.rendering.custom_op import render_triton
 from pain3d.kernels.rendering.defaults import filled, up_axis
 from pain3d.kernels.rendering.reference import NO_LABEL, render_reference
 from pain3d.kernels.rendering.relief import DETAIL_LAYERS
+from pain3d.kernels.rendering.texels import check_packed
 from pain3d.kernels.texturing.op import build_mipmaps
 from pain3d.kernels.texturing.reference import Mipmaps, level_table
 
@@ -64,6 +65,7 @@ def render(
     image_dtype: str = "uint8",
     layout: str = "NHWC",
     prepared: PreparedTopology | None = None,
+    packed: Tensor | None = None,
     backend: str | None = None,
 ) -> Rendered:
     """Render B pictures: project, rasterise, interpolate, look the texture up, shade, tone, antialias, encode as sRGB.
@@ -105,6 +107,9 @@ def render(
         prepared: Tables of these faces and uvs (`prepare_topology` in the room's ``topology.py``), read by ``triton``
             alone. Without them a call makes them, and remembers them as long as the tensors of the topology live and
             are not written to. With them the call is no custom op: for a CUDA graph, not for torch.compile.
+        packed: [K, 2, N, 8] float16, the texture's texels for ``triton`` (`pack_texels` in the room's ``texels.py``),
+            read in their place; likewise no custom op. Without them a call packs and remembers, and a CUDA graph packs
+            in each replay. Who writes to the texture packs again, into the same memory (``out=``) of a recorded graph.
         backend: ``"reference"``, ``"cpu"`` (numba, float32), ``"triton"`` (float32) or None for the default order.
 
     Returns:
@@ -162,11 +167,13 @@ def render(
     _check_request(request, attributes is not None, face_labels is not None)
     scene = scene_of(tensors, sides, check_size(size))
     if chosen == "triton":
-        if prepared is None and not plain:
+        if packed is not None:
+            check_packed(packed, texture.texels)
+        if prepared is None and packed is None and not plain:
             return render_triton(scene, request)
         from pain3d.kernels.rendering.triton_op import launch_render
 
-        return launch_render(scene, request, prepared=prepared)
+        return launch_render(scene, request, prepared=prepared, packed=packed)
     if chosen == "cpu":
         from pain3d.kernels.rendering.cpu import render_cpu
 

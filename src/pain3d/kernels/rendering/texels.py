@@ -28,11 +28,31 @@ class _Kept(NamedTuple):
 kept_texels: dict[tuple[object, ...], _Kept] = {}  # by place and id of the chain
 
 
-def pack_texels(texels: Tensor) -> Tensor:
-    """Return [K, 2, N, 8] float16 of the mip chains [K, N, 16]."""
-    parts = (*texels.shape[:2], CHANNELS // DETAIL_START, DETAIL_START)
-    halves = texels.detach().reshape(parts).transpose(1, 2)
-    return torch.empty(halves.shape, dtype=torch.float16, device=texels.device).copy_(halves)
+def packed_shape(texels: Tensor) -> tuple[int, int, int, int]:
+    """Return (K, 2, N, 8) of the mip chains [K, N, 16]."""
+    count, length = texels.shape[:2]
+    return count, CHANNELS // DETAIL_START, length, DETAIL_START
+
+
+def pack_texels(texels: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Return [K, 2, N, 8] float16 of the mip chains [K, N, 16], written into `out` where it is given."""
+    shape = packed_shape(texels)
+    halves = texels.detach().reshape(shape[0], shape[2], shape[1], shape[3]).transpose(1, 2)
+    out = torch.empty(shape, dtype=torch.float16, device=texels.device) if out is None else out
+    return out.copy_(halves)
+
+
+def check_packed(packed: Tensor, texels: Tensor) -> None:
+    """Check that the packed texels can be those of the chains.
+
+    Raises:
+        ValueError: Their shape, dtype, device or layout is not that of `pack_texels`.
+    """
+    wanted = torch.Size(packed_shape(texels))
+    fits = packed.dtype == torch.float16 and packed.device == texels.device and packed.is_contiguous()
+    if packed.shape != wanted or not fits:
+        got = f"{list(packed.shape)} of {packed.dtype} on {packed.device}"
+        raise ValueError(f"packed must be {list(wanted)} float16, contiguous, on {texels.device}, got {got}")
 
 
 def remembered_texels(texels: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ def launch_render(
     request: Request,
     *,
     prepared: PreparedTopology | None = None,
+    packed: Tensor | None = None,
     chunk: int | None = None,
     blocks: Blocks = BLOCKS,
 ) -> Rendered:
@@ -46,7 +47,8 @@ def launch_render(
     Args:
         scene: Checked, float32; see `pain3d.kernels.render`.
         request: What to render.
-        prepared: Of `prepare_topology`; None makes it anew.
+        prepared: Of `prepare_topology`; None is that of an earlier call, or makes it.
+        packed: Of `pack_texels`; None is that of an earlier call, or packs.
         chunk: Views at a time; None for as many as the workspace of visibility holds. It is halved as long as the
             device has no memory for it. The bytes do not depend on it.
         blocks: How much of the work a program takes.
@@ -63,9 +65,10 @@ def launch_render(
         made = allocate_outputs(scene, request)
         views, pixels = len(scene.views.world_to_clip), scene.size[0] * scene.size[1]
         if views and pixels:
-            texels = remembered_texels(scene.texture.texels) if made.image is not None else scene.texture.texels
             scene = _ready(scene)
-            scene = scene._replace(texture=scene.texture._replace(texels=texels))
+            if made.image is not None:  # else no texel is read
+                texels = remembered_texels(scene.texture.texels) if packed is None else packed
+                scene = scene._replace(texture=scene.texture._replace(texels=texels))
             tables = prepared or remembered_topology(scene.triangles, scene.meshes.vertices.shape[1])
             scene = scene._replace(triangles=tables.triangles)
             written = made
@@ -118,7 +121,7 @@ def _buffers(scene: RenderInputs, made: Rendered, chunk: int | None) -> tuple[Wo
 
 
 def _ready(scene: RenderInputs) -> RenderInputs:
-    """The scene as the kernels read it, but for its triangles: contiguous, outside autograd; one background once."""
+    """The scene as kernels read it, triangles and texels apart: contiguous, outside autograd; one background once."""
     background = scene.views.background
     if len(background) > 1 and background.stride(0) == 0:
         scene = scene._replace(views=scene.views._replace(background=background[:1]))
@@ -126,7 +129,7 @@ def _ready(scene: RenderInputs) -> RenderInputs:
     return RenderInputs(
         Meshes._make([_plain(tensor) for tensor in meshes]),
         triangles,
-        texture._replace(texels=_plain(texture.texels)),
+        texture,
         Views._make([_plain(tensor) for tensor in views]),
         Lights._make([_plain(tensor) for tensor in lights]),
         size,
