@@ -29,7 +29,7 @@ def main() -> None:
     """Observe a still, a posed and a wrinkled forward, twice each: constants are made at the first."""
     # Beside this file, which runs as a script: its folder is on the path.
     from compile_offline import isolate
-    from fake_device import indexed, observe, write_indexed
+    from fake_device import BY_OPS, observe
 
     isolate()
     head = pain3d.Head.default()
@@ -44,7 +44,8 @@ def main() -> None:
     whose = {"surface": wrinkled, "mesh_index": torch.tensor([4, 0, 2]), "person_index": torch.tensor([0, 0, 2, 1, 1])}
     made["people x expressions"] = renderer.inputs(cameras, people, five, **whose)
     if not torch.backends.cuda.is_built():
-        Tensor.__getitem__, Tensor.__setitem__, Tensor.contiguous = indexed, write_indexed, contiguous
+        for name, method in (BY_OPS | {"contiguous": contiguous}).items():
+            setattr(Tensor, name, method)
     mode = FakeTensorMode()
     for name, given in made.items():
         parts = (head.__dict__, given)

@@ -1,6 +1,7 @@
 """Batches without files: functions of the step, rings of people, and the law of a data set."""
 
 import json
+import multiprocessing
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -117,6 +118,11 @@ def test_a_process_prepares_what_is_made_here(population: Population) -> None:
             assert all(torch.equal(one, other) for one, other in zip(*made, strict=True))
         assert torch.equal(backstage.backgrounds([5])[0], planner.background(5))
         assert np.array_equal(backstage.sketches([1])[0].marks, draw_sketch(maps, planner.person(1).skin).marks)
+        for process in multiprocessing.active_children():
+            process.kill()
+        for _ in range(2):  # whoever waits and whoever asks afterwards
+            with pytest.raises(RefusedError, match="a process that prepares steps was killed"):
+                backstage.backgrounds([6])
     finally:
         backstage.close()
 

@@ -6,9 +6,10 @@ All of it is Python and OpenCV. In threads it would take the interpreter from th
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -37,9 +38,8 @@ class Backstage:
     """
 
     def __init__(self, planner: Planner, board: SurfaceMaps, count: int) -> None:
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # a fork would copy what CUDA and torch's threads hold half-alive
+        # a fork would copy what CUDA and torch's threads hold half-alive
+        context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(count, context, _enter, (planner, board))
         self._steps: dict[int, Future[StepNumbers]] = {}
         with unheard_by_children():
@@ -48,12 +48,12 @@ class Backstage:
 
     def numbers(self, step: int) -> StepNumbers:
         """`Planner.numbers` of a step; the next ones are begun."""
-        wanted = range(step, step + STEPS_AHEAD)
-        self._steps = {
-            number: self._steps.get(number) or self._pool.submit(_numbers, number)  # others are dropped
-            for number in wanted
-        }
-        return map_tensors(self._result(self._steps.pop(step)), torch.from_numpy, np.ndarray)
+        with _refusing_killed():
+            self._steps = {
+                number: self._steps.get(number) or self._pool.submit(_numbers, number)  # others are dropped
+                for number in range(step, step + STEPS_AHEAD)
+            }
+            return map_tensors(self._steps.pop(step).result(), torch.from_numpy, np.ndarray)
 
     def sketches(self, arrivals: Sequence[int]) -> list[Sketch]:
         """What is drawn of people by hand."""
@@ -68,13 +68,16 @@ class Backstage:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _each(self, make: Callable[[int], T], arrivals: Sequence[int]) -> list[T]:
-        return [self._result(future) for future in [self._pool.submit(make, arrival) for arrival in arrivals]]
+        with _refusing_killed():
+            return [future.result() for future in [self._pool.submit(make, arrival) for arrival in arrivals]]
 
-    def _result(self, future: Future[T]) -> T:
-        try:
-            return future.result()
-        except BrokenProcessPool as error:
-            raise RefusedError("a process that prepares steps was killed, for want of memory perhaps") from error
+
+@contextmanager
+def _refusing_killed() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise RefusedError("a process that prepares steps was killed, for want of memory perhaps") from error
 
 
 _here: tuple[Planner, SurfaceMaps]  # of a process of `Backstage`
