@@ -164,8 +164,9 @@ class DeviceBatches:
                     if len(buffers.get(name, ())) < len(tensor):
                         buffers[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
                     host[name] = buffers[name][: len(tensor)].copy_(tensor, non_blocking=True)
-                else:
-                    host[name] = tensor.to("cpu", non_blocking=True)
+                else:  # pinned too: the thread would wait for a copy into other memory
+                    here = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+                    host[name] = here.copy_(tensor, non_blocking=True)
                 tensor.record_stream(self._copies)  # its memory is not given to others before
             copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             copied.record()
