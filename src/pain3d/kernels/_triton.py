@@ -14,10 +14,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from pain3d.kernels._backend import interpreting
+
 F = TypeVar("F", bound=Callable[..., Any])
 # Of every launch. A compiler may fuse a product with a sum, rounded once, and does so differently for another block or
 # where a size of 1 is compiled in. So it may not: what is fused says `tl.fma`, and bits depend on the formula alone.
 UNFUSED = {"enable_fp_fusion": False}
+WIDE = 1024  # lanes of an interpreted program: see `block_of`
 
 
 def on_device(tensor: Tensor) -> AbstractContextManager[object]:
@@ -38,6 +41,16 @@ def keeping_place(tensor: Tensor) -> tuple[str, int, int] | None:
     if torch.cuda.is_current_stream_capturing():
         return None
     return "cuda", tensor.get_device(), torch.cuda.current_stream(tensor.device).cuda_stream
+
+
+def block_of(count: int, block: int) -> int:
+    """Lanes of a program: `block`; in the interpreter, whose cost is per program, a thousand where a mesh has many.
+
+    Args:
+        count: Vertices or faces in all.
+        block: Of a GPU.
+    """
+    return max(block, WIDE) if interpreting() and count > 4 * WIDE else block
 
 
 def programs_on(tensor: Tensor, waves: int, interpreted: int) -> int:

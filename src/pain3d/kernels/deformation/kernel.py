@@ -20,7 +20,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pain3d.kernels._triton import UNFUSED
+from pain3d.kernels._triton import UNFUSED, block_of
 from pain3d.kernels.deformation.bundles import Skinning
 from pain3d.kernels.deformation.layout import QUAD, is_planar, planar_basis
 from pain3d.kernels.deformation.reference import TINY
@@ -312,7 +312,7 @@ def launch_deform(
         quads, row_quads, plane_quads = triton.cdiv(len(basis), QUAD), basis.stride(1) // QUAD, basis.stride(2) // QUAD
         missing = -coefficients.shape[1] % QUAD
         shapes = Shapes(pad(coefficients, (0, missing)) if missing else coefficients, basis)
-    tile = tile or _tile(batch, shapes is not None)
+    tile = tile or _tile(batch, count, shapes is not None)
     _deform[(triton.cdiv(batch, tile.meshes) * triton.cdiv(count, tile.vertices),)](
         out,
         template,
@@ -337,10 +337,9 @@ def launch_deform(
     )
 
 
-def _tile(batch: int, has_shapes: bool) -> Tile:
-    if not has_shapes:
-        return NO_SHAPES
-    return FEW_MESHES if batch <= FEW_MESHES.meshes else MANY_MESHES
+def _tile(batch: int, count: int, has_shapes: bool) -> Tile:
+    tile = (FEW_MESHES if batch <= FEW_MESHES.meshes else MANY_MESHES) if has_shapes else NO_SHAPES
+    return tile._replace(vertices=block_of(count, tile.vertices))
 
 
 def vertex_faces(faces: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -367,7 +366,7 @@ def launch_normals(
     normals: Tensor | None = None,
     *,
     meshes: int = 4,
-    block: int = 64,
+    block: int | None = None,
 ) -> Tensor:
     """Return unit normals [M, V, 3] of vertices [M, V, 3] float32, written into `normals` where it is given.
 
@@ -378,10 +377,11 @@ def launch_normals(
         members: [3 F], likewise.
         normals: [M, V, 3].
         meshes: Meshes of a program, which share the reading of faces.
-        block: Vertices of a program.
+        block: Vertices of a program; None chooses.
     """
     normals = torch.empty_like(vertices) if normals is None else normals
     batch, count = vertices.shape[:2]
+    block = block or block_of(count, 64)
     if batch and count:
         _normals[(triton.cdiv(batch, meshes) * triton.cdiv(count, block),)](
             vertices, faces, starts, members, normals, batch, count, MESHES=meshes, VERTICES=block, **UNFUSED

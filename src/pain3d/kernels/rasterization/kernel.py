@@ -21,7 +21,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pain3d.kernels._backend import interpreting
-from pain3d.kernels._triton import UNFUSED, programs_on
+from pain3d.kernels._triton import UNFUSED, block_of, programs_on
 from pain3d.kernels.rasterization.reference import HALF, LIMIT, NEAR, SUBPIXELS
 
 FACE_BITS = 24  # of a key: `op.py` refuses more faces
@@ -444,6 +444,8 @@ def launch_visibility(
     """
     (views, vertices), (height, width), count = screen.shape[:2], size, len(faces)
     queue[:1].zero_()
+    if blocks is BLOCKS:
+        blocks = blocks._replace(triangles=block_of(count, blocks.triangles))
     sizes = (vertices, count, height, width, epoch)
     _draw_small[(views * triton.cdiv(count, blocks.triangles),)](
         screen,
