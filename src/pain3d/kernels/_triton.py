@@ -142,7 +142,7 @@ def is_observed(arguments: Iterable[Any], *, differentiable: bool = True) -> boo
     """Whether torch's dispatcher has to see a call: under a tracer or a mode, of other tensors, for a gradient."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return True
-    if torch._C._functorch.maybe_current_level() is not None:
+    if torch._C._functorch.maybe_current_level() is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return True
     needs = differentiable and torch.is_grad_enabled()
     for argument in arguments:

@@ -9,6 +9,9 @@ the same bits in any batch, beside the teacher's tokens or over them. Longer tha
 room, and one launch does all.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# A constexpr has the attributes of what it holds.
+
 from __future__ import annotations
 
 from functools import cache
