@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves
 
-from pain3d.kernels import render
+from pain3d.kernels import _remembered, render
 from pain3d.kernels._triton import custom_op, is_observed, keeping_place
 from pain3d.kernels.rendering import texels, topology, triton_op
 from pain3d.kernels.rendering.bundles import Triangles
@@ -93,7 +93,7 @@ def test_tables_go_with_their_tensors() -> None:
 def test_a_call_keeps_tables_and_a_written_tensor_is_seen() -> None:
     inputs = example_inputs(8, DEVICE) | triangles()._asdict()
     before = picture(inputs)
-    (tables,) = [kept.tables for kept in topology._kept.values() if kept.sources[0]() is inputs["faces"]]
+    (tables,) = [kept.made for kept in topology._kept.values() if kept.sources[0]() is inputs["faces"]]
     assert topology.remembered_topology(Triangles(*(inputs[name] for name in TABLES)), VERTICES) is tables
     inputs["uvs"].mul_(0.3)
     after = picture(inputs)
@@ -121,7 +121,7 @@ def test_packed_texels_are_read_in_the_texture_s_place(monkeypatch: pytest.Monke
     inputs = example_inputs(8, DEVICE) | triangles()._asdict()
     chain = build_mipmaps(inputs["texture"])
     packed, inputs = pack_texels(chain.texels), inputs | {"texture": chain}
-    monkeypatch.setattr(texels, "keeping_place", lambda tensor: None)
+    monkeypatch.setattr(_remembered, "keeping_place", lambda tensor: None)
     picture(inputs)
     picture(inputs | {"packed": packed})
     assert drawn[0] is not packed and torch.equal(drawn[0], packed) and drawn[1] is packed

@@ -14,6 +14,7 @@ import torch
 
 import pain3d
 from pain3d.device import map_tensors
+from pain3d.kernels import _remembered
 from pain3d.kernels.rendering import texels
 from pain3d.kernels.rendering.texels import pack_texels
 from pain3d.rendering.renderer import RENDERER_OUTPUTS, Captured, Renderer
@@ -119,7 +120,7 @@ def test_captured_reads_new_inputs_and_leaves_the_callers_alone() -> None:
 def test_captured_packs_a_texture_where_it_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is recorded packs nothing, and reads the texture that came in last. No kernel is launched here."""
     drawn = draw_nothing(monkeypatch)
-    monkeypatch.setattr(texels, "keeping_place", lambda tensor: None)  # as while a graph is recorded
+    monkeypatch.setattr(_remembered, "keeping_place", lambda tensor: None)  # as while a graph is recorded
     monkeypatch.delattr(texels, "pack_texels")  # which `render` would call; the renderer has its own name for it
     renderer = Renderer(size=8, device=device_of("triton"), backend="triton")
     camera = pain3d.Camera.orbit(yaw_degrees=20.0)

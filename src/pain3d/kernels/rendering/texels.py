@@ -7,25 +7,13 @@ of a level of sRGB.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-from weakref import ref
-
 import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import keeping_place
+from pain3d.kernels._remembered import Memory, remembered
 from pain3d.kernels.rendering.relief import CHANNELS, DETAIL_START
 
-
-class _Kept(NamedTuple):
-    """Packed texels, and what they were made of."""
-
-    source: ref[Tensor]
-    version: int
-    packed: Tensor
-
-
-kept_texels: dict[tuple[object, ...], _Kept] = {}  # by place and id of the chain
+kept_texels: Memory[Tensor] = {}
 
 
 def packed_shape(texels: Tensor) -> tuple[int, int, int, int]:
@@ -58,15 +46,6 @@ def check_packed(packed: Tensor, texels: Tensor) -> None:
 def remembered_texels(texels: Tensor) -> Tensor:
     """Return `pack_texels`, of an earlier call where it was of the same tensor in the same version.
 
-    What is kept takes half of the chain's memory and is forgotten when the chain is freed; it is kept per stream.
+    What is kept takes half of the chain's memory and is forgotten when the chain is freed; see `remembered`.
     """
-    place = keeping_place(texels)
-    if place is None or texels.is_inference():  # an inference tensor counts no versions
-        return pack_texels(texels)
-    key = (place, id(texels))
-    kept = kept_texels.get(key)
-    if kept is not None and kept.source() is texels and kept.version == texels._version:
-        return kept.packed
-    packed = pack_texels(texels)
-    kept_texels[key] = _Kept(ref(texels, lambda _: kept_texels.pop(key, None)), texels._version, packed)
-    return packed
+    return remembered(kept_texels, (texels,), lambda: pack_texels(texels))

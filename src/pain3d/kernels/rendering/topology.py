@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import NamedTuple
-from weakref import ref
 
 import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import keeping_place
+from pain3d.kernels._remembered import Memory, remembered
 from pain3d.kernels.deformation.kernel import vertex_faces
 from pain3d.kernels.rendering.bundles import Triangles
 from pain3d.kernels.rendering.colour import SRGB_BUCKETS
@@ -31,44 +30,22 @@ class PreparedTopology(NamedTuple):
     srgb_buckets: Tensor  # [1665] int32, `SRGB_BUCKETS`
 
 
-class _Kept(NamedTuple):
-    """Tables, and what they were made of."""
-
-    sources: tuple[ref[Tensor] | None, ...]
-    versions: tuple[int, ...]
-    tables: PreparedTopology
-
-
-_kept: dict[tuple[object, ...], _Kept] = {}  # by place, count of vertices and ids of the triangles' tensors
+_kept: Memory[PreparedTopology] = {}
 
 
 def remembered_topology(triangles: Triangles, vertex_count: int) -> PreparedTopology:
     """Return `prepare_topology`, of an earlier call where it was of the same tensors in the same versions.
 
-    Tables are kept per stream, and forgotten when one of the tensors is freed. What is written to a tensor past torch
-    (through its memory, or by a kernel of one's own) is not seen: make the tables anew then, and hand them to `render`.
+    Tables are forgotten when one of the tensors is freed; see `remembered` for what is not seen: make the tables anew
+    then, and hand them to `render`.
     """
-    place = keeping_place(triangles.faces)
-    if place is None or any([tensor is not None and tensor.is_inference() for tensor in triangles]):
-        return prepare_topology(triangles, vertex_count)  # an inference tensor counts no versions
-    key = (place, vertex_count, *[id(tensor) for tensor in triangles])
-    versions = tuple([-1 if tensor is None else tensor._version for tensor in triangles])
-    kept = _kept.get(key)
-    if kept is not None and kept.versions == versions:
-        alive = [source is None or source() is tensor for source, tensor in zip(kept.sources, triangles, strict=True)]
-        if all(alive):
-            return kept.tables
-    tables = prepare_topology(triangles, vertex_count)
-    # what is kept may not be the tensors that it lives as long as
-    others = [None if tensor is None else tensor.detach() for tensor in tables.triangles]
-    tables = tables._replace(triangles=Triangles._make(others))
 
-    def forget(_: object) -> None:
-        _kept.pop(key, None)
+    def make() -> PreparedTopology:
+        tables = prepare_topology(triangles, vertex_count)
+        others = [None if tensor is None else tensor.detach() for tensor in tables.triangles]
+        return tables._replace(triangles=Triangles._make(others))
 
-    sources = tuple([None if tensor is None else ref(tensor, forget) for tensor in triangles])
-    _kept[key] = _Kept(sources, versions, tables)
-    return tables
+    return remembered(_kept, triangles, make, vertex_count)
 
 
 def prepare_topology(triangles: Triangles, vertex_count: int) -> PreparedTopology:
