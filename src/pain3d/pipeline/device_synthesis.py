@@ -44,7 +44,7 @@ from pain3d.pipeline.synthesis import (
 from pain3d.pipeline.workers import KILLED, limit_threads, limited_threads, load_meanwhile
 from pain3d.skin import SurfaceMaps, surface_maps
 
-AT_A_TIME: Final = 32  # identities: more only take memory; a paint stroke for 8 takes as long as one for 64
+AT_A_TIME: Final = 32  # identities: fewer are asked for more often, and painting more of them took over 10 GB
 FIRST: Final = 16  # identities of the first batch; Triton compiles anew for a number that isn't a multiple of 16
 AHEAD: Final = 2  # batches beside the one that is written: one is encoded while the device makes the next
 BUFFERS: Final = 2  # of pinned memory, each for a batch: one is encoded while the other is filled

@@ -20,7 +20,7 @@ from pain3d.training.data.population import Draw, Population, drawn_scenes
 from pain3d.training.data.ring import Turnover
 from pain3d.training.data.samples import UNITS
 
-BACKGROUNDS = 128  # places of their ring: one costs 10 ms, and the face hides most of it
+BACKGROUNDS = 128  # places of their ring: one costs a core 2 ms, and the face hides most of it
 
 _UNIT_ROWS: Final = [AU_COLUMNS.index(unit) for unit in UNITS]
 
