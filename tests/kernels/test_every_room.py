@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -40,6 +40,18 @@ def changed(inputs: dict[str, Any], change: Any, only: tuple[str, ...] | None = 
     }
 
 
+@cache
+def example(room: Room, backend: str, seed: int) -> dict[str, Any]:
+    """Inputs of a room; not to be changed."""
+    return room.inputs(room.sizes[0], device_of(backend), seed=seed)
+
+
+@cache
+def answer(room: Room, backend: str, seed: int) -> list[Tensor]:
+    """What a room makes of its example, once for all tests: the interpreter takes seconds. Not to be changed."""
+    return tensors_of(room.op(**example(room, backend, seed), backend=backend))
+
+
 @pytest.fixture(autouse=True)
 def poisoned_memory():
     """Fill torch.empty with NaN, so that an output nobody wrote shows."""
@@ -51,10 +63,9 @@ def poisoned_memory():
 @every_fast_backend
 @pytest.mark.parametrize("seed", [0, 1])
 def test_forward_equals_reference(room: Room, backend: str, seed: int):
-    inputs = room.inputs(room.sizes[0], device_of(backend), seed=seed)
-    for fast, slow in zip(
-        tensors_of(room.op(**inputs, backend=backend)), tensors_of(room.op(**inputs, backend="reference")), strict=True
-    ):
+    inputs = example(room, backend, seed)
+    reference = tensors_of(room.op(**inputs, backend="reference"))
+    for fast, slow in zip(answer(room, backend, seed), reference, strict=True):
         assert fast.dtype == slow.dtype and fast.shape == slow.shape
         allowed = 0.0 if fast.dtype in (torch.int32, torch.int64) else room.greatest_difference(backend)
         torch.testing.assert_close(fast.double(), slow.double(), rtol=0, atol=allowed, equal_nan=False)
@@ -62,14 +73,13 @@ def test_forward_equals_reference(room: Room, backend: str, seed: int):
 
 @every_backend
 def test_default_backend_gives_the_same_answer(room: Room, backend: str):
-    inputs = room.inputs(room.sizes[0], device_of(backend))
+    inputs = example(room, backend, 0)
     fastest = "triton" if device_of(backend) == "cuda" else "cpu"
     expected = tensors_of(room.op(**inputs, backend=fastest if fastest in room.backends else "reference"))
     assert all(torch.equal(a, b) for a, b in zip(tensors_of(room.op(**inputs)), expected, strict=True))
     with use_backend(backend):
         inside = tensors_of(room.op(**inputs))
-    asked = tensors_of(room.op(**inputs, backend=backend))
-    assert all(torch.equal(a, b) for a, b in zip(inside, asked, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(inside, answer(room, backend, 0), strict=True))
 
 
 @every_room
@@ -131,10 +141,9 @@ def test_no_items(room: Room, backend: str):
 def test_one_item_alone_equals_that_item_in_the_batch(room: Room, backend: str):
     if not room.batched:
         pytest.skip("no batch")
-    inputs = room.inputs(room.sizes[0], device_of(backend))
-    whole = tensors_of(room.op(**inputs, backend=backend))
-    single = tensors_of(room.op(**changed(inputs, lambda tensor: tensor[1:2], room.batched), backend=backend))
-    for one, all_ in zip(single, whole, strict=True):
+    alone = changed(example(room, backend, 0), lambda tensor: tensor[1:2], room.batched)
+    single = tensors_of(room.op(**alone, backend=backend))
+    for one, all_ in zip(single, answer(room, backend, 0), strict=True):
         if backend != "reference" or not one.is_floating_point():
             assert torch.equal(one[0], all_[1])
         else:  # torch picks another matmul for another batch: worst seen 6e-8
@@ -143,29 +152,24 @@ def test_one_item_alone_equals_that_item_in_the_batch(room: Room, backend: str):
 
 @every_backend
 def test_strided_inputs(room: Room, backend: str):
-    inputs = room.inputs(room.sizes[0], device_of(backend))
-    strided = changed(inputs, lambda tensor: torch.stack([tensor, tensor + 1], -1)[..., 0])
-    for a, b in zip(
-        tensors_of(room.op(**strided, backend=backend)), tensors_of(room.op(**inputs, backend=backend)), strict=True
-    ):
+    strided = changed(example(room, backend, 0), lambda tensor: torch.stack([tensor, tensor + 1], -1)[..., 0])
+    for a, b in zip(tensors_of(room.op(**strided, backend=backend)), answer(room, backend, 0), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)  # torch may pick another matmul: worst seen 6e-8
 
 
 @every_backend
 def test_two_runs_are_bit_equal_and_leave_inputs_alone(room: Room, backend: str):
-    inputs = room.inputs(room.sizes[0], device_of(backend))
-    before = changed(inputs, torch.clone)
-    first = tensors_of(room.op(**inputs, backend=backend))
-    second = tensors_of(room.op(**inputs, backend=backend))
+    first = answer(room, backend, 0)
+    second = tensors_of(room.op(**example(room, backend, 0), backend=backend))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    for name, value in inputs.items():
+    for name, value in room.inputs(room.sizes[0], device_of(backend)).items():
         if isinstance(value, Tensor):
-            assert torch.equal(value, before[name]), name
+            assert torch.equal(value, example(room, backend, 0)[name]), name
 
 
 @every_backend
 def test_no_nan(room: Room, backend: str):
-    for tensor in tensors_of(room.op(**room.inputs(room.sizes[0], device_of(backend)), backend=backend)):
+    for tensor in answer(room, backend, 0):
         assert not tensor.isnan().any()
 
 
@@ -201,11 +205,10 @@ def test_asked_backend_that_is_not_there_raises(room: Room):
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if "triton" in room.backends], ids=lambda room: room.name)
 def test_compiled_without_a_graph_break(room: Room):
-    inputs = room.inputs(room.sizes[0], device_of("triton"))
-    expected = tensors_of(room.op(**inputs, backend="triton"))
     torch._dynamo.reset()
     compiled = torch.compile(partial(room.op, backend="triton"), fullgraph=True, backend="aot_eager")
-    for one, other in zip(tensors_of(compiled(**inputs)), expected, strict=True):
+    found = tensors_of(compiled(**example(room, "triton", 0)))
+    for one, other in zip(found, answer(room, "triton", 0), strict=True):
         assert torch.equal(one, other)
 
 
