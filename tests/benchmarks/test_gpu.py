@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sysconfig
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from benchmarks import gpu
 from benchmarks.progress import Outcome, outcome_of
+from tests.conftest import compiling
 
 ROOT = Path(__file__).parents[2]
 ABSENT = {
@@ -27,7 +29,7 @@ ABSENT = {
 
 
 @pytest.fixture
-def bare_tree(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bare_tree(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The sources without git, and without anything that a build or an editable install left behind.
 
     Only compilations are shared with the other tests of this session (test_compile_offline.py): they take a minute.
@@ -38,11 +40,10 @@ def bare_tree(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, tmp_path / "tree" / name)
-    shared = tmp_path_factory.getbasetemp() / "triton"
-    shared.mkdir(exist_ok=True)
     (tmp_path / "tree" / "build").mkdir()
-    (tmp_path / "tree" / "build" / gpu.CACHE.name).symlink_to(shared)
-    return tmp_path / "tree"
+    with compiling(tmp_path_factory) as shared:
+        (tmp_path / "tree" / "build" / gpu.CACHE.name).symlink_to(shared)
+        yield tmp_path / "tree"
 
 
 @pytest.fixture

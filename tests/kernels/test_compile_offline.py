@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import triton
 
+from tests.conftest import compiling
 from tests.kernels.compile_offline import ARCHITECTURES, TABLE, Row, atomics, from_csv, to_csv, usage
 from tests.kernels.compile_offline import __file__ as SCRIPT
 
@@ -18,8 +19,9 @@ SAMPLE = Row("room/kernel", "BLOCK: 64", 4, 0, "sm_90", 32, 0, 0, 1000, "REDG.E.
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     """What this tree compiles to here: one process that compiles everything, into the cache of this session."""
-    command = [sys.executable, SCRIPT, "--cache", str(tmp_path_factory.getbasetemp() / "triton")]
-    done = subprocess.run(command, cwd=tmp_path_factory.mktemp("compiled"), capture_output=True, text=True)
+    with compiling(tmp_path_factory) as shared:
+        command = [sys.executable, SCRIPT, "--cache", str(shared)]
+        done = subprocess.run(command, cwd=tmp_path_factory.mktemp("compiled"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return from_csv(done.stdout)[1]
 
