@@ -29,15 +29,16 @@ def parameter_count(function: ast.FunctionDef) -> int:
 
 
 def launched_kernels(sources: dict[str, str]) -> dict[str, int]:
-    """Parameters, constants of the compiler among them, of each Triton kernel that is launched as `kernel[grid](…)`."""
+    """Parameters, constants of the compiler among them, of each kernel that is launched: `launch(kernel, …)`."""
     trees = {name: ast.parse(source) for name, source in sources.items()}
     nodes = [(name, node) for name, tree in trees.items() for node in ast.walk(tree)]
     launched = {
-        node.func.value.id if isinstance(node.func.value, ast.Name) else node.func.value.attr
+        node.args[0].id
         for _, node in nodes
         if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Subscript)
-        and isinstance(node.func.value, ast.Name | ast.Attribute)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "launch"
+        and isinstance(node.args[0], ast.Name)
     }
     return {
         f"{name}:{node.name}": parameter_count(node)
@@ -101,4 +102,6 @@ def test_the_checks_can_fail() -> None:
         "scene",
     ]
     kernel = "@triton.jit\ndef fill(a, b, *, C: tl.constexpr): pass\n@triton.jit\ndef inner(a): pass\n"
-    assert launched_kernels({"room/kernel": kernel, "room/op": "fill[(1,)](1, 2, C=3)"}) == {"room/kernel:fill": 3}
+    assert launched_kernels({"room/kernel": kernel, "room/op": "launch(fill, (1,), 1, 2, C=3)"}) == {
+        "room/kernel:fill": 3
+    }

@@ -104,6 +104,8 @@ def no_launches(watch: Watch) -> Iterator[None]:
 
     def look(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
         watch.ops[f"launch {self.fn.__name__}"] += 1
+        if min(self.constexprs, default=len(arguments)) < len(arguments):
+            watch.objections.append(f"launch {self.fn.__name__}: a constant is not given by name")
         for tensor in tree_leaves(arguments):
             if isinstance(tensor, Tensor) and tensor.device.type != "cuda":
                 watch.objections.append(f"launch {self.fn.__name__}: a tensor {list(tensor.shape)} is on the CPU")

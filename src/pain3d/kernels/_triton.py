@@ -21,6 +21,68 @@ F = TypeVar("F", bound=Callable[..., Any])
 # where a size of 1 is compiled in. So it may not: what is fused says `tl.fma`, and bits depend on the formula alone.
 UNFUSED = {"enable_fp_fusion": False}
 WIDE = 1024  # lanes of an interpreted program: see `block_of`
+_compiled: dict[tuple[object, ...], tuple[Any, list[str]]] = {}  # by `traits_of` a launch: kernel, names of constants
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
+    """Launch a Triton kernel on the current device and stream: ``kernel[grid](*arguments, **constants)``, unfused.
+
+    Triton looks at every argument, every option and every global of a kernel at each launch. Here a launch of plain
+    CUDA tensors starts the kernel that one of the same traits compiled, with addresses in the place of tensors.
+
+    Args:
+        kernel: Of `triton.jit`.
+        grid: One to three numbers of programs.
+        arguments: Tensors, numbers, None, and tuples of them: all that the kernel takes but its constants.
+        constants: The kernel's constants by name, and options of the compiler.
+    """
+    traits: list[object] = []
+    given = _addressed(arguments, traits)
+    if given is None:
+        kernel[grid](*arguments, **constants, **UNFUSED)
+        return
+    key = (kernel.fn, torch.cuda.current_device(), *constants.items(), *traits)
+    kept = _compiled.get(key)
+    if kept is None:
+        compiled = kernel[grid](*arguments, **constants, **UNFUSED)
+        _compiled[key] = compiled, kernel.arg_names[len(arguments) :]
+    else:
+        compiled, names = kept
+        compiled[(*grid, 1, 1)[:3]](*given, *[constants[name] for name in names])
+
+
+def _addressed(arguments: Sequence[Any], traits: list[object]) -> list[Any] | None:
+    """Return the arguments with addresses in the place of tensors; None where one is no plain tensor on CUDA.
+
+    Added to `traits` is what Triton may compile another kernel for, or more: which dtype, on 16 bytes or not; whether a
+    whole number is 1, a multiple of 16, and how long; where a tuple begins and ends.
+    """
+    given: list[Any] = []
+    for argument in arguments:
+        kind = type(argument)
+        if kind is Tensor:
+            if not argument.is_cuda:
+                return None
+            address = argument.data_ptr()
+            given.append(address)
+            traits.append((argument.dtype,) if address % 16 else argument.dtype)
+        elif kind is int:
+            given.append(argument)
+            bits = (argument ^ argument >> 63).bit_length()  # without the sign
+            traits.append(1 if argument == 1 else (argument % 16 == 0, bits // 32))
+        elif argument is None or kind is float or kind is bool:
+            given.append(argument)
+            traits.append(kind)
+        elif isinstance(argument, tuple):
+            traits.append(kind)
+            inner = _addressed(argument, traits)
+            if inner is None:
+                return None
+            given.append(tuple(inner))
+            traits.append(...)
+        else:
+            return None
+    return given
 
 
 def on_device(tensor: Tensor) -> AbstractContextManager[object]:
@@ -40,7 +102,18 @@ def keeping_place(tensor: Tensor) -> tuple[str, int, int] | None:
         return "cpu", 0, 0
     if torch.cuda.is_current_stream_capturing():
         return None
-    return "cuda", tensor.get_device(), torch.cuda.current_stream(tensor.device).cuda_stream
+    device = tensor.get_device()
+    return "cuda", device, torch._C._cuda_getCurrentRawStream(device)
+
+
+def cdiv(count: int, block: int) -> int:
+    """How many blocks hold so many; `triton.cdiv`, which may also be called in a kernel, takes four microseconds."""
+    return -(-count // block)
+
+
+def power_of_two(least: int) -> int:
+    """The least power of two that is at least so many, itself at least 1; likewise."""
+    return 1 << (max(least, 1) - 1).bit_length()
 
 
 def block_of(count: int, block: int) -> int:

@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pain3d.kernels._backend import interpreting
-from pain3d.kernels._triton import UNFUSED
+from pain3d.kernels._triton import cdiv, launch
 from pain3d.kernels.antialiasing import reference as model
 from pain3d.kernels.rasterization.kernel import corner, corners_of, four
 from pain3d.kernels.rasterization.reference import HALF as HALF_A_PIXEL
@@ -224,7 +224,9 @@ def launch_antialias(
 ) -> None:
     """Fill out; one launch, `pixels` (a power of two) per program."""
     batch, height, width, channels = colour.shape
-    antialias_kernel[(batch * triton.cdiv(height * width, pixels),)](
+    launch(
+        antialias_kernel,
+        (batch * cdiv(height * width, pixels),),
         colour,
         face_ids,
         depth,
@@ -239,5 +241,4 @@ def launch_antialias(
         channels,
         PIXELS=pixels,
         num_warps=4,
-        **UNFUSED,
     )

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pain3d.kernels._triton import UNFUSED
+from pain3d.kernels._triton import cdiv, launch
 from pain3d.kernels.compression.reference import (
     ACCURATE_FROM,
     BLOCK,
@@ -301,10 +301,10 @@ def launch_jpeg_loss(
     if lossy.numel() == 0:
         return
     count, height, width = image.shape[:3]
-    down, across = triton.cdiv(height, MCU) * BLOCK, triton.cdiv(width, MCU) * BLOCK
+    down, across = cdiv(height, MCU) * BLOCK, cdiv(width, MCU) * BLOCK
     planes = image.new_empty(count, 6 * down * across)  # of each picture luma, Cb, Cr
-    _split[(count * triton.cdiv(down * across, pixels),)](image, planes, height, width, PIXELS=pixels, **UNFUSED)
-    grid = (count * triton.cdiv(6 * down * across // BLOCK**2, blocks),)
-    _code[grid](planes, quality, tables, down, across, BLOCKS=blocks, **UNFUSED)
-    grid = (count * triton.cdiv(height * width, pixels),)
-    _join[grid](planes, lossy, height, width, PIXELS=pixels, **UNFUSED)
+    launch(_split, (count * cdiv(down * across, pixels),), image, planes, height, width, PIXELS=pixels)
+    grid = (count * cdiv(6 * down * across // BLOCK**2, blocks),)
+    launch(_code, grid, planes, quality, tables, down, across, BLOCKS=blocks)
+    grid = (count * cdiv(height * width, pixels),)
+    launch(_join, grid, planes, lossy, height, width, PIXELS=pixels)

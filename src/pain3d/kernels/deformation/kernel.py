@@ -20,7 +20,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pain3d.kernels._triton import UNFUSED, block_of
+from pain3d.kernels._triton import block_of, cdiv, launch
 from pain3d.kernels.deformation.bundles import Skinning
 from pain3d.kernels.deformation.layout import QUAD, is_planar, planar_basis
 from pain3d.kernels.deformation.reference import TINY
@@ -309,11 +309,13 @@ def launch_deform(
     shapes, quads, row_quads, plane_quads = None, 0, 0, 0
     if basis is not None and coefficients is not None and len(basis):
         basis = basis if is_planar(basis) else planar_basis(basis)
-        quads, row_quads, plane_quads = triton.cdiv(len(basis), QUAD), basis.stride(1) // QUAD, basis.stride(2) // QUAD
+        quads, row_quads, plane_quads = cdiv(len(basis), QUAD), basis.stride(1) // QUAD, basis.stride(2) // QUAD
         missing = -coefficients.shape[1] % QUAD
         shapes = Shapes(pad(coefficients, (0, missing)) if missing else coefficients, basis)
     tile = tile or _tile(batch, count, shapes is not None)
-    _deform[(triton.cdiv(batch, tile.meshes) * triton.cdiv(count, tile.vertices),)](
+    launch(
+        _deform,
+        (cdiv(batch, tile.meshes) * cdiv(count, tile.vertices),),
         out,
         template,
         offsets,
@@ -333,7 +335,6 @@ def launch_deform(
         num_warps=tile.warps,
         num_stages=tile.stages,
         maxnreg=tile.registers,
-        **UNFUSED,
     )
 
 
@@ -383,7 +384,17 @@ def launch_normals(
     batch, count = vertices.shape[:2]
     block = block or block_of(count, 64)
     if batch and count:
-        _normals[(triton.cdiv(batch, meshes) * triton.cdiv(count, block),)](
-            vertices, faces, starts, members, normals, batch, count, MESHES=meshes, VERTICES=block, **UNFUSED
+        launch(
+            _normals,
+            (cdiv(batch, meshes) * cdiv(count, block),),
+            vertices,
+            faces,
+            starts,
+            members,
+            normals,
+            batch,
+            count,
+            MESHES=meshes,
+            VERTICES=block,
         )
     return normals

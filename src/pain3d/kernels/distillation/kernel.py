@@ -22,7 +22,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pain3d.kernels._triton import UNFUSED, programs_on
+from pain3d.kernels._triton import cdiv, launch, power_of_two, programs_on
 from pain3d.kernels.distillation.bundles import DistillLoss, DistillOptions, Values
 from pain3d.kernels.distillation.reference import LAYER_NORM_EPS, TINY_SQUARED
 
@@ -370,8 +370,8 @@ def _distill_scale(  # type: ignore[no-untyped-def]
 @cache
 def token_tile(width: int) -> TokenTile:
     """Return how tokens of a width are cut."""
-    warps = min(MOST_WARPS, triton.next_power_of_2(max(1, -(-width // PER_WARP))))
-    widest = min(CHUNK * warps, triton.next_power_of_2(max(width, 1)))
+    warps = min(MOST_WARPS, power_of_two(cdiv(width, PER_WARP)))
+    widest = min(CHUNK * warps, power_of_two(width))
     blocks = [block for block in (widest, widest // 2, widest // 4) if block >= FEWEST] or [widest]
     # the least beyond the width, in a few chunks: 768 is 3 x 256, 192 is 3 x 64
     padded, _, block = min((-(-width // block) * block, -block, block) for block in blocks)
@@ -417,7 +417,9 @@ def launch_distill(
     per_prefix, per_patch = 1 / max(options.prefix, 1), 1 / max(length - options.prefix, 1)
     partial = losses.new_empty(LOSSES, programs)
     if programs:
-        _distill[(programs,)](
+        launch(
+            _distill,
+            (programs,),
             partial,
             tuple(Strided(tokens, *tokens.stride()[:2]) for tokens in (student, teacher, gradient)),
             logit_gradient,
@@ -435,7 +437,6 @@ def launch_distill(
             SAMPLES=SAMPLES,
             WIDTH=width,
             num_warps=tile.warps,
-            **UNFUSED,
         )
     if token_gradient is not None and gradient is not token_gradient:
         token_gradient.copy_(gradient)
@@ -451,7 +452,15 @@ def launch_scale(tokens: Tensor | None, logits: Tensor, factor: Tensor) -> Tenso
     entries = 0 if tokens is None else tokens.numel()
     if entries or logits.numel():
         target = logits if tokens is None else tokens  # nothing is written through the former
-        _distill_scale[(programs_on(logits, 8, 2),)](
-            target, logits, scaled, factor, entries, logits.numel(), BLOCK=1024, **UNFUSED
+        launch(
+            _distill_scale,
+            (programs_on(logits, 8, 2),),
+            target,
+            logits,
+            scaled,
+            factor,
+            entries,
+            logits.numel(),
+            BLOCK=1024,
         )
     return scaled

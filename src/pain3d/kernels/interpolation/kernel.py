@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pain3d.kernels._triton import UNFUSED
+from pain3d.kernels._triton import cdiv, launch, power_of_two
 
 MOST_CHANNELS = 32  # a program: a row of 128 bytes, what one access to memory brings
 VALUES = 1024  # a program, pixels x channels: 8 a thread of four warps, so three corners stay in registers
@@ -76,10 +76,12 @@ def launch_interpolate(
     if values.numel() == 0:
         return
     batch, height, width, channels = values.shape
-    channel_block = min(triton.next_power_of_2(channels), MOST_CHANNELS)
+    channel_block = min(power_of_two(channels), MOST_CHANNELS)
     pixel_block = max(block // channel_block, 1)
-    grid = (batch * triton.cdiv(height * width, pixel_block) * triton.cdiv(channels, channel_block),)
-    _interpolate[grid](
+    grid = (batch * cdiv(height * width, pixel_block) * cdiv(channels, channel_block),)
+    launch(
+        _interpolate,
+        grid,
         attributes,
         faces,
         face_ids,
@@ -92,5 +94,4 @@ def launch_interpolate(
         0 if len(attributes) == 1 else attributes.stride(0),
         PIXELS=pixel_block,
         CHANNELS=channel_block,
-        **UNFUSED,
     )

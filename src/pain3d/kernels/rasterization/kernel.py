@@ -21,7 +21,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pain3d.kernels._backend import interpreting
-from pain3d.kernels._triton import UNFUSED, block_of, programs_on
+from pain3d.kernels._triton import block_of, cdiv, launch, programs_on
 from pain3d.kernels.rasterization.reference import HALF, LIMIT, NEAR, SUBPIXELS
 
 FACE_BITS = 24  # of a key: `op.py` refuses more faces
@@ -394,8 +394,8 @@ def launch_snap(vertices_clip: Tensor, size: tuple[int, int], screen: Tensor, *,
     """Fill the screen records [N, V, 4] int32 from vertices_clip [N, V, 4] float32."""
     views, count = vertices_clip.shape[:2]
     height, width = size
-    grid = (views * triton.cdiv(count, blocks.vertices),)
-    _snap[grid](vertices_clip, screen, count, height, width, VERTICES=blocks.vertices, **UNFUSED)
+    grid = (views * cdiv(count, blocks.vertices),)
+    launch(_snap, grid, vertices_clip, screen, count, height, width, VERTICES=blocks.vertices)
 
 
 def launch_project(
@@ -412,9 +412,9 @@ def launch_project(
     A view whose mesh does not exist gets no usable vertex.
     """
     (meshes, count), (height, width) = vertices.shape[:2], size
-    grid = (len(world_to_clip) * triton.cdiv(count, blocks.vertices),)
+    grid = (len(world_to_clip) * cdiv(count, blocks.vertices),)
     sizes = (meshes, count, height, width)
-    _project[grid](vertices, world_to_clip, mesh_index, screen, *sizes, VERTICES=blocks.vertices, **UNFUSED)
+    launch(_project, grid, vertices, world_to_clip, mesh_index, screen, *sizes, VERTICES=blocks.vertices)
 
 
 def launch_visibility(
@@ -447,7 +447,9 @@ def launch_visibility(
     if blocks is BLOCKS:
         blocks = blocks._replace(triangles=block_of(count, blocks.triangles))
     sizes = (vertices, count, height, width, epoch)
-    _draw_small[(views * triton.cdiv(count, blocks.triangles),)](
+    launch(
+        _draw_small,
+        (views * cdiv(count, blocks.triangles),),
         screen,
         faces,
         keys,
@@ -459,10 +461,17 @@ def launch_visibility(
         DOWN=blocks.down,
         SMALL=small,
         num_warps=blocks.warps,
-        **UNFUSED,
     )
-    _draw_queue[(programs_on(keys, WAVES, interpreted=2),)](
-        screen, faces, keys, queue, *sizes, SIDE=blocks.side, SLICES=blocks.slices, **UNFUSED
+    launch(
+        _draw_queue,
+        (programs_on(keys, WAVES, interpreted=2),),
+        screen,
+        faces,
+        keys,
+        queue,
+        *sizes,
+        SIDE=blocks.side,
+        SLICES=blocks.slices,
     )
 
 
@@ -479,7 +488,9 @@ def launch_fragments(
 ) -> None:
     """Fill face_ids [N, H, W] int32, barycentrics [N, H, W, 3] and depth [N, H, W] from the visibility buffer."""
     views, height, width = face_ids.shape
-    _write_fragments[(views * triton.cdiv(height * width, blocks.pixels),)](
+    launch(
+        _write_fragments,
+        (views * cdiv(height * width, blocks.pixels),),
         keys,
         screen,
         faces,
@@ -491,5 +502,4 @@ def launch_fragments(
         width,
         epoch,
         PIXELS=blocks.pixels,
-        **UNFUSED,
     )

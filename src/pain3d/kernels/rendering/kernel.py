@@ -22,7 +22,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pain3d.kernels._backend import interpreting
-from pain3d.kernels._triton import UNFUSED
+from pain3d.kernels._triton import cdiv, launch, power_of_two
 from pain3d.kernels.rasterization.kernel import face_of, four, perspective
 from pain3d.kernels.rasterization.reference import HALF as HALF_A_PIXEL
 from pain3d.kernels.rasterization.reference import SUBPIXELS as STEPS_OF_A_PIXEL
@@ -283,10 +283,12 @@ def launch_resolve(
     buffers, (height, width), channels = chunk.buffers, scene.size, scene.meshes.attributes.shape[2]
     if buffers.queue is not None:
         buffers.queue[:1].zero_()
-    across, down = triton.cdiv(width, blocks.columns), triton.cdiv(height, blocks.rows)
+    across, down = cdiv(width, blocks.columns), cdiv(height, blocks.rows)
     if down > MOST_PROGRAMS:
         raise ValueError(f"size: at most {MOST_PROGRAMS * blocks.rows} rows with backend 'triton', got {height}")
-    resolve_kernel[(across, down, len(buffers.screen))](
+    launch(
+        resolve_kernel,
+        (across, down, len(buffers.screen)),
         scene,
         _strides(scene.meshes),
         tables,
@@ -299,9 +301,8 @@ def launch_resolve(
         BFLOAT16=is_bfloat16(made),
         ROWS=blocks.rows,
         COLUMNS=blocks.columns,
-        CHANNELS=min(triton.next_power_of_2(max(channels, 1)), CHANNELS),
+        CHANNELS=min(power_of_two(channels), CHANNELS),
         num_warps=warps_of(blocks.rows * blocks.columns),
-        **UNFUSED,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from pain3d.kernels._triton import UNFUSED, programs_on
+from pain3d.kernels._triton import launch, programs_on
 from pain3d.kernels.antialiasing.kernel import taken_share
 from pain3d.kernels.rasterization.kernel import face_of
 from pain3d.kernels.rendering.bundles import Rendered, RenderInputs
@@ -109,7 +109,9 @@ def launch_antialias_queue(
     blocks: Blocks = BLOCKS,
 ) -> None:
     """Antialias the queued pixels of a chunk after `launch_resolve`."""
-    antialias_queue_kernel[(programs_on(chunk.buffers.keys, WAVES, interpreted=1),)](
+    launch(
+        antialias_queue_kernel,
+        (programs_on(chunk.buffers.keys, WAVES, interpreted=1),),
         chunk.buffers,
         scene.triangles.faces,
         scene.triangles.adjacent_faces,
@@ -124,5 +126,4 @@ def launch_antialias_queue(
         BFLOAT16=is_bfloat16(made),
         PIXELS=blocks.queued,
         num_warps=warps_of(blocks.queued),
-        **UNFUSED,
     )

@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pain3d.kernels._triton import UNFUSED
+from pain3d.kernels._triton import cdiv, launch
 from pain3d.kernels.sensor.reference import FIRST, MIDDLE, SECOND, SHIFT, SPREAD
 
 BLOCK = 1024  # samples a program: 8 a thread of four warps
@@ -50,6 +50,4 @@ def launch_add_sensor_noise(
     if noisy.numel() == 0:
         return
     samples = noisy[0].numel()
-    _add_sensor_noise[(len(noisy) * triton.cdiv(samples, block),)](
-        image, table, keys, noisy, samples, BLOCK=block, **UNFUSED
-    )
+    launch(_add_sensor_noise, (len(noisy) * cdiv(samples, block),), image, table, keys, noisy, samples, BLOCK=block)

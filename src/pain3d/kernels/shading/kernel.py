@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pain3d.kernels._triton import UNFUSED
+from pain3d.kernels._triton import cdiv, launch
 from pain3d.kernels.shading import reference as model
 from pain3d.kernels.shading.reference import Lights, SurfacePoints
 
@@ -168,4 +168,4 @@ def launch_shade(points: SurfacePoints, lights: Lights, light: Tensor, *, block:
     batch, count = points.albedo.shape[:2]
     if batch * count == 0:
         return
-    _shade[(batch * triton.cdiv(count, block),)](points, lights, light, count, BLOCK=block, **UNFUSED)
+    launch(_shade, (batch * cdiv(count, block),), points, lights, light, count, BLOCK=block)

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pain3d.kernels._triton import UNFUSED
+from pain3d.kernels._triton import cdiv, launch, power_of_two
 
 MOST_CHANNELS = 16  # a program: a texel of 64 bytes, two sectors of memory; a texture of the head has 5
 VALUES = 512  # a program, points x channels: 4 a thread of four warps, so eight texels of each stay in registers
@@ -137,10 +137,12 @@ def launch_sample_texture(
     if values.numel() == 0:
         return
     batch, rows, columns, channels = values.shape
-    channel_block = min(triton.next_power_of_2(channels), MOST_CHANNELS)
+    channel_block = min(power_of_two(channels), MOST_CHANNELS)
     point_block = max(block // channel_block, 1)
-    grid = (batch * triton.cdiv(rows * columns, point_block) * triton.cdiv(channels, channel_block),)
-    _sample_texture[grid](
+    grid = (batch * cdiv(rows * columns, point_block) * cdiv(channels, channel_block),)
+    launch(
+        _sample_texture,
+        grid,
         texels,
         uv,
         uv if level is None else level,
@@ -154,5 +156,4 @@ def launch_sample_texture(
         LEVELS=level is not None,
         POINTS=point_block,
         CHANNELS=channel_block,
-        **UNFUSED,
     )
