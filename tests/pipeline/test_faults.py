@@ -244,8 +244,8 @@ def test_an_error_of_a_worker_reaches_the_caller(tmp_path: Path, monkeypatch: py
 def start(out: Path, processes: str) -> subprocess.Popen[str]:
     """Start a long run and wait for its first shard."""
     command = [
-        Path(sys.executable).with_name("pain3d"), "synth", out, "--identities", "400", "--size", "64",
-        "--identities-per-shard", "1", "--processes", processes,
+        Path(sys.executable).with_name("pain3d"), "synth", out, "--identities", "100", "--expressions", "2",
+        "--views", "1", "--size", "64", "--identities-per-shard", "1", "--processes", processes,
     ]  # fmt: skip
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     running = subprocess.Popen(command, cwd=out.parent, start_new_session=True, **pipes)
