@@ -34,6 +34,7 @@ hypothesis.settings.load_profile("fixed")  # pytest's --hypothesis-profile is re
 # 4 identities: two in train, so a shard holds more than one; 2 views, so a pair can be mixed up. Of the CPU everywhere.
 SMALL_SETTINGS = {"identities": 4, "expressions": 3, "views": 2, "size": 64, "seed": 7, "device": "cpu"}
 SMALL_OPTIONS = tuple(word for name, value in SMALL_SETTINGS.items() for word in (f"--{name}", str(value)))
+COMPILATIONS = Path(__file__).resolve().parents[1] / "build" / "triton"  # that of `make gpu`
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,15 @@ class Ran:
 
 
 @contextmanager
-def compiling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Triton's compilations, a folder of the whole session: one at a time, so that who comes later finds them there."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # each worker has a folder of its own
-    (folder / "triton").mkdir(exist_ok=True)
-    with (folder / "triton.lock").open("w") as lock:
+def compiling() -> Iterator[Path]:
+    """The folder of compilations for a GPU: who compiles there has it alone, and who comes later finds them.
+
+    Triton names each by its source, options and compiler, so what changes is compiled; `make clean` removes all.
+    """
+    COMPILATIONS.mkdir(parents=True, exist_ok=True)
+    with COMPILATIONS.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder / "triton"
+        yield COMPILATIONS
 
 
 @pytest.fixture

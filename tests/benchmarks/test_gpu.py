@@ -29,10 +29,10 @@ ABSENT = {
 
 
 @pytest.fixture
-def bare_tree(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def bare_tree(tmp_path: Path) -> Iterator[Path]:
     """The sources without git, and without anything that a build or an editable install left behind.
 
-    Only compilations are shared with the other tests of this session (test_compile_offline.py): they take a minute.
+    Only compilations are shared with other tests and runs (test_compile_offline.py): they take a minute.
     """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -41,7 +41,8 @@ def bare_tree(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
             (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, tmp_path / "tree" / name)
     (tmp_path / "tree" / "build").mkdir()
-    with compiling(tmp_path_factory) as shared:
+    with compiling() as shared:
+        assert shared == gpu.CACHE
         (tmp_path / "tree" / "build" / gpu.CACHE.name).symlink_to(shared)
         yield tmp_path / "tree"
 

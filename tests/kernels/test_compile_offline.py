@@ -18,8 +18,8 @@ SAMPLE = Row("room/kernel", "BLOCK: 64", 4, 0, "sm_90", 32, 0, 0, 1000, "REDG.E.
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    """What this tree compiles to here: one process that compiles everything, into the cache of this session."""
-    with compiling(tmp_path_factory) as shared:
+    """What this tree compiles to here: one process that compiles everything that nobody compiled before."""
+    with compiling() as shared:
         command = [sys.executable, SCRIPT, "--cache", str(shared)]
         done = subprocess.run(command, cwd=tmp_path_factory.mktemp("compiled"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
