@@ -13,7 +13,7 @@ from pain3d.kernels import _remembered, render
 from pain3d.kernels._triton import custom_op, is_observed, keeping_place
 from pain3d.kernels.rendering import texels, topology, triton_op
 from pain3d.kernels.rendering.bundles import Triangles
-from pain3d.kernels.rendering.defaults import filled, up_axis
+from pain3d.kernels.rendering.defaults import filled, numbered, up_axis
 from pain3d.kernels.rendering.example import example_inputs
 from pain3d.kernels.rendering.texels import pack_texels, remembered_texels
 from pain3d.kernels.texturing import build_mipmaps
@@ -136,6 +136,8 @@ def test_packed_texels_are_read_in_the_texture_s_place(monkeypatch: pytest.Monke
 
 def test_defaults_are_kept() -> None:
     like = torch.zeros(1, device=DEVICE)
+    assert numbered(like, 3, True) is numbered(like, 3, True) and numbered(like, 3, True).tolist() == [0, 1, 2]
+    assert numbered(like, 3, False).tolist() == [0, 0, 0] and numbered(like, 3, False).dtype == torch.int64
     assert filled(1.0, like, 3) is filled(1.0, like, 3)
     assert filled(1.0, like, 3).dtype == torch.float32 and filled(1.0, like.double(), 3).dtype == torch.float64
     assert up_axis(like).tolist() == [[0, 1, 0]] and up_axis(like) is up_axis(like)

@@ -123,7 +123,7 @@ def block_of(count: int, block: int) -> int:
         count: Vertices or faces in all.
         block: Of a GPU.
     """
-    return max(block, WIDE) if interpreting() and count > 4 * WIDE else block
+    return max(block, WIDE) if count > 4 * WIDE and interpreting() else block
 
 
 def programs_on(tensor: Tensor, waves: int, interpreted: int) -> int:

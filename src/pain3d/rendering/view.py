@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,8 +12,11 @@ from torch import Tensor
 
 from pain3d.camera import Camera
 from pain3d.device import constant
+from pain3d.kernels._remembered import Memory, remembered
+from pain3d.kernels._triton import keeping_place
 from pain3d.kernels.rendering import CHANNELS
 from pain3d.kernels.rendering import render as render_op
+from pain3d.kernels.rendering.defaults import numbered
 from pain3d.kernels.texturing import Mipmaps
 from pain3d.light import Light
 from pain3d.mesh import Mesh
@@ -95,7 +99,7 @@ def render(
     """
     count = len(cameras)
     topology = mesh.topology
-    lights = Light.preset(light).to(mesh.vertices.device) if isinstance(light, str) else light
+    lights = _preset(light, mesh.vertices) if isinstance(light, str) else light
     if texture is None:
         texture = constant(CLAY, mesh.vertices).expand(1, 1, 1, CHANNELS)
     if background is None:
@@ -113,6 +117,7 @@ def render(
     for name in outputs:
         if name not in OUTPUTS:
             raise ValueError(f"outputs must be among {', '.join(OUTPUTS)}, got {name!r}")
+    world_to_clip, camera_position = _seen_from(cameras)
     rendered = render_op(
         vertices=mesh.vertices,
         faces=topology.faces,
@@ -121,19 +126,19 @@ def render(
         uv_faces=topology.uv_faces,
         texture=texture,
         occlusion=topology.occlusion[None] if mesh.occlusion is None else mesh.occlusion,
-        world_to_clip=cameras.world_to_clip,
-        camera_position=cameras.position,
-        sh=lights.sh.expand(count, -1, -1),
-        key_direction=lights.key_direction.expand(count, -1),
-        key_colour=lights.key_colour.expand(count, -1),
-        background=background.expand(count, -1, -1, -1),
+        world_to_clip=world_to_clip,
+        camera_position=camera_position,
+        sh=_each(lights.sh, count),
+        key_direction=_each(lights.key_direction, count),
+        key_colour=_each(lights.key_colour, count),
+        background=_each(background, count),
         size=cameras.size,
-        mesh_index=_index(mesh, len(mesh), count) if mesh_index is None else mesh_index,
-        texture_index=_index(mesh, len(textures), count) if texture_index is None else texture_index,
+        mesh_index=numbered(mesh.vertices, count, len(mesh) > 1) if mesh_index is None else mesh_index,
+        texture_index=numbered(mesh.vertices, count, textures.shape[0] > 1) if texture_index is None else texture_index,
         detail_weights=mesh.wrinkles,
         up=mesh.up,
-        attributes=None if attributes is None else attributes.expand(len(mesh), -1, -1),
-        exposure=lights.exposure.expand(count),
+        attributes=None if attributes is None else _each(attributes, len(mesh)),
+        exposure=_each(lights.exposure, count),
         face_labels=topology.face_parts,
         outputs=["labels" if name == "part_ids" else name for name in outputs],
         image_dtype=image_dtype,
@@ -146,6 +151,30 @@ def render(
     return View(part_ids=seen["labels"], **{name: seen[name] for name in OUTPUTS if name != "part_ids"})
 
 
-def _index(mesh: Mesh, length: int, count: int) -> Tensor:
-    """Index [count] of the only one, or of each in order."""
-    return torch.arange(count, device=mesh.vertices.device) * (length > 1)
+def _each(rows: Tensor, count: int) -> Tensor:
+    """A row for each of so many."""
+    return rows if rows.shape[0] == count else rows.expand(count, *rows.shape[1:])
+
+
+def _seen_from(cameras: Camera) -> tuple[Tensor, Tensor]:
+    """`world_to_clip` and `position` of the cameras: fifty ops on small tensors, remembered for the next call."""
+
+    @torch.no_grad()
+    def make() -> tuple[Tensor, Tensor]:
+        return cameras.world_to_clip, cameras.position
+
+    return remembered(_kept_cameras, (cameras.world_to_view, cameras.fov_degrees), make, cameras.size)
+
+
+def _preset(name: str, like: Tensor) -> Light:
+    """The light on the device of `like`; kept for the next call where it may be."""
+    place = keeping_place(like)
+    return Light.preset(name).to(like.device) if place is None else _kept_preset(name, like.device, place)
+
+
+@lru_cache(maxsize=64)
+def _kept_preset(name: str, device: torch.device, place: object) -> Light:
+    return Light.preset(name).to(device)
+
+
+_kept_cameras: Memory[tuple[Tensor, Tensor]] = {}

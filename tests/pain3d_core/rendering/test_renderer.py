@@ -44,6 +44,19 @@ def test_gives_what_render_gives() -> None:
     assert view.face_ids is None and view.heatmap is None
 
 
+def test_what_a_camera_sees_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera, mesh = pain3d.Camera.orbit(yaw_degrees=10.0, size=32), HEAD()
+    first = pain3d.render(mesh, camera).image
+    assert first is not None
+    with monkeypatch.context() as patched:
+        patched.delattr(pain3d.Camera, "world_to_clip")
+        assert torch.equal(first, pain3d.render(mesh, camera).image)
+    camera.fov_degrees.mul_(1.5)
+    wider = pain3d.render(mesh, camera).image
+    again = pain3d.render(mesh, map_tensors(camera, torch.clone)).image
+    assert torch.equal(wider, again) and not torch.equal(first, wider)
+
+
 def test_heatmap_is_the_joint_heatmap() -> None:
     person = HEAD.sample_identity(seed=3)
     view = Renderer(size=40, outputs=("heatmap",))(CAMERAS, identity=person, au=PAIN, mesh_index=torch.zeros(3).long())

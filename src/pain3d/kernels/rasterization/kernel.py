@@ -412,7 +412,7 @@ def launch_project(
     A view whose mesh does not exist gets no usable vertex.
     """
     (meshes, count), (height, width) = vertices.shape[:2], size
-    grid = (len(world_to_clip) * cdiv(count, blocks.vertices),)
+    grid = (world_to_clip.shape[0] * cdiv(count, blocks.vertices),)
     sizes = (meshes, count, height, width)
     launch(_project, grid, vertices, world_to_clip, mesh_index, screen, *sizes, VERTICES=blocks.vertices)
 
@@ -442,7 +442,7 @@ def launch_visibility(
         small: The largest box side that the first kernel draws, at most 64 px; what is larger is queued.
         blocks: How much of the work a program takes; no result depends on it.
     """
-    (views, vertices), (height, width), count = screen.shape[:2], size, len(faces)
+    (views, vertices), (height, width), count = screen.shape[:2], size, faces.shape[0]
     queue[:1].zero_()
     if blocks is BLOCKS:
         blocks = blocks._replace(triangles=block_of(count, blocks.triangles))

@@ -107,7 +107,7 @@ def scene_of(tensors: dict[str, Tensor | None], texture_size: tuple[int, int], s
     """The scene of `tensors_of`."""
 
     def bundle(kind: Any) -> Any:
-        return kind(*(tensors[name] for name in kind._fields))
+        return kind(*[tensors[name] for name in kind._fields])
 
     texels = tensors["texture"]
     assert texels is not None
@@ -117,17 +117,15 @@ def scene_of(tensors: dict[str, Tensor | None], texture_size: tuple[int, int], s
 
 def output_forms(scene: RenderInputs, request: Request) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     """Shape and dtype of every field of `Rendered`, asked for or not."""
-    batch, (height, width) = len(scene.views.world_to_clip), scene.size
-    pixels = (batch, height, width)
-    image = (*pixels, 3) if request.layout == "NHWC" else (batch, 3, height, width)
-    decimal = scene.meshes.vertices.dtype
+    attributes, pixels = scene.meshes.attributes, (scene.views.world_to_clip.shape[0], *scene.size)
+    image = (*pixels, 3) if request.layout == "NHWC" else (pixels[0], 3, *pixels[1:])
     return {
         "image": (image, torch.bfloat16 if request.image_dtype == "bfloat16" else torch.uint8),
         "alpha": (pixels, torch.uint8),
         "face_ids": (pixels, torch.int32),
-        "barycentrics": ((*pixels, 3), decimal),
-        "depth": (pixels, decimal),
-        "attributes": ((*pixels, scene.meshes.attributes.shape[2]), decimal),
+        "barycentrics": ((*pixels, 3), attributes.dtype),
+        "depth": (pixels, attributes.dtype),
+        "attributes": ((*pixels, attributes.shape[2]), attributes.dtype),
         "labels": (pixels, torch.uint8),
     }
 

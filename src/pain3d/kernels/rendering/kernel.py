@@ -34,6 +34,7 @@ from pain3d.kernels.rendering.topology import PreparedTopology
 
 CHANNELS = 8  # of the attributes, interpolated side by side: one or two sectors of 32 bytes per vertex
 PIXEL_BITS = 28  # of an element of the queue: which pixel of the chunk; above them four bits for its neighbours
+SHAREABLE = tuple(FORMS[name][0].startswith("M|1") for name in Meshes._fields)  # by all meshes
 MOST_PROGRAMS = 2**16 - 1  # along the second and third side of a grid: rows of tiles, views of a chunk
 
 
@@ -288,7 +289,7 @@ def launch_resolve(
         raise ValueError(f"size: at most {MOST_PROGRAMS * blocks.rows} rows with backend 'triton', got {height}")
     launch(
         resolve_kernel,
-        (across, down, len(buffers.screen)),
+        (across, down, buffers.screen.shape[0]),
         scene,
         _strides(scene.meshes),
         tables,
@@ -313,9 +314,8 @@ def warps_of(lanes: int) -> int:
 
 def _strides(meshes: Meshes) -> Meshes:
     """How many vertices, or numbers of `up`, lie between the rows of two meshes; 0 where all share one row."""
-    shareable = (FORMS[name][0].startswith("M|1") for name in Meshes._fields)
     return Meshes._make(
-        rows.shape[1] if may and len(rows) > 1 else 0 for rows, may in zip(meshes, shareable, strict=True)
+        [rows.shape[1] if may and rows.shape[0] > 1 else 0 for rows, may in zip(meshes, SHAREABLE, strict=True)]
     )
 
 
@@ -325,14 +325,14 @@ def _sizes(scene: RenderInputs, layout: str) -> Sizes:
     pixel_stride, channel_stride = image_strides(layout, height, width)
     return Sizes(
         vertices=scene.meshes.vertices.shape[1],
-        uvs=len(scene.triangles.uvs),
-        textures=len(texture.texels),
+        uvs=scene.triangles.uvs.shape[0],
+        textures=texture.texels.shape[0],
         texels=texture.texels.shape[-2],
         top=max(texture.height, texture.width).bit_length() - 1,
         texture_area=float(texture.height * texture.width),
         background_height=tall,
         background_width=wide,
-        background_stride=tall * wide * 3 if len(scene.views.background) > 1 else 0,
+        background_stride=tall * wide * 3 if scene.views.background.shape[0] > 1 else 0,
         background_down=tall / height,
         background_across=wide / width,
         channels=scene.meshes.attributes.shape[2],

@@ -121,7 +121,7 @@ def launch_antialias_queue(
         chunk.first_view,
         chunk.epoch,
         scene.size,
-        (len(scene.triangles.faces), scene.meshes.vertices.shape[1]),
+        (scene.triangles.faces.shape[0], scene.meshes.vertices.shape[1]),
         image_strides(layout, *scene.size),
         BFLOAT16=is_bfloat16(made),
         PIXELS=blocks.queued,

@@ -134,7 +134,7 @@ def render(
         "occlusion": occlusion,
         "detail_weights": detail_weights,
         "up": up,
-        "attributes": vertices.new_empty(*vertices.shape[:2], 0) if attributes is None else attributes,
+        "attributes": filled(0.0, vertices, *vertices.shape[:2], 0) if attributes is None else attributes,
         "faces": faces,
         "adjacent_faces": adjacent_faces,
         "uvs": uvs,
@@ -144,7 +144,7 @@ def render(
         "camera_position": camera_position,
         "mesh_index": mesh_index,
         "texture_index": texture_index,
-        "exposure": filled(1.0, vertices, len(world_to_clip)) if exposure is None else exposure,
+        "exposure": filled(1.0, vertices, world_to_clip.shape[0]) if exposure is None else exposure,
         "background": background,
         "sh": sh,
         "key_direction": key_direction,
@@ -158,10 +158,10 @@ def render(
         tensors["texture"] = texture.texels
     sides = texture[1:]
     plain = not is_observed(tensors.values(), differentiable=False)
-    forms = tuple([None if tensor is None else Form(tensor.shape, tensor.dtype) for tensor in tensors.values()])
+    forms = tuple([None if tensor is None else (tensor.shape, tensor.dtype) for tensor in tensors.values()])
     sizes = (_checked_sizes if plain else _sizes)(tuple(tensors), forms, sides)
     _check_indices(tensors, sizes)
-    if chosen == "triton" and len(faces) > MAX_FACES:
+    if chosen == "triton" and faces.shape[0] > MAX_FACES:
         raise ValueError(f"faces must be at most {MAX_FACES} for backend 'triton', got {len(faces)}")
     request = Request(tuple(outputs), image_dtype, layout)
     _check_request(request, attributes is not None, face_labels is not None)
@@ -183,9 +183,13 @@ def render(
     return rendered._replace(image=_as_asked(rendered.image, request))
 
 
-def _sizes(names: tuple[str, ...], forms: tuple[Form | None, ...], texture_size: tuple[int, int]) -> dict[str, int]:
+def _sizes(
+    names: tuple[str, ...],
+    forms: tuple[tuple[torch.Size, torch.dtype] | None, ...],
+    texture_size: tuple[int, int],
+) -> dict[str, int]:
     """Check the shapes and dtypes of the tensors of these names; return the sizes by letter."""
-    given = {name: form for name, form in zip(names, forms, strict=True) if form is not None}
+    given = {name: Form(*form) for name, form in zip(names, forms, strict=True) if form is not None}
     sizes = check_shapes(**{name: (form, FORMS[name][0]) for name, form in given.items()})
     for dtypes in (FLOATS, INDICES, LABELS):
         check_dtypes(dtypes, **{name: form for name, form in given.items() if FORMS[name][1] is dtypes})

@@ -63,7 +63,7 @@ def launch_render(
         raise ValueError(f"size: at most 2^{PIXEL_BITS} pixels with backend 'triton', got {scene.size}")
     with on_device(scene.meshes.vertices):
         made = allocate_outputs(scene, request)
-        views, pixels = len(scene.views.world_to_clip), scene.size[0] * scene.size[1]
+        views, pixels = scene.views.world_to_clip.shape[0], scene.size[0] * scene.size[1]
         if views and pixels:
             scene = _ready(scene)
             if made.image is not None:  # else no texel is read
@@ -85,7 +85,7 @@ def _render_chunks(
     if made.image is not None:
         points = vertex_records(scene.meshes, launch_normals(vertices, faces, tables.starts, tables.members))
     workspace, queue, light = _buffers(scene, made, chunk)
-    for first, last, epoch in workspace.passes(len(scene.views.world_to_clip)):
+    for first, last, epoch in workspace.passes(scene.views.world_to_clip.shape[0]):
         screen = workspace.screen[: last - first]
         now = Chunk(Buffers(screen, workspace.keys, queue, light), first, epoch)
         cameras, meshes = scene.views.world_to_clip[first:last], scene.views.mesh_index[first:last]
@@ -102,9 +102,10 @@ def _buffers(scene: RenderInputs, made: Rendered, chunk: int | None) -> tuple[Wo
     Queue and light take twice as much again, of which few lines are ever touched.
     """
     vertices, faces, pixels = scene.meshes.vertices, scene.triangles.faces, scene.size[0] * scene.size[1]
-    device, views = vertices.device, min(len(scene.views.world_to_clip), max(2**PIXEL_BITS // pixels, 1), MOST_PROGRAMS)
+    device, views = vertices.device, scene.views.world_to_clip.shape[0]
+    views = min(views, max(2**PIXEL_BITS // pixels, 1), MOST_PROGRAMS)
     while True:
-        workspace = allocate_workspace(views, vertices.shape[1], len(faces), scene.size, device, chunk)
+        workspace = allocate_workspace(views, vertices.shape[1], faces.shape[0], scene.size, device, chunk)
         count = workspace.chunk * pixels
         try:
             queue = light = None
@@ -123,7 +124,7 @@ def _buffers(scene: RenderInputs, made: Rendered, chunk: int | None) -> tuple[Wo
 def _ready(scene: RenderInputs) -> RenderInputs:
     """The scene as kernels read it, triangles and texels apart: contiguous, outside autograd; one background once."""
     background = scene.views.background
-    if len(background) > 1 and background.stride(0) == 0:
+    if background.shape[0] > 1 and background.stride(0) == 0:
         scene = scene._replace(views=scene.views._replace(background=background[:1]))
     meshes, triangles, texture, views, lights, size = scene
     return RenderInputs(
