@@ -69,7 +69,7 @@ def _addressed(arguments: Sequence[Any], traits: list[object]) -> list[Any] | No
         elif kind is int:
             given.append(argument)
             bits = (argument ^ argument >> 63).bit_length()  # without the sign
-            traits.append(1 if argument == 1 else (argument % 16 == 0, bits // 32))
+            traits.append(-1 if argument == 1 else bits // 32 * 2 + (argument % 16 == 0))
         elif argument is None or kind is float or kind is bool:
             given.append(argument)
             traits.append(kind)

@@ -444,19 +444,18 @@ def launch_visibility(
     """
     (views, vertices), (height, width), count = screen.shape[:2], size, faces.shape[0]
     queue[:1].zero_()
-    if blocks is BLOCKS:
-        blocks = blocks._replace(triangles=block_of(count, blocks.triangles))
+    triangles = block_of(count, blocks.triangles) if blocks is BLOCKS else blocks.triangles
     sizes = (vertices, count, height, width, epoch)
     launch(
         _draw_small,
-        (views * cdiv(count, blocks.triangles),),
+        (views * cdiv(count, triangles),),
         screen,
         faces,
         keys,
         queue,
         *sizes,
         CULL=cull,
-        TRIANGLES=blocks.triangles,
+        TRIANGLES=triangles,
         ACROSS=blocks.across,
         DOWN=blocks.down,
         SMALL=small,

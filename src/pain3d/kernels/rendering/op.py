@@ -160,7 +160,8 @@ def render(
     plain = not is_observed(tensors.values(), differentiable=False)
     forms = tuple([None if tensor is None else (tensor.shape, tensor.dtype) for tensor in tensors.values()])
     sizes = (_checked_sizes if plain else _sizes)(tuple(tensors), forms, sides)
-    _check_indices(tensors, sizes)
+    if chosen != "triton" or not vertices.is_cuda:  # else all lie on a device, where no index is checked
+        _check_indices(tensors, sizes)
     if chosen == "triton" and faces.shape[0] > MAX_FACES:
         raise ValueError(f"faces must be at most {MAX_FACES} for backend 'triton', got {len(faces)}")
     request = Request(tuple(outputs), image_dtype, layout)

@@ -14,6 +14,7 @@ from pain3d.kernels.rendering.bundles import (
     Rendered,
     RenderInputs,
     Request,
+    Triangles,
     Views,
     allocate_outputs,
 )
@@ -31,6 +32,7 @@ from pain3d.kernels.rendering.kernel_antialias import launch_antialias_queue
 from pain3d.kernels.rendering.texels import remembered_texels
 from pain3d.kernels.rendering.topology import PreparedTopology, remembered_topology
 from pain3d.kernels.shading.reference import Lights
+from pain3d.kernels.texturing.reference import Mipmaps
 
 
 def launch_render(
@@ -65,13 +67,11 @@ def launch_render(
         made = allocate_outputs(scene, request)
         views, pixels = scene.views.world_to_clip.shape[0], scene.size[0] * scene.size[1]
         if views and pixels:
-            scene = _ready(scene)
+            texels = scene.texture.texels
             if made.image is not None:  # else no texel is read
-                texels = remembered_texels(scene.texture.texels) if packed is None else packed
-                scene = scene._replace(texture=scene.texture._replace(texels=texels))
+                texels = remembered_texels(texels) if packed is None else packed
             tables = prepared or remembered_topology(scene.triangles, scene.meshes.vertices.shape[1])
-            scene = scene._replace(triangles=tables.triangles)
-            written = made
+            scene, written = _ready(scene, tables.triangles, texels), made
             if made.image is not None and made.image.dtype == torch.bfloat16:
                 written = made._replace(image=made.image.view(torch.int16))
             _render_chunks(scene, tables, written, request.layout, chunk, blocks)
@@ -86,9 +86,10 @@ def _render_chunks(
         points = vertex_records(scene.meshes, launch_normals(vertices, faces, tables.starts, tables.members))
     workspace, queue, light = _buffers(scene, made, chunk)
     for first, last, epoch in workspace.passes(scene.views.world_to_clip.shape[0]):
-        screen = workspace.screen[: last - first]
+        screen, cameras, meshes = workspace.screen, scene.views.world_to_clip, scene.views.mesh_index
+        if last - first < cameras.shape[0]:
+            screen, cameras, meshes = screen[: last - first], cameras[first:last], meshes[first:last]
         now = Chunk(Buffers(screen, workspace.keys, queue, light), first, epoch)
-        cameras, meshes = scene.views.world_to_clip[first:last], scene.views.mesh_index[first:last]
         launch_project(vertices, cameras, meshes, scene.size, screen)
         launch_visibility(screen, faces, scene.size, True, workspace.keys, epoch, workspace.queue)
         launch_resolve(scene, tables, points, made, layout, now, blocks=blocks)
@@ -121,16 +122,15 @@ def _buffers(scene: RenderInputs, made: Rendered, chunk: int | None) -> tuple[Wo
         del workspace, queue  # before the next try
 
 
-def _ready(scene: RenderInputs) -> RenderInputs:
-    """The scene as kernels read it, triangles and texels apart: contiguous, outside autograd; one background once."""
-    background = scene.views.background
-    if background.shape[0] > 1 and background.stride(0) == 0:
-        scene = scene._replace(views=scene.views._replace(background=background[:1]))
-    meshes, triangles, texture, views, lights, size = scene
+def _ready(scene: RenderInputs, triangles: Triangles, texels: Tensor) -> RenderInputs:
+    """The scene as kernels read it, with these triangles and texels: contiguous, no autograd; one background once."""
+    meshes, _, texture, views, lights, size = scene
+    if views.background.shape[0] > 1 and views.background.stride(0) == 0:
+        views = views._replace(background=views.background[:1])
     return RenderInputs(
         Meshes._make([_plain(tensor) for tensor in meshes]),
         triangles,
-        texture,
+        Mipmaps(texels, texture.height, texture.width),
         Views._make([_plain(tensor) for tensor in views]),
         Lights._make([_plain(tensor) for tensor in lights]),
         size,
