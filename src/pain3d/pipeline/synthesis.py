@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pain3d.rendering.scene_inputs import SceneInputs
     from pain3d.skin import SurfaceMaps
 
+REHEARSED_SIZE, REHEARSED_TEXELS = 8, 64  # pixels and texels a side
+
 
 @dataclass(frozen=True)
 class PreparedIdentity:
@@ -59,15 +61,27 @@ class EncodedIdentity:
     seconds: dict[str, float]
 
 
-def synthesise_identity(config: SynthConfig, person: PlannedIdentity, provenance: Provenance) -> EncodedIdentity:
-    """Sample, render and encode every expression and view of one identity, on the CPU."""
+def synthesise_identity(
+    config: SynthConfig, person: PlannedIdentity, provenance: Provenance, setup: RenderSetup | None = None
+) -> EncodedIdentity:
+    """Sample, render and encode every expression and view of one identity, on the CPU; None is the default setup."""
     from pain3d.rendering.frames import Clock, render_people, render_setup
 
     prepared = prepare_identity(config, person, provenance)
-    clock, setup = Clock(), render_setup(Head.default())
+    clock, setup = Clock(), setup or render_setup(Head.default())
     pixels = pixels_of(render_people([prepared.inputs], setup, clock))
     clock.lap("measure")
     return encode_identity(prepared, pixels, setup, clock.laps)
+
+
+def rehearse(config: SynthConfig, person: PlannedIdentity, provenance: Provenance) -> None:
+    """Make a picture of a few pixels and texels for nothing: it loads every library and every compiled kernel."""
+    from pain3d.rendering.frames import RenderSetup
+    from pain3d.skin.map_building import build_maps
+
+    head = Head.default()
+    tiny = replace(config, expressions=0, views=1, size=REHEARSED_SIZE)
+    synthesise_identity(tiny, person, provenance, RenderSetup(head, build_maps(head, REHEARSED_TEXELS), None))
 
 
 def prepare_identity(

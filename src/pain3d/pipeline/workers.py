@@ -7,8 +7,10 @@ of the cores. At most a few identities are in flight, so memory doesn't grow wit
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
+import sys
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -21,17 +23,21 @@ import torch
 
 from pain3d.console.interrupt import unheard_by_children
 from pain3d.console.refused import RefusedError
+from pain3d.head import Head
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance
-from pain3d.pipeline.synthesis import EncodedIdentity, synthesise_identity
+from pain3d.pipeline.synthesis import EncodedIdentity, rehearse, synthesise_identity
 
-# 0.8 s, while all workers are busy and the GIL free.
+# 0.8 s, while others are busy and the GIL free.
 LOADED_MEANWHILE = (
     "pyarrow.parquet", "pain3d.pipeline.description", "matplotlib.figure", "matplotlib.backends.backend_svg",
 )  # fmt: skip
 KILLED = "a worker process was killed, for want of memory perhaps; published shards are kept"
-WARM_UP_SIZE = 8  # pixels
+# A painter comes back from OpenCV a thousand times a person, and waits so long for the GIL if another thread computes.
+GIL_SECONDS = 0.0005
+# Options of glibc's mallopt: one heap for all threads, for blocks of any size, of which 1 GB may lie idle.
+KEEP = {-8: 1, -3: 1 << 30, -1: 1 << 30}  # M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
 AHEAD = 2  # tasks waiting per worker: enough that none idles while the writer writes
 
 
@@ -60,8 +66,8 @@ def synthesise_all(
     workers = min(config.processes if config.processes > 1 else cores, max(len(tasks), 1))
     threads = max(1, cores // workers)
     executor: Executor
-    if config.processes <= 1:
-        _warm_up()
+    if config.processes <= 1 and people:
+        _warm_up(config, people[0], provenance)
     with limited_threads(threads):
         if config.processes > 1:
             # fork would copy torch's and the kernels' threads half-alive
@@ -94,20 +100,29 @@ def load_meanwhile() -> None:
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Torch and OpenCV keep to so many threads each in the context."""
-    before = torch.get_num_threads(), cv2.getNumThreads()
+    """Torch and OpenCV keep to so many threads each in the context, and threads hand the GIL over sooner."""
+    before = torch.get_num_threads(), cv2.getNumThreads(), sys.getswitchinterval()
     try:
         limit_threads(threads)
+        sys.setswitchinterval(GIL_SECONDS)
         yield
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
+        sys.setswitchinterval(before[2])
 
 
 def limit_threads(threads: int) -> None:
-    """Torch keeps to so many threads from now on, OpenCV to one: a picture is too short to share."""
+    """Torch keeps to so many threads from now on, OpenCV to one: a picture is too short to share.
+
+    And glibc, where it is the C library, keeps what is freed for the next picture, as long as the process lives: else
+    planes and pictures are given back and asked for again, 830 fresh pages an image and a tenth of the time.
+    """
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        for option, value in KEEP.items():
+            library.mallopt(option, value)
 
 
 def _told(made: list[EncodedIdentity], workers: int, lanes: dict[str, int]) -> list[EncodedIdentity]:
@@ -122,18 +137,23 @@ def _synthesise_task(
     return [synthesise_identity(config, person, provenance) for person in people]
 
 
-def _warm_up() -> None:
-    """Load compiled kernels and build the skin's maps once, with all cores, before threads would contend for them.
+def _warm_up(config: SynthConfig, person: PlannedIdentity, provenance: Provenance) -> None:
+    """Load compiled kernels and every library, and draw the skin's maps, once, before threads would contend for them.
 
-    Loading holds the GIL: two threads that begin cold took 1.5 s longer than one that warms up for both.
+    Loading holds the GIL: two threads that begin cold took 1.5 s longer than one that warms up for both. Drawing does
+    not, so that one thread draws while this one rehearses.
     """
-    from pain3d.rendering.frames import render_scenes
-    from pain3d.scene import CELLS, sample_scenes
+    from pain3d.rendering.frames import render_setup
 
+    head = Head.default()
     collecting = gc.isenabled()
     gc.disable()  # numba makes a million objects that stay: looking them over for garbage took 0.13 s
     try:
-        render_scenes(sample_scenes(seed=0, identity_id=0, cell=CELLS[0], expressions=0, views=1, size=WARM_UP_SIZE))
+        with ThreadPoolExecutor(1, "maps") as drawing:
+            drawn = drawing.submit(render_setup, head)
+            rehearse(config, person, provenance)
+            load_meanwhile()
+            drawn.result()
     finally:
         if collecting:
             gc.enable()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from copy import deepcopy
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -121,14 +120,16 @@ def _paint(
     distance = _hairline_distance(layer, style, unrolled)
     if isinstance(skin, Crowd) or style.covering:
         _shade_neck(layer, style, distance)
-    if isinstance(skin, Crowd):
+    if isinstance(generator, Draws):
         _grow(layer, skin, style, distance, generator, coiled)
         return
     grows = distance > -FURTHEST
     if style.covering:
         grows |= layer.mask("laid_ear") > 0
-    for inside in _strips(grows):  # each draws the same numbers
-        _grow(layer.part(inside), skin, style, distance[inside], deepcopy(generator), coiled)
+    drawn = generator.bit_generator.state
+    for inside in _strips(grows):
+        generator.bit_generator.state = drawn  # each draws the same numbers
+        _grow(layer.part(inside), skin, style, distance[inside], generator, coiled)
 
 
 def _strips(grows: npt.NDArray[np.bool_]) -> list[Box]:

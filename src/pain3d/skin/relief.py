@@ -20,6 +20,7 @@ LONGEST_STEP = 6.0  # mm from texel to texel: wider ones are folds of the chart,
 NARROWEST = 0.02  # sine between the directions of rows and columns below which a face is seen edge-on on the chart
 UPRIGHT = 0.05  # length of up × n below which no horizontal direction is left
 TINY = np.float32(1e-12)
+BAND = 32  # rows: what is computed of so many of 1024 texels stays in a core's cache
 STEEPEST = 1.2  # slope: a normal that leans more than 50 degrees belongs to geometry
 
 
@@ -40,12 +41,22 @@ def slope_matrix(x: Floats, y: Floats, z: Floats, part: npt.NDArray[np.uint8], c
         for step in (-1, 1):
             inside &= np.roll(covered, step, axis) & (np.roll(part, step, axis) == part)
     inside[[0, -1]] = inside[:, [0, -1]] = False
-    pairs = [differences(plane) for plane in (x, y, z)]
+    matrix = np.empty((4, *x.shape), np.float32)
+    for top in range(0, len(x), BAND):
+        rows = slice(max(top - 1, 0), top + BAND + 1)  # with the rows beside, of which differences are taken
+        band = _matrix_of([plane[rows] for plane in (x, y, z)], inside[rows])
+        matrix[:, top : top + BAND] = band[:, top - rows.start :][:, :BAND]
+    return matrix
+
+
+def _matrix_of(points: list[Floats], inside: Covered) -> Floats:
+    """`slope_matrix` of some rows; those at their border, where a row beside is missing, are not meant."""
+    pairs = [differences(plane) for plane in points]
     column, row = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     normal = _cross(row, column)  # rows run down: this points out of the head
     area = _length(normal)
     steps = _length(column), _length(row)
-    inside &= (steps[0] < LONGEST_STEP) & (steps[1] < LONGEST_STEP) & (area > NARROWEST * steps[0] * steps[1])
+    inside = inside & (steps[0] < LONGEST_STEP) & (steps[1] < LONGEST_STEP) & (area > NARROWEST * steps[0] * steps[1])
     normal = [plane / np.maximum(area, TINY) for plane in normal]
     level = np.hypot(normal[0], normal[2])  # of up × n = (n_z, 0, −n_x)
     inside &= level > UPRIGHT

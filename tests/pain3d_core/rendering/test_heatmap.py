@@ -49,3 +49,11 @@ def test_colours_are_the_hot_ramp() -> None:
     assert np.abs(ours - theirs).max() <= 11
     assert ours[0].tolist() == [0, 0, 0] and ours[-1].tolist() == [255, 255, 255]
     assert colourise(heat, 0.5)[0, -1].tolist() == [128, 128, 128]
+
+
+def test_many_pictures_are_coloured_as_each_alone() -> None:
+    heat, light = np.random.default_rng(0).uniform(-1, 12, (2, 2, 3, 4, 5)).astype(np.float32)
+    together = colourise(heat, light)
+    for place in np.ndindex(2, 3):
+        assert np.array_equal(together[place], colourise(heat[place], light[place]))
+    assert colourise(heat[:0]).shape == (0, 3, 4, 5, 3)

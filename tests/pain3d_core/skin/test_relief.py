@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from pain3d.head.model import Head
-from pain3d.skin import SurfaceMaps, surface_maps
+from pain3d.skin import SurfaceMaps, relief, surface_maps
 from pain3d.skin.relief import STEEPEST, differences, slope_matrix, slopes
 
 Floats = npt.NDArray[np.float32]
@@ -51,6 +51,12 @@ def test_no_slope_outside_the_charts_on_their_border_and_across_parts() -> None:
     assert (steep[:, 8:10] == 0).all()
     assert (steep[0] == 0).all()
     assert (steep[3, 3:7] == -STEEPEST).all()
+
+
+@pytest.mark.parametrize("band", [7, 2 * SIZE])
+def test_the_matrix_does_not_depend_on_its_bands(maps: SurfaceMaps, band: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relief, "BAND", band)
+    assert np.array_equal(slope_matrix(maps.x, maps.y, maps.z, maps.part, maps.covered), maps.slopes)
 
 
 def test_slopes_turn_the_normal_as_a_displaced_surface_does(maps: SurfaceMaps) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from pain3d.kernels._threads import WITHOUT_ARRAYS
 from pain3d.kernels.antialiasing.reference import MAX_STEPS
 from pain3d.kernels.rasterization.reference import HALF, SUBPIXELS
 
 NO_SILHOUETTE = 2.0  # pixels: further than the neighbour's centre
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _walk(face, other, line, start, direction, along, snapped, areas, faces, adjacent):  # type: ignore[no-untyped-def]
     """Return the pixels from the nearer pixel's centre (start along the axis, line across it) to the silhouette."""
     off = 1 - along
@@ -42,7 +43,7 @@ def _walk(face, other, line, start, direction, along, snapped, areas, faces, adj
     return NO_SILHOUETTE
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def mark_silhouettes(snapped, areas, faces, adjacent, marks):  # type: ignore[no-untyped-def]
     """Mark the pixels that may mix: those of a pair between whose centres a silhouette edge of a front face passes.
 
@@ -80,7 +81,7 @@ def mark_silhouettes(snapped, areas, faces, adjacent, marks):  # type: ignore[no
                     marks[i + along, j + 1 - along] |= np.uint8(4 << along)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def pair_weight(i, j, along, ids, nearest, snapped, areas, faces, adjacent):  # type: ignore[no-untyped-def]
     """Return how much pixel (i, j) takes of the next one along the axis (0: right, 1: below).
 

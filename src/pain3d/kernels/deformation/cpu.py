@@ -13,14 +13,14 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from pain3d.kernels._threads import for_each_range
+from pain3d.kernels._threads import COMPILED, for_each_range
 from pain3d.kernels.deformation.bundles import Skinning
 
 TILE = 256  # vertices: 3 KB of sums in L1, and 250 shapes x 3 KB = 768 KB of basis in L2
 TINY = np.float32(1e-38)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**COMPILED)
 def _deform_tiles(first, last, template, offsets, shapes, skinning, out):  # type: ignore[no-untyped-def]
     """Deform the vertices of tiles first … last - 1 of every mesh; offsets of no mesh add nothing."""
     basis, coefficients = shapes
@@ -61,7 +61,7 @@ def _deform_tiles(first, last, template, offsets, shapes, skinning, out):  # typ
                         out[b, v, row] = blend[r] * x + blend[r + 1] * y + blend[r + 2] * z + blend[r + 3]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**COMPILED)
 def normals_of_meshes(first, last, vertices, faces, out):  # type: ignore[no-untyped-def]
     """Write the unit normals of meshes first … last - 1 into out [B, V, 3]."""
     for b in range(first, last):

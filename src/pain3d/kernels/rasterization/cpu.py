@@ -12,11 +12,11 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from pain3d.kernels._threads import for_each_range
+from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS, for_each_range
 from pain3d.kernels.rasterization.reference import HALF, LIMIT, NEAR, SUBPIXELS, Fragments
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def snap_vertices(clip, height, width, snapped, inverse_w, usable):  # type: ignore[no-untyped-def]
     """Fill snapped [V, 2] int64, inverse_w [V] float64 and usable [V] bool from clip [V, 4]."""
     for v in range(clip.shape[0]):
@@ -33,7 +33,7 @@ def snap_vertices(clip, height, width, snapped, inverse_w, usable):  # type: ign
                 usable[v] = True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def rasterize_faces(snapped, inverse_w, usable, faces, cull, areas, nearest, owner):  # type: ignore[no-untyped-def]
     """Fill areas [F] int64 (signed, doubled), nearest [H, W] float64 (inverse depth, else 0), owner [H, W] int32."""
     height, width = owner.shape
@@ -88,7 +88,7 @@ def rasterize_faces(snapped, inverse_w, usable, faces, cull, areas, nearest, own
             row2 -= dx2 * SUBPIXELS
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def locate(f, i, j, snapped, inverse_w, faces, area):  # type: ignore[no-untyped-def]
     """Return the perspective-correct barycentrics and the depth of face f at pixel (i, j), as float64."""
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -104,7 +104,7 @@ def locate(f, i, j, snapped, inverse_w, faces, area):  # type: ignore[no-untyped
     return t0 / total, t1 / total, t2 / total, np.float64(abs(area)) / total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**COMPILED)
 def _rasterize_images(first, last, clip, faces, cull, owner, barycentrics, depth):  # type: ignore[no-untyped-def]
     count = clip.shape[1]
     height, width = owner.shape[1], owner.shape[2]

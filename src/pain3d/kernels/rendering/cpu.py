@@ -16,7 +16,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from pain3d.kernels._threads import for_each_range
+from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS, for_each_range
 from pain3d.kernels.antialiasing.cpu import mark_silhouettes, pair_weight
 from pain3d.kernels.deformation.cpu import vertex_normals_cpu
 from pain3d.kernels.rasterization.cpu import rasterize_faces, snap_vertices
@@ -67,7 +67,7 @@ def _codes() -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
 CODES = _codes()  # [STEPS + 1]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**COMPILED)
 def _project(matrix, points, clip):  # type: ignore[no-untyped-def]
     """Fill clip [V, 4] float64, term by term as `to_clip` does."""
     m = matrix.astype(np.float64)
@@ -77,7 +77,7 @@ def _project(matrix, points, clip):  # type: ignore[no-untyped-def]
             clip[v, row] = m[row, 0] * x + m[row, 1] * y + m[row, 2] * z + m[row, 3]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**COMPILED)
 def _resample(count, texels):  # type: ignore[no-untyped-def]
     """Return (low, high, weight) [count] of a bilinear stretch along one side, as `stretch` does."""
     low, high, weight = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.float32)
@@ -91,7 +91,7 @@ def _resample(count, texels):  # type: ignore[no-untyped-def]
     return low, high, weight
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, row, measured):  # type: ignore[no-untyped-def]
     """Write what the covered pixels of row i see: toned light to row [W, 3], block by block; what else is wanted."""
     snapped, inverse_w, areas, levels = screen
@@ -169,7 +169,7 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
         e0, e1, e2 = e0 + d0, e1 + d1, e2 + d2
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _add_details(lanes, count):  # type: ignore[no-untyped-def]
     """Add the detail layers of the first `count` points by their weights, as `detailed` of the reference does."""
     for i in range(count):
@@ -187,7 +187,7 @@ def _add_details(lanes, count):  # type: ignore[no-untyped-def]
         lanes[SPECULAR + i] *= left
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _tilt(lanes, count, up):  # type: ignore[no-untyped-def]
     """Tilt the normals of the first `count` points by their slopes, as `tilted` of the reference does."""
     ux, uy, uz = up[0], up[1], up[2]
@@ -203,7 +203,7 @@ def _tilt(lanes, count, up):  # type: ignore[no-untyped-def]
         lanes[NORMAL + 2 * BLOCK + i] = keep * z + along * (ux * y - uy * x) + rise * uz
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _tone(lanes, count, exposure, columns, row):  # type: ignore[no-untyped-def]
     """Expose and compress the light of a block as `tone_map` does, and put it where its pixels are."""
     for c in range(3):
@@ -219,7 +219,7 @@ def _tone(lanes, count, exposure, columns, row):  # type: ignore[no-untyped-def]
         row[j, 0], row[j, 1], row[j, 2] = lanes[LIT + k], lanes[LIT + BLOCK + k], lanes[LIT + 2 * BLOCK + k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _fill_background(i, ids, background, vertical, horizontal, tall, row):  # type: ignore[no-untyped-def]
     """Write the stretched background to the pixels of row [W, 3] that see no face."""
     top, bottom, down = vertical[0][i], vertical[1][i], vertical[2][i]
@@ -235,7 +235,7 @@ def _fill_background(i, ids, background, vertical, horizontal, tall, row):  # ty
                 row[j, c] = tall[left, c] + weight * (tall[right, c] - tall[left, c])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _byte_of(light):  # type: ignore[no-untyped-def]
     """Return the sRGB byte of light, that of `encode_srgb`, by one look-up and no branch."""
     value = light if light > ZERO else ZERO
@@ -245,14 +245,14 @@ def _byte_of(light):  # type: ignore[no-untyped-def]
     return np.uint8(np.uint32(CODES[np.uint32(step)] + within) >> np.uint32(FINE_BITS))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def encode_light(light, out):  # type: ignore[no-untyped-def]
     """Write the sRGB bytes of light [N] to out [N]."""
     for k in range(light.shape[0]):
         out[k] = _byte_of(light[k])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no-untyped-def]
     """Antialias and encode row i, whose light stands in rows[i % 3] between those of the rows above and below it.
 
@@ -307,7 +307,7 @@ def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no
                 alpha[i, j] = np.uint8(min(max(cover, ZERO), ONE) * BYTE + ROUND)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**COMPILED)
 def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-untyped-def]
     """Render pictures first … last - 1."""
     meshes, triangles, texture, views, lights, size = scene

@@ -7,7 +7,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from pain3d.kernels._threads import for_each_range
+from pain3d.kernels._threads import COMPILED, for_each_range
 from pain3d.kernels.sensor.reference import FIRST, MIDDLE, SECOND, SHIFT, SPREAD, WORD, mixed_keys, noise_table
 
 U, I32 = np.uint32, np.int32
@@ -17,7 +17,7 @@ BLOCK = 2048  # samples: two buffers of 8 kB, half of the first cache
 CENTRE, POINT, HALF = I32(MIDDLE), I32(SHIFT), I32(1 << (SHIFT - 1))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**COMPILED)
 def add_noise(flat, table, low, high, out):  # type: ignore[no-untyped-def]
     """Write the noisy bytes of one picture, flat [N] uint8, to out [N]; table [256] int32, low and high its key.
 

@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
+from pain3d.kernels._threads import WITHOUT_ARRAYS
 from pain3d.kernels.shading import reference as model
 
 BLOCK = 128  # points: 29 lanes of 512 bytes stay in L1
@@ -33,13 +34,13 @@ BASIS = np.array([model.Y00] + [model.Y1] * 3 + [model.Y2, model.Y2, model.Y20, 
 LAMBERT = np.array([model.A0] + [model.A1] * 3 + [model.A2] * 5, np.float32)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def whole_vectors(count):  # type: ignore[no-untyped-def]
     """Round up to what fills vector registers: points beyond `count` cost less than the same points one by one."""
     return (count + VECTOR - 1) & ~(VECTOR - 1)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def shade_block(lanes, count, sh, key, colour):  # type: ignore[no-untyped-def]
     """Light the first `count` points of the lanes under sh [9, 3], key direction [3] and key colour [3]."""
     lx, ly, lz = key[0], key[1], key[2]
@@ -100,7 +101,7 @@ def shade_block(lanes, count, sh, key, colour):  # type: ignore[no-untyped-def]
     _light_channel(lanes, count, sh, colour[2], WRAP[2], 2)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _light_channel(lanes, count, sh, key, wrap, c):  # type: ignore[no-untyped-def]
     """Write one channel's light; the coefficients stand in scalars, so that no store can be thought to change them."""
     s0, s1, s2 = sh[0, c] * BASIS[0], sh[1, c] * BASIS[1], sh[2, c] * BASIS[2]

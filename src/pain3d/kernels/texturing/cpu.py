@@ -15,7 +15,7 @@ from numba.core.cgutils import ir  # type: ignore[attr-defined]  # of llvmlite, 
 from numba.extending import intrinsic
 from torch import Tensor
 
-from pain3d.kernels._threads import for_each_range
+from pain3d.kernels._threads import WITHOUT_ARRAYS, for_each_range
 from pain3d.kernels.shading.cpu import BLOCK, TEXEL, whole_vectors
 from pain3d.kernels.texturing.reference import Mipmaps, level_table
 
@@ -117,7 +117,7 @@ mean_texel: Any = intrinsic(prefer_literal=True)(_mean_texel)
 prefetch: Any = intrinsic(_prefetch)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _place(lanes, count, width, height, last, coarser, texels):  # type: ignore[no-untyped-def]
     """Fill the lanes from `texels` on for the finer (coarser = 0) or the coarser (1) level of `count` points."""
     for i in range(count):
@@ -145,7 +145,7 @@ def _place(lanes, count, width, height, last, coarser, texels):  # type: ignore[
         lanes[texels + 5 * BLOCK + i], lanes[texels + 6 * BLOCK + i] = lower_row - fourth, fourth
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _taps(lanes, at, offset):  # type: ignore[no-untyped-def]
     """Return the positions in the flat texture and the shares of the four texels that a point's lanes name."""
     first, aside, below = F(lanes[at]), F(lanes[at + BLOCK]), F(lanes[at + 2 * BLOCK])
@@ -156,7 +156,7 @@ def _taps(lanes, at, offset):  # type: ignore[no-untyped-def]
     return (a, a + step, c, c + step), shares
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def sample_block(texels, table, lanes, count, whole):  # type: ignore[no-untyped-def]
     """Write what flat texels hold at the first `count` points of the lanes; table [L, 3]: `level_table`.
 
@@ -193,7 +193,7 @@ def sample_block(texels, table, lanes, count, whole):  # type: ignore[no-untyped
             spread_rows(texels, rows, shares, 8, lanes, at, BLOCK)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**WITHOUT_ARRAYS)
 def _halve_rows(first, last, source, height, width, channels, target):  # type: ignore[no-untyped-def]
     """Write rows first … last - 1 of the next level from the level of height x width, both flat: the same means."""
     wide, row = max(width // 2, 1) * channels, width * channels
