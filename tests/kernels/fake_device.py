@@ -106,6 +106,8 @@ def no_launches(watch: Watch) -> Iterator[None]:
         watch.ops[f"launch {self.fn.__name__}"] += 1
         if min(self.constexprs, default=len(arguments)) < len(arguments):
             watch.objections.append(f"launch {self.fn.__name__}: a constant is not given by name")
+        if missing := [name for name in self.arg_names[len(arguments) :] if name not in options]:
+            watch.objections.append(f"launch {self.fn.__name__}: nobody gives {missing}")
         for tensor in tree_leaves(arguments):
             if isinstance(tensor, Tensor) and tensor.device.type != "cuda":
                 watch.objections.append(f"launch {self.fn.__name__}: a tensor {list(tensor.shape)} is on the CPU")
