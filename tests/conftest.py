@@ -21,6 +21,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
+# A pytest that a test starts is no worker of `make test`: pytest-benchmark would measure nothing in it.
+os.environ.pop("PYTEST_XDIST_WORKER", None)
+
 # Two threads wherever the tests run, as the smallest machine has: sums split over more of them round differently.
 torch.set_num_threads(2)
 
