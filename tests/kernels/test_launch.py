@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 import triton
+import triton.language as tl
 from torch import Tensor
+from triton.backends.compiler import GPUTarget
+from triton.runtime.driver import driver
+from triton.runtime.jit import JITFunction
 
 from pain3d.kernels import _triton
 from pain3d.kernels._triton import cdiv, launch, power_of_two
@@ -107,10 +113,39 @@ def test_what_is_no_plain_tensor_on_cuda_goes_through_triton(tensor: Tensor, mon
     assert len(kernel.seen) == 2 and not kernel.compiled[0].started
 
 
+def _add(x, pair, count, scale, nothing, CULL: tl.constexpr, SIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+    tl.store(x, tl.load(pair.first) * scale + count + pair.second + SIDE)
+
+
+def test_a_real_kernel_is_handed_the_same_either_way(
+    on_cuda: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Triton compiles and starts it, then it is started past Triton; only the driver is not real."""
+    started: list[tuple[Any, ...]] = []
+
+    class Driver:
+        utils = SimpleNamespace(
+            load_binary=lambda *_: (1, 1, 32, 0, 1024), get_device_properties=lambda _: {"max_shared_mem": 1 << 16}
+        )
+        launcher_cls = staticmethod(lambda source, metadata: lambda *arguments: started.append(arguments))
+        get_current_device = staticmethod(lambda: 0)
+        get_current_stream = staticmethod(lambda device: 0)
+        get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
+
+    monkeypatch.setattr(driver, "_active", Driver())
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kernel, x, y = JITFunction(_add), torch.zeros(8), torch.ones(8)
+    for _ in range(2):
+        launch(kernel, (3, 2), x, Pair(y, 16), 7, 0.5, None, CULL=True, SIDE=4, num_warps=2)
+    (*front, _, _, _), (*past, _, _, _) = (call[:9] for call in started)  # metadata for a profiler, and two hooks
+    assert front == past == [3, 2, 1, 0, 1, (2, 1, 0)]
+    assert started[0][9:] == (x, Pair(y, 16), 7, 0.5, None, True, 4)
+    assert started[1][9:] == (x.data_ptr(), (y.data_ptr(), 16), 7, 0.5, None, True, 4)
+
+
 def test_what_triton_tells_apart_has_other_traits(on_cuda: None) -> None:
     """Of each pair of arguments; `native_specialize_impl` is what Triton asks at a launch."""
     from triton._C.libtriton import native_specialize_impl
-    from triton.backends.compiler import GPUTarget
     from triton.compiler import make_backend
 
     backend = type(make_backend(GPUTarget("cuda", 90, 32)))
