@@ -163,7 +163,7 @@ def _seen_from(cameras: Camera) -> tuple[Tensor, Tensor]:
     def make() -> tuple[Tensor, Tensor]:
         return cameras.world_to_clip, cameras.position
 
-    return remembered(_kept_cameras, (cameras.world_to_view, cameras.fov_degrees), make, cameras.size)
+    return remembered(_kept_cameras, (cameras.world_to_view, cameras.fov_degrees), make, type(cameras), cameras.size)
 
 
 def _preset(name: str, like: Tensor) -> Light:
