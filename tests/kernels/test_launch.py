@@ -113,8 +113,8 @@ def test_what_is_no_plain_tensor_on_cuda_goes_through_triton(tensor: Tensor, mon
     assert len(kernel.seen) == 2 and not kernel.compiled[0].started
 
 
-def _add(x, pair, count, scale, nothing, CULL: tl.constexpr, SIDE: tl.constexpr):  # type: ignore[no-untyped-def]
-    tl.store(x, tl.load(pair.first) * scale + count + pair.second + SIDE)
+def _idle(x, pair, count, scale, nothing, CULL: tl.constexpr, SIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+    pass  # the interpreter, once it ran, has put its own functions in the place of those that a kernel could call
 
 
 def test_a_real_kernel_is_handed_the_same_either_way(
@@ -134,7 +134,7 @@ def test_a_real_kernel_is_handed_the_same_either_way(
 
     monkeypatch.setattr(driver, "_active", Driver())
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    kernel, x, y = JITFunction(_add), torch.zeros(8), torch.ones(8)
+    kernel, x, y = JITFunction(_idle), torch.zeros(8), torch.ones(8)
     for _ in range(2):
         launch(kernel, (3, 2), x, Pair(y, 16), 7, 0.5, None, CULL=True, SIDE=4, num_warps=2)
     (*front, _, _, _), (*past, _, _, _) = (call[:9] for call in started)  # metadata for a profiler, and two hooks
