@@ -205,8 +205,8 @@ def colourise(heat_mm: Any, light: Any = 1.0, limit_mm: float = COLOUR_LIMIT_MM)
     shade = np.broadcast_to(np.asarray(light, np.float32), heat.shape)
     if heat.ndim > 2:  # picture by picture: what stays in the cache takes half the time
         pictures = np.empty((*heat.shape, 3), np.uint8)
-        for place, of_one, lit in zip(pictures, heat, shade, strict=True):
-            place[:] = colourise(of_one, lit, limit_mm)
+        for number in range(len(heat)):
+            pictures[number] = colourise(heat[number], shade[number], limit_mm)
         return pictures
     moved = np.flatnonzero(heat > 0)  # most of a picture is not: only what moved is worth the arithmetic
     # Planes [3, P]: NumPy is quick along the last axis.
