@@ -29,7 +29,7 @@ from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance
 from pain3d.pipeline.synthesis import EncodedIdentity, rehearse, synthesise_identity
 
-# 0.8 s, while others are busy and the GIL free.
+# Half a second, while others are busy and the GIL free.
 LOADED_MEANWHILE = (
     "pyarrow.parquet", "pain3d.pipeline.description", "matplotlib.figure", "matplotlib.backends.backend_svg",
 )  # fmt: skip
@@ -116,7 +116,7 @@ def limit_threads(threads: int) -> None:
     """Torch keeps to so many threads from now on, OpenCV to one: a picture is too short to share.
 
     And glibc, where it is the C library, keeps what is freed for the next picture, as long as the process lives: else
-    planes and pictures are given back and asked for again, 830 fresh pages an image and a tenth of the time.
+    planes and pictures are given back and asked for again, 830 fresh pages an image and a twentieth of the time.
     """
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)

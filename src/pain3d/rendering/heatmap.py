@@ -203,7 +203,7 @@ def colourise(heat_mm: Any, light: Any = 1.0, limit_mm: float = COLOUR_LIMIT_MM)
         return _ramp(heat_mm[..., None], shade, starts, lengths, limit_mm).to(torch.uint8)
     heat = np.ascontiguousarray(heat_mm, np.float32)
     shade = np.broadcast_to(np.asarray(light, np.float32), heat.shape)
-    if heat.ndim > 2:  # picture by picture: what stays in the cache takes half the time
+    if heat.ndim > 2:  # picture by picture: what stays in the cache takes two thirds of the time
         pictures = np.empty((*heat.shape, 3), np.uint8)
         for number in range(len(heat)):
             pictures[number] = colourise(heat[number], shade[number], limit_mm)
