@@ -72,6 +72,19 @@ def distilled(over_teacher: bool, kind: str, **inputs: Any) -> None:
         scaled(gradient, logits, losses[0])
 
 
+def backward_calls(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+    """What the gradients of a room launch: its backward ops, since autograd can't run on fake tensors."""
+    if room.name == "shade":
+        from pain3d.kernels.shading.triton_op import NAMES, shade_backward_op
+
+        def shade_backward(wanted: list[bool], gradient: torch.Tensor, **given: torch.Tensor) -> Any:
+            return shade_backward_op(gradient, *[given[name] for name in NAMES], wanted)
+
+        given = inputs | {"gradient": inputs["albedo"]}
+        yield "backward", partial(shade_backward, [True] * 10), given
+        yield "backward to the surface", partial(shade_backward, [True] * 7 + [False] * 3), given
+
+
 def distill_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     """Tokens of ViT-B/16 at 224 pixels and of a ViT of 192 at 112, both dtypes and kinds, with gradients."""
     for width, length in ((768, 197), (192, 50)):
@@ -91,6 +104,8 @@ def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
             yield room.name, partial(room.op, backend="triton"), inputs
             for what, changed in changed_inputs(room, inputs):
                 yield f"{room.name}: {what}", partial(room.op, backend="triton"), changed
+            for what, op, given in backward_calls(room, inputs):
+                yield f"{room.name}: {what}", op, given
             if room.name == "distill_loss":
                 for what, op, given in distill_calls(inputs):
                     yield f"{room.name}: {what}", op, given

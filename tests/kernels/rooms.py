@@ -115,6 +115,7 @@ class Room:
     tolerance: float = 0.0  # greatest difference of the cpu backend from the reference, with its evidence beside it
     triton_tolerance: float = 0.0  # of the triton backend, likewise
     with_gradient: tuple[str, ...] = ()  # backends beside the reference that have a gradient
+    gradient_tolerance: float = 0.0  # of them, over the greatest gradient of an argument, with its evidence beside it
 
     def greatest_difference(self, backend: str) -> float:
         return self.triton_tolerance if backend == "triton" else self.tolerance
@@ -162,8 +163,10 @@ ROOMS = [
     Room("sample_texture", sample_texture, sample_texture_inputs, ("triton",), (9, 3), ("texture", "uv", "level"),
          ("texture", "uv", "level"), triton_tolerance=4e-6),
     # shade: worst seen 5.1e-6, interpreter, at roughness 0.23, where a narrow gloss enlarges every rounding (README);
-    # 2.0e-5 with random errors of two units in the last place on roots and divisions, as a GPU makes them
-    Room("shade", shade, shade_inputs, ("triton",), (9, 4), SHADED, SHADED, triton_tolerance=5e-5),
+    # 2.0e-5 with random errors of two units in the last place on roots and divisions, as a GPU makes them; a gradient
+    # 1.0e-4 there (of normal), where the reference in float32 is itself off by 6e-5
+    Room("shade", shade, shade_inputs, ("triton",), (9, 4), SHADED, SHADED, triton_tolerance=5e-5,
+         with_gradient=("triton",), gradient_tolerance=5e-4),
     # antialias: triton worst seen 0, interpreter: exact integers up to a division; a GPU may round the mix another way
     Room("antialias", antialias, antialias_inputs, ("triton",), (2, 0), ("colour",),
          ("colour", "face_ids", "depth", "vertices_clip"), triton_tolerance=5e-7),

@@ -125,7 +125,8 @@ def test_gradients_of_a_backend_are_the_references(room: Room, backend: str):
         tensors_of(room.op(**there, backend=asked))[0].sum().backward()
         found.append([leaf.grad for leaf in leaves])
     for name, fast, slow in zip(room.gradients, *found, strict=True):
-        assert (fast - slow).abs().max() <= room.greatest_difference(backend), name
+        allowed = room.greatest_difference(backend) + room.gradient_tolerance * slow.abs().max()
+        assert (fast - slow).abs().max() <= allowed, name
 
 
 @every_backend

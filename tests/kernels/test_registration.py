@@ -18,7 +18,7 @@ OPS = {
     "rasterization": {"rasterize"},
     "rendering": {"render"},
     "sensor": {"add_sensor_noise"},
-    "shading": {"shade"},
+    "shading": {"shade", "shade_backward"},
     "texturing": {"sample_texture"},
 }
 SHOW = """

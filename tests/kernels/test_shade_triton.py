@@ -160,18 +160,6 @@ def test_custom_op_is_registered_soundly():
     torch.library.opcheck(torch.ops.pain3d.shade.default, tuple(inputs[name] for name in NAMES))
 
 
-@pytest.mark.parametrize("name", list(example_inputs(1)))
-def test_a_gradient_is_refused_by_name_and_taken_by_default(name: str):
-    inputs = example_inputs(4, DEVICE)
-    inputs[name].requires_grad_()
-    with pytest.raises(RuntimeError, match="shade can't run backend 'triton': an input requires a gradient"):
-        shade(**inputs, backend="triton")
-    shade(**inputs).sum().backward()
-    assert inputs[name].grad is not None
-    with pytest.raises(RuntimeError, match="shade has no gradient with backend 'triton'"):
-        torch.ops.pain3d.shade(**inputs).sum().backward()
-
-
 def test_double_precision_is_the_references():
     inputs = example_inputs(4, DEVICE, torch.float64)
     assert torch.equal(shade(**inputs), shade(**inputs, backend="reference"))

@@ -227,12 +227,19 @@ def is_observed(arguments: Iterable[Any], *, differentiable: bool = True) -> boo
     return False
 
 
-def refuse_gradient(op: CustomOp, room: str) -> None:
-    """Make a backward pass through a custom op raise: a Triton op has no gradient yet, and none is not zero."""
+def refuse_gradient(op: CustomOp, room: str, *, twice: bool = False) -> None:
+    """Make a backward pass through a custom op raise: none is not zero.
+
+    Args:
+        op: One without a gradient.
+        room: Its name in the error.
+        twice: The op is itself a backward pass: what is refused is the second derivative.
+    """
+    lacks = "second derivative" if twice else "gradient"
 
     def backward(ctx: Any, *gradients: Any) -> Any:
         raise RuntimeError(
-            f"{room} has no gradient with backend 'triton': call it with backend='reference', which runs on any device"
+            f"{room} has no {lacks} with backend 'triton': call it with backend='reference', which runs on any device"
         )
 
     op.register_autograd(backward)

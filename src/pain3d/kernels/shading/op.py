@@ -44,12 +44,12 @@ def shade(
         specular: [B, ...] scale of the gloss, 1 for skin.
         roughness: [B, ...], 0–1, clamped from below at 0.05.
         scatter: [B, ...], 0 (none) to 1 (skin): how far light reaches past the terminator, red farthest.
-        backend: ``"reference"``, ``"triton"`` (float32, no gradients) or None for the default order.
+        backend: ``"reference"``, ``"triton"`` (float32) or None for the default order.
 
     Returns:
         [B, ..., 3] linear RGB radiance, at least 0 for inputs in range.
 
-    Gradients: to all ten tensors, 0 where a term is clamped; none with ``triton``.
+    Gradients: to all ten tensors, 0 where a term is clamped; with ``triton`` once, not of gradients.
 
     Raises:
         ValueError: A shape or dtype does not fit, or the room has no such backend for this dtype.
@@ -61,6 +61,7 @@ def shade(
     check_shapes(**{name: (tensor, FORMS[name][0]) for name, tensor in tensors.items()})
     check_dtypes(FLOATS, **tensors)
     available = AVAILABLE if albedo.dtype == torch.float32 else ("reference",)  # the kernel is float32 only
-    if resolve_backend("shade", backend, available, *points, *lights) == "triton":
+    chosen = resolve_backend("shade", backend, available, *points, *lights, with_gradient=("triton",))
+    if chosen == "triton":
         return shade_triton(points, lights)
     return shade_reference(points, lights)
