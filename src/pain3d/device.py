@@ -76,7 +76,7 @@ def constant(values: tuple[float, ...], like: Tensor, dtype: torch.dtype | None 
 
 
 class LastCopy:
-    """Copies tensors to a device; the one that was asked for last is copied once."""
+    """Copies tensors to a device; the one that was asked for last is copied once, unless it requires a gradient."""
 
     def __init__(self, device: torch.device | str) -> None:
         self.device = device
@@ -84,7 +84,7 @@ class LastCopy:
 
     def __call__(self, tensor: Tensor) -> Tensor:
         """The tensor on the device."""
-        if self._last is None or self._last[0] is not tensor:
+        if self._last is None or self._last[0] is not tensor or tensor.requires_grad:
             self._last = tensor, tensor.to(self.device)
         return self._last[1]
 

@@ -18,6 +18,7 @@ from pain3d.rendering.renderer import RENDERER_OUTPUTS
 from pain3d.skin import surface
 
 SCRIPT = __file__
+OUTPUTS = tuple(name for name in RENDERER_OUTPUTS if name != "linear")
 
 
 def contiguous(tensor: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ def main() -> None:
             head_there, given_there = map_tensors(parts, lambda _: next(remaining))
             there = copy.copy(head)
             there.__dict__.update(head_there)
-            return pain3d.Renderer(there, 24, outputs=RENDERER_OUTPUTS).forward(given_there)
+            return pain3d.Renderer(there, 24, outputs=OUTPUTS).forward(given_there)
 
         _, again = observe(forward, {"tensors": tensors}, mode)
         print(json.dumps({"case": name, "ops": dict(sorted(again.ops.items())), "objections": again.objections}))

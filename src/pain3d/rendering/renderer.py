@@ -59,9 +59,9 @@ class Renderer:
         head: The head; None is the packaged one. It is moved to the device.
         size: Pixels, one number for a square or (height, width).
         device: ``"cpu"``, ``"cuda"``, …; None is the head's.
-        outputs: Any of image, alpha, face_ids, depth, part_ids and heatmap (|expression − neutral| in mm of what each
-            pixel sees); what is not asked for costs nothing.
-        image_dtype: ``"uint8"``, or ``"bfloat16"`` for byte / 255.
+        outputs: Any of image, alpha, face_ids, depth, part_ids, linear and heatmap (|expression − neutral| in mm of
+            what each pixel sees); what is not asked for costs nothing.
+        image_dtype: ``"uint8"``, or ``"float32"`` or ``"bfloat16"`` for byte / 255.
         layout: Of the image: ``"NHWC"`` or ``"NCHW"``.
         backend: ``"reference"``, ``"cpu"``, ``"triton"``, or None for the fastest that the device has.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A head that nobody painted: albedo, specular scale, roughness, no slopes, scatter, and detail layers of nothing.
 CLAY = (0.42, 0.38, 0.35, 0.6, 0.6, 0.0, 0.0, 1.0, *(0.0,) * (CHANNELS - 8))
 GREY_BACKGROUND = (0.10, 0.11, 0.12)  # linear
-OUTPUTS = ("image", "alpha", "face_ids", "depth", "attributes", "part_ids")
+OUTPUTS = ("image", "alpha", "face_ids", "depth", "attributes", "part_ids", "linear")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class View:
         depth: [N, H, W] metres along the view axis, inf on background.
         attributes: [N, H, W, A] what the vertices carried, 0 on background.
         part_ids: [N, H, W] uint8 index into `Topology.part_names`, 255 on background.
+        linear: [N, H, W, 4] linear RGB, toned and antialiased, before encoding, and antialiased coverage.
         heatmap: [N, H, W] |expression − neutral| in mm of what each pixel sees, of a `Renderer` alone.
     """
 
@@ -50,6 +51,7 @@ class View:
     depth: Tensor | None
     attributes: Tensor | None
     part_ids: Tensor | None
+    linear: Tensor | None = None
     heatmap: Tensor | None = None
 
 
@@ -82,8 +84,9 @@ def render(
         attributes: [1 or M, V, A] numbers on the vertices, to be seen per pixel (with ``"attributes"`` in `outputs`).
         mesh_index: [N] which mesh each camera sees; None pairs them in order.
         texture_index: [N] which texture each camera sees on its mesh; None pairs them in order.
-        outputs: Any of image, alpha, face_ids, depth, attributes, part_ids; what is not asked for costs nothing.
-        image_dtype: ``"uint8"``, or ``"bfloat16"`` for byte / 255: the same picture, as a network takes it.
+        outputs: Any of image, alpha, face_ids, depth, attributes, part_ids, linear; what nobody asks for costs nothing.
+        image_dtype: ``"uint8"``, or ``"float32"`` or ``"bfloat16"`` for byte / 255: the same picture, as a network
+            takes it.
         layout: Of the image: ``"NHWC"`` or ``"NCHW"``.
         prepared: What a `Renderer` keeps of the topology for the Triton kernels.
         packed: [K, 2, N, 8] the texture as they read it, which a `Captured` keeps (see `pain3d.kernels.render`).
@@ -92,7 +95,8 @@ def render(
     Returns:
         View.
 
-    Gradients: none (bytes); compose the rooms of `pain3d.kernels` for a differentiable picture.
+    Gradients: from linear, depth, attributes and an image that is not of bytes to everything that is given as floats,
+    tensors of mesh, cameras, light, texture and background, as `pain3d.kernels.render` says; none from bytes and ids.
 
     Raises:
         ValueError: Numbers of meshes, lights or textures that do not fit, an unknown light or output.
@@ -157,13 +161,19 @@ def _each(rows: Tensor, count: int) -> Tensor:
 
 
 def _seen_from(cameras: Camera) -> tuple[Tensor, Tensor]:
-    """`world_to_clip` and `position` of the cameras: fifty ops on small tensors, remembered for the next call."""
+    """`world_to_clip` and `position` of the cameras: fifty ops on small tensors, remembered for the next call.
 
-    @torch.no_grad()
+    Not where a gradient is wanted, for what is remembered has no graph; nor of cameras of another kind, which may
+    depend on more than these.
+    """
+
     def make() -> tuple[Tensor, Tensor]:
         return cameras.world_to_clip, cameras.position
 
-    return remembered(_kept_cameras, (cameras.world_to_view, cameras.fov_degrees), make, type(cameras), cameras.size)
+    sources = cameras.world_to_view, cameras.fov_degrees
+    if type(cameras) is not Camera or (torch.is_grad_enabled() and any([source.requires_grad for source in sources])):
+        return make()
+    return remembered(_kept_cameras, sources, make, cameras.size)
 
 
 def _preset(name: str, like: Tensor) -> Light:

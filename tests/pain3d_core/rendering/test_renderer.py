@@ -17,9 +17,9 @@ from pain3d.device import map_tensors
 from pain3d.kernels import _remembered
 from pain3d.kernels.rendering import texels
 from pain3d.kernels.rendering.texels import pack_texels
-from pain3d.rendering.renderer import RENDERER_OUTPUTS, Captured, Renderer
+from pain3d.rendering.renderer import Captured, Renderer
 from pain3d.skin import surface
-from tests.kernels.fake_renderer import SCRIPT
+from tests.kernels.fake_renderer import OUTPUTS, SCRIPT
 from tests.kernels.rooms import device_of
 from tests.kernels.test_plain_call import draw_nothing
 
@@ -74,9 +74,9 @@ def test_heatmap_of_a_neutral_face_is_exactly_zero_whatever_its_pose() -> None:
 def test_triton_draws_what_the_cpu_draws() -> None:
     """In the interpreter, or on a GPU: prepared tables, heatmap, parts and all."""
     given, cameras = rows(12, 1), pain3d.Camera.orbit(yaw_degrees=20.0)
-    there = Renderer(size=32, device=device_of("triton"), outputs=RENDERER_OUTPUTS, backend="triton")
+    there = Renderer(size=32, device=device_of("triton"), outputs=OUTPUTS, backend="triton")
     assert there._prepared is not None
-    view, expected = there(cameras, **given), Renderer(size=32, outputs=RENDERER_OUTPUTS)(cameras, **given)
+    view, expected = there(cameras, **given), Renderer(size=32, outputs=OUTPUTS)(cameras, **given)
     assert view.part_ids is not None and view.heatmap is not None and view.image is not None
     assert expected.part_ids is not None and expected.heatmap is not None and expected.image is not None
     # Vertices differ by 1e-7 m (sums in another order), far less than a pixel. Worst seen, interpreter, 320 pixels a
@@ -208,12 +208,12 @@ def test_nothing_waits_on_a_device(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(WITHOUT_GPU, reason="needs a CUDA device")
 def test_a_captured_graph_gives_the_same_bytes() -> None:
-    renderer = Renderer(size=96, device="cuda", outputs=RENDERER_OUTPUTS)
+    renderer = Renderer(size=96, device="cuda", outputs=OUTPUTS)
     captured = renderer.capture(CAMERAS, **rows(8))
     for seed in (9, 10):
         view = map_tensors(captured(CAMERAS, **rows(seed)), torch.clone)
         expected = renderer(CAMERAS, **rows(seed))
-        for name in RENDERER_OUTPUTS:
+        for name in OUTPUTS:
             assert torch.equal(getattr(view, name), getattr(expected, name)), name
 
 

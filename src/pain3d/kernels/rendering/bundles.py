@@ -17,6 +17,7 @@ from pain3d.kernels.shading.reference import Lights
 from pain3d.kernels.texturing.reference import Mipmaps
 
 LABELS = (torch.uint8, *INDICES)
+IMAGE_DTYPES = {"uint8": torch.uint8, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Meshes(NamedTuple):
@@ -65,8 +66,13 @@ class Request(NamedTuple):
     """Which pictures: names of fields of `Rendered`, and the form of its image."""
 
     outputs: tuple[str, ...]
-    image_dtype: str = "uint8"  # or "bfloat16"
+    image_dtype: str = "uint8"  # or a key of `IMAGE_DTYPES`
     layout: str = "NHWC"  # or "NCHW"
+
+    def differentiable(self) -> bool:
+        """Whether any of the pictures has a gradient."""
+        floats = ("linear", "barycentrics", "depth", "attributes")
+        return any([name in floats or (name == "image" and self.image_dtype != "uint8") for name in self.outputs])
 
 
 class Rendered(NamedTuple):
@@ -80,6 +86,7 @@ class Rendered(NamedTuple):
         depth: [B, H, W] metres, inf on background.
         attributes: [B, H, W, A], 0 on background.
         labels: [B, H, W] uint8, 255 on background.
+        linear: [B, H, W, 4]: linear RGB, toned and antialiased, before encoding, and coverage, antialiased.
     """
 
     image: Tensor | None = None
@@ -89,6 +96,7 @@ class Rendered(NamedTuple):
     depth: Tensor | None = None
     attributes: Tensor | None = None
     labels: Tensor | None = None
+    linear: Tensor | None = None
 
 
 # Shape pattern and dtypes of every tensor that `render` reads, by name; see `_shapes.py`.
@@ -120,13 +128,14 @@ def output_forms(scene: RenderInputs, request: Request) -> dict[str, tuple[tuple
     attributes, pixels = scene.meshes.attributes, (scene.views.world_to_clip.shape[0], *scene.size)
     image = (*pixels, 3) if request.layout == "NHWC" else (pixels[0], 3, *pixels[1:])
     return {
-        "image": (image, torch.bfloat16 if request.image_dtype == "bfloat16" else torch.uint8),
+        "image": (image, IMAGE_DTYPES[request.image_dtype]),
         "alpha": (pixels, torch.uint8),
         "face_ids": (pixels, torch.int32),
         "barycentrics": ((*pixels, 3), attributes.dtype),
         "depth": (pixels, attributes.dtype),
         "attributes": ((*pixels, attributes.shape[2]), attributes.dtype),
         "labels": (pixels, torch.uint8),
+        "linear": ((*pixels, 4), attributes.dtype),
     }
 
 

@@ -25,6 +25,8 @@ def _edges() -> np.ndarray[tuple[int], np.dtype[np.float32]]:
 
 
 SRGB_EDGES = _edges()
+# IEC 61966-2-1: a straight toe, then a power.
+TOE, TOE_SLOPE, OFFSET, GAMMA = 0.0031308, 12.92, 0.055, 2.4
 DARKEST = 2.0**-13  # below the first edge: byte 0
 FIRST_BUCKET = int(np.float32(DARKEST).view(np.int32)) >> 16
 
@@ -62,6 +64,28 @@ def tone_map(light: Tensor) -> Tensor:
     """
     above = (light - KNEE).clamp(min=0) / (1 - KNEE)
     return light.clamp(0, KNEE) + (1 - KNEE) * (above / (1 + above))
+
+
+def encode_srgb_float(linear: Tensor) -> Tensor:
+    """Encode linear light as `encode_srgb` does, as byte / 255, with the gradient of the curve without the rounding.
+
+    Args:
+        linear: [...] linear light.
+
+    Returns:
+        [...] float32.
+
+    Gradients: to linear, straight through the rounding: that of the sRGB curve at the light that came in; 0 where light
+    outside 0–1 was clipped.
+    """
+    encoded = encode_srgb(linear).to(torch.float32) / 255
+    if not (torch.is_grad_enabled() and linear.requires_grad):
+        return encoded
+    clipped = linear.clamp(0, 1)
+    curve = torch.where(
+        clipped <= TOE, TOE_SLOPE * clipped, (1 + OFFSET) * clipped.clamp(min=TOE) ** (1 / GAMMA) - OFFSET
+    ).to(torch.float32)
+    return encoded + torch.nan_to_num(curve - curve.detach())  # exact: x + 0
 
 
 def encode_srgb(linear: Tensor) -> Tensor:

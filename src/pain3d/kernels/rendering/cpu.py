@@ -133,7 +133,7 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
             t0, t1, t2 = np.float64(e0) * w0, np.float64(e1) * w1, np.float64(e2) * w2
             inverse = 1.0 / (t0 + t1 + t2)
             shares = F(t0 * inverse), F(t1 * inverse), F(t2 * inverse)
-            if wants.image:
+            if wants.image or wants.linear:
                 at = N(count)  # unsigned: numba tests a signed index for being negative, at every store
                 rows = corners[0] * N(PACKED), corners[1] * N(PACKED), corners[2] * N(PACKED)
                 x, y, z, nx, ny, nz, occlusion, _ = mix_rows(packed, rows, shares, PACKED)
@@ -253,7 +253,7 @@ def encode_light(light, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**WITHOUT_ARRAYS)
-def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no-untyped-def]
+def _finish_row(i, surface, light, ids, wants, pictures):  # type: ignore[no-untyped-def]
     """Antialias and encode row i, whose light stands in rows[i % 3] between those of the rows above and below it.
 
     hanging [W] arrives with the weights of the pairs with the row above and leaves with those with the row below: each
@@ -261,6 +261,7 @@ def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no
     """
     marks, nearest, snapped, areas, faces, adjacent = surface
     rows, hanging = light
+    image, alpha, linear = pictures
     width, last = ids.shape[1], ids.shape[0] - 1
     here, above, under = rows[i % 3], rows[(i + 2) % 3], rows[(i + 1) % 3]
     if wants.image:
@@ -268,6 +269,10 @@ def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no
     if wants.alpha:
         for j in range(width):
             alpha[i, j] = 255 if ids[i, j] >= 0 else 0
+    if wants.linear:
+        for j in range(width):
+            linear[i, j, 0], linear[i, j, 1], linear[i, j, 2] = here[j, 0], here[j, 1], here[j, 2]
+            linear[i, j, 3] = ONE if ids[i, j] >= 0 else ZERO
     beside = ZERO
     for j in range(width):
         mark = marks[i, j]
@@ -289,22 +294,27 @@ def _finish_row(i, surface, light, ids, wants, image, alpha):  # type: ignore[no
             share = ONE / total if total > ONE else ONE
             j0, j1, i0, i1 = max(j - 1, 0), min(j + 1, width - 1), max(i - 1, 0), min(i + 1, last)
             left, right, up, below, keep = left * share, right * share, up * share, below * share, ONE - total * share
-            if wants.image:
+            if wants.image or wants.linear:
                 for c in range(3):
-                    image[i, j, c] = _byte_of(
-                        keep * here[j, c]
-                        + left * here[j0, c]
-                        + right * here[j1, c]
-                        + up * above[j, c]
-                        + below * under[j, c]
-                    )
-            if wants.alpha:
+                    mixed = keep * here[j, c]
+                    mixed += left * here[j0, c]
+                    mixed += right * here[j1, c]
+                    mixed += up * above[j, c]
+                    mixed += below * under[j, c]
+                    if wants.image:
+                        image[i, j, c] = _byte_of(mixed)
+                    if wants.linear:
+                        linear[i, j, c] = mixed
+            if wants.alpha or wants.linear:
                 cover = keep if ids[i, j] >= 0 else ZERO
                 cover += left if ids[i, j0] >= 0 else ZERO
                 cover += right if ids[i, j1] >= 0 else ZERO
                 cover += up if ids[i0, j] >= 0 else ZERO
                 cover += below if ids[i1, j] >= 0 else ZERO
-                alpha[i, j] = np.uint8(min(max(cover, ZERO), ONE) * BYTE + ROUND)
+                if wants.alpha:
+                    alpha[i, j] = np.uint8(min(max(cover, ZERO), ONE) * BYTE + ROUND)
+                if wants.linear:
+                    linear[i, j, 3] = cover
 
 
 @njit(**COMPILED)
@@ -325,7 +335,8 @@ def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-u
     marks = np.empty((height, width), np.uint8)
     tall = np.empty((background.shape[2], 3), np.float32)
     vertical, horizontal = _resample(height, background.shape[1]), _resample(width, background.shape[2])
-    shaded, seen = wants.image or wants.alpha, wants.image or wants.barycentrics or wants.depth or wants.attributes
+    lit = wants.image or wants.linear
+    shaded, seen = lit or wants.alpha, lit or wants.barycentrics or wants.depth or wants.attributes
     for n in range(first, last):
         m = views.mesh_index[n]
         _project(views.world_to_clip[n], packed[m], clip)
@@ -340,7 +351,8 @@ def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-u
         if wants.attributes:
             made.attributes[n] = ZERO
         measured = (made.barycentrics[n], made.depth[n], made.attributes[n])
-        if wants.image:
+        pictures = (made.image[n], made.alpha[n], made.linear[n])
+        if lit:
             for f in range(faces.shape[0]):
                 level = 0.0
                 if areas[f] > 0 and uv_areas[f] > 0:
@@ -360,12 +372,12 @@ def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-u
             if seen:
                 row = rows[i % 3]
                 _cover_row(i, ids[i], wants, screen, triangles, vertices, skin, lamp, block, row, measured)
-            if wants.image:
+            if lit:
                 _fill_background(i, ids[i], background[n], vertical, horizontal, tall, rows[i % 3])
             if shaded and i > 0:
-                _finish_row(i - 1, surface, traces, ids, wants, made.image[n], made.alpha[n])
+                _finish_row(i - 1, surface, traces, ids, wants, pictures)
         if shaded and height > 0:
-            _finish_row(height - 1, surface, traces, ids, wants, made.image[n], made.alpha[n])
+            _finish_row(height - 1, surface, traces, ids, wants, pictures)
 
 
 def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
@@ -378,7 +390,7 @@ def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
     }
     packed = torch.zeros(*meshes.vertices.shape[:2], PACKED)
     packed[..., :3] = meshes.vertices.detach()
-    if "image" in outputs:
+    if "image" in outputs or "linear" in outputs:
         packed[..., 3:6] = vertex_normals_cpu(meshes.vertices, triangles.faces)
         packed[..., 6] = meshes.occlusion.detach()
     texels_of_faces = uv_areas(triangles) * (scene.texture.height * scene.texture.width)

@@ -13,7 +13,7 @@ from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, Form, check_dtypes, check_indices, check_shapes
 from pain3d.kernels._triton import is_observed
 from pain3d.kernels.rasterization.op import MAX_FACES, check_size
-from pain3d.kernels.rendering.bundles import FORMS, LABELS, Rendered, Request, scene_of
+from pain3d.kernels.rendering.bundles import FORMS, IMAGE_DTYPES, LABELS, Rendered, Request, scene_of
 from pain3d.kernels.rendering.custom_op import render_triton
 from pain3d.kernels.rendering.defaults import filled, up_axis
 from pain3d.kernels.rendering.reference import NO_LABEL, render_reference
@@ -25,7 +25,6 @@ from pain3d.kernels.texturing.reference import Mipmaps, level_table
 if TYPE_CHECKING:
     from pain3d.kernels.rendering.topology import PreparedTopology
 
-IMAGE_DTYPES = ("uint8", "bfloat16")
 LAYOUTS = ("NHWC", "NCHW")
 # An index lies below a size or, a label, below `NO_LABEL`; of what; from where on.
 INDEXED: dict[str, tuple[str | None, str, int]] = {
@@ -102,7 +101,8 @@ def render(
         face_labels: [F] uint8, int32 or int64 in 0 … 254: what ``labels`` says of a pixel that sees the face.
         outputs: Names of the fields of `Rendered` to fill. What is not asked for costs nothing: without ``image``
             nothing is shaded.
-        image_dtype: ``"uint8"``, or ``"bfloat16"`` for byte / 255: the very picture that a file would hold.
+        image_dtype: ``"uint8"``, or ``"float32"`` or ``"bfloat16"`` for byte / 255: the very picture that a file would
+            hold.
         layout: Of the image: ``"NHWC"``, or ``"NCHW"`` as a network takes it.
         prepared: Tables of these faces and uvs (`prepare_topology` in the room's ``topology.py``), read by ``triton``
             alone. Without them a call makes them, and remembers them as long as the tensors of the topology live and
@@ -113,13 +113,16 @@ def render(
         backend: ``"reference"``, ``"cpu"`` (numba, float32), ``"triton"`` (float32) or None for the default order.
 
     Returns:
-        Rendered: ``image`` [B, H, W, 3] uint8 sRGB (or bfloat16, or [B, 3, H, W]); ``alpha`` [B, H, W] uint8
+        Rendered: ``image`` [B, H, W, 3] uint8 sRGB (or another dtype, or [B, 3, H, W]); ``alpha`` [B, H, W] uint8
         antialiased coverage; ``face_ids`` [B, H, W] int32; ``barycentrics`` [B, H, W, 3]; ``depth`` [B, H, W] metres;
-        ``attributes`` [B, H, W, A], 0 on background; ``labels`` [B, H, W] uint8, 255 on background; None for what was
-        not asked for.
+        ``attributes`` [B, H, W, A], 0 on background; ``labels`` [B, H, W] uint8, 255 on background; ``linear``
+        [B, H, W, 4], the picture before encoding and its coverage; None for what was not asked for.
 
-    Gradients: none, the picture is made of bytes. `render_linear_reference` gives the same picture before encoding with
-    gradients, and the single rooms compose to the same.
+    Gradients: from linear, image (float32 and bfloat16: that of the sRGB curve, straight through the rounding),
+    barycentrics, depth and attributes to vertices, occlusion, detail_weights, up, attributes, uvs, texture,
+    world_to_clip, camera_position, exposure, background, sh, key_direction and key_colour; the mip level is fixed, and
+    a silhouette moves as `antialias` says. None from bytes and ids. Where one is needed the reference answers by
+    default; ``cpu`` and ``triton``, asked for by name, raise.
 
     Raises:
         ValueError: A shape, dtype, index, size, layout or name of an output does not fit, attributes or labels are
@@ -152,9 +155,12 @@ def render(
         "texture": texture.texels if isinstance(texture, Mipmaps) else texture,
     }
     available = ("reference", "cpu", "triton") if vertices.dtype == torch.float32 else ("reference",)
-    chosen = resolve_backend("render", backend, available, *tensors.values(), differentiable=False)
+    request = Request(tuple(outputs), image_dtype, layout)
+    differentiable = request.differentiable()
+    chosen = resolve_backend("render", backend, available, *tensors.values(), differentiable=differentiable)
     if isinstance(texture, Tensor):  # a backend asked for by name is asked of `render`, not of the chain: the same bits
-        texture = build_mipmaps(texture.detach(), backend="cpu" if chosen == "cpu" else "reference")
+        texture = texture if differentiable else texture.detach()
+        texture = build_mipmaps(texture, backend="cpu" if chosen == "cpu" else "reference")
         tensors["texture"] = texture.texels
     sides = texture[1:]
     plain = not is_observed(tensors.values(), differentiable=False)
@@ -164,10 +170,11 @@ def render(
         _check_indices(tensors, sizes)
     if chosen == "triton" and faces.shape[0] > MAX_FACES:
         raise ValueError(f"faces must be at most {MAX_FACES} for backend 'triton', got {len(faces)}")
-    request = Request(tuple(outputs), image_dtype, layout)
     _check_request(request, attributes is not None, face_labels is not None)
     scene = scene_of(tensors, sides, check_size(size))
     if chosen == "triton":
+        if "linear" in outputs or image_dtype == "float32":
+            raise ValueError("render has no linear and no float32 image with backend 'triton' yet: take 'reference'")
         if packed is not None:
             check_packed(packed, texture.texels)
         if prepared is None and packed is None and not plain:
@@ -180,7 +187,7 @@ def render(
 
         rendered = render_cpu(scene, request.outputs)
     else:
-        rendered = render_reference(scene, request.outputs)
+        rendered = render_reference(scene, request)
     return rendered._replace(image=_as_asked(rendered.image, request))
 
 
@@ -229,9 +236,12 @@ def _check_request(request: Request, attributes: bool, labels: bool) -> None:
 
 
 def _as_asked(image: Tensor | None, request: Request) -> Tensor | None:
-    """The picture [B, H, W, 3] uint8 in the dtype and layout that were asked for."""
+    """The picture [B, H, W, 3], bytes or byte / 255, in the dtype and layout that were asked for."""
     if image is None:
         return None
     if request.layout == "NCHW":
         image = image.permute(0, 3, 1, 2).contiguous()
-    return image if request.image_dtype == "uint8" else (image.to(torch.float32) / 255).to(torch.bfloat16)
+    if request.image_dtype == "uint8":
+        return image
+    image = image.to(torch.float32) / 255 if image.dtype == torch.uint8 else image
+    return image.to(IMAGE_DTYPES[request.image_dtype])

@@ -15,8 +15,8 @@ from pain3d.kernels.rasterization.reference import (
     rasterize_reference,
     screen_positions,
 )
-from pain3d.kernels.rendering.bundles import Rendered, RenderInputs, Triangles
-from pain3d.kernels.rendering.colour import encode_srgb, tone_map
+from pain3d.kernels.rendering.bundles import Rendered, RenderInputs, Request, Triangles
+from pain3d.kernels.rendering.colour import encode_srgb, encode_srgb_float, tone_map
 from pain3d.kernels.rendering.relief import detailed, tilted
 from pain3d.kernels.shading.reference import SurfacePoints, shade_reference
 from pain3d.kernels.texturing.reference import sample_texture_reference
@@ -54,8 +54,8 @@ def mip_levels(scene: RenderInputs, clip: Tensor) -> Tensor:
 
 
 def uv_areas(triangles: Triangles) -> Tensor:
-    """Return twice the area of each face in the unit square, [F] float64."""
-    corners = triangles.uvs.to(torch.float64)[triangles.uv_faces.long()]  # [F, 3, 2]
+    """Return twice the area of each face in the unit square, [F] float64. No gradients: a mip level is fixed."""
+    corners = triangles.uvs.detach().to(torch.float64)[triangles.uv_faces.long()]  # [F, 3, 2]
     one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     return (one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]).abs()
 
@@ -63,8 +63,8 @@ def uv_areas(triangles: Triangles) -> Tensor:
 def render_linear_reference(scene: RenderInputs) -> tuple[Tensor, Fragments, Tensor]:
     """Return (RGB and coverage [B, H, W, 4], linear, toned and antialiased; fragments; vertices_clip [B, V, 4]).
 
-    Gradients: through every room, to vertices (shading and silhouettes), texture, occlusion, detail weights, up, light,
-    camera and background.
+    Gradients: through every room, to vertices (shading and silhouettes), texture, uvs, occlusion, detail weights, up,
+    light, exposure, camera and background; the mip level is fixed.
     """
     meshes, triangles, texture, views, lights, size = scene
     dtype = meshes.vertices.dtype
@@ -114,13 +114,13 @@ def labels_of(face_ids: Tensor, face_labels: Tensor) -> Tensor:
     return labels[face_ids.long()]  # -1 is the last
 
 
-def render_reference(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
-    """Return what was asked for; see `pain3d.kernels.render`."""
+def render_reference(scene: RenderInputs, request: Request) -> Rendered:
+    """Return what was asked for, the image as NHWC and float32 for any dtype but bytes; see `pain3d.kernels.render`."""
     meshes, triangles, mesh = scene.meshes, scene.triangles, scene.views.mesh_index.long()
-    dtype = meshes.vertices.dtype
-    with torch.no_grad():
+    dtype, outputs = meshes.vertices.dtype, request.outputs
+    with torch.set_grad_enabled(torch.is_grad_enabled() and request.differentiable()):
         layers = None
-        if "image" in outputs or "alpha" in outputs:
+        if {"image", "alpha", "linear"} & {*outputs}:
             layers, fragments, _ = render_linear_reference(scene)
         else:
             clip = to_clip(meshes.vertices[mesh], scene.views.world_to_clip)
@@ -131,8 +131,9 @@ def render_reference(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
             "depth": fragments.depth.to(dtype),
         }
         if layers is not None:
-            made["image"] = encode_srgb(layers[..., :3])
-            made["alpha"] = (layers[..., 3].clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+            encode = encode_srgb if request.image_dtype == "uint8" else encode_srgb_float
+            made |= {"linear": layers, "image": encode(layers[..., :3])}
+            made["alpha"] = (layers[..., 3].detach().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
         if "attributes" in outputs:
             values = meshes.attributes[mesh]
             made["attributes"] = interpolate_reference(
