@@ -83,6 +83,31 @@ def backward_calls(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, Ca
         given = inputs | {"gradient": inputs["albedo"]}
         yield "backward", partial(shade_backward, [True] * 10), given
         yield "backward to the surface", partial(shade_backward, [True] * 7 + [False] * 3), given
+    if room.name == "sample_texture":
+        yield from sample_texture_calls(inputs)
+
+
+def sample_texture_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+    """Gradients of look-ups: all; those of a shared texture alone, without a level; those of where to look alone."""
+    from pain3d.kernels.texturing.triton_op import sample_texture_backward
+
+    def backward(
+        wanted: tuple[bool, bool, bool],
+        texture: torch.Tensor,
+        uv: torch.Tensor,
+        level: torch.Tensor | None,
+        gradient: torch.Tensor,
+    ) -> Any:
+        return sample_texture_backward(gradient, texture.flatten(1, 2), uv, level, *texture.shape[1:3], *wanted)
+
+    # Kernels look at no number: level 0 stands for the chain, which no texel here is read of.
+    gradient = torch.zeros(*inputs["uv"].shape[:-1], inputs["texture"].shape[-1])
+    given = inputs | {"gradient": gradient}
+    many = torch.zeros(*gradient.shape[:-1], 16)
+    shared = given | {"texture": torch.zeros(1, 8, 16, 16), "level": None, "gradient": many}
+    yield "backward", partial(backward, (True, True, True)), given
+    yield "backward to a shared texture of 16 channels", partial(backward, (True, False, False)), shared
+    yield "backward to uv", partial(backward, (False, True, False)), given
 
 
 def distill_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:

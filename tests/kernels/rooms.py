@@ -158,10 +158,12 @@ ROOMS = [
     # interpolate: worst seen 0, interpreter; a GPU may fuse products with sums, of values up to 3
     Room("interpolate", interpolate, interpolate_inputs, ("triton",), (9, 3), ("attributes", "barycentrics"),
          ("attributes", "face_ids", "barycentrics"), triton_tolerance=1e-6),
-    Room("build_mipmaps", build_mipmaps, mipmaps_inputs, ("cpu",), (9, 3), ("texture",), ("texture",)),
-    # sample_texture: worst seen 0, interpreter; a GPU may fuse u · width - 0.5, half a unit in the last place of 16
+    Room("build_mipmaps", build_mipmaps, mipmaps_inputs, ("cpu",), (9, 3), ("texture",), ("texture",),
+         with_gradient=("cpu",)),
+    # sample_texture: worst seen 0, interpreter; a GPU may fuse u · width - 0.5, half a unit in the last place of 16;
+    # gradients 2.1e-7 of the greatest: sums in another order
     Room("sample_texture", sample_texture, sample_texture_inputs, ("triton",), (9, 3), ("texture", "uv", "level"),
-         ("texture", "uv", "level"), triton_tolerance=4e-6),
+         ("texture", "uv", "level"), triton_tolerance=4e-6, with_gradient=("triton",), gradient_tolerance=1e-6),
     # shade: worst seen 5.1e-6, interpreter, at roughness 0.23, where a narrow gloss enlarges every rounding (README);
     # 2.0e-5 with random errors of two units in the last place on roots and divisions, as a GPU makes them; a gradient
     # 1.0e-4 there (of normal), where the reference in float32 is itself off by 6e-5

@@ -19,7 +19,7 @@ OPS = {
     "rendering": {"render"},
     "sensor": {"add_sensor_noise"},
     "shading": {"shade", "shade_backward"},
-    "texturing": {"sample_texture"},
+    "texturing": {"sample_texture", "sample_texture_backward"},
 }
 SHOW = """
 import sys

@@ -178,19 +178,6 @@ def test_custom_op_is_registered_soundly(with_level: bool):
     torch.library.opcheck(torch.ops.pain3d.sample_texture.default, arguments)
 
 
-@pytest.mark.parametrize("name", ["texture", "uv", "level"])
-def test_a_gradient_is_refused_by_name_and_taken_by_default(name: str):
-    inputs = example_inputs(4, DEVICE)
-    inputs[name].requires_grad_()
-    with pytest.raises(RuntimeError, match="sample_texture can't run backend 'triton': an input requires a gradient"):
-        sample_texture(**inputs, backend="triton")
-    sample_texture(**inputs).sum().backward()
-    assert inputs[name].grad is not None
-    with pytest.raises(RuntimeError, match="sample_texture has no gradient with backend 'triton'"):
-        chain = build_mipmaps(inputs["texture"], backend="reference").texels
-        torch.ops.pain3d.sample_texture(chain, inputs["uv"], inputs["level"], 8, 16).sum().backward()
-
-
 def test_double_precision_is_the_references():
     inputs = example_inputs(4, DEVICE, torch.float64)
     assert torch.equal(sample_texture(**inputs), sample_texture(**inputs, backend="reference"))

@@ -14,6 +14,7 @@ from pain3d.kernels.shading.reference import Lights, SurfacePoints
 
 NAMES = (*SurfacePoints._fields, *Lights._fields)
 ARGUMENTS = ", ".join(f"Tensor {name}" for name in NAMES)
+BACKWARD = f"(Tensor gradient, {ARGUMENTS}, bool[] wanted) -> ({', '.join(['Tensor'] * len(NAMES))})"
 
 
 def shade_triton(points: SurfacePoints, lights: Lights) -> Tensor:
@@ -39,9 +40,7 @@ def _(albedo: Tensor, *tensors: Tensor) -> Tensor:
     return torch.empty_like(albedo, memory_format=torch.contiguous_format)
 
 
-@custom_op(
-    "shade_backward", schema=f"(Tensor gradient, {ARGUMENTS}, bool[] wanted) -> ({', '.join(['Tensor'] * len(NAMES))})"
-)
+@custom_op("shade_backward", schema=BACKWARD)
 def shade_backward_op(gradient: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     """Return the gradients of the ten inputs from that of the light; where `wanted` is False, an empty tensor."""
     from pain3d.kernels.shading.kernel_backward import launch_shade_backward

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from pain3d.kernels.texturing.reference import (
     build_mipmaps_reference,
     level_table,
     sample_texture_reference,
+    spread_levels,
 )
 from pain3d.kernels.texturing.triton_op import sample_texture_triton
 
@@ -28,12 +31,12 @@ def build_mipmaps(texture: Tensor, *, out: Tensor | None = None, backend: str | 
         texture: [B, Ht, Wt, C], sides powers of two (a side that has reached 1 stays 1).
         out: [B, N, C] memory for the chain, of the texture's dtype and device; None is new memory. The texture may lie
             in it already, as its level 0, and is then not copied.
-        backend: ``"reference"``, ``"cpu"`` (numba, float32, no gradients) or None for the default order.
+        backend: ``"reference"``, ``"cpu"`` (numba, float32) or None for the default order.
 
     Returns:
         Mipmaps: ``texels`` [B, N, C] with all levels one after the other, ``height`` and ``width`` of level 0.
 
-    Gradients: to texture with the reference; none with ``cpu``.
+    Gradients: to texture, whatever the backend: each level's are spread over the one below.
 
     Raises:
         ValueError: A shape, dtype or side does not fit, or the room has no such backend for this dtype.
@@ -52,12 +55,33 @@ def build_mipmaps(texture: Tensor, *, out: Tensor | None = None, backend: str | 
     available = (
         ("reference", "cpu") if texture.dtype == torch.float32 else ("reference",)
     )  # the numba code is float32 only
-    if resolve_backend("build_mipmaps", backend, available, texture) == "cpu":
+    chosen = resolve_backend("build_mipmaps", backend, available, texture, with_gradient=("cpu",))
+    if texture.requires_grad and torch.is_grad_enabled():
+        texels: Tensor = _Chain.apply(texture, chosen)  # type: ignore[no-untyped-call]
+        return Mipmaps(texels if out is None else out.copy_(texels), sizes["Ht"], sizes["Wt"])
+    return _build(texture, chosen, out)
+
+
+def _build(texture: Tensor, backend: str, out: Tensor | None) -> Mipmaps:
+    if backend == "cpu":
         from pain3d.kernels.texturing.cpu import build_mipmaps_cpu
 
         return build_mipmaps_cpu(texture, out)
     made = build_mipmaps_reference(texture)
     return made if out is None else made._replace(texels=out.copy_(made.texels))
+
+
+class _Chain(torch.autograd.Function):
+    """The mip chain in the graph: the gradient of the reference, one pass over each level instead of six."""
+
+    @staticmethod
+    def forward(ctx: Any, texture: Tensor, backend: str) -> Tensor:
+        ctx.sides = texture.shape[1:3]
+        return _build(texture, backend, None).texels
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return spread_levels(gradient, *ctx.sides), None
 
 
 def sample_texture(
@@ -73,12 +97,12 @@ def sample_texture(
         uv: [B, H, W, 2], of the texture's dtype; outside 0 … 1 the edge texels go on.
         level: [B, H, W] mip level, 0 the full texture, clamped to the chain; None reads level 0 alone. With a level the
             sides of the texture must be powers of two.
-        backend: ``"reference"``, ``"triton"`` (float32, no gradients) or None for the default order.
+        backend: ``"reference"``, ``"triton"`` (float32) or None for the default order.
 
     Returns:
         [B, H, W, C].
 
-    Gradients: to texture, uv (piecewise constant, 0 where clamped) and level; none with ``triton``.
+    Gradients: to texture, uv (piecewise constant, 0 where clamped) and level; with ``triton`` once, not of gradients.
 
     Raises:
         ValueError: A shape, dtype or side does not fit, or the room has no such backend for this dtype.
@@ -107,7 +131,8 @@ def sample_texture(
             texture = build_mipmaps(texture, backend="reference")
     fits = texels.dtype == torch.float32 and height * width <= MOST_TEXELS
     available = AVAILABLE if fits else ("reference",)
-    if resolve_backend("sample_texture", backend, available, texels, uv, level) == "triton":
+    inputs = (texels, uv, level)
+    if resolve_backend("sample_texture", backend, available, *inputs, with_gradient=("triton",)) == "triton":
         texels = texture.texels if isinstance(texture, Mipmaps) else texture.flatten(1, 2)
         values: Tensor = sample_texture_triton(texels, uv, level, height, width)
         return values

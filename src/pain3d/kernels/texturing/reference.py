@@ -51,6 +51,25 @@ def build_mipmaps_reference(texture: Tensor) -> Mipmaps:
     return Mipmaps(torch.cat(chain, 1), height, width)
 
 
+def spread_levels(gradient: Tensor, height: int, width: int) -> Tensor:
+    """Return the gradient of `build_mipmaps_reference` to the texture [B, Ht, Wt, C], from that to the chain [B, N, C].
+
+    From the coarsest level down each adds to every texel of the one below a quarter of its own texel's gradient (half,
+    where one side is 1). The same bits as those of autograd.
+    """
+    batch, _, channels = gradient.shape
+    whole: Tensor | None = None
+    for offset, rows, columns in reversed(level_table(height, width)):
+        level = gradient[:, offset : offset + rows * columns].reshape(batch, rows, columns, channels)
+        if whole is not None:
+            tall, wide = rows // whole.shape[1], columns // whole.shape[2]
+            parts = level.reshape(batch, rows // tall, tall, columns // wide, wide, channels)
+            level = (parts + (whole / (tall * wide))[:, :, None, :, None]).reshape(level.shape)
+        whole = level
+    assert whole is not None  # level 0 is always there
+    return whole
+
+
 def sample_texture_reference(texture: Tensor | Mipmaps, uv: Tensor, level: Tensor | None) -> Tensor:
     """Return [B, H, W, C]; see `pain3d.kernels.sample_texture`."""
     if level is None:
