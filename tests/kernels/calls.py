@@ -85,6 +85,14 @@ def backward_calls(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, Ca
         yield "backward to the surface", partial(shade_backward, [True] * 7 + [False] * 3), given
     if room.name == "sample_texture":
         yield from sample_texture_calls(inputs)
+    if room.name == "antialias":
+        from pain3d.kernels.antialiasing.triton_op import antialias_backward
+
+        def antialias_gradient(to_clip: bool, **given: torch.Tensor) -> Any:
+            return antialias_backward(given["colour"], *given.values(), True, to_clip)
+
+        yield "backward", partial(antialias_gradient, True), inputs
+        yield "backward to colour", partial(antialias_gradient, False), inputs
 
 
 def sample_texture_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:

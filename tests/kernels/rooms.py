@@ -171,7 +171,7 @@ ROOMS = [
          with_gradient=("triton",), gradient_tolerance=5e-4),
     # antialias: triton worst seen 0, interpreter: exact integers up to a division; a GPU may round the mix another way
     Room("antialias", antialias, antialias_inputs, ("triton",), (2, 0), ("colour",),
-         ("colour", "face_ids", "depth", "vertices_clip"), triton_tolerance=5e-7),
+         ("colour", "face_ids", "depth", "vertices_clip"), triton_tolerance=5e-7, with_gradient=("triton",)),
     Room("face_adjacency", face_adjacency, adjacency_inputs, (), (2, 1), (), ()),
     # sensor: whole numbers, the same bytes
     Room("add_sensor_noise", add_sensor_noise, sensor_inputs, ("cpu", "triton"), (9, 3), (),

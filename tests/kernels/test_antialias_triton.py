@@ -49,8 +49,7 @@ def test_spheres_from_few_large_to_many_small_faces(size: int):
     assert (mixed != inputs["colour"]).any(-1).float().mean() > 0.05
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_walks_over_nonsense(seed: int):
+def nonsense(seed: int) -> dict[str, Any]:
     """A crumpled mesh with holes, back faces and depths at random: walks that start outside their face too."""
     generator = torch.Generator().manual_seed(seed)
     points, faces = example_sphere(1)
@@ -75,7 +74,12 @@ def test_walks_over_nonsense(seed: int):
         "faces": faces,
         "adjacent_faces": adjacent,
     }
-    inputs = {name: tensor.to(DEVICE) for name, tensor in inputs.items()}
+    return {name: tensor.to(DEVICE) for name, tensor in inputs.items()}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_walks_over_nonsense(seed: int):
+    inputs = nonsense(seed)
     assert (compared(inputs) != inputs["colour"]).any(-1).float().mean() > 0.1
 
 
@@ -143,12 +147,8 @@ def test_bits_do_not_depend_on_the_block(pixels: int):
     assert torch.equal(out, expected)
 
 
-def test_custom_op_is_well_formed_and_has_no_gradient():
+def test_custom_op_is_well_formed():
     inputs = example_inputs(0, DEVICE)
     torch.library.opcheck(antialias_op.overload, tuple(inputs.values()))
-    colour = inputs["colour"].clone().requires_grad_()
-    mixed = torch.ops.pain3d.antialias(*(inputs | {"colour": colour}).values())
-    with pytest.raises(RuntimeError, match="antialias has no gradient with backend 'triton'"):
-        mixed.sum().backward()
     with pytest.raises(ValueError, match="antialias has no backend 'triton'"):
-        antialias(**(inputs | {"colour": colour.double()}), backend="triton")
+        antialias(**(inputs | {"colour": inputs["colour"].double()}), backend="triton")

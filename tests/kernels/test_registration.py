@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "src" / "pain3d" / "kernels"
 OPS = {
-    "antialiasing": {"antialias"},
+    "antialiasing": {"antialias", "antialias_backward"},
     "compression": {"jpeg_loss"},
     "deformation": {"deform", "deform_pairs", "vertex_normals"},
     "distillation": {"distill_loss", "distill_loss_over_teacher"},

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 SUM_BITS = 62  # of 63: every term may be off by one step
+MOST_STEPS = 2.0**SUM_BITS  # of a term: what is more, or NaN, is not added, and the sum's step is NaN
 MOST_SHIFT = 100  # a step and its inverse are floats; what is below 2^-100 may be lost
 
 

@@ -68,10 +68,12 @@ def is_pair(own, other, step, adjacent_ptr, face_count, mask):  # type: ignore[n
 
 
 @triton.jit
-def taken_share(  # type: ignore[no-untyped-def]
+def walk(  # type: ignore[no-untyped-def]
     own, other, own_in_front, column, row, step, along, screen_ptr, faces_ptr, adjacent_ptr, mesh, pair
 ):
-    """Return how much of its neighbour's colour a pixel takes, float32 in 0 … 1/2.
+    """Return how much of its neighbour's colour a pixel takes, float32 in 0 … 1/2, and at which silhouette.
+
+    That is 3 · face + edge (int32), -1 where the pixel takes nothing.
 
     The walk of the reference from the front pixel's centre: it leaves a face by the one edge that the line through both
     centres crosses outwards, until that edge is a silhouette. At t pixels from the start the front pixel takes
@@ -105,6 +107,7 @@ def taken_share(  # type: ignore[no-untyped-def]
         face, along, screen_ptr, faces_ptr, first_vertex, vertex_count, walking
     )
     share = tl.zeros_like(walking.to(tl.float32))
+    silhouette = tl.where(walking, -1, -1)
     steps = 0
     going = tl.max(walking.to(tl.int32), axis=0)
     while going > 0:
@@ -139,10 +142,20 @@ def taken_share(  # type: ignore[no-untyped-def]
         short = tl.where(own_in_front, short, -short)
         part = tl.maximum(short, 0).to(tl.float32) / tl.maximum(extent * SUBPIXELS, 1).to(tl.float32)
         share = tl.where(found, part, share)
+        silhouette = tl.where(found & (short >= 0), face * 3 + edge, silhouette)
         walking = goes_on & near & (beyond != back)
         face = beyond
         steps += 1
         going = tl.where(steps < MAX_STEPS, tl.max(walking.to(tl.int32), axis=0), 0)
+    return share, silhouette
+
+
+@triton.jit
+def taken_share(  # type: ignore[no-untyped-def]
+    own, other, own_in_front, column, row, step, along, screen_ptr, faces_ptr, adjacent_ptr, mesh, pair
+):
+    """Return how much of its neighbour's colour a pixel takes: see `walk`."""
+    share, _ = walk(own, other, own_in_front, column, row, step, along, screen_ptr, faces_ptr, adjacent_ptr, mesh, pair)
     return share
 
 

@@ -58,14 +58,14 @@ def antialias(
         vertices_clip: [B, V, 4] float32 or float64: what was rasterised.
         faces: [F, 3] int32 or int64.
         adjacent_faces: [F, 3] int32 or int64, of `face_adjacency`.
-        backend: ``"reference"``, ``"triton"`` (float32, no gradients), ``"nvdiffrast"`` (float32, where it is
+        backend: ``"reference"``, ``"triton"`` (float32), ``"nvdiffrast"`` (float32, where it is
             installed: its own method, for comparison) or None for the default order.
 
     Returns:
         [B, H, W, C], of colour's dtype.
 
-    Gradients: with the reference to colour, and to vertices_clip where a silhouette moves (the gradient of visibility,
-    as if corners were not snapped to 1/256 px); none to face_ids, depth, faces, adjacent_faces. With ``triton`` none.
+    Gradients: to colour, and to vertices_clip where a silhouette moves (the gradient of visibility, as if corners were
+    not snapped to 1/256 px); none to face_ids, depth, faces, adjacent_faces. With ``triton`` once, not of gradients.
 
     Raises:
         ValueError: A shape, dtype or index does not fit, or the room has no such backend for these dtypes.
@@ -87,7 +87,7 @@ def antialias(
     check_indices("adjacent_faces", adjacent_faces, sizes["F"], "faces", lowest=-1)
     floats = (colour, depth, vertices_clip)
     available = AVAILABLE if all(part.dtype == torch.float32 for part in floats) else ("reference",)
-    chosen = resolve_backend("antialias", backend, available, colour, vertices_clip)
+    chosen = resolve_backend("antialias", backend, available, colour, vertices_clip, with_gradient=("triton",))
     if chosen == "triton":
         return antialias_triton(colour, face_ids, depth, vertices_clip, faces, adjacent_faces)
     if chosen == "nvdiffrast":

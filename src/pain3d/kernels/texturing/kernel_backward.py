@@ -14,11 +14,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pain3d.kernels._fixed_point import MOST_STEPS
 from pain3d.kernels._triton import cdiv, launch, power_of_two
 from pain3d.kernels.texturing.kernel import MOST_CHANNELS, level_offset, split_level, taps
 
 VALUES = 256  # a program, points x channels: 2 a thread of four warps, with eight addresses of 64 bits each
-_MOST_STEPS = tl.constexpr(2.0**62)
+_MOST_STEPS = tl.constexpr(MOST_STEPS)
 
 
 class TextureGradients(NamedTuple):
