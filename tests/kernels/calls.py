@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from rooms import ROOMS, Room
 
+Calls = Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]
+
 
 def changed_inputs(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """What the example of a room leaves out: one item, 64-bit indices, arguments that may be absent, other outputs."""
@@ -57,7 +59,7 @@ def without_shapes(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def distilled(over_teacher: bool, kind: str, **inputs: Any) -> None:
-    """What `distill_loss` launches in training: autograd itself can't run on the fake tensors of `fake_device.py`."""
+    """What `distill_loss` launches in training."""
     from pain3d.kernels.distillation.triton_op import distill_over_teacher, distill_triton, scaled
 
     names = ("student.scalar", "teacher.scalar", "student.vector", "student.thresholds")
@@ -72,7 +74,7 @@ def distilled(over_teacher: bool, kind: str, **inputs: Any) -> None:
         scaled(gradient, logits, losses[0])
 
 
-def backward_calls(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+def backward_calls(room: Room, inputs: dict[str, Any]) -> Calls:
     """What the gradients of a room launch: its backward ops, since autograd can't run on fake tensors."""
     if room.name == "shade":
         from pain3d.kernels.shading.triton_op import NAMES, shade_backward_op
@@ -93,9 +95,15 @@ def backward_calls(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, Ca
 
         yield "backward", partial(antialias_gradient, True), inputs
         yield "backward to colour", partial(antialias_gradient, False), inputs
+    if room.name in ("interpolate", "rasterize"):
+        op = {"interpolate": interpolate_backward, "rasterize": rasterize_backward}[room.name]
+        for what, given in (("", inputs), *changed_inputs(room, inputs)):
+            yield f"backward, {what}", op, given
+    if room.name == "distill_loss":
+        yield from distill_calls(inputs)
 
 
-def sample_texture_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+def sample_texture_calls(inputs: dict[str, Any]) -> Calls:
     """Gradients of look-ups: all; those of a shared texture alone, without a level; those of where to look alone."""
     from pain3d.kernels.texturing.triton_op import sample_texture_backward
 
@@ -118,7 +126,7 @@ def sample_texture_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable
     yield "backward to uv", partial(backward, (False, True, False)), given
 
 
-def distill_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+def distill_calls(inputs: dict[str, Any]) -> Calls:
     """Tokens of ViT-B/16 at 224 pixels and of a ViT of 192 at 112, both dtypes and kinds, with gradients."""
     for width, length in ((768, 197), (192, 50)):
         for dtype in (torch.float32, torch.bfloat16):
@@ -129,7 +137,23 @@ def distill_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., A
             yield f"{width} wide, {dtype}, over the teacher", partial(distilled, True, kind), given
 
 
-def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+def interpolate_backward(attributes: torch.Tensor, **given: torch.Tensor) -> None:
+    from pain3d.kernels.interpolation.triton_op import interpolate_backward as backward
+
+    gradient = attributes.new_zeros(*given["face_ids"].shape, attributes.shape[-1])
+    backward(gradient, attributes, *given.values(), True, True)
+
+
+def rasterize_backward(vertices_clip: torch.Tensor, faces: torch.Tensor, size: tuple[int, int]) -> None:
+    from pain3d.kernels.rasterization.triton_op import rasterize_backward as backward
+
+    to_depth = vertices_clip.new_zeros(len(vertices_clip), *size)
+    to_barycentrics = vertices_clip.new_zeros(*to_depth.shape, 3)
+    for wanted in ((to_barycentrics, to_depth), (to_barycentrics, None), (None, to_depth)):
+        backward(*wanted, vertices_clip, faces, to_depth.to(torch.int32))
+
+
+def calls() -> Calls:
     """Calls of the public ops that between them make every launch: each room's example, and what it leaves out."""
     for room in ROOMS:
         if "triton" in room.backends:
@@ -139,6 +163,3 @@ def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
                 yield f"{room.name}: {what}", partial(room.op, backend="triton"), changed
             for what, op, given in backward_calls(room, inputs):
                 yield f"{room.name}: {what}", op, given
-            if room.name == "distill_loss":
-                for what, op, given in distill_calls(inputs):
-                    yield f"{room.name}: {what}", op, given

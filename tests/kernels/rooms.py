@@ -155,9 +155,11 @@ ROOMS = [
     # rasterize: the same integers; cpu: the same float64 terms; triton: float32 from the same integers, worst seen 6e-8
     # in a barycentric and 5e-7 m at 2 to 3 m, interpreter; a GPU's division may add 2 ulp, another 5e-7 m
     Room("rasterize", rasterize, rasterize_inputs, ("cpu", "triton"), (2, 1), (), ("vertices_clip",), 0.0, 2e-6),
-    # interpolate: worst seen 0, interpreter; a GPU may fuse products with sums, of values up to 3
+    # interpolate: worst seen 0, interpreter; a GPU may fuse products with sums, of values up to 3; gradients 3e-7 of
+    # the greatest: sums in another order
     Room("interpolate", interpolate, interpolate_inputs, ("triton",), (9, 3), ("attributes", "barycentrics"),
-         ("attributes", "face_ids", "barycentrics"), triton_tolerance=1e-6),
+         ("attributes", "face_ids", "barycentrics"), triton_tolerance=1e-6, with_gradient=("triton",),
+         gradient_tolerance=1e-6),
     Room("build_mipmaps", build_mipmaps, mipmaps_inputs, ("cpu",), (9, 3), ("texture",), ("texture",),
          with_gradient=("cpu",)),
     # sample_texture: worst seen 0, interpreter; a GPU may fuse u · width - 0.5, half a unit in the last place of 16;

@@ -159,18 +159,6 @@ def test_custom_op_is_registered_soundly():
     torch.library.opcheck(torch.ops.pain3d.interpolate.default, tuple(inputs.values()))
 
 
-@pytest.mark.parametrize("name", ["attributes", "barycentrics"])
-def test_a_gradient_is_refused_by_name_and_taken_by_default(name: str):
-    inputs = example_inputs(4, DEVICE)
-    inputs[name].requires_grad_()
-    with pytest.raises(RuntimeError, match="interpolate can't run backend 'triton': an input requires a gradient"):
-        interpolate(**inputs, backend="triton")
-    interpolate(**inputs).sum().backward()
-    assert inputs[name].grad is not None
-    with pytest.raises(RuntimeError, match="interpolate has no gradient with backend 'triton'"):
-        torch.ops.pain3d.interpolate(**inputs).sum().backward()
-
-
 def test_double_precision_is_the_references():
     inputs = example_inputs(4, DEVICE, torch.float64)
     assert torch.equal(interpolate(**inputs), interpolate(**inputs, backend="reference"))

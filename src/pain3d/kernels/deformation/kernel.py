@@ -20,6 +20,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import pad
 
+from pain3d.kernels._groups import group
 from pain3d.kernels._triton import block_of, cdiv, launch
 from pain3d.kernels.deformation.bundles import Skinning
 from pain3d.kernels.deformation.layout import QUAD, is_planar, planar_basis
@@ -354,9 +355,8 @@ def vertex_faces(faces: Tensor, count: int) -> tuple[Tensor, Tensor]:
         starts [V + 1] and members [3 F], both int32: vertex v has the faces ``members[starts[v]:starts[v + 1]]``,
         ascending. A face that touches a vertex twice stands there twice; corners out of range stand nowhere.
     """
-    corners, order = faces.flatten().sort(stable=True)
-    bounds = torch.arange(count + 1, device=faces.device, dtype=faces.dtype)
-    return torch.searchsorted(corners, bounds, out_int32=True), (order // 3).to(torch.int32)
+    starts, corners = group(faces, count)
+    return starts, corners // 3
 
 
 def launch_normals(

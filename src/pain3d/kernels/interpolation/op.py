@@ -23,12 +23,12 @@ def interpolate(
         faces: [F, 3] int32 or int64.
         face_ids: [B, H, W] int32, -1 on background.
         barycentrics: [B, H, W, 3], of the attributes' dtype.
-        backend: ``"reference"``, ``"triton"`` (float32, no gradients) or None for the default order.
+        backend: ``"reference"``, ``"triton"`` (float32) or None for the default order.
 
     Returns:
         [B, H, W, C] in the unit of the attributes, 0 on background.
 
-    Gradients: to attributes and barycentrics, none with ``triton``; none to faces and face_ids.
+    Gradients: to attributes and barycentrics; none to faces and face_ids.
 
     Raises:
         ValueError: A shape, dtype or index does not fit, or the room has no such backend for this dtype.
@@ -45,7 +45,8 @@ def interpolate(
     check_indices("faces", faces, sizes["V"], "vertices")
     check_indices("face_ids", face_ids, sizes["F"], "faces", lowest=-1)
     available = AVAILABLE if attributes.dtype == torch.float32 else ("reference",)  # the kernel is float32 only
-    if resolve_backend("interpolate", backend, available, attributes, faces, face_ids, barycentrics) == "triton":
-        values: Tensor = interpolate_triton(attributes, faces, face_ids, barycentrics)
+    inputs = (attributes, faces, face_ids, barycentrics)
+    if resolve_backend("interpolate", backend, available, *inputs, with_gradient=("triton",)) == "triton":
+        values: Tensor = interpolate_triton(*inputs)
         return values
-    return interpolate_reference(attributes, faces, face_ids, barycentrics)
+    return interpolate_reference(*inputs)

@@ -1,4 +1,4 @@
-"""Knows visibility at speed on a CPU: numba, one image per thread, the same integers as the reference.
+"""Knows visibility and its gradient at speed on a CPU: numba, an image per thread, the same integers as the reference.
 
 `snap_vertices` and `rasterize_faces` are also the first half of the fused `render`.
 """
@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS, for_each_range
 from pain3d.kernels.rasterization.reference import HALF, LIMIT, NEAR, SUBPIXELS, Fragments
@@ -126,8 +128,91 @@ def _rasterize_images(first, last, clip, faces, cull, owner, barycentrics, depth
                 depth[image, i, j] = away
 
 
+# With corners q_c from the pixel's centre, t_c = E_c / w_c, S = Σ t, A = Σ E: barycentrics t_c / S, depth A / S, so
+#     dt_c = (db_c - Σ db b - ddepth · depth) / S,  dE_c = dt_c / w_c + ddepth / S,  dw_c = -dt_c · t_c / w_c
+# and E_0 = q_2x q_1y - q_1x q_2y, and so on around. q = (128 W (x / w + 1), 128 H (1 - y / w)) - centre: corners that
+# are not snapped have the derivative, snapped ones the value.
+@njit(**COMPILED)
+def _slopes_of_images(first, last, clip, faces, owner, to_barycentrics, to_depth, out):  # type: ignore[no-untyped-def]
+    """Write the gradient [B, V, 4] to clip of images first … last - 1; an image is summed in float64, row by row."""
+    count = clip.shape[1]
+    height, width = owner.shape[1], owner.shape[2]
+    snapped, inverse_w = np.empty((count, 2), np.int64), np.empty(count, np.float64)
+    usable = np.empty(count, np.bool_)
+    sums = np.empty((count, 3), np.float64)  # to the position in 1/256 px, and to w where no position depends on it
+    for image in range(first, last):
+        snap_vertices(clip[image], height, width, snapped, inverse_w, usable)
+        sums[:] = 0.0
+        for i in range(height):
+            for j in range(width):
+                f = owner[image, i, j]
+                if f < 0:
+                    continue
+                a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+                column, row = np.int64(j) * SUBPIXELS + HALF, np.int64(i) * SUBPIXELS + HALF
+                x0, y0 = snapped[a, 0] - column, snapped[a, 1] - row
+                x1, y1 = snapped[b, 0] - column, snapped[b, 1] - row
+                x2, y2 = snapped[c, 0] - column, snapped[c, 1] - row
+                e0, e1, e2 = x2 * y1 - x1 * y2, x0 * y2 - x2 * y0, x1 * y0 - x0 * y1
+                area = e0 + e1 + e2
+                sign = 1.0 if area > 0 else -1.0
+                w0, w1, w2 = inverse_w[a], inverse_w[b], inverse_w[c]
+                t0, t1, t2 = sign * e0 * w0, sign * e1 * w1, sign * e2 * w2
+                per_total = 1.0 / (t0 + t1 + t2)
+                s0, s1 = np.float64(to_barycentrics[image, i, j, 0]), np.float64(to_barycentrics[image, i, j, 1])
+                s2, to_size = np.float64(to_barycentrics[image, i, j, 2]), to_depth[image, i, j] * per_total
+                mean = (s0 * t0 + s1 * t1 + s2 * t2) * per_total + to_size * sign * area
+                s0, s1, s2 = (s0 - mean) * per_total * w0, (s1 - mean) * per_total * w1, (s2 - mean) * per_total * w2
+                g0, g1, g2 = (s0 + to_size) * sign, (s1 + to_size) * sign, (s2 + to_size) * sign
+                sums[a, 0] += g1 * y2 - g2 * y1
+                sums[b, 0] += g2 * y0 - g0 * y2
+                sums[c, 0] += g0 * y1 - g1 * y0
+                sums[a, 1] += g2 * x1 - g1 * x2
+                sums[b, 1] += g0 * x2 - g2 * x0
+                sums[c, 1] += g1 * x0 - g0 * x1
+                sums[a, 2] -= s0 * t0
+                sums[b, 2] -= s1 * t1
+                sums[c, 2] -= s2 * t2
+        for v in range(count):
+            out[image, v] = 0
+            if usable[v]:
+                to_x = sums[v, 0] * (width * HALF) * inverse_w[v]
+                to_y = sums[v, 1] * (-height * HALF) * inverse_w[v]
+                out[image, v, 0], out[image, v, 1] = to_x, to_y
+                out[image, v, 3] = sums[v, 2] - (to_x * clip[image, v, 0] + to_y * clip[image, v, 1]) * inverse_w[v]
+
+
 def rasterize_cpu(vertices_clip: Tensor, faces: Tensor, size: tuple[int, int], cull: bool) -> Fragments:
-    """`pain3d.kernels.rasterize` for CPU tensors, without gradients."""
+    """`pain3d.kernels.rasterize` for CPU tensors."""
+    if torch.is_grad_enabled() and vertices_clip.requires_grad:
+        return Fragments(*_Rasterize.apply(vertices_clip, faces, size, cull))  # type: ignore[no-untyped-call]
+    return _rasterize(vertices_clip, faces, size, cull)
+
+
+class _Rasterize(torch.autograd.Function):
+    """Visibility in the graph: barycentrics and depth have a gradient to vertices_clip."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, vertices_clip: Tensor, faces: Tensor, size: tuple[int, int], cull: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        fragments = _rasterize(vertices_clip, faces, size, cull)
+        ctx.save_for_backward(vertices_clip, faces, fragments.face_ids)
+        ctx.mark_non_differentiable(fragments.face_ids)
+        return fragments.face_ids, fragments.barycentrics, fragments.depth
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, _: Tensor, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        clip, faces, owner = ctx.saved_tensors
+        out = torch.empty(clip.shape, dtype=clip.dtype)
+        given = (clip, faces.to(torch.int32), owner, *gradients)
+        arrays = [tensor.detach().contiguous().numpy() for tensor in (*given, out)]
+        for_each_range(len(clip), lambda first, last: _slopes_of_images(first, last, *arrays))
+        return out, None, None, None
+
+
+def _rasterize(vertices_clip: Tensor, faces: Tensor, size: tuple[int, int], cull: bool) -> Fragments:
     batch, (height, width) = vertices_clip.shape[0], size
     fragments = Fragments(
         torch.empty(batch, height, width, dtype=torch.int32),

@@ -48,8 +48,8 @@ def rasterize(
             raises on the CPU; on a GPU nothing is checked, and ``triton`` does not draw that face.
         size: (height, width) in pixels, each in 0 … 16384.
         cull: Drop faces seen from behind.
-        backend: ``"reference"``, ``"cpu"`` (numba, no gradients), ``"triton"`` (float32, no gradients),
-            ``"nvdiffrast"`` (float32, where it is installed: its own snapping and ties) or None for the default order.
+        backend: ``"reference"``, ``"cpu"`` (numba), ``"triton"`` (float32), ``"nvdiffrast"`` (float32, where it is
+            installed: its own snapping and ties) or None for the default order.
 
     Returns:
         Fragments: ``face_ids`` [B, H, W] int32, -1 on background; ``barycentrics`` [B, H, W, 3], perspective-correct,
@@ -58,8 +58,8 @@ def rasterize(
     A face is dropped whole, not clipped, when a corner has w ≤ 1e-6, is not finite or lies more than 2^21 pixels from
     the origin; so is a face whose snapped area is zero.
 
-    Gradients: to vertices_clip from barycentrics and depth with the reference, as if corners were not snapped; none
-    from face_ids (see `antialias` for visibility), none to faces, none with ``cpu`` and ``triton``.
+    Gradients: to vertices_clip from barycentrics and depth, as if corners were not snapped; none from face_ids (see
+    `antialias` for visibility), none to faces.
 
     Raises:
         ValueError: A shape, dtype, index or size does not fit, or the room has no such backend for this dtype.
@@ -71,7 +71,7 @@ def rasterize(
     check_indices("faces", faces, sizes["V"], "vertices")
     size = check_size(size)
     available = AVAILABLE if vertices_clip.dtype == torch.float32 else AVAILABLE[:2]
-    chosen = resolve_backend("rasterize", backend, available, vertices_clip)
+    chosen = resolve_backend("rasterize", backend, available, vertices_clip, with_gradient=("cpu", "triton"))
     if chosen in ("triton", "nvdiffrast") and sizes["F"] > MAX_FACES:
         raise ValueError(f"faces must be at most {MAX_FACES} for backend {chosen!r}, got {sizes['F']}")
     if chosen == "triton":

@@ -1,17 +1,20 @@
-"""Knows `rasterize` as a custom op on Triton kernels: what it allocates, and the chunks of views it goes through."""
+"""Knows `rasterize` and its backward pass as custom ops on Triton kernels: what they allocate, the chunks of views."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pain3d.kernels._groups import remembered_groups
 from pain3d.kernels._triton import custom_op, on_device, refuse_gradient
 from pain3d.kernels.rasterization.reference import Fragments
 from pain3d.kernels.rasterization.workspace import allocate_workspace
 
 
 def rasterize_triton(vertices_clip: Tensor, faces: Tensor, size: tuple[int, int], cull: bool) -> Fragments:
-    """`pain3d.kernels.rasterize` for CUDA tensors (or CPU tensors in Triton's interpreter), without gradients."""
+    """`pain3d.kernels.rasterize` for CUDA tensors (or CPU tensors in Triton's interpreter)."""
     return Fragments(*_rasterize(vertices_clip, faces, size[0], size[1], cull))
 
 
@@ -58,4 +61,37 @@ def _(vertices_clip: Tensor, faces: Tensor, height: int, width: int, cull: bool)
     )
 
 
-refuse_gradient(_rasterize, "rasterize")
+@custom_op("rasterize_backward")
+def rasterize_backward(
+    to_barycentrics: Tensor | None, to_depth: Tensor | None, vertices_clip: Tensor, faces: Tensor, face_ids: Tensor
+) -> Tensor:
+    """Return the gradient [B, V, 4] to vertices_clip of those to barycentrics and depth; None is 0."""
+    from pain3d.kernels.rasterization.kernel_backward import launch_to_clip
+
+    if to_barycentrics is not None:
+        to_barycentrics = to_barycentrics.contiguous()
+    to_depth, faces = None if to_depth is None else to_depth.contiguous(), faces.contiguous()
+    with on_device(vertices_clip):
+        corners = remembered_groups(faces, vertices_clip.shape[1])
+        clip, seen = vertices_clip.contiguous(), face_ids.contiguous()
+        return launch_to_clip(to_barycentrics, to_depth, clip, faces, seen, corners)
+
+
+@rasterize_backward.register_fake
+def _(
+    to_barycentrics: Tensor | None, to_depth: Tensor | None, vertices_clip: Tensor, faces: Tensor, face_ids: Tensor
+) -> Tensor:
+    return vertices_clip.new_empty(vertices_clip.shape)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(inputs[0], inputs[1], output[0])
+
+
+def _backward(ctx: Any, _: None, to_barycentrics: Tensor | None, to_depth: Tensor | None) -> tuple[Tensor | None, ...]:
+    return rasterize_backward(to_barycentrics, to_depth, *ctx.saved_tensors), None, None, None, None
+
+
+_rasterize.register_autograd(_backward, setup_context=_keep)
+refuse_gradient(rasterize_backward, "rasterize", twice=True)
