@@ -49,6 +49,7 @@ def changed_inputs(room: Room, inputs: dict[str, Any]) -> Iterator[tuple[str, di
             "one bfloat16 NCHW, flat background",
             inputs | alone | {"outputs": ("image",), "image_dtype": "bfloat16", "layout": "NCHW"},
         )
+        yield "linear and a float image", inputs | {"outputs": ("image", "linear"), "image_dtype": "float32"}
         yield "visibility", inputs | {"outputs": ("face_ids", "depth")}
         yield "attributes", inputs | {"outputs": ("attributes",)}
 

@@ -185,7 +185,7 @@ ROOMS = [
          ("student.tokens", "student.scalar", "student.vector", "student.thresholds"), (), triton_tolerance=2e-6,
          with_gradient=("triton",)),
     # render: one byte level, see test_render.py and test_render_triton.py for how many
-    Room("render", partial(render, outputs=Rendered._fields[:-1]), render_inputs, ("cpu", "triton"), (33, 16), (),
+    Room("render", partial(render, outputs=Rendered._fields), render_inputs, ("cpu", "triton"), (33, 16), (),
          ("world_to_clip", "camera_position", "sh", "key_direction", "key_colour", "background", "exposure",
           "mesh_index", "texture_index"), 1.0, triton_tolerance=1.0),
 ]  # fmt: skip

@@ -27,7 +27,7 @@ from pain3d.kernels.rasterization.kernel import face_of, four, perspective
 from pain3d.kernels.rasterization.reference import HALF as HALF_A_PIXEL
 from pain3d.kernels.rasterization.reference import SUBPIXELS as STEPS_OF_A_PIXEL
 from pain3d.kernels.rendering.bundles import FORMS, Meshes, Rendered, RenderInputs
-from pain3d.kernels.rendering.kernel_bytes import sky_light, store_colour
+from pain3d.kernels.rendering.kernel_bytes import sky_light, store_colour, store_linear
 from pain3d.kernels.rendering.kernel_surface import quarter_of, surface_light
 from pain3d.kernels.rendering.reference import NO_LABEL as LABEL_OF_NOTHING
 from pain3d.kernels.rendering.topology import PreparedTopology
@@ -56,9 +56,9 @@ class Buffers(NamedTuple):
     screen: Tensor  # [N, V, 4] int32
     keys: Tensor  # [N, H · W] int64
     # [1 + N · H · W] int32: a count, then pixels, each with a bit above `PIXEL_BITS` for each neighbour that it may mix
-    # with (left, right, up, below). None where neither image nor alpha is wanted.
+    # with (left, right, up, below). None where nothing antialiased is wanted.
     queue: Tensor | None
-    light: Tensor | None  # [N · H · W, 3] float32, None where no image is wanted
+    light: Tensor | None  # [N · H · W, 3] float32, None where no light is wanted
 
 
 class Chunk(NamedTuple):
@@ -130,7 +130,7 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
     scene,  # RenderInputs
     strides,  # Meshes: how far the rows of two meshes lie apart, 0 where all share one
     tables,  # PreparedTopology
-    points,  # [M, V, 8], see `vertex_records`; None without an image
+    points,  # [M, V, 8], see `vertex_records`; None without light
     buffers,
     made,  # Rendered: what is None is not compiled
     sizes,
@@ -192,6 +192,7 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
     red, green, blue = t0, t0, t0
     if (
         (made.image is not None)
+        or (made.linear is not None)
         or (made.barycentrics is not None)
         or (made.depth is not None)
         or (made.attributes is not None)
@@ -220,7 +221,7 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
                     made.attributes, attributes, sizes.channels, at, inside, covered, (a, b, c), exist, (t0, t1, t2),
                     CHANNELS,
                 )  # fmt: skip
-            if made.image is not None:
+            if (made.image is not None) or (made.linear is not None):
                 red, green, blue = surface_light(
                     scene, strides, tables, points, sizes, view, mesh, face, (a, b, c), (t0, t1, t2), area
                 )  # fmt: skip
@@ -237,7 +238,7 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
         tl.store(made.barycentrics + at * 3 + 2, tl.where(covered, t2, 0.0), mask=inside)
     if made.depth is not None:
         tl.store(made.depth + at, away, mask=inside)
-    if made.image is not None:
+    if (made.image is not None) or (made.linear is not None):
         behind = inside & ~covered
         if tl.max(behind.to(tl.int32), axis=0) > 0:
             sky_red, sky_green, sky_blue = sky_light(scene.views, sizes, view, row, column, behind)
@@ -249,6 +250,9 @@ def resolve_kernel(  # type: ignore[no-untyped-def]
             tl.store(kept, red, mask=queued)
             tl.store(kept + 1, green, mask=queued)
             tl.store(kept + 2, blue, mask=queued)
+    if made.linear is not None:
+        store_linear(made.linear + at * 4, red, green, blue, tl.where(covered, 1.0, 0.0), inside)
+    if made.image is not None:
         out = made.image + view * pixels * 3 + pixel.to(tl.int64) * sizes.pixel_stride
         store_colour(out, red, green, blue, tables.srgb_buckets, sizes.channel_stride, inside, BFLOAT16)
 
@@ -275,7 +279,7 @@ def launch_resolve(
     Args:
         scene: All views; its triangles those of the tables.
         tables: See `prepare_topology`.
-        points: Of `vertex_records`, None without an image.
+        points: Of `vertex_records`, None where no light is wanted.
         made: Outputs of all views, None where not wanted; the image as uint8, or as int16 for bfloat16.
         layout: Of the image.
         chunk: After `launch_visibility`.
@@ -291,12 +295,12 @@ def launch_resolve(
         resolve_kernel,
         (across, down, buffers.screen.shape[0]),
         scene,
-        _strides(scene.meshes),
+        strides_of(scene.meshes),
         tables,
         points,
         buffers,
         made,
-        _sizes(scene, layout),
+        sizes_of(scene, layout),
         chunk.first_view,
         chunk.epoch,
         BFLOAT16=is_bfloat16(made),
@@ -312,14 +316,15 @@ def warps_of(lanes: int) -> int:
     return min(max(lanes // 32, 1), 16)
 
 
-def _strides(meshes: Meshes) -> Meshes:
+def strides_of(meshes: Meshes) -> Meshes:
     """How many vertices, or numbers of `up`, lie between the rows of two meshes; 0 where all share one row."""
     return Meshes._make(
         [rows.shape[1] if may and rows.shape[0] > 1 else 0 for rows, may in zip(meshes, SHAREABLE, strict=True)]
     )
 
 
-def _sizes(scene: RenderInputs, layout: str) -> Sizes:
+def sizes_of(scene: RenderInputs, layout: str) -> Sizes:
+    """The numbers of a scene, of texels as `pack_texels` or the chain has them, and of an image of this layout."""
     height, width = scene.size
     texture, (tall, wide) = scene.texture, scene.views.background.shape[1:3]
     pixel_stride, channel_stride = image_strides(layout, height, width)

@@ -10,7 +10,7 @@ from pain3d.kernels.antialiasing.kernel import taken_share
 from pain3d.kernels.rasterization.kernel import face_of
 from pain3d.kernels.rendering.bundles import Rendered, RenderInputs
 from pain3d.kernels.rendering.kernel import BLOCKS, PIXEL_BITS, Blocks, Chunk, image_strides, is_bfloat16, warps_of
-from pain3d.kernels.rendering.kernel_bytes import store_colour
+from pain3d.kernels.rendering.kernel_bytes import store_colour, store_linear
 from pain3d.kernels.rendering.topology import PreparedTopology
 
 # Jitted code reads globals only where they are constexpr.
@@ -37,6 +37,7 @@ def antialias_queue_kernel(  # type: ignore[no-untyped-def]
     srgb_buckets,
     image,
     alpha,
+    linear,  # [B, H, W, 4]
     first_view,
     epoch,
     size,  # height, width
@@ -85,17 +86,20 @@ def antialias_queue_kernel(  # type: ignore[no-untyped-def]
         scale = 1.0 / tl.maximum(total, 1.0)  # never more than the whole pixel
         kept = tl.where(mixes, tl.fma(-total, scale, 1.0), 0.0)
         view, pixel = (first_view + local).to(tl.int64), pixel.to(tl.int64)
+        cover = tl.minimum(tl.fma(scale, cover, tl.where(own >= 0, kept, 0.0)), 1.0)
         if alpha is not None:
-            cover = tl.minimum(tl.fma(scale, cover, tl.where(own >= 0, kept, 0.0)), 1.0)
             tl.store(alpha + view * pixels + pixel, tl.fma(cover, 255.0, 0.5).to(tl.int32).to(tl.uint8), mask=mixes)
-        if image is not None:
+        if (image is not None) or (linear is not None):
             index = index.to(tl.int64)
             left, right, up, below = left * scale, right * scale, up * scale, below * scale
             red = mixed_light(buffers.light, index, width, kept, left, right, up, below)
             green = mixed_light(buffers.light + 1, index, width, kept, left, right, up, below)
             blue = mixed_light(buffers.light + 2, index, width, kept, left, right, up, below)
-            out = image + view * pixels * 3 + pixel * pixel_stride
-            store_colour(out, red, green, blue, srgb_buckets, channel_stride, mixes, BFLOAT16)
+            if linear is not None:
+                store_linear(linear + (view * pixels + pixel) * 4, red, green, blue, cover, mixes)
+            if image is not None:
+                out = image + view * pixels * 3 + pixel * pixel_stride
+                store_colour(out, red, green, blue, srgb_buckets, channel_stride, mixes, BFLOAT16)
         start += tl.num_programs(0) * PIXELS
 
 
@@ -118,6 +122,7 @@ def launch_antialias_queue(
         tables.srgb_buckets,
         made.image,
         made.alpha,
+        made.linear,
         chunk.first_view,
         chunk.epoch,
         scene.size,

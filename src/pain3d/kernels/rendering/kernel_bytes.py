@@ -71,8 +71,10 @@ def srgb_byte(light, buckets_ptr):  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def store_byte(ptr, byte, mask, BFLOAT16: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Write a byte, or byte / 255 as the bits of a bfloat16: float32 rounded to nearest, ties to even, in integers."""
-    if BFLOAT16:
+    """Write a byte, or byte / 255: as float32, or as the bits of a bfloat16, rounded to nearest, ties to even."""
+    if ptr.dtype.element_ty == tl.float32:
+        tl.store(ptr, tl.div_rn(byte.to(tl.float32), 255.0), mask=mask)
+    elif BFLOAT16:
         bits = (byte.to(tl.float32) / 255.0).to(tl.int32, bitcast=True)
         tl.store(ptr, ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).to(tl.int16), mask=mask)
     else:
@@ -85,3 +87,10 @@ def store_colour(ptr, red, green, blue, buckets_ptr, channel_stride, mask, BFLOA
     store_byte(ptr, srgb_byte(red, buckets_ptr), mask, BFLOAT16)
     store_byte(ptr + channel_stride, srgb_byte(green, buckets_ptr), mask, BFLOAT16)
     store_byte(ptr + 2 * channel_stride, srgb_byte(blue, buckets_ptr), mask, BFLOAT16)
+
+
+@triton.jit
+def store_linear(ptr, red, green, blue, coverage, mask):  # type: ignore[no-untyped-def]
+    """Write four numbers from each place, one store."""
+    record = tl.reshape(tl.join(tl.join(red, blue), tl.join(green, coverage)), (red.shape[0], 4))
+    tl.store(ptr[:, None] + tl.arange(0, 4)[None, :], record, mask=mask[:, None])

@@ -173,8 +173,6 @@ def render(
     _check_request(request, attributes is not None, face_labels is not None)
     scene = scene_of(tensors, sides, check_size(size))
     if chosen == "triton":
-        if "linear" in outputs or image_dtype == "float32":
-            raise ValueError("render has no linear and no float32 image with backend 'triton' yet: take 'reference'")
         if packed is not None:
             check_packed(packed, texture.texels)
         if prepared is None and packed is None and not plain:

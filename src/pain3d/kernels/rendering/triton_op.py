@@ -68,7 +68,7 @@ def launch_render(
         views, pixels = scene.views.world_to_clip.shape[0], scene.size[0] * scene.size[1]
         if views and pixels:
             texels = scene.texture.texels
-            if made.image is not None:  # else no texel is read
+            if made.image is not None or made.linear is not None:  # else no texel is read
                 texels = remembered_texels(texels) if packed is None else packed
             tables = prepared or remembered_topology(scene.triangles, scene.meshes.vertices.shape[1])
             scene, written = _ready(scene, tables.triangles, texels), made
@@ -82,7 +82,7 @@ def _render_chunks(
     scene: RenderInputs, tables: PreparedTopology, made: Rendered, layout: str, chunk: int | None, blocks: Blocks
 ) -> None:
     points, vertices, faces = None, scene.meshes.vertices, scene.triangles.faces
-    if made.image is not None:
+    if made.image is not None or made.linear is not None:
         points = vertex_records(scene.meshes, launch_normals(vertices, faces, tables.starts, tables.members))
     workspace, queue, light = _buffers(scene, made, chunk)
     for first, last, epoch in workspace.passes(scene.views.world_to_clip.shape[0]):
@@ -110,9 +110,9 @@ def _buffers(scene: RenderInputs, made: Rendered, chunk: int | None) -> tuple[Wo
         count = workspace.chunk * pixels
         try:
             queue = light = None
-            if made.image is not None or made.alpha is not None:
+            if made.image is not None or made.alpha is not None or made.linear is not None:
                 queue = torch.empty(1 + count, dtype=torch.int32, device=device)
-            if made.image is not None:
+            if made.image is not None or made.linear is not None:
                 light = torch.empty(count, 3, dtype=torch.float32, device=device)
             return workspace, queue, light
         except torch.OutOfMemoryError:
