@@ -6,6 +6,7 @@ The names of the quickstart; everything else has its own module (`pain3d.facs`, 
 
 from pain3d.camera import Camera
 from pain3d.facs import ActionUnits, pspi
+from pain3d.fitting import Fit, fit
 from pain3d.head import Head, Identity
 from pain3d.light import Light
 from pain3d.mesh import Mesh
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ActionUnits",
     "Camera",
+    "Fit",
     "Frames",
     "Head",
     "Identity",
@@ -31,6 +33,7 @@ __all__ = [
     "au_heatmap",
     "colourise",
     "demographic_grid",
+    "fit",
     "joint_heatmap",
     "paint",
     "pspi",
