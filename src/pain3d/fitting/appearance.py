@@ -19,8 +19,9 @@ from torch import Tensor
 from pain3d.colour import temperature_gains
 from pain3d.head.identity import sample_identity
 from pain3d.head.model import Head
+from pain3d.head.surface_detail import detail_basis
 from pain3d.kernels.rendering import CHANNELS
-from pain3d.kernels.texturing import Mipmaps, build_mipmaps
+from pain3d.kernels.texturing import Mipmaps, build_mipmaps, sample_texture
 from pain3d.light import Light, direction
 from pain3d.mesh import Surface
 from pain3d.scene import AGE_GROUPS, demographic_grid
@@ -52,6 +53,7 @@ class SkinPrior(NamedTuple):
         directions: [D, N, 3] what a coordinate adds to the logarithm.
         deviation: [V] what the directions leave of a vertex's log albedo, standard deviation.
         surface: Wrinkles of the mean skin, nothing that grows.
+        creases: [A · 2, V, 3] what an action unit adds to them, see `detail_basis`.
         people: Who was painted.
         coordinates: [P, D] of them.
     """
@@ -61,6 +63,7 @@ class SkinPrior(NamedTuple):
     directions: Tensor
     deviation: Tensor
     surface: Surface
+    creases: Tensor
     people: tuple[Skin, ...]
     coordinates: Doubles
 
@@ -78,6 +81,11 @@ class SkinPrior(NamedTuple):
         rest = self.mean[None, :, 3:].expand(len(rows), -1, -1)
         texels = torch.cat([logarithm.exp().clamp(DARKEST, LIGHTEST), rest], 2)
         return build_mipmaps(texels.view(len(rows), TEXELS, TEXELS, CHANNELS))
+
+    def looked_up(self, uv: Tensor) -> Tensor:
+        """What each coordinate adds to the logarithm at texture coordinates [P, 2]: [P, D, 3], finest texels."""
+        sheets = self.directions.permute(1, 0, 2).reshape(1, TEXELS, TEXELS, -1)
+        return sample_texture(sheets, uv[None, None]).view(len(uv), -1, 3)
 
     def nearest(self, coordinates: Doubles) -> Skin:
         """Of those who were painted, the one most like coordinates [D]."""
@@ -115,9 +123,10 @@ def _painted(head: Head) -> SkinPrior:
     return SkinPrior(
         mean=mean,
         log_albedo=log_albedo,
-        directions=directions.view(TONES, -1, 3),
+        directions=directions.view(TONES, -1, 3).permute(1, 0, 2).contiguous().permute(1, 0, 2),
         deviation=unexplained.sqrt()[texel_of_vertices(head)],
         surface=Surface(still, resting, torch.ones(1), shared.brought, torch.zeros(1)),
+        creases=detail_basis(head.occlusion_change, shared.brought),
         people=tuple(people),
         coordinates=(mixing * len(people) ** 0.5).numpy(),
     )

@@ -68,6 +68,10 @@ class Parameters(NamedTuple):
         spans = [self.slices[block] for block in blocks]
         return np.concatenate([np.arange(span.start, span.stop) for span in spans] or [np.zeros(0, np.int64)])
 
+    def length(self, block: Block) -> int:
+        """How many numbers a block has."""
+        return len(self.places([block]))
+
     def of_picture(self, picture: int) -> tuple[Block, ...]:
         """The blocks that decide a picture."""
         moment = self.moments[picture]
@@ -85,7 +89,7 @@ class Parameters(NamedTuple):
         return float(0.5 * (away @ away + ((self.ties @ values) ** 2).sum()) + self.sparse @ values)
 
 
-def parameters(moments: Sequence[int], still: Sequence[int], lights: LightPrior, smooth: float = 0.0) -> Parameters:
+def numbers_of(moments: Sequence[int], still: Sequence[int], lights: LightPrior, smooth: float = 0.0) -> Parameters:
     """The numbers of some pictures.
 
     Args:

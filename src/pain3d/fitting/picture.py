@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pain3d.colour import srgb_to_linear
 from pain3d.face.square import EYE_CORNERS, FIVE_POINTS, cut
-from pain3d.fitting.cameras import Box
+from pain3d.fitting.viewpoint import Box
 from pain3d.head.model import Head
 
 Doubles = npt.NDArray[np.float64]
@@ -24,6 +24,7 @@ JAW_LINE, UNDER_HAIR = range(2, 15), (0, 1, 15, 16)
 JAW_TRUST: Final = 1 / 3  # of the trust in another point
 # A detector's five points against the head's: 4 % of the side of the face's square was measured for it (`face.square`).
 FIVE_DEVIATION: Final = 0.004  # metres
+FEWEST: Final = 4  # points that a pose needs
 MARGIN: Final = 1.25  # side of the part that is compared, in spans of the points
 EYES_IN_SPAN: Final = 3.2  # how much farther than the five points the face reaches
 
@@ -54,16 +55,20 @@ class Picture(NamedTuple):
 
 
 def square_picture(
-    pixels: Pixels, landmarks: Doubles | None, five: Doubles | None, deviation: float, head: Head
+    name: str, pixels: Pixels, landmarks: Doubles | None, five: Doubles | None, deviation: float, head: Head
 ) -> Picture:
     """A picture ready to be compared.
 
     Args:
+        name: Of the picture, for who reads an error.
         pixels: [H, W, 3] sRGB.
         landmarks: [Q, 2] pixels of the head's first Q landmarks, NaN where unknown; None has none.
         five: [5, 2] pixels of a detector's points; None has none.
         deviation: Of the landmarks, pixels.
         head: Whose landmarks they are.
+
+    Raises:
+        ValueError: Fewer points are known than a pose needs.
     """
     total = len(head.landmark_names) + len(FIVE_POINTS)
     points, trust = np.full((total, 2), np.nan), np.zeros(total)
@@ -78,6 +83,8 @@ def square_picture(
         trust[-len(FIVE_POINTS) :] = eyes / np.linalg.norm(five[1] - five[0]) / FIVE_DEVIATION
     trust[np.isnan(points).any(1)] = 0
     found = points[trust > 0]
+    if len(found) < FEWEST:
+        raise ValueError(f"landmarks of {name} must be {FEWEST} points or more beside the ends of the jaw line")
     height, width = pixels.shape[:2]
     side = min(height, width)
     middle = (found.min(0) + found.max(0)) / 2

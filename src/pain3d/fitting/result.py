@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from pain3d.facs.action_units import AU_COLUMNS, AU_NUMBERS, SIDES, ActionUnits
-from pain3d.fitting.cameras import cameras, setting
 from pain3d.fitting.likeness import nearest_light, nearest_skin
 from pain3d.fitting.objective import Objective, Slope
 from pain3d.fitting.picture import Picture, behind
+from pain3d.fitting.viewpoint import cameras, setting
 from pain3d.head.identity import Identity
 from pain3d.light import Light
 from pain3d.mesh import Mesh

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from pain3d.facs.action_units import AU_NUMBERS
 from pain3d.fitting.appearance import LAMPS, light_prior, skin_prior
-from pain3d.fitting.cameras import first_camera
 from pain3d.fitting.objective import Objective, Slope
-from pain3d.fitting.parameters import Block, parameters
+from pain3d.fitting.parameters import Block, numbers_of
 from pain3d.fitting.picture import Picture, model_points, square_picture
 from pain3d.fitting.result import Fit, fit_of
 from pain3d.fitting.shape import shape_prior
 from pain3d.fitting.solver import minimise
+from pain3d.fitting.viewpoint import first_camera
 from pain3d.head.model import Head
 
 Doubles = npt.NDArray[np.float64]
@@ -27,11 +27,10 @@ SIZE: Final = 112  # pixels a side of what is compared: 1.8 mm each
 LEAST_SIDE, MOST_SIDE = 32, 16384  # pixels of a picture
 DEVIATION: Final = 1.0  # pixels, of landmarks of whom nobody says how sure they are
 DOUBTS: Final = (16.0, 4.0, 1.0)  # factors on it, in turn: a first shape is far off and every point looks wrong
-POINT_ROUNDS, LIGHT_ROUNDS, ROUNDS = 4, 3, 12
+POINT_ROUNDS, LIGHT_ROUNDS, ROUNDS = 4, 2, 12
 KEY_AZIMUTHS: Final = (-45.0, 0.0, 45.0)  # from which the light is sought
 LID_ROUNDS: Final = 3
 FIRST_LID: Final = "ibug_37"  # a landmark on the upper lid
-FEW_POINTS: Final = 4  # landmarks that a pose needs
 
 Watch = Callable[[str, Slope], None]
 
@@ -87,7 +86,7 @@ def fit(
     moments = [0] * count if views else list(range(count))
     still = [max(moments) + 1] if neutral is not None else []
     priors = shape_prior(head), skin_prior(head), light_prior()
-    numbers = parameters([*moments, *still], still, priors[2], smooth)
+    numbers = numbers_of([*moments, *still], still, priors[2], smooth)
     values = numbers.start()
 
     def heard(stage: str) -> Callable[[Slope], None] | None:
@@ -121,7 +120,7 @@ def _lit(objective: Objective, values: Doubles) -> Doubles:
             if block[0] == "light":
                 start[numbers.slices[block].start + LAMPS] = azimuth
         found.append(minimise(objective, start, free, LIGHT_ROUNDS))
-    return min(found, key=objective.cost)
+    return minimise(objective, min(found, key=objective.cost), free, LIGHT_ROUNDS)
 
 
 def _lids_tried(objective: Objective, values: Doubles) -> Doubles:
@@ -172,10 +171,7 @@ def _pictures(
             marks = np.asarray(points, float)
             if marks.ndim != 2 or marks.shape[1] != 2 or len(marks) > most or np.isinf(marks).any():
                 raise ValueError(f"landmarks of {name} must be [up to {most}, 2] pixels, got {list(marks.shape)}")
-        picture = square_picture(pixels, marks, five, deviation, head)
-        if (picture.trust > 0).sum() < FEW_POINTS:
-            raise ValueError(f"landmarks of {name} must be {FEW_POINTS} points or more beside the ends of the jaw line")
-        made.append(picture)
+        made.append(square_picture(name, pixels, marks, five, deviation, head))
     return made
 
 
