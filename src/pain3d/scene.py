@@ -6,6 +6,7 @@ import base64
 import json
 import math
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -114,7 +115,7 @@ class Scene:
     def to_json(self) -> str:
         """One line of JSON, at most 2 KB; `from_json` gives an equal scene back."""
         # vars, not asdict: its deep copies took most of the time of making a row.
-        local = np.array([round(c * MILLI) for c in self.identity.local], "<i2")
+        local = np.rint(np.array(self.identity.local) * MILLI).astype("<i2")
         fields = vars(self) | {name: vars(getattr(self, name)) for name in ("pose", "camera", "light", "sensor")}
         fields |= {"identity": vars(self.identity) | {"local": base64.b64encode(local.tobytes()).decode()}}
         fields |= {"skin": self._key_of_skin(vars(self.skin)), "au": self.au.nonzero()}
@@ -201,6 +202,18 @@ def sample_scenes(
     )
     skin = sample_skin(seed, identity_id, age=person.age, sex=person.sex, ancestry=person.ancestry)
     free = cameras == "free"
+
+    @cache
+    def stand(*place: int) -> tuple[CameraSetting, tuple[str, float]]:
+        """Camera and background of a view, or of a view and an expression."""
+        view, *moment = place
+        return sample_camera(seed, identity_id, view, views, *moment), sample_background(seed, identity_id, *place)
+
+    @cache
+    def lamp(*place: int) -> LightSetting:
+        """Light of an expression, or of an expression and a view."""
+        return sample_light(seed, identity_id, *place)
+
     scenes = []
     for expression in range(expressions + 1):
         au = ActionUnits()
@@ -208,8 +221,7 @@ def sample_scenes(
             au = sample_expression(seed, identity_id, expression, law, co_occurring, asymmetry)
         pose = sample_pose(seed, identity_id, expression)
         for view in range(views):
-            place = (identity_id, view, expression) if free else (identity_id, view)
-            name, blur = sample_background(seed, *place)
+            camera, (name, blur) = stand(view, expression) if free else stand(view)
             scenes.append(
                 Scene(
                     seed=seed,
@@ -221,8 +233,8 @@ def sample_scenes(
                     skin=skin,
                     au=au,
                     pose=pose,
-                    camera=sample_camera(seed, identity_id, view, views, expression if free else None),
-                    light=sample_light(seed, identity_id, expression, *((view,) if free else ())),
+                    camera=camera,
+                    light=lamp(expression, view) if free else lamp(expression),
                     background=name,
                     background_blur=blur,
                     background_id=expression if free else 0,

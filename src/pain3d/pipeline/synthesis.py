@@ -66,8 +66,10 @@ def synthesise_identity(
 ) -> EncodedIdentity:
     """Sample, render and encode every expression and view of one identity, on the CPU; None is the default setup."""
     from pain3d.rendering.frames import Clock, render_people, render_setup
+    from pain3d.skin.painting import BRUSHES
 
-    prepared = prepare_identity(config, person, provenance)
+    with BRUSHES:
+        prepared = prepare_identity(config, person, provenance)
     clock, setup = Clock(), setup or render_setup(Head.default())
     pixels = pixels_of(render_people([prepared.inputs], setup, clock))
     clock.lap("measure")
@@ -130,9 +132,13 @@ def pixels_of(shots: RenderedPeople) -> dict[str, Tensor]:
     """What of the shots goes to the host, by name and on their device: heatmaps as levels, of alpha its count."""
     from pain3d.rendering.frames import COVERED
     from pain3d.rendering.heatmap import quantise_heatmap
+    from pain3d.skin.maps import bounds
 
     if shots.image.device.type == "cpu":  # picture by picture: what stays in the cache takes a tenth of the time
-        levels = torch.from_numpy(np.stack([quantise_heatmap(heatmap) for heatmap in shots.heatmap.numpy()]))
+        levels = torch.zeros(shots.heatmap.shape, dtype=torch.uint8)
+        for heatmap, written in zip(shots.heatmap.numpy(), levels.numpy(), strict=True):
+            moved = bounds(heatmap > 0)  # a third of the picture
+            written[moved] = quantise_heatmap(heatmap[moved])
         covered = torch.tensor([np.count_nonzero(picture >= COVERED) for picture in shots.alpha.numpy()])
     else:
         levels, covered = quantise_heatmap(shots.heatmap), (shots.alpha >= COVERED).flatten(1).sum(1)

@@ -20,6 +20,7 @@ from pain3d.kernels.deformation import vertex_normals
 from pain3d.mesh import Mesh, Surface
 from pain3d.records import HEATMAP_UNIT_MM
 from pain3d.rendering.view import render
+from pain3d.skin.maps import bounds
 
 MILLIMETRES = 1000.0
 PAIN_CHANNELS = tuple(f"AU{number:02d}_{side}" for number in PAIN_AUS for side in SIDES)
@@ -200,25 +201,22 @@ def colourise(heat_mm: Any, light: Any = 1.0, limit_mm: float = COLOUR_LIMIT_MM)
             return torch.from_numpy(colourise(heat_mm.numpy(), np.asarray(light), limit_mm))
         starts, lengths = constant(RAMP_STARTS, heat_mm), constant(RAMP_LENGTHS, heat_mm)
         shade = light[..., None] if isinstance(light, Tensor) else light
-        return _ramp(heat_mm[..., None], shade, starts, lengths, limit_mm).to(torch.uint8)
-    heat = np.ascontiguousarray(heat_mm, np.float32)
+        return _ramp((heat_mm / limit_mm).clip(max=1)[..., None], shade, starts, lengths).to(torch.uint8)
+    heat = np.asarray(heat_mm, np.float32)
     shade = np.broadcast_to(np.asarray(light, np.float32), heat.shape)
-    if heat.ndim > 2:  # picture by picture: what stays in the cache takes two thirds of the time
-        pictures = np.empty((*heat.shape, 3), np.uint8)
-        for number in range(len(heat)):
-            pictures[number] = colourise(heat[number], shade[number], limit_mm)
-        return pictures
-    moved = np.flatnonzero(heat > 0)  # most of a picture is not: only what moved is worth the arithmetic
-    # Planes [3, P]: NumPy is quick along the last axis.
-    starts, lengths = np.array((RAMP_STARTS, RAMP_LENGTHS), np.float32)[..., None]
-    colour = _ramp(heat.reshape(-1)[moved], shade.reshape(-1)[moved], starts, lengths, np.float32(limit_mm))
-    picture = np.zeros((heat.size, 3), np.uint8)
-    picture[moved] = colour.astype(np.uint8).T
-    return picture.reshape(*heat.shape, 3)
+    pictures = np.zeros((*heat.shape, 3), np.uint8)
+    ramps = [(np.float32(start), np.float32(length)) for start, length in zip(RAMP_STARTS, RAMP_LENGTHS, strict=True)]
+    for number in np.ndindex(heat.shape[:-2]):  # one by one: what stays in the cache takes two thirds of the time
+        moved = bounds(heat[number] > 0)  # most of a picture is not
+        value, lit, picture = heat[number][moved] / np.float32(limit_mm), shade[number][moved], pictures[number][moved]
+        value = value.clip(max=1)
+        for channel, (start, length) in enumerate(ramps):
+            there = bounds(value > start)  # up to the start of its ramp a channel is black
+            picture[(*there, channel)] = _ramp(value[there], lit[there], start, length).astype(np.uint8)
+    return pictures
 
 
-def _ramp(heat: Any, shade: Any, starts: Any, lengths: Any, limit_mm: Any) -> Any:
-    """Bytes, still with their fraction, of arrays or tensors; each step rounds alike on every device."""
-    value = (heat / limit_mm).clip(max=1)
+def _ramp(value: Any, shade: Any, starts: Any, lengths: Any) -> Any:
+    """Bytes, still with their fraction, of shares of the limit (arrays or tensors); each step rounds alike."""
     colour = ((value - starts) / lengths).clip(0, 1) * shade
     return colour * 255 + 0.5

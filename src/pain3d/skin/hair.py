@@ -13,8 +13,8 @@ import torch
 from pain3d.skin.appearance import GREY_HAIR, Skin
 from pain3d.skin.crowd import Crowd, Draws, stacked
 from pain3d.skin.hairline import COVERING, hair_outline
-from pain3d.skin.layer import Layer, bounds, mixed_noise
-from pain3d.skin.maps import Box, Floats, Plane
+from pain3d.skin.layer import Layer, mixed_noise
+from pain3d.skin.maps import Box, Floats, Plane, bounds
 from pain3d.skin.masks import distance_on_head, draw_distance
 from pain3d.skin.planes import Number, clip, exp, maximum, minimum, single, smoothstep, sqrt
 from pain3d.skin.strands import COILED, CROPPED, POLES, Strands, lay_strands

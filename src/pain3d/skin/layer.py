@@ -157,10 +157,3 @@ def chosen_noise(maps: SurfaceMaps, scale: str, box: Box, generator: np.random.G
         numbers = generator.together(lambda one: int(one.integers(len(fields))))
         return fields[:, box[0], box[1]][torch.tensor(numbers, device=fields.device)]
     return fields[int(generator.integers(len(fields)))][box]
-
-
-def bounds(where: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> Box:
-    """The rows and columns that hold all of `where` [h, w]; none where it is empty."""
-    rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
-    (top, bottom), (left, right) = ((int(k[0]), int(k[-1]) + 1) if len(k) else (0, 0) for k in (rows, columns))
-    return slice(top, bottom), slice(left, right)

@@ -84,10 +84,7 @@ class SurfaceMaps:
         """The rows and columns of a box that hold all of a mask of `LIMITED`; none where the box has none of it."""
         key = mask, box[0].start, box[1].start
         if key not in self.limits:
-            where = self.masks[mask][box] > LIMITED[mask]
-            rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
-            (top, bottom), (left, right) = ((int(k[0]), int(k[-1]) + 1) if len(k) else (0, 0) for k in (rows, columns))
-            self.limits[key] = slice(top, bottom), slice(left, right)
+            self.limits[key] = bounds(self.masks[mask][box] > LIMITED[mask])
         return self.limits[key]
 
     def on(self, device: torch.device) -> SurfaceMaps:
@@ -150,3 +147,10 @@ def map_arrays(value: Any, device: torch.device) -> Any:
     if isinstance(value, tuple):
         return tuple(map_arrays(item, device) for item in value)
     return torch.from_numpy(np.ascontiguousarray(value)).to(device)
+
+
+def bounds(where: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> Box:
+    """The rows and columns that hold all of `where` [h, w]; none where it is empty."""
+    rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
+    (top, bottom), (left, right) = ((int(k[0]), int(k[-1]) + 1) if len(k) else (0, 0) for k in (rows, columns))
+    return slice(top, bottom), slice(left, right)

@@ -18,7 +18,8 @@ from pain3d.kernels.texturing import build_mipmaps
 from pain3d.scene import demographic_grid, sample_scenes
 from pain3d.skin import Skin, SurfaceMaps, paint, sample_skin, surface_maps
 from pain3d.skin.chromophores import skin_albedo
-from pain3d.skin.layer import Layer, bounds
+from pain3d.skin.layer import Layer
+from pain3d.skin.maps import bounds
 from pain3d.skin.painting import paint_mipmaps
 from pain3d.skin.relief import STEEPEST
 
