@@ -162,14 +162,9 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None, light: Ligh
     setup = render_setup(head)
     shots = render_people([inputs], setup, clock, light)
     alpha = shots.alpha.numpy()
-    measured = measure(
-        inputs,
-        shots.landmarks,
-        np.array([np.count_nonzero(picture >= COVERED) for picture in alpha]),
-        shots.tone[0].numpy(),
-        shots.neutral_vertices[0].numpy(),
-        setup.maps,
-    )
+    covered = np.array([np.count_nonzero(picture >= COVERED) for picture in alpha])
+    tone, neutral = shots.tone[0].numpy(), shots.neutral_vertices[0].numpy()
+    measured = measure(inputs, shots.landmarks, covered, tone, neutral, setup.maps)
     clock.lap("measure")
     return Frames(
         **vars(measured),
