@@ -96,8 +96,8 @@ def backward_calls(room: Room, inputs: dict[str, Any]) -> Calls:
 
         yield "backward", partial(antialias_gradient, True), inputs
         yield "backward to colour", partial(antialias_gradient, False), inputs
-    if room.name in ("interpolate", "rasterize"):
-        op = {"interpolate": interpolate_backward, "rasterize": rasterize_backward}[room.name]
+    if room.name in MESH_BACKWARD:
+        op = MESH_BACKWARD[room.name]
         for what, given in (("", inputs), *changed_inputs(room, inputs)):
             yield f"backward, {what}", op, given
     if room.name == "distill_loss":
@@ -152,6 +152,39 @@ def rasterize_backward(vertices_clip: torch.Tensor, faces: torch.Tensor, size: t
     to_barycentrics = vertices_clip.new_zeros(*to_depth.shape, 3)
     for wanted in ((to_barycentrics, to_depth), (to_barycentrics, None), (None, to_depth)):
         backward(*wanted, vertices_clip, faces, to_depth.to(torch.int32))
+
+
+def deform_backward(precision: str = "fp32", template_index: torch.Tensor | None = None, **given: Any) -> None:
+    from pain3d.kernels.deformation.backward_op import deform_backward as backward
+
+    template, basis, coefficients, joints, weights, transforms = (
+        given[name] for name in ("template", "basis", "coefficients", "skin_joints", "skin_weights", "joint_transforms")
+    )
+    gradient = template.new_zeros(len(coefficients), *template.shape[1:])
+    inputs = (template, basis, coefficients, joints, weights, transforms, template_index, precision)
+    backward(gradient, *inputs, [True] * 3 + [joints is not None] * 2)
+
+
+def deform_pairs_backward(**given: Any) -> None:
+    from pain3d.kernels.deformation.backward_op import deform_pairs_backward as backward
+
+    gradient = given["shaped"].new_zeros(len(given["shaped_index"]), *given["shaped"].shape[1:])
+    backward(gradient, *given.values(), [True] * 2 + [given["skin_joints"] is not None] * 2)
+
+
+def vertex_normals_backward(vertices: torch.Tensor, faces: torch.Tensor) -> None:
+    from pain3d.kernels.deformation.backward_op import vertex_normals_backward as backward
+
+    backward(vertices, vertices, faces)
+
+
+MESH_BACKWARD: dict[str, Callable[..., None]] = {
+    "deform": deform_backward,
+    "deform_pairs": deform_pairs_backward,
+    "interpolate": interpolate_backward,
+    "rasterize": rasterize_backward,
+    "vertex_normals": vertex_normals_backward,
+}
 
 
 def calls() -> Calls:

@@ -12,7 +12,14 @@ KERNELS = ROOT / "src" / "pain3d" / "kernels"
 OPS = {
     "antialiasing": {"antialias", "antialias_backward"},
     "compression": {"jpeg_loss"},
-    "deformation": {"deform", "deform_pairs", "vertex_normals"},
+    "deformation": {
+        "deform",
+        "deform_backward",
+        "deform_pairs",
+        "deform_pairs_backward",
+        "vertex_normals",
+        "vertex_normals_backward",
+    },
     "distillation": {"distill_loss", "distill_loss_over_teacher"},
     "interpolation": {"interpolate", "interpolate_backward"},
     "rasterization": {"rasterize", "rasterize_backward"},

@@ -7,7 +7,7 @@ The tile stays in registers from the first shape to the last joint, and only the
 products run on the tensor cores in TF32, which reads the first 10 bits of a factor's fraction. EXACT cuts each factor
 into those bits and the rest, and sums three products, small ones first: what it drops is below 2^-20 of a product.
 (`tl.dot` can do that by itself, as "tf32x3", but then holds a second sum and spills registers.) Every mesh is summed in
-one order, in tiles of 64 or 128 meshes, alone or in a batch.
+one order, in tiles of 64 or 128 meshes, alone or in a batch. Longer than others: blending and skinning are one kernel.
 """
 
 from __future__ import annotations
@@ -227,29 +227,14 @@ def _deform(  # type: ignore[no-untyped-def]
     tl.store(at, _four(x, y, z, z), mask=stored & (lane % 4 < 3)[None, :])
 
 
-# normal(v) = unit( Σ over the faces around v, ascending, of (b - a) x (c - a) ): each vertex gathers, so nobody adds to
-# what another adds to, and the sum has one order.
-@triton.jit(do_not_specialize=["batch", "count"])  # type: ignore[untyped-decorator]
-def _normals(  # type: ignore[no-untyped-def]
-    vertices_ptr,
-    faces_ptr,
-    starts_ptr,
-    members_ptr,
-    normals_ptr,
-    batch,
-    count,
-    MESHES: tl.constexpr,
-    VERTICES: tl.constexpr,
-):
-    vertex_tiles = tl.cdiv(count, VERTICES)
-    tile = tl.program_id(0) // vertex_tiles
-    vertex = tl.program_id(0) % vertex_tiles * VERTICES + tl.arange(0, VERTICES)
-    mesh = (tile * MESHES + tl.arange(0, MESHES)).to(tl.int64)
-    has_mesh, has_vertex = mesh < batch, vertex < count
-    points_ptr = vertices_ptr + (mesh * count * 3)[:, None]
+# Σ over the faces around v, ascending, of (b - a) x (c - a): each vertex gathers, so nobody adds to what another adds
+# to, and the sum has one order.
+@triton.jit
+def summed_crosses(points_ptr, faces_ptr, starts_ptr, members_ptr, vertex, has_mesh, has_vertex, count):  # type: ignore[no-untyped-def]
+    """Return the sums [M, V] of the faces' cross products, in x, y and z; `points_ptr` [M, 1] is of each mesh."""
     start = tl.load(starts_ptr + vertex, mask=has_vertex, other=0)
     faces = tl.load(starts_ptr + vertex + 1, mask=has_vertex, other=0) - start
-    x = tl.zeros((MESHES, VERTICES), tl.float32)
+    x = tl.zeros((has_mesh.shape[0], vertex.shape[0]), tl.float32)
     y, z = tl.zeros_like(x), tl.zeros_like(x)
     for step in range(tl.max(faces, 0)):
         around = step < faces
@@ -271,6 +256,28 @@ def _normals(  # type: ignore[no-untyped-def]
         x += by * cz - bz * cy
         y += bz * cx - bx * cz
         z += bx * cy - by * cx
+    return x, y, z
+
+
+@triton.jit(do_not_specialize=["batch", "count"])  # type: ignore[untyped-decorator]
+def _normals(  # type: ignore[no-untyped-def]
+    vertices_ptr,
+    faces_ptr,
+    starts_ptr,
+    members_ptr,
+    normals_ptr,
+    batch,
+    count,
+    MESHES: tl.constexpr,
+    VERTICES: tl.constexpr,
+):
+    vertex_tiles = tl.cdiv(count, VERTICES)
+    tile = tl.program_id(0) // vertex_tiles
+    vertex = tl.program_id(0) % vertex_tiles * VERTICES + tl.arange(0, VERTICES)
+    mesh = (tile * MESHES + tl.arange(0, MESHES)).to(tl.int64)
+    has_mesh, has_vertex = mesh < batch, vertex < count
+    points_ptr = vertices_ptr + (mesh * count * 3)[:, None]
+    x, y, z = summed_crosses(points_ptr, faces_ptr, starts_ptr, members_ptr, vertex, has_mesh, has_vertex, count)
     squared = x * x + y * y + z * z
     has_direction = squared > _TINY
     length = tl.sqrt(tl.where(has_direction, squared, 1.0))

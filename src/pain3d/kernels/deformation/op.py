@@ -11,17 +11,18 @@ from torch import Tensor
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, Form, check_dtypes, check_indices, check_shapes
 from pain3d.kernels._triton import is_observed
+from pain3d.kernels.deformation import backward_op  # noqa: F401 - registers the gradients
 from pain3d.kernels.deformation.bundles import Skinning
 from pain3d.kernels.deformation.reference import deform_pairs_reference, deform_reference, vertex_normals_reference
 from pain3d.kernels.deformation.triton_op import deform_pairs_triton, deform_triton, vertex_normals_triton
 
 PRECISIONS = ("fp32", "tf32")
 NO_SKINNING = (None, None, None)
+FAST = ("cpu", "triton")  # float32 only; both have all gradients
 
 
 def _available(tensor: Tensor) -> tuple[str, ...]:
-    # the numba and Triton codes are float32 only
-    return ("reference", "cpu", "triton") if tensor.dtype == torch.float32 else ("reference",)
+    return ("reference", *FAST) if tensor.dtype == torch.float32 else ("reference",)
 
 
 def deform(
@@ -51,14 +52,13 @@ def deform(
         template_index: [B] in ``0 … T - 1``: the template of each mesh. None: T must be 1 (shared) or B (one each).
         precision: ``"fp32"``, or ``"tf32"``: lets ``triton`` read 10 bits of the fraction of coefficients and basis.
             The other backends don't need that leave and don't take it.
-        backend: ``"reference"``, ``"cpu"`` (numba), ``"triton"`` (both float32, no gradients) or None for the default
-            order.
+        backend: ``"reference"``, ``"cpu"`` (numba), ``"triton"`` (both float32) or None for the default order.
 
     Returns:
         Vertices [B, V, 3], metres.
 
-    Gradients: to template, basis, coefficients, skin_weights and joint_transforms with the reference, which is taken by
-    default when one of them requires a gradient; none to skin_joints and template_index; none with ``cpu``, ``triton``.
+    Gradients: to template, basis, coefficients, skin_weights and joint_transforms; none to skin_joints and
+    template_index.
 
     Raises:
         ValueError: A shape, dtype or index does not fit, only some of the skinning arguments are given, the precision
@@ -73,7 +73,8 @@ def deform(
     if template_index is not None:
         check_indices("template_index", template_index, sizes["T"], "templates")
     skinning = _bundled(*joints)
-    chosen = resolve_backend("deform", backend, _available(template), *shapes, *(skinning or ()), template_index)
+    inputs = (*shapes, *(skinning or ()), template_index)
+    chosen = resolve_backend("deform", backend, _available(template), *inputs, with_gradient=FAST)
     if chosen == "triton":
         vertices: Tensor = deform_triton(*shapes, *(skinning or NO_SKINNING), template_index, precision)
         return vertices
@@ -113,14 +114,12 @@ def deform_pairs(
         skin_joints: [V, W] int32 or int64, as in `deform`; None, like the next two, for no skinning.
         skin_weights: [V, W].
         joint_transforms: [B, J, 4, 4].
-        backend: ``"reference"``, ``"cpu"`` (numba), ``"triton"`` (both float32, no gradients) or None for the default
-            order.
+        backend: ``"reference"``, ``"cpu"`` (numba), ``"triton"`` (both float32) or None for the default order.
 
     Returns:
         Vertices [B, V, 3], metres.
 
-    Gradients: to shaped, offsets, skin_weights and joint_transforms with the reference; none to indices; none with
-    ``cpu`` and ``triton``.
+    Gradients: to shaped, offsets, skin_weights and joint_transforms; none to indices.
 
     Raises:
         ValueError: A shape, dtype or index does not fit, only some of the skinning arguments are given, or the room has
@@ -133,7 +132,8 @@ def deform_pairs(
     check_indices("offset_index", offset_index, sizes["E"], "rows of offsets")
     skinning = _bundled(*joints)
     pairs = (shaped, offsets, shaped_index, offset_index)
-    chosen = resolve_backend("deform_pairs", backend, _available(shaped), *pairs, *(skinning or ()))
+    inputs = (*pairs, *(skinning or ()))
+    chosen = resolve_backend("deform_pairs", backend, _available(shaped), *inputs, with_gradient=FAST)
     if chosen == "triton":
         vertices: Tensor = deform_pairs_triton(*pairs, *(skinning or NO_SKINNING))
         return vertices
@@ -150,14 +150,13 @@ def vertex_normals(vertices: Tensor, faces: Tensor, *, backend: str | None = Non
     Args:
         vertices: [B, V, 3], metres.
         faces: [F, 3] int32 or int64, counter-clockwise from outside.
-        backend: ``"reference"``, ``"cpu"`` (numba), ``"triton"`` (both float32, no gradients) or None for the default
-            order.
+        backend: ``"reference"``, ``"cpu"`` (numba), ``"triton"`` (both float32) or None for the default order.
 
     Returns:
         Normals [B, V, 3], pointing outwards. A vertex whose sum has no direction (no face, or only faces without area)
         gets (0, 0, 0).
 
-    Gradients: to vertices with the reference; none to faces.
+    Gradients: to vertices, 0 where a normal has no direction; none to faces.
 
     Raises:
         ValueError: A shape, dtype or index does not fit, or the room has no such backend for this dtype.
@@ -167,7 +166,8 @@ def vertex_normals(vertices: Tensor, faces: Tensor, *, backend: str | None = Non
     check_dtypes(FLOATS, vertices=vertices)
     check_dtypes(INDICES, faces=faces)
     check_indices("faces", faces, sizes["V"], "vertices")
-    chosen = resolve_backend("vertex_normals", backend, _available(vertices), vertices, faces)
+    available = _available(vertices)
+    chosen = resolve_backend("vertex_normals", backend, available, vertices, faces, with_gradient=FAST)
     if chosen == "triton":
         normals: Tensor = vertex_normals_triton(vertices, faces)
         return normals

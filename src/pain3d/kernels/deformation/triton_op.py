@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pain3d.kernels._triton import custom_op, on_device, refuse_gradient
+from pain3d.kernels._groups import remembered_groups
+from pain3d.kernels._triton import custom_op, on_device
 from pain3d.kernels.deformation.bundles import Skinning
 
 
@@ -32,7 +33,7 @@ def deform_triton(
             Points(template.contiguous(), None if template_index is None else template_index.contiguous()),
             basis=basis,
             coefficients=coefficients.contiguous(),
-            skinning=_skinning(skin_joints, skin_weights, joint_transforms),
+            skinning=bundled(skin_joints, skin_weights, joint_transforms),
             exact=precision == "fp32",
         )
     return vertices
@@ -57,7 +58,7 @@ def deform_pairs_triton(
             vertices,
             Points(shaped.contiguous(), shaped_index.contiguous()),
             offsets=Points(offsets.contiguous(), offset_index.contiguous()),
-            skinning=_skinning(skin_joints, skin_weights, joint_transforms),
+            skinning=bundled(skin_joints, skin_weights, joint_transforms),
         )
     return vertices
 
@@ -65,11 +66,12 @@ def deform_pairs_triton(
 @custom_op("vertex_normals")
 def vertex_normals_triton(vertices: Tensor, faces: Tensor) -> Tensor:
     """Return unit normals [B, V, 3], float32; see `pain3d.kernels.vertex_normals`."""
-    from pain3d.kernels.deformation.kernel import launch_normals, vertex_faces
+    from pain3d.kernels.deformation.kernel import launch_normals
 
     vertices, faces = vertices.contiguous(), faces.contiguous()
     with on_device(vertices):
-        return launch_normals(vertices, faces, *vertex_faces(faces, vertices.shape[1]))
+        starts, corners = remembered_groups(faces, vertices.shape[1])
+        return launch_normals(vertices, faces, starts, corners // 3)
 
 
 @deform_triton.register_fake
@@ -104,12 +106,8 @@ def _(vertices: Tensor, faces: Tensor) -> Tensor:
     return vertices.new_empty(vertices.shape)
 
 
-refuse_gradient(deform_triton, "deform")
-refuse_gradient(deform_pairs_triton, "deform_pairs")
-refuse_gradient(vertex_normals_triton, "vertex_normals")
-
-
-def _skinning(joints: Tensor | None, weights: Tensor | None, transforms: Tensor | None) -> Skinning | None:
+def bundled(joints: Tensor | None, weights: Tensor | None, transforms: Tensor | None) -> Skinning | None:
+    """Return the joints as the kernels take them, contiguous; None where there are none."""
     if joints is None or weights is None or transforms is None:
         return None
     return Skinning(joints.contiguous(), weights.contiguous(), transforms.contiguous())
