@@ -125,7 +125,9 @@ def one_light(light: Light, place: int) -> Light:
     return Light(*(part[place : place + 1] for part in parts))
 
 
-def fit_of(objective: Objective, values: Doubles, slope: Slope, still: Collection[int]) -> Fit:
+def fit_of(
+    objective: Objective, values: Doubles, slope: Slope, still: Collection[int], correction: Tensor | None
+) -> Fit:
     """What values [P] mean.
 
     Args:
@@ -133,12 +135,13 @@ def fit_of(objective: Objective, values: Doubles, slope: Slope, still: Collectio
         values: [P].
         slope: There, of all blocks.
         still: Moments whose face was said to be neutral.
+        correction: [N, 3] of the texture's log albedo, see `texture_correction`; None is none.
     """
     numbers, pictures, row = objective.numbers, objective.pictures, values[None]
     spread = np.sqrt(np.diag(np.linalg.inv(slope.matrix)))
     deviation = np.zeros((len(pictures), len(AU_NUMBERS), len(SIDES)))
     units, lights, sights, scenes = [], [], [], []
-    texels = objective.texture(row).texels[0]
+    texels = objective.skins.textures(row[:, numbers.slices["tone", 0]], correction).texels[0]
     size = objective.skins.size
     texture = texels[: size * size].view(size, size, -1)
     cheeks = np.concatenate(tone_texels(surface_maps(objective.head, size)))

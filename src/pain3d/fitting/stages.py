@@ -17,6 +17,7 @@ from pain3d.fitting.picture import Picture, model_points, square_picture
 from pain3d.fitting.result import Fit, fit_of
 from pain3d.fitting.shape import shape_prior
 from pain3d.fitting.solver import minimise
+from pain3d.fitting.texture import texture_correction
 from pain3d.fitting.viewpoint import first_camera
 from pain3d.head.model import Head
 
@@ -46,7 +47,9 @@ def fit(
     smooth: float = 0.0,
     landmark_deviation: float = DEVIATION,
     rounds: int = ROUNDS,
+    texture: bool = True,
     watch: Watch | None = None,
+    names: Sequence[str] | None = None,
 ) -> Fit:
     """Find the face that pictures show: identity, action units per side, pose, focal length, light and skin.
 
@@ -69,7 +72,9 @@ def fit(
         landmark_deviation: Pixels by which landmarks are off, standard deviation; half a pixel for those of a renderer,
             2 to 5 for a detector's in a portrait.
         rounds: Steps at most on the pixels; 0 stops at the points and the light.
+        texture: Whether the texture is corrected beyond the skins that are drawn, by the renderer's gradients.
         watch: Called with the stage's name and each `Slope` on the way.
+        names: What errors call the pictures, the neutral one last; None counts them.
 
     Returns:
         Fit.
@@ -81,7 +86,10 @@ def fit(
         RefusedError: No landmarks were given and the detector is not installed.
     """
     head = head or Head.default()
-    pictures = _pictures(images, head, landmarks, neutral, neutral_landmarks, landmark_deviation)
+    neutrals = None if neutral is None else (neutral, neutral_landmarks)
+    if neutral is None and neutral_landmarks is not None:
+        raise ValueError("neutral_landmarks go with a neutral picture")
+    pictures = _pictures(images, head, landmarks, neutrals, landmark_deviation, names)
     count = len(pictures) - (neutral is not None)
     moments = [0] * count if views else list(range(count))
     still = [max(moments) + 1] if neutral is not None else []
@@ -106,7 +114,8 @@ def fit(
     seen = Objective(head, numbers, pictures, priors, SIZE)
     values = _lids_tried(seen, _lit(seen, values))
     values = minimise(seen, values, everything, rounds, heard("pixels"))
-    return fit_of(seen, values, seen.slope(values, everything), still)
+    correction = texture_correction(seen, values) if texture else None
+    return fit_of(seen, values, seen.slope(values, everything), still, correction)
 
 
 def _lit(objective: Objective, values: Doubles) -> Doubles:
@@ -143,27 +152,25 @@ def _pictures(
     images: Sequence[Pixels | Tensor] | Pixels | Tensor,
     head: Head,
     landmarks: Sequence[npt.ArrayLike | None] | None,
-    neutral: Pixels | Tensor | None,
-    neutral_landmarks: npt.ArrayLike | None,
+    neutral: tuple[Pixels | Tensor, npt.ArrayLike | None] | None,
     deviation: float,
+    called: Sequence[str] | None,
 ) -> list[Picture]:
     """The pictures, checked and cut, the neutral one last. Raises ValueError, naming the picture."""
     if not 0 < deviation < np.inf:
         raise ValueError(f"landmark_deviation must be above 0 pixels, got {deviation}")
-    given = [_pixels(f"images[{place}]", image) for place, image in enumerate(images)]
+    given, names = list(images), [f"images[{place}]" for place in range(len(images))]
     if not given:
         raise ValueError("images must hold a picture, there is none")
     found = [None] * len(given) if landmarks is None else list(landmarks)
     if len(found) != len(given):
         raise ValueError(f"landmarks must be given for each of {len(given)} pictures, or be None, got {len(found)}")
-    names = [f"images[{place}]" for place in range(len(given))]
     if neutral is not None:
-        given, found, names = [*given, _pixels("neutral", neutral)], [*found, neutral_landmarks], [*names, "neutral"]
-    elif neutral_landmarks is not None:
-        raise ValueError("neutral_landmarks go with a neutral picture")
+        given, found, names = [*given, neutral[0]], [*found, neutral[1]], [*names, "neutral"]
+    checked = [_pixels(name, image) for name, image in zip(called or names, given, strict=True)]
     most = len(head.landmark_names)
     made = []
-    for name, pixels, points in zip(names, given, found, strict=True):
+    for name, pixels, points in zip(called or names, checked, found, strict=True):
         marks, five = None, None
         if points is None:
             five = _five_points(name, pixels)

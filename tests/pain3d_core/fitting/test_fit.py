@@ -12,10 +12,12 @@ from pain3d import Fit, Head, fit, render_scenes
 from pain3d.facs import PAIN_AUS
 from pain3d.fitting.appearance import light_prior, skin_prior
 from pain3d.fitting.likeness import nearest_light, nearest_skin
+from pain3d.fitting.look import Look
 from pain3d.fitting.objective import Objective
 from pain3d.fitting.parameters import CAMERA_MEAN, numbers_of
 from pain3d.fitting.picture import model_points, square_picture
 from pain3d.fitting.shape import independent_sides, shape_prior
+from pain3d.fitting.texture import texture_correction
 from pain3d.fitting.viewpoint import WHOLE, cameras, first_camera, projected, setting
 from pain3d.head.identity import SIDE_CORRELATION
 from pain3d.rendering.shots import cameras as scene_cameras
@@ -39,7 +41,7 @@ def taken(head: Head) -> tuple[Any, Any]:
 @pytest.fixture(scope="module")
 def found(head: Head, taken: tuple[Any, Any]) -> Fit:
     _, shot = taken
-    return fit(shot.image, head, landmarks=shot.landmarks_2d, landmark_deviation=DEVIATION, rounds=4)
+    return fit(shot.image, head, landmarks=shot.landmarks_2d, landmark_deviation=DEVIATION, rounds=4, texture=False)
 
 
 @pytest.mark.slow
@@ -94,6 +96,28 @@ def test_points_alone_find_camera_and_face(head: Head, taken: tuple[Any, Any]) -
         central = (objective.cost(up) - objective.cost(down)) / (2 * step)
         # 4 % seen: the Student weight's own change is left out of no gradient, but a difference has a finite step.
         assert slope.gradient[place] == pytest.approx(central, rel=0.1, abs=0.02 * np.abs(slope.gradient).max())
+
+
+def test_the_texture_comes_nearer(head: Head, taken: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the face is the wrong one: its texture goes towards what is seen, on the seen half alone."""
+    _, shot = taken
+    monkeypatch.setattr("pain3d.fitting.texture.STEPS", 3)
+    numbers, priors = numbers_of([0], [], light_prior()), (shape_prior(head), skin_prior(head), light_prior())
+    picture = square_picture("a", shot.image[0], shot.landmarks_2d[0].astype(float), None, 1.0, head)
+    objective = Objective(head, numbers, [picture], priors, 48)
+    values = numbers.start()
+    points, known = model_points(head, objective.meshes(values[None], 0).vertices)[0], picture.trust > 0
+    at = numbers.slices["camera", 0]
+    values[at] = first_camera(values[at], points[known], picture.points[known])
+    added = texture_correction(objective, values)
+    assert added.shape == (256 * 256, 3) and 0.001 < added.abs().mean() < 0.15
+    look = Look(objective, values, 0)
+    apart = []
+    for correction in (None, added):
+        skin = objective.skins.textures(values[None, numbers.slices["tone", 0]], correction)
+        shown = objective.rendered(look.mesh, values[None], 0, look.lamp, skin, torch.zeros(1, dtype=torch.int64))
+        apart.append(np.abs(shown[0] - objective.seen[0].numpy())[look.inside].mean())
+    assert apart[1] < 0.97 * apart[0]
 
 
 def test_a_part_of_the_picture_sees_what_the_whole_sees() -> None:

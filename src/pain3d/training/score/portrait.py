@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
 from pain3d.face.square import cut, square_from_points
-from pain3d.pictures import open_picture
+from pain3d.pictures import read_upright
 
 if TYPE_CHECKING:
     from pain3d.face.detect import Face
@@ -53,7 +53,7 @@ def read_portrait(path: Path, box: Box | None, pixels: int) -> Portrait:
     Raises:
         RefusedError: It can't be read, has no face, or one that is too small; names the file.
     """
-    picture = read_picture(path)
+    picture = read_upright(path)
     square, notes = (square_of_box(path, picture, box), []) if box is not None else find_square(path, picture)
     side = square[2]
     if side < LEAST_SIDE:
@@ -61,33 +61,6 @@ def read_portrait(path: Path, box: Box | None, pixels: int) -> Portrait:
     if side < SHARP_SHARE * pixels:
         notes.append(f"the face is {side:.0f} pixels wide and was enlarged to {pixels}: fine lines are not in it")
     return Portrait(path, cut(picture, *square, pixels), square, tuple(notes))
-
-
-def read_picture(path: Path) -> Pixels:
-    """A picture file as [H, W, 3] RGB, upright as its EXIF tag says; the first frame of several.
-
-    Raises:
-        RefusedError: No such file, not a picture, damaged, or of a depth that isn't 8 bits.
-    """
-    import warnings
-
-    from PIL import Image, ImageOps
-
-    if not path.is_file():
-        raise RefusedError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of half of what is refused
-            file = open_picture(path)
-        with file:
-            if file.mode.startswith(("I", "F")):
-                raise RefusedError(f"{path}: its pixels are {file.mode}, save it with 8 bits a channel")
-            upright = ImageOps.exif_transpose(file)
-            return np.asarray(upright.convert("RGB"), np.uint8)
-    except RefusedError:  # a ValueError, too
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise RefusedError(f"{path}: damaged ({' '.join(str(error).split())})") from error
 
 
 def square_of_box(path: Path, picture: Pixels, box: Box) -> Square:
