@@ -217,8 +217,8 @@ def measured(case: Case, most: int) -> Iterator[Measured]:
             if true is None or not float(true.norm()):
                 continue
             gradients = {method: found[method][vertex] for method in METHODS}
-            lengths = [float(gradient.norm() / true.norm()) for gradient in gradients.values()]
-            cosines = [float(torch.cosine_similarity(gradient, true, 0)) for gradient in gradients.values()]
+            lengths = [round(float(gradient.norm() / true.norm()), 4) for gradient in gradients.values()]
+            cosines = [round(float(torch.cosine_similarity(gradient, true, 0)), 4) for gradient in gradients.values()]
             row = Row(case.name, kind, vertex, tuple(cosines), tuple(lengths))
             yield Measured(row, {"truth": true, **gradients})
 

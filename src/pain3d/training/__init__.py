@@ -1,1 +1,1 @@
-"""Learning from data: ViTPain and its evaluation. Empty for now; the data sets come first."""
+"""Learning from data: ViTPain, its evaluation and its scores."""
