@@ -22,7 +22,7 @@ FORBIDDEN = {  # folder of src/pain3d: what it never imports; "" is the core, ev
     "__main__.py": (),  # the front door: it alone knows all commands
 }
 DOORS = {  # heavy library: the only files that import it
-    "numba": ("kernels/*/cpu.py",),
+    "numba": ("kernels/*/cpu.py", "kernels/*/cpu_*.py"),
     "triton": ("kernels/*/kernel.py", "kernels/*/kernel_*.py"),
     "nvdiffrast": ("kernels/*/nvdiffrast_op.py",),
     "timm": ("training/model/backbone.py",),

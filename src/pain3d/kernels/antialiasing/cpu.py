@@ -14,7 +14,10 @@ NO_SILHOUETTE = 2.0  # pixels: further than the neighbour's centre
 
 @njit(**WITHOUT_ARRAYS)
 def _walk(face, other, line, start, direction, along, snapped, areas, faces, adjacent):  # type: ignore[no-untyped-def]
-    """Return the pixels from the nearer pixel's centre (start along the axis, line across it) to the silhouette."""
+    """Return the pixels from the nearer pixel's centre (start along the axis, line across it) to the silhouette.
+
+    And the two vertices between which it passes.
+    """
     off = 1 - along
     turn = direction if along == 0 else -direction
     for _ in range(MAX_STEPS):
@@ -26,21 +29,21 @@ def _walk(face, other, line, start, direction, along, snapped, areas, faces, adj
             if (begin <= line) != (end <= line) and (end - begin) * sign < 0:
                 edge = e
         if edge < 0:
-            return NO_SILHOUETTE
+            return NO_SILHOUETTE, 0, 0
         p, q = faces[face, edge], faces[face, edge + 1 if edge < 2 else 0]
         rise = np.float64(line - snapped[p, off]) * np.float64(snapped[q, along] - snapped[p, along])
         slope = rise / np.float64(snapped[q, off] - snapped[p, off])
         distance = (np.float64(snapped[p, along]) + slope - np.float64(start)) * direction / SUBPIXELS
         beyond = adjacent[face, edge]
         if distance > 1:
-            return NO_SILHOUETTE
+            return NO_SILHOUETTE, p, q
         if beyond < 0 or np.sign(areas[beyond]) != np.sign(areas[face]):
             steep = abs(snapped[q, 1] - snapped[p, 1]) >= abs(snapped[q, 0] - snapped[p, 0])
-            return max(distance, 0.0) if steep == (along == 0) else NO_SILHOUETTE
+            return max(distance, 0.0) if steep == (along == 0) else NO_SILHOUETTE, p, q
         if beyond == other:
-            return NO_SILHOUETTE
+            return NO_SILHOUETTE, p, q
         face = beyond
-    return NO_SILHOUETTE
+    return NO_SILHOUETTE, 0, 0
 
 
 @njit(**WITHOUT_ARRAYS)
@@ -82,6 +85,24 @@ def mark_silhouettes(snapped, areas, faces, adjacent, marks):  # type: ignore[no
 
 
 @njit(**WITHOUT_ARRAYS)
+def walk_of_pair(i, j, along, ids, nearest, snapped, areas, faces, adjacent):  # type: ignore[no-untyped-def]
+    """Return what `_walk` does of the pair of pixel (i, j) and the next one along the axis, and who is in front.
+
+    That is 1 where (i, j) is, else -1; then the line on which the walk goes and where on it the walk starts.
+    """
+    a, b = np.int64(ids[i, j]), np.int64(ids[i + along, j + 1 - along])
+    depth_a, depth_b = nearest[i, j], nearest[i + along, j + 1 - along]
+    column, row = np.int64(j) * SUBPIXELS + HALF, np.int64(i) * SUBPIXELS + HALF
+    line, start = (row, column) if along == 0 else (column, row)
+    front, back, direction = a, b, np.int64(1)
+    if not (depth_a > depth_b or (depth_a == depth_b and a < b)):
+        front, back, direction = b, a, np.int64(-1)
+        start += SUBPIXELS
+    distance, p, q = _walk(front, back, line, start, direction, along, snapped, areas, faces, adjacent)
+    return distance, p, q, direction, line, start
+
+
+@njit(**WITHOUT_ARRAYS)
 def pair_weight(i, j, along, ids, nearest, snapped, areas, faces, adjacent):  # type: ignore[no-untyped-def]
     """Return how much pixel (i, j) takes of the next one along the axis (0: right, 1: below).
 
@@ -92,15 +113,7 @@ def pair_weight(i, j, along, ids, nearest, snapped, areas, faces, adjacent):  # 
     a, b = ids[i, j], ids[i + under, j + aside]
     if a == b or (a >= 0 and b >= 0 and (adjacent[a, 0] == b or adjacent[a, 1] == b or adjacent[a, 2] == b)):
         return np.float32(0)
-    depth_a, depth_b = nearest[i, j], nearest[i + under, j + aside]
-    first_in_front = depth_a > depth_b or (depth_a == depth_b and a < b)
-    column, row = np.int64(j) * SUBPIXELS + HALF, np.int64(i) * SUBPIXELS + HALF
-    line, start = (row, column) if along == 0 else (column, row)
-    front, back, direction = np.int64(a), np.int64(b), np.int64(1)
-    if not first_in_front:
-        front, back, direction = np.int64(b), np.int64(a), np.int64(-1)
-        start += SUBPIXELS
-    distance = _walk(front, back, line, start, direction, along, snapped, areas, faces, adjacent)
+    distance, _, _, direction, _, _ = walk_of_pair(i, j, along, ids, nearest, snapped, areas, faces, adjacent)
     if distance > 1:
         return np.float32(0)
-    return np.float32(0.5 - distance if first_in_front else distance - 0.5)
+    return np.float32(0.5 - distance if direction > 0 else distance - 0.5)

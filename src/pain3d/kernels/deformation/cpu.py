@@ -369,11 +369,16 @@ class _Normals(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         vertices, faces = ctx.saved_tensors
-        out = torch.empty(vertices.shape)
-        given = (vertices, faces.to(torch.int32), gradient, out)
-        arrays = [tensor.detach().contiguous().numpy() for tensor in given]
-        for_each_range(len(vertices), lambda first, last: _slopes_of_normals(first, last, *arrays))
-        return out, None
+        return normals_backward_cpu(vertices, faces, gradient), None
+
+
+def normals_backward_cpu(vertices: Tensor, faces: Tensor, gradient: Tensor) -> Tensor:
+    """Return the gradient to vertices [B, V, 3] of that [B, V, 3] of their normals, for float32 CPU tensors."""
+    out = torch.empty(vertices.shape)
+    given = (vertices, faces.to(torch.int32), gradient, out)
+    arrays = [tensor.detach().contiguous().numpy() for tensor in given]
+    for_each_range(len(vertices), lambda first, last: _slopes_of_normals(first, last, *arrays))
+    return out
 
 
 def _normals(vertices: Tensor, faces: Tensor) -> Tensor:

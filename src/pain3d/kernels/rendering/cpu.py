@@ -68,7 +68,7 @@ CODES = _codes()  # [STEPS + 1]
 
 
 @njit(**COMPILED)
-def _project(matrix, points, clip):  # type: ignore[no-untyped-def]
+def project_vertices(matrix, points, clip):  # type: ignore[no-untyped-def]
     """Fill clip [V, 4] float64, term by term as `to_clip` does."""
     m = matrix.astype(np.float64)
     for v in range(points.shape[0]):
@@ -78,7 +78,7 @@ def _project(matrix, points, clip):  # type: ignore[no-untyped-def]
 
 
 @njit(**COMPILED)
-def _resample(count, texels):  # type: ignore[no-untyped-def]
+def resample_side(count, texels):  # type: ignore[no-untyped-def]
     """Return (low, high, weight) [count] of a bilinear stretch along one side, as `stretch` does."""
     low, high, weight = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.float32)
     scale = F(texels / max(count, 1))
@@ -160,17 +160,17 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
         if count == BLOCK or (j == width - 1 and count > 0):
             sample_block(texels, table, lanes, count, detailed)
             if detailed:
-                _add_details(lanes, whole_vectors(count))
-            _tilt(lanes, whole_vectors(count), up)
+                add_details(lanes, whole_vectors(count))
+            tilt_normals(lanes, whole_vectors(count), up)
             shade_block(lanes, whole_vectors(count), sh, key, colour)
-            _tone(lanes, count, exposure, columns, row)
+            tone_block(lanes, count, exposure, columns, row)
             count, detailed = 0, False
         face = f
         e0, e1, e2 = e0 + d0, e1 + d1, e2 + d2
 
 
 @njit(**WITHOUT_ARRAYS)
-def _add_details(lanes, count):  # type: ignore[no-untyped-def]
+def add_details(lanes, count):  # type: ignore[no-untyped-def]
     """Add the detail layers of the first `count` points by their weights, as `detailed` of the reference does."""
     for i in range(count):
         one, two = lanes[WEIGHT + i], lanes[WEIGHT + BLOCK + i]
@@ -188,7 +188,7 @@ def _add_details(lanes, count):  # type: ignore[no-untyped-def]
 
 
 @njit(**WITHOUT_ARRAYS)
-def _tilt(lanes, count, up):  # type: ignore[no-untyped-def]
+def tilt_normals(lanes, count, up):  # type: ignore[no-untyped-def]
     """Tilt the normals of the first `count` points by their slopes, as `tilted` of the reference does."""
     ux, uy, uz = up[0], up[1], up[2]
     for i in range(count):
@@ -204,7 +204,7 @@ def _tilt(lanes, count, up):  # type: ignore[no-untyped-def]
 
 
 @njit(**WITHOUT_ARRAYS)
-def _tone(lanes, count, exposure, columns, row):  # type: ignore[no-untyped-def]
+def tone_block(lanes, count, exposure, columns, row):  # type: ignore[no-untyped-def]
     """Expose and compress the light of a block as `tone_map` does, and put it where its pixels are."""
     for c in range(3):
         for k in range(whole_vectors(count)):
@@ -220,7 +220,7 @@ def _tone(lanes, count, exposure, columns, row):  # type: ignore[no-untyped-def]
 
 
 @njit(**WITHOUT_ARRAYS)
-def _fill_background(i, ids, background, vertical, horizontal, tall, row):  # type: ignore[no-untyped-def]
+def fill_background(i, ids, background, vertical, horizontal, tall, row):  # type: ignore[no-untyped-def]
     """Write the stretched background to the pixels of row [W, 3] that see no face."""
     top, bottom, down = vertical[0][i], vertical[1][i], vertical[2][i]
     low, high, across = horizontal
@@ -317,6 +317,16 @@ def _finish_row(i, surface, light, ids, wants, pictures):  # type: ignore[no-unt
                     linear[i, j, 3] = cover
 
 
+@njit(**WITHOUT_ARRAYS)
+def fill_levels(areas, uv_areas, top, levels):  # type: ignore[no-untyped-def]
+    """Fill levels [F] with the mip level of each face, as `mip_levels` does, not above `top`."""
+    for f in range(areas.shape[0]):
+        level = 0.0
+        if areas[f] > 0 and uv_areas[f] > 0:
+            level = 0.5 * math.log2(uv_areas[f] / (np.float64(areas[f]) / (SUBPIXELS * SUBPIXELS)))
+        levels[f] = min(max(F(level), ZERO), top)
+
+
 @njit(**COMPILED)
 def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-untyped-def]
     """Render pictures first … last - 1."""
@@ -334,12 +344,12 @@ def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-u
     traces = (rows, np.empty(width, np.float32))
     marks = np.empty((height, width), np.uint8)
     tall = np.empty((background.shape[2], 3), np.float32)
-    vertical, horizontal = _resample(height, background.shape[1]), _resample(width, background.shape[2])
+    vertical, horizontal = resample_side(height, background.shape[1]), resample_side(width, background.shape[2])
     lit = wants.image or wants.linear
     shaded, seen = lit or wants.alpha, lit or wants.barycentrics or wants.depth or wants.attributes
     for n in range(first, last):
         m = views.mesh_index[n]
-        _project(views.world_to_clip[n], packed[m], clip)
+        project_vertices(views.world_to_clip[n], packed[m], clip)
         snap_vertices(clip, height, width, snapped, inverse_w, usable)
         rasterize_faces(snapped, inverse_w, usable, faces, True, areas, nearest, ids)
         if wants.face_ids:
@@ -353,11 +363,7 @@ def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-u
         measured = (made.barycentrics[n], made.depth[n], made.attributes[n])
         pictures = (made.image[n], made.alpha[n], made.linear[n])
         if lit:
-            for f in range(faces.shape[0]):
-                level = 0.0
-                if areas[f] > 0 and uv_areas[f] > 0:
-                    level = 0.5 * math.log2(uv_areas[f] / (np.float64(areas[f]) / (SUBPIXELS * SUBPIXELS)))
-                levels[f] = min(max(F(level), ZERO), top)
+            fill_levels(areas, uv_areas, top, levels)
         screen = (snapped, inverse_w, areas, levels)
         layers = meshes.detail_weights[m if meshes.detail_weights.shape[0] > 1 else 0].reshape(-1)
         up = meshes.up[m if meshes.up.shape[0] > 1 else 0]
@@ -373,7 +379,7 @@ def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-u
                 row = rows[i % 3]
                 _cover_row(i, ids[i], wants, screen, triangles, vertices, skin, lamp, block, row, measured)
             if lit:
-                _fill_background(i, ids[i], background[n], vertical, horizontal, tall, rows[i % 3])
+                fill_background(i, ids[i], background[n], vertical, horizontal, tall, rows[i % 3])
             if shaded and i > 0:
                 _finish_row(i - 1, surface, traces, ids, wants, pictures)
         if shaded and height > 0:
@@ -382,16 +388,31 @@ def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-u
 
 def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
     """`pain3d.kernels.render` for float32 CPU tensors; the image as uint8, NHWC."""
-    meshes, triangles, views, face_labels = scene.meshes, scene.triangles, scene.views, scene.triangles.face_labels
+    face_labels = scene.triangles.face_labels
     computed = {*outputs, "face_ids"} if "labels" in outputs else {*outputs}
     made = {  # what is not asked for has no pixel: one compiled function for all
         name: torch.empty(shape if name in computed else (shape[0], *(0 for _ in shape[1:])), dtype=dtype)
         for name, (shape, dtype) in output_forms(scene, Request(outputs)).items()
     }
+    wants = Rendered._make(name in computed for name in Rendered._fields)
+    arrays, drawn = prepared_arrays(scene, "image" in outputs or "linear" in outputs)
+    written = arrays_of(Rendered(**made))
+    for_each_range(len(made["image"]), lambda first, last: _render_images(first, last, arrays, drawn, wants, written))
+    if "labels" in outputs and face_labels is not None:
+        made["labels"] = labels_of(made["face_ids"], face_labels)
+    return Rendered(**{name: tensor for name, tensor in made.items() if name in outputs})
+
+
+def prepared_arrays(scene: RenderInputs, lit: bool) -> tuple[Any, Any]:
+    """Return the scene as arrays, and what is made of it once for all pictures; normals only where something is lit.
+
+    That is packed vertices [M, V, PACKED], doubled uv areas [F] in texels, and `level_table` [L, 3].
+    """
+    meshes, triangles, views = scene.meshes, scene.triangles, scene.views
     packed = torch.zeros(*meshes.vertices.shape[:2], PACKED)
     packed[..., :3] = meshes.vertices.detach()
-    if "image" in outputs or "linear" in outputs:
-        packed[..., 3:6] = vertex_normals_cpu(meshes.vertices, triangles.faces)
+    if lit:
+        packed[..., 3:6] = vertex_normals_cpu(meshes.vertices.detach(), triangles.faces)
         packed[..., 6] = meshes.occlusion.detach()
     texels_of_faces = uv_areas(triangles) * (scene.texture.height * scene.texture.width)
     ready = scene._replace(
@@ -403,20 +424,14 @@ def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
         ),
         views=views._replace(mesh_index=views.mesh_index.long(), texture_index=views.texture_index.long()),
     )
-    wants = Rendered._make(name in computed for name in Rendered._fields)
-    arrays, written = _arrays(ready), _arrays(Rendered(**made))
-    drawn = _arrays((packed, texels_of_faces, torch.tensor(scene.texture.levels())))
-    for_each_range(len(made["image"]), lambda first, last: _render_images(first, last, arrays, drawn, wants, written))
-    if "labels" in outputs and face_labels is not None:
-        made["labels"] = labels_of(made["face_ids"], face_labels)
-    return Rendered(**{name: tensor for name, tensor in made.items() if name in outputs})
+    return arrays_of(ready), arrays_of((packed, texels_of_faces, torch.tensor(scene.texture.levels())))
 
 
-def _arrays(value: Any) -> Any:
+def arrays_of(value: Any) -> Any:
     """The arrays of a tensor, or of the tensors in a bundle: contiguous, in the same memory where they were so."""
     if isinstance(value, Tensor):
         return value.detach().contiguous().numpy()
     if isinstance(value, tuple):
-        parts = [_arrays(part) for part in value]
+        parts = [arrays_of(part) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     return value

@@ -121,8 +121,8 @@ def render(
     Gradients: from linear, image (float32 and bfloat16: that of the sRGB curve, straight through the rounding),
     barycentrics, depth and attributes to vertices, occlusion, detail_weights, up, attributes, uvs, texture,
     world_to_clip, camera_position, exposure, background, sh, key_direction and key_colour; the mip level is fixed, and
-    a silhouette moves as `antialias` says. None from bytes and ids. Where one is needed the reference answers by
-    default; ``cpu`` and ``triton``, asked for by name, raise.
+    a silhouette moves as `antialias` says. None from bytes and ids. With ``triton`` none yet: where one is needed the
+    reference answers for CUDA tensors by default, and ``triton``, asked for by name, raises.
 
     Raises:
         ValueError: A shape, dtype, index, size, layout or name of an output does not fit, attributes or labels are
@@ -157,7 +157,9 @@ def render(
     available = ("reference", "cpu", "triton") if vertices.dtype == torch.float32 else ("reference",)
     request = Request(tuple(outputs), image_dtype, layout)
     differentiable = request.differentiable()
-    chosen = resolve_backend("render", backend, available, *tensors.values(), differentiable=differentiable)
+    chosen = resolve_backend(
+        "render", backend, available, *tensors.values(), differentiable=differentiable, with_gradient=("cpu",)
+    )
     if isinstance(texture, Tensor):  # a backend asked for by name is asked of `render`, not of the chain: the same bits
         texture = texture if differentiable else texture.detach()
         texture = build_mipmaps(texture, backend="cpu" if chosen == "cpu" else "reference")
@@ -180,7 +182,11 @@ def render(
         from pain3d.kernels.rendering.triton_op import launch_render
 
         return launch_render(scene, request, prepared=prepared, packed=packed)
-    if chosen == "cpu":
+    if chosen == "cpu" and differentiable and is_observed(tensors.values()):
+        from pain3d.kernels.rendering.cpu_autograd import render_with_gradient
+
+        rendered = render_with_gradient(scene, request)
+    elif chosen == "cpu":
         from pain3d.kernels.rendering.cpu import render_cpu
 
         rendered = render_cpu(scene, request.outputs)

@@ -146,7 +146,7 @@ def _place(lanes, count, width, height, last, coarser, texels):  # type: ignore[
 
 
 @njit(**WITHOUT_ARRAYS)
-def _taps(lanes, at, offset):  # type: ignore[no-untyped-def]
+def taps_of(lanes, at, offset):  # type: ignore[no-untyped-def]
     """Return the positions in the flat texture and the shares of the four texels that a point's lanes name."""
     first, aside, below = F(lanes[at]), F(lanes[at + BLOCK]), F(lanes[at + 2 * BLOCK])
     a, step = (offset + N(first.view(I32))) * CHANNELS, N(aside.view(I32)) * CHANNELS
@@ -167,12 +167,12 @@ def sample_block(texels, table, lanes, count, whole):  # type: ignore[no-untyped
     _place(lanes, whole_vectors(count), width, height, last, I32(1), COARSER)
     for i in range(count):  # the look-ups below wait less for memory: a texture is larger than the caches
         lower = np.int64(lanes[LEVEL + i])
-        rows, _ = _taps(lanes, FINER + i, N(table[lower, 0]))
+        rows, _ = taps_of(lanes, FINER + i, N(table[lower, 0]))
         prefetch(texels, rows[0])
         prefetch(texels, rows[1])
         prefetch(texels, rows[2])
         prefetch(texels, rows[3])
-        rows, _ = _taps(lanes, COARSER + i, N(table[min(lower + 1, last), 0]))
+        rows, _ = taps_of(lanes, COARSER + i, N(table[min(lower + 1, last), 0]))
         prefetch(texels, rows[0])
         prefetch(texels, rows[1])
         prefetch(texels, rows[2])
@@ -180,9 +180,9 @@ def sample_block(texels, table, lanes, count, whole):  # type: ignore[no-untyped
     for i in range(count):
         level, at = lanes[LEVEL + i], N(TEXEL + i)
         lower = np.int64(level)
-        rows, shares = _taps(lanes, FINER + i, N(table[lower, 0]))
+        rows, shares = taps_of(lanes, FINER + i, N(table[lower, 0]))
         if level > F(lower):
-            coarser, further = _taps(lanes, COARSER + i, N(table[min(lower + 1, last), 0]))
+            coarser, further = taps_of(lanes, COARSER + i, N(table[min(lower + 1, last), 0]))
             if whole:
                 spread_rows(texels, rows + coarser, shares + further, 16, lanes, at, BLOCK)
             else:
