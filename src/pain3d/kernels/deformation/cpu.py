@@ -19,7 +19,7 @@ from pain3d.kernels.deformation.bundles import Skinning
 
 TILE = 256  # vertices: 3 KB of sums in L1, and 250 shapes x 3 KB = 768 KB of basis in L2
 TINY = np.float32(1e-38)
-RUN = 4096  # floats of a product of two rows that are summed at once: of 16 KB, so that both stay in L1
+RUN = 512  # floats of a row at once, 2 KB: those of sixteen meshes stay in L1, three times as fast as 4096
 # A sum of products may be taken in vectors. Which ones is compiled in, so it is the same for any number of threads.
 IN_VECTORS: Any = {**COMPILED, "fastmath": {"reassoc", "contract"}}
 
@@ -202,15 +202,16 @@ def _slopes_of_coefficients(first, last, slopes, basis, out):  # type: ignore[no
 
 @njit(**COMPILED)
 def _slopes_of_basis(first, last, slopes, coefficients, out):  # type: ignore[no-untyped-def]
-    """Write the gradients to shapes first … last - 1 of the basis [K, 3 V]: meshes ascending."""
-    for k in range(first, last):
-        shape = out[k]
-        shape[:] = 0
-        for b in range(slopes.shape[0]):
-            coefficient, row = coefficients[b, k], slopes[b]
-            if coefficient != 0:
-                for i in range(shape.shape[0]):
-                    shape[i] += coefficient * row[i]
+    """Add the gradients to shapes first … last - 1 of the basis [K, 3 V] to out: meshes ascending."""
+    for begin in range(0, slopes.shape[1], RUN):
+        end = min(begin + RUN, slopes.shape[1])
+        for k in range(first, last):
+            shape = out[k, begin:end]
+            for b in range(slopes.shape[0]):
+                coefficient, row = coefficients[b, k], slopes[b, begin:end]
+                if coefficient != 0:
+                    for i in range(end - begin):
+                        shape[i] += coefficient * row[i]
 
 
 class Points(NamedTuple):
@@ -298,7 +299,7 @@ def _slopes_of_rows(points: Points, slopes: Tensor) -> Tensor:
 
 
 def _to_basis(slopes: Tensor, shapes: Shapes) -> Tensor:
-    out = torch.empty(shapes.basis.shape)
+    out = torch.zeros(shapes.basis.shape)
     arrays = [slopes.flatten(1).numpy(), shapes.coefficients.detach().contiguous().numpy(), out.flatten(1).numpy()]
     for_each_range(len(out), lambda first, last: _slopes_of_basis(first, last, *arrays))
     return out
