@@ -88,6 +88,8 @@ def backward_calls(room: Room, inputs: dict[str, Any]) -> Calls:
         yield "backward to the surface", partial(shade_backward, [True] * 7 + [False] * 3), given
     if room.name == "sample_texture":
         yield from sample_texture_calls(inputs)
+    if room.name == "render":
+        yield from render_calls(inputs)
     if room.name == "antialias":
         from pain3d.kernels.antialiasing.triton_op import antialias_backward
 
@@ -125,6 +127,25 @@ def sample_texture_calls(inputs: dict[str, Any]) -> Calls:
     yield "backward", partial(backward, (True, True, True)), given
     yield "backward to a shared texture of 16 channels", partial(backward, (True, False, False)), shared
     yield "backward to uv", partial(backward, (False, True, False)), given
+
+
+def render_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+    """Gradients of the fused render: from all outputs to all inputs; from bfloat16 NCHW to what a picture is lit by."""
+    from pain3d.kernels.rendering.bundles import Request, allocate_outputs
+    from pain3d.kernels.rendering.custom_op import DIFFERENTIABLE, FLOATS_OUT, flat_arguments, render_backward_op
+    from pain3d.kernels.rendering.example import example_scene
+
+    def backward(request: Request, wanted: tuple[str, ...], **given: Any) -> Any:
+        scene = example_scene(given)
+        made = allocate_outputs(scene, request)
+        upstream = [getattr(made, name) for name in FLOATS_OUT]
+        return render_backward_op(
+            *upstream, *flat_arguments(scene, request), [name in wanted for name in DIFFERENTIABLE]
+        )
+
+    yield "backward", partial(backward, Request(FLOATS_OUT, "float32"), DIFFERENTIABLE), inputs
+    lit = ("texture", "exposure", "sh")
+    yield "backward to texture and light", partial(backward, Request(("image",), "bfloat16", "NCHW"), lit), inputs
 
 
 def distill_calls(inputs: dict[str, Any]) -> Calls:

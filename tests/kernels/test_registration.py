@@ -23,7 +23,7 @@ OPS = {
     "distillation": {"distill_loss", "distill_loss_over_teacher"},
     "interpolation": {"interpolate", "interpolate_backward"},
     "rasterization": {"rasterize", "rasterize_backward"},
-    "rendering": {"render"},
+    "rendering": {"render", "render_backward"},
     "sensor": {"add_sensor_noise"},
     "shading": {"shade", "shade_backward"},
     "texturing": {"sample_texture", "sample_texture_backward"},

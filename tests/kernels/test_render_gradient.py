@@ -74,12 +74,6 @@ def test_bytes_and_ids_have_no_gradient(output: str):
     assert not found.requires_grad and torch.equal(found, getattr(plain, output))
 
 
-def test_a_gradient_that_triton_lacks_is_refused():
-    inputs = small(torch.float32)
-    with pytest.raises(RuntimeError, match="render can't run backend 'triton'"):
-        render(**(inputs | leaves_of(inputs)), outputs=("depth",), backend="triton")
-
-
 def test_a_float_image_has_the_slope_of_the_curve():
     light = torch.tensor([-0.5, 0.0, 0.001, 0.1, 0.5, 0.999, 1.5], dtype=torch.float64, requires_grad=True)
     encoded = encode_srgb_float(light)

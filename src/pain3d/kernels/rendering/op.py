@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -121,8 +121,8 @@ def render(
     Gradients: from linear, image (float32 and bfloat16: that of the sRGB curve, straight through the rounding),
     barycentrics, depth and attributes to vertices, occlusion, detail_weights, up, attributes, uvs, texture,
     world_to_clip, camera_position, exposure, background, sh, key_direction and key_colour; the mip level is fixed, and
-    a silhouette moves as `antialias` says. None from bytes and ids. With ``triton`` none yet: where one is needed the
-    reference answers for CUDA tensors by default, and ``triton``, asked for by name, raises.
+    a silhouette moves as `antialias` says. None from bytes and ids. With ``triton`` once, not of gradients, and without
+    ``prepared`` and ``packed``, which are not read then.
 
     Raises:
         ValueError: A shape, dtype, index, size, layout or name of an output does not fit, attributes or labels are
@@ -157,9 +157,8 @@ def render(
     available = ("reference", "cpu", "triton") if vertices.dtype == torch.float32 else ("reference",)
     request = Request(tuple(outputs), image_dtype, layout)
     differentiable = request.differentiable()
-    chosen = resolve_backend(
-        "render", backend, available, *tensors.values(), differentiable=differentiable, with_gradient=("cpu",)
-    )
+    gradients: dict[str, Any] = {"differentiable": differentiable, "with_gradient": ("cpu", "triton")}
+    chosen = resolve_backend("render", backend, available, *tensors.values(), **gradients)
     if isinstance(texture, Tensor):  # a backend asked for by name is asked of `render`, not of the chain: the same bits
         texture = texture if differentiable else texture.detach()
         texture = build_mipmaps(texture, backend="cpu" if chosen == "cpu" else "reference")
@@ -177,7 +176,9 @@ def render(
     if chosen == "triton":
         if packed is not None:
             check_packed(packed, texture.texels)
-        if prepared is None and packed is None and not plain:
+        given = [tensor for tensor in tensors.values() if tensor is not None]
+        needed = differentiable and torch.is_grad_enabled() and any([tensor.requires_grad for tensor in given])
+        if needed or (prepared is None and packed is None and not plain):
             return render_triton(scene, request)
         from pain3d.kernels.rendering.triton_op import launch_render
 

@@ -71,7 +71,7 @@ def launch_render(
             if made.image is not None or made.linear is not None:  # else no texel is read
                 texels = remembered_texels(texels) if packed is None else packed
             tables = prepared or remembered_topology(scene.triangles, scene.meshes.vertices.shape[1])
-            scene, written = _ready(scene, tables.triangles, texels), made
+            scene, written = ready(scene, tables.triangles, texels), made
             if made.image is not None and made.image.dtype == torch.bfloat16:
                 written = made._replace(image=made.image.view(torch.int16))
             _render_chunks(scene, tables, written, request.layout, chunk, blocks)
@@ -122,8 +122,11 @@ def _buffers(scene: RenderInputs, made: Rendered, chunk: int | None) -> tuple[Wo
         del workspace, queue  # before the next try
 
 
-def _ready(scene: RenderInputs, triangles: Triangles, texels: Tensor) -> RenderInputs:
-    """The scene as kernels read it, with these triangles and texels: contiguous, no autograd; one background once."""
+def ready(scene: RenderInputs, triangles: Triangles, texels: Tensor) -> RenderInputs:
+    """Return the scene as kernels read it, with these triangles and texels: contiguous, no autograd.
+
+    A background that all views share is there once.
+    """
     meshes, _, texture, views, lights, size = scene
     if views.background.shape[0] > 1 and views.background.stride(0) == 0:
         views = views._replace(background=views.background[:1])

@@ -14,11 +14,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pain3d.kernels._backend import interpreting
 from pain3d.kernels._fixed_point import MOST_STEPS
 from pain3d.kernels._triton import cdiv, launch, power_of_two
 from pain3d.kernels.texturing.kernel import MOST_CHANNELS, level_offset, split_level, taps
 
-VALUES = 256  # a program, points x channels: 2 a thread of four warps, with eight addresses of 64 bits each
+# A program, points x channels: 2 a thread of four warps, with eight addresses of 64 bits each.
+VALUES = 16384 if interpreting() else 256
 _MOST_STEPS = tl.constexpr(MOST_STEPS)
 
 
@@ -29,6 +31,7 @@ class TextureGradients(NamedTuple):
     steps: Tensor | None  # [B or 1] steps of a value of 1
     uv: Tensor | None  # [B, H, W, 2]
     level: Tensor | None  # [B, H, W]
+    of_images: Tensor | None = None  # [B] which of K textures [K, N, C] an image reads; None: its own, or the only one
 
 
 @triton.jit
@@ -98,7 +101,8 @@ def _sample_texture_backward(  # type: ignore[no-untyped-def]
     size,  # height, width
     top,
     channels,
-    strides,  # between images: of the texels, of their sums, of the steps
+    strides,  # between textures: of the texels, of their sums, of the steps
+    textures,
     LEVELS: tl.constexpr,
     POINTS: tl.constexpr,
     CHANNELS: tl.constexpr,
@@ -112,10 +116,15 @@ def _sample_texture_backward(  # type: ignore[no-untyped-def]
     there = lane < points - first
     point = image * points + first + lane
     u, v = tl.load(uv_ptr + point * 2, mask=there, other=0.0), tl.load(uv_ptr + point * 2 + 1, mask=there, other=0.0)
-    texels_ptr += image * texels_stride
-    sums_at, per_value = image * sums_stride, 1.0
+    texture = image
+    if into.of_images is not None:
+        texture = tl.load(into.of_images + image).to(tl.int64)
+        there = there & (texture >= 0) & (texture < textures)
+        texture = tl.minimum(tl.maximum(texture, 0), textures - 1)
+    texels_ptr += texture * texels_stride
+    sums_at, per_value = texture * sums_stride, 1.0
     if into.texels is not None:
-        per_value = tl.load(into.steps + image * steps_stride)
+        per_value = tl.load(into.steps + texture * steps_stride)
     if LEVELS:
         asked = tl.load(level_ptr + point, mask=there, other=0.0)
         lower, upper, fraction = split_level(asked, top)
@@ -170,6 +179,7 @@ def launch_sample_texture_backward(
     channel_block = min(power_of_two(channels), MOST_CHANNELS)
     point_block = max(block // channel_block, 1)
     shared = len(texels) == 1
+    steps_stride = 0 if into.steps is None or len(into.steps) == 1 else 1
     launch(
         _sample_texture_backward,
         (batch * cdiv(rows * columns, point_block),),
@@ -182,7 +192,8 @@ def launch_sample_texture_backward(
         size,
         max(size).bit_length() - 1,
         channels,
-        (0, 0, 0) if shared else (texels.stride(0), texels.shape[1] * channels, 1),
+        (0, 0, 0) if shared else (texels.stride(0), texels.shape[1] * channels, steps_stride),
+        len(texels),
         LEVELS=level is not None,
         POINTS=point_block,
         CHANNELS=channel_block,
