@@ -99,7 +99,7 @@ def test_gradients_equal_finite_differences(room: Room):
 
 
 @every_room
-def test_gradient_takes_the_reference_by_default(room: Room):
+def test_who_needs_a_gradient_gets_one_by_default(room: Room):
     if not room.gradients:
         pytest.skip("no gradient")
     inputs = room.inputs(room.sizes[0])

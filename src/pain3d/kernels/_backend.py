@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 BACKENDS = ("reference", "cpu", "triton", "nvdiffrast")
-# Numba code is outside autograd; most triton kernels have no backward. A room whose backend has one says so.
+# These compute outside autograd: a room whose backend of that name has a backward pass says so.
 WITHOUT_GRADIENT = ("cpu", "triton")
 OPTIONAL = ("triton", "nvdiffrast")  # libraries that may be absent, each of the name of its backend
 ABSENT = tuple(name for name in OPTIONAL if find_spec(name) is None)

@@ -26,19 +26,10 @@ from pain3d.kernels.interpolation.kernel_gather import (
     stamps,
     step,
 )
+from pain3d.kernels.rasterization.kernel import corners_of
 
 MOST_CHANNELS = 16  # of a face at once: three sums of 16 for each pixel of the stamp stay in registers
 BYTES = 128 << 20  # of what the faces of a chunk of views sum up
-
-
-@triton.jit
-def _triangle(faces_ptr, face, there, vertices):  # type: ignore[no-untyped-def]
-    """Return the vertices of faces, and whether the face and all of them exist."""
-    corners = faces_ptr + face.to(tl.int64) * 3
-    a = tl.load(corners, mask=there, other=-1)
-    b = tl.load(corners + 1, mask=there, other=-1)
-    c = tl.load(corners + 2, mask=there, other=-1)
-    return a, b, c, (a >= 0) & (a < vertices) & (b >= 0) & (b < vertices) & (c >= 0) & (c < vertices)
 
 
 @triton.jit(do_not_specialize=["vertices", "faces", "height", "width"])  # type: ignore[untyped-decorator]
@@ -68,7 +59,7 @@ def _corner_sums(  # type: ignore[no-untyped-def]
     for turn in range(tl.where(tl.max(some.to(tl.int32), 0) > 0, TURNS, 0)):
         face = face_of_lane(turn, faces, FACES, TURNS, STAMP)[1]
         left, top, columns, rows, mine = begin(seen.boxes, view, face, faces, face < faces, WALK[4])
-        exist = _triangle(faces_ptr, face, mine, vertices)[3]
+        exist = corners_of(faces_ptr, face, mine, vertices)[3]
         first = view * height * width
         sum_a = tl.zeros((FACES * STAMP, CHANNELS), tl.float32)
         sum_b, sum_c = tl.zeros_like(sum_a), tl.zeros_like(sum_a)
@@ -160,7 +151,7 @@ def _to_barycentrics(  # type: ignore[no-untyped-def]
     there = pixel < pixels
     place = image * pixels + pixel
     face = tl.load(face_ids_ptr + place, mask=there, other=-1)
-    a, b, c, exist = _triangle(faces_ptr, face, (face >= 0) & (face < faces), vertices)
+    a, b, c, exist = corners_of(faces_ptr, face, (face >= 0) & (face < faces), vertices)
     attributes_ptr += image * image_stride
     row_a = attributes_ptr + (a.to(tl.int64) * channels)[:, None]
     row_b = attributes_ptr + (b.to(tl.int64) * channels)[:, None]
