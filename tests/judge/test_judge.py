@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pain3d.console.refused import RefusedError
+from pain3d.face.landmarker import IBUG_OF_MEDIAPIPE, Reading
 from pain3d.judge import extra
 from pain3d.judge.command import Judge, check
-from pain3d.judge.landmarker import IBUG_OF_MEDIAPIPE, Reading
 from pain3d.judge.measures import (
     landmark_error,
     median,

@@ -62,7 +62,7 @@ def test_tone_judges_a_data_set(small: Path) -> None:
 @needs_extra
 def test_both_detectors_see_the_face_where_it_is(seen: tuple[np.ndarray, np.ndarray]) -> None:
     from pain3d.face.detect import CenterFace
-    from pain3d.judge.landmarker import Landmarker
+    from pain3d.face.landmarker import Landmarker
 
     pictures, landmarks = seen
     centerface = CenterFace()
@@ -82,7 +82,7 @@ def test_both_detectors_see_the_face_where_it_is(seen: tuple[np.ndarray, np.ndar
 
 
 def test_ladders_are_read_in_their_order(scene: Scene) -> None:
-    from pain3d.judge.landmarker import Reading
+    from pain3d.face.landmarker import Reading
 
     scenes = ladders.ladder_scenes(scene)
     assert len(scenes) == ladders.PICTURES

@@ -27,6 +27,9 @@ Pixels = npt.NDArray[np.uint8]
 SIZE: Final = 112  # pixels a side of what is compared: 1.8 mm each
 LEAST_SIDE, MOST_SIDE = 32, 16384  # pixels of a picture
 DEVIATION: Final = 1.0  # pixels, of landmarks of whom nobody says how sure they are
+# MediaPipe's points against the head's: 3.9 % of the distance of the outer eye corners in the median (docs/faces.md),
+# which of a normal deviation in two dimensions is 1.18.
+DETECTED, OUTER_EYES = 0.033, (36, 45)
 DOUBTS: Final = (16.0, 4.0, 1.0)  # factors on it, in turn: a first shape is far off and every point looks wrong
 POINT_ROUNDS, LIGHT_ROUNDS, ROUNDS = 4, 2, 12
 KEY_AZIMUTHS: Final = (-45.0, 0.0, 45.0)  # from which the light is sought
@@ -63,14 +66,13 @@ def fit(
         head: Whose shapes are mixed, on the CPU; None is the default head.
         landmarks: Of each picture [Q, 2] pixels, x right and y down: the first Q of the head's landmarks (68 iBUG
             points, then corners of the eyes and pupils), NaN where unknown; or None. A picture without gets the five
-            points of the face detector, if that is installed.
+            points of CenterFace, and the 68 of MediaPipe if that is installed too.
         neutral: [H, W, 3] the same person without expression: a picture whose action units are 0.
         neutral_landmarks: As `landmarks`, of the neutral picture.
         views: The pictures show one moment from several sides; else each is a moment of its own.
         smooth: Of moments that follow each other: steps by which an action unit changes, standard deviation; 0 doesn't
             care.
-        landmark_deviation: Pixels by which landmarks are off, standard deviation; half a pixel for those of a renderer,
-            2 to 5 for a detector's in a portrait.
+        landmark_deviation: Pixels by which given landmarks are off, standard deviation: half a pixel for a renderer's.
         rounds: Steps at most on the pixels; 0 stops at the points and the light.
         texture: Whether the texture is corrected beyond the skins that are drawn, by the renderer's gradients.
         watch: Called with the stage's name and each `Slope` on the way.
@@ -171,14 +173,19 @@ def _pictures(
     most = len(head.landmark_names)
     made = []
     for name, pixels, points in zip(called or names, checked, found, strict=True):
-        marks, five = None, None
+        marks, five, off = None, None, deviation
         if points is None:
-            five = _five_points(name, pixels)
+            marks, five = _detected(name, pixels)
+            off = (
+                deviation
+                if marks is None
+                else DETECTED * float(np.linalg.norm(marks[OUTER_EYES[0]] - marks[OUTER_EYES[1]]))
+            )
         else:
             marks = np.asarray(points, float)
             if marks.ndim != 2 or marks.shape[1] != 2 or len(marks) > most or np.isinf(marks).any():
                 raise ValueError(f"landmarks of {name} must be [up to {most}, 2] pixels, got {list(marks.shape)}")
-        made.append(square_picture(name, pixels, marks, five, deviation, head))
+        made.append(square_picture(name, pixels, marks, five, off, head))
     return made
 
 
@@ -191,12 +198,17 @@ def _pixels(name: str, image: Pixels | Tensor) -> Pixels:
     return pixels
 
 
-def _five_points(name: str, pixels: Pixels) -> Doubles:
-    """Five points of the one face in a picture."""
+def _detected(name: str, pixels: Pixels) -> tuple[Doubles | None, Doubles]:
+    """MediaPipe's 68 points of the one face in a picture, if it is installed and sees it, and CenterFace's five."""
     from pain3d.face.detect import find_faces
+    from pain3d.face.landmarker import Landmarker, installed
 
     faces = find_faces(pixels)
     if len(faces) != 1:
         what = f"{len(faces)} faces found, cut the picture to one of them" if faces else "no face found"
         raise ValueError(f"{name}: {what}, or give landmarks")
-    return faces[0].points
+    if not installed():
+        return None, faces[0].points
+    with Landmarker() as landmarker:
+        reading = landmarker.read(pixels)
+    return (None if reading is None else reading.ibug.astype(float)), faces[0].points

@@ -11,9 +11,9 @@ import numpy as np
 
 from pain3d.console.progress import Progress
 from pain3d.face.detect import CENTERFACE, CenterFace
+from pain3d.face.landmarker import LANDMARKER, Landmarker
 from pain3d.judge.drawing import Tile, mosaic
-from pain3d.judge.extra import LANDMARKER, described
-from pain3d.judge.landmarker import Landmarker
+from pain3d.judge.extra import described
 from pain3d.judge.measures import INNER, JAW, landmark_error, median, overlap, percent, yaw_bin
 from pain3d.judge.verdict import Figure, Measure, Table, Verdict
 from pain3d.pipeline.contact_sheet import decode

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.progress import Progress
+from pain3d.face.landmarker import LANDMARKER, Landmarker, Reading
 from pain3d.judge.drawing import Tile, curves, mosaic
-from pain3d.judge.extra import LANDMARKER, described
-from pain3d.judge.landmarker import Landmarker, Reading
+from pain3d.judge.extra import described
 from pain3d.judge.measures import median, percent, rising
 from pain3d.judge.studio import frontal, photograph
 from pain3d.judge.verdict import Figure, Measure, Table, Verdict

@@ -17,8 +17,8 @@ import torch
 
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
+from pain3d.face.landmarker import INSTALL
 from pain3d.judge.drawing import new_plot, saved
-from pain3d.judge.extra import INSTALL
 from pain3d.judge.measures import correlation, partial_correlation, ranking
 from pain3d.judge.verdict import Cell, Figure, Measure, Table, Verdict
 from pain3d.pipeline.data_set import DataSet

@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.fitted import DEVIATION, errors_of, held_out, true_vertices
 from pain3d import Fit, Head, fit, render_scenes
+from pain3d.face.detect import Face
 from pain3d.facs import PAIN_AUS
 from pain3d.fitting.appearance import light_prior, skin_prior
 from pain3d.fitting.likeness import nearest_light, nearest_skin
@@ -17,6 +18,7 @@ from pain3d.fitting.objective import Objective
 from pain3d.fitting.parameters import CAMERA_MEAN, numbers_of
 from pain3d.fitting.picture import model_points, square_picture
 from pain3d.fitting.shape import independent_sides, shape_prior
+from pain3d.fitting.stages import _pictures
 from pain3d.fitting.texture import texture_correction
 from pain3d.fitting.viewpoint import WHOLE, cameras, first_camera, projected, setting
 from pain3d.head.identity import SIDE_CORRELATION
@@ -182,6 +184,33 @@ def test_bad_pictures_are_refused_by_name(head: Head, monkeypatch: pytest.Monkey
         monkeypatch.setattr("pain3d.face.detect.find_faces", lambda _, count=faces: [None] * count)
         with pytest.raises(ValueError, match=rf"images\[0\]: {message}"):
             fit([grey], head)
+
+
+def test_detected_points_are_used(head: Head, taken: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five points where nothing else is installed; 68 beside them where MediaPipe is, trusted as far as it was off."""
+    _, shot = taken
+    marks = shot.landmarks_2d[0, :68]
+    five = np.array([marks[36:42].mean(0), marks[42:48].mean(0), marks[30], marks[48], marks[54]], float)
+
+    class Reader:
+        def __enter__(self) -> "Reader":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+        def read(self, _: object) -> Any:
+            return type("Reading", (), {"ibug": marks})
+
+    monkeypatch.setattr("pain3d.face.detect.find_faces", lambda _: [Face((0, 0, 1, 1), five, 0.9)])
+    monkeypatch.setattr("pain3d.face.landmarker.Landmarker", Reader)
+    known = []
+    for there in (False, True):
+        monkeypatch.setattr("pain3d.face.landmarker.installed", lambda there=there: there)
+        [picture] = _pictures([shot.image[0]], head, None, None, 0.5, None)
+        known.append(int((picture.trust > 0).sum()))
+    assert known == [5, 5 + 68 - 4]
+    assert picture.trust[36] == pytest.approx(len(picture.pixels) / (0.033 * np.linalg.norm(marks[36] - marks[45])))
 
 
 def test_truth_is_of_the_bare_face(head: Head, taken: tuple[Any, Any]) -> None:

