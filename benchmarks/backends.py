@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -25,8 +25,9 @@ PICTURES = {  # case: outputs asked of `kernels.render`, and of `kernels.rasteri
     "small_views": ("image",),
     "latency": ("image",),
     "heatmaps": ("image", "attributes"),
+    "gradient": ("linear",),
 }
-
+GRADIENTS = ("vertices", "world_to_clip", "camera_position", "sh", "key_direction", "key_colour", "exposure")
 
 POSES = ("global_orient", "neck_pose", "jaw_pose", "leye_pose", "reye_pose")  # in the order of the joints
 
@@ -68,6 +69,21 @@ def render_round(workload: Workload, backend: str | None, outputs: Sequence[str]
     def run(number: int) -> Mapping[str, Tensor]:
         rendered = render_call(workload, workload.ring[number], backend, outputs)
         return {name: getattr(rendered, name) for name in outputs}
+
+    return run
+
+
+def gradient_round(workload: Workload, backend: str | None) -> Round:
+    """A round of linear pictures and of the gradients of a fixed weighing of their pixels."""
+    side, generator = workload.size.side, torch.Generator().manual_seed(0)
+    weights = torch.rand(side, side, 4, generator=generator, dtype=torch.float64) - 0.3
+
+    def run(number: int) -> Mapping[str, Tensor]:
+        each = workload.ring[number]
+        leaves = {name: getattr(each, name).detach().requires_grad_() for name in GRADIENTS}
+        linear = render_call(workload, replace(each, **leaves), backend, PICTURES["gradient"]).linear
+        given = torch.autograd.grad(linear, list(leaves.values()), weights.to(linear).expand_as(linear))
+        return {"linear": linear.detach()} | {f"grad_{name}": part for name, part in zip(leaves, given, strict=True)}
 
     return run
 
@@ -199,6 +215,8 @@ class Backend:
             return pairs_round(workload, self.backend)
         if case == "head":
             return head_round(workload, self.backend)
+        if case == "gradient":
+            return gradient_round(workload, self.backend)
         if case == "rasterize":
             return lambda number: rasterize_call(workload, workload.ring[number], self.backend)
         if self.graph:
@@ -211,10 +229,11 @@ class Backend:
 
 ALL = ("deform", "deform_pairs", "head", *PICTURES)
 WITHOUT_HEAT = tuple(case for case in ALL if case != "heatmaps")  # half a minute of the reference for nothing to learn
+FORWARD = tuple(case for case in ALL if case != "gradient")
 BACKENDS: tuple[Implementation, ...] = (
     Backend("reference", "reference", WITHOUT_HEAT, "both", "plain torch: the definition", slow=True),
     Backend("cpu", "cpu", ALL, "cpu", "numba, a picture per thread"),
-    Backend("triton", "triton", ALL, "cuda", "Triton kernels"),
+    Backend("triton", "triton", FORWARD, "cuda", "Triton kernels"),
     Backend("triton-tf32", "triton", ("deform",), "cuda", "Triton kernels, shapes summed in TF32", precision="tf32"),
     Backend("triton-graph", "triton", ("latency",), "cuda", "Triton kernels, replayed from a CUDA graph", graph=True),
 )

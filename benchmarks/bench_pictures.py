@@ -45,6 +45,12 @@ def bench_latency(enter: Callable[[str], None]) -> None:
     enter("latency")
 
 
+@pytest.mark.sizes(cpu=(Size(1, 256), Size(16, 256)), cuda=(Size(64, 256, meshes=8),), tiny=(TINY,))
+def bench_gradient(enter: Callable[[str], None]) -> None:
+    """Linear pictures and their gradients to all but the texture: forward and backward."""
+    enter("gradient")
+
+
 @pytest.mark.sizes(
     cpu=(Size(16, 512, channels=1), Size(16, 512, channels=12)),
     cuda=(Size(512, 512, meshes=64, channels=1), Size(512, 512, meshes=64, channels=12)),

@@ -16,7 +16,7 @@ from pain3d.kernels.rendering.relief import CHANNELS
 from pain3d.kernels.texturing.reference import level_table
 
 FLOAT = 4  # bytes
-OUTPUT_BYTES = {"image": 3, "face_ids": 4, "depth": 4}  # per pixel; attributes: 4 per channel
+OUTPUT_BYTES = {"image": 3, "face_ids": 4, "depth": 4, "linear": 16}  # per pixel; attributes: 4 per channel
 # The first half of a texel, float16 on a GPU: the other half is read where there are wrinkles.
 TEXEL_BYTES = {"cpu": 8 * FLOAT, "cuda": 16}
 MATRIX_OPERATIONS = 18  # a point through a 3 x 4 transform: 9 multiplications, 9 additions
@@ -103,4 +103,7 @@ def _pictures(workload: Workload, each: ViewSet, coverage: float) -> Work:
     texels = min(covered, shared.textures.shape[:3].numel())
     written = pixels * (OUTPUT_BYTES["image"] + FLOAT * channels)
     shading = covered * (SHADE_OPERATIONS + CHANNEL_OPERATIONS * channels)
+    if workload.case == "gradient":  # a derivative takes its function's operations once more, at least
+        written = pixels * 2 * OUTPUT_BYTES["linear"] + FLOAT * each.vertices.numel()  # its gradient is read
+        project, normals, shading = 2 * project, 2 * normals, 2 * shading
     return Work(inputs + texels * TEXEL_BYTES[workload.device] + written, project + normals + shading)

@@ -32,6 +32,22 @@ CASES = {  # case: what a round returns, by name
     "small_views": ("image",),  # as render, 224 x 224, many
     "latency": ("image",),  # as render, one picture a round
     "heatmaps": ("image", "attributes"),  # and [N, H, W, A] millimetres, 0 background
+    # [N, H, W, 4] linear, coverage last; and of a weighing of it the gradients, each of the shape of its input
+    "gradient": (
+        "linear",
+        *(
+            f"grad_{name}"
+            for name in (
+                "vertices",
+                "world_to_clip",
+                "camera_position",
+                "sh",
+                "key_direction",
+                "key_colour",
+                "exposure",
+            )
+        ),
+    ),
     "distill": ("losses", "token_gradient", "logit_gradient"),  # [7]; [B, L, D]; [B, 1 + K + T]
     "encode": ("files",),  # list of N bytes, JPEG
     "synth": ("images",),  # number of pictures that the command line wrote

@@ -30,6 +30,7 @@ TITLES = {
     "small_views": "Small pictures, many",
     "latency": "One picture alone",
     "heatmaps": "Pictures with heatmaps",
+    "gradient": "Linear pictures and their gradients, forward and backward",
     "distill": "Distillation: the loss and its gradients",
     "encode": "JPEG",
     "synth": "`pain3d synth`, start to report",

@@ -116,6 +116,17 @@ def test_visibility_is_compared():
             assert not check(implementation, workload, truth, answer).passed
 
 
+def test_gradients_are_compared():
+    workload = picture_workload("gradient", Size(2, 32), texture_size=64)
+    truth = truth_of(workload)
+    right = ours("cpu").start("gradient", workload)(0)
+    assert right.keys() == set(CASES["gradient"]) and check(ours("cpu"), workload, truth, right).passed
+    for name, answer in right.items():
+        assert not check(ours("cpu"), workload, truth, {**right, name: 1.2 * answer}).passed
+        assert not check(ours("cpu"), workload, truth, {**right, name: answer + torch.nan}).passed
+        assert not check(ours("cpu"), workload, truth, {key: right[key] for key in right if key != name}).passed
+
+
 def test_files_are_compared():
     workload = encode_workload(Size(2, 48), texture_size=64)
     truth = truth_of(workload)

@@ -1,6 +1,6 @@
 """Inputs are the same every time, differ within a ring, and hold the work that is said to be in them."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -121,6 +121,15 @@ def test_work_of_pictures_counted_by_hand(pictures: Workload):
     written = pixels * (3 + 3 * 4)
     operations = 4 * 5217 * 25 + 2 * faces * 23 + covered * (411 + 3 * 5)
     assert count_work(pictures, 0.5) == Work(inputs + covered * 32 + written, operations)
+
+
+def test_work_of_gradients_is_twice_that_of_the_linear_picture(pictures: Workload):
+    bare = replace(
+        pictures, case="render", ring=tuple(replace(each, heat=each.heat[..., :0]) for each in pictures.ring)
+    )
+    drawn, followed = count_work(bare, 0.5), count_work(replace(bare, case="gradient"), 0.5)
+    assert followed.operations == 2 * drawn.operations
+    assert followed.bytes == drawn.bytes + 4 * 32 * 32 * (2 * 16 - 3) + 4 * bare.ring[0].vertices.numel()
 
 
 def test_work_of_visibility_encode_and_synth():
