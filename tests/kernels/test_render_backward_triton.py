@@ -13,10 +13,19 @@ from pain3d.kernels import build_mipmaps, render
 from pain3d.kernels.rendering.bundles import Request
 from pain3d.kernels.rendering.custom_op import DIFFERENTIABLE, FLOATS_OUT, flat_arguments, render_backward_op, render_op
 from pain3d.kernels.rendering.example import example_inputs, example_scene
+from pain3d.kernels.rendering.topology import prepare_topology
 from pain3d.kernels.rendering.triton_backward import Upstream, launch_render_backward
 from tests.kernels.rooms import device_of
 
 DEVICE = device_of("triton")
+
+
+@pytest.fixture(autouse=True)
+def poisoned_memory():
+    """Fill torch.empty with NaN, so that what nobody wrote shows."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 def inputs_of(size: int = 8, seed: int = 0, **changes: Any) -> dict[str, Any]:
@@ -149,6 +158,51 @@ def test_nobody_sees_anything():
     assert found["background"].any() and not found["vertices"].any() and not found["texture"].any()
 
 
+def test_no_faces_at_all():
+    inputs = inputs_of(5, batch=1)
+    for name in ("faces", "uv_faces", "adjacent_faces", "face_labels"):
+        inputs[name] = inputs[name][:0]
+    found = compared(inputs, ("linear", "depth"))
+    assert {name for name, tensor in found.items() if tensor.any()} == {"background"}
+
+
+def test_meshes_and_textures_that_do_not_exist_have_no_part():
+    scene = scene_of(inputs_of(6))
+    views = scene.views._replace(
+        mesh_index=torch.tensor([0, 7], device=DEVICE), texture_index=torch.tensor([-3, 1], device=DEVICE)
+    )
+    ones = torch.ones(2, 6, 14, 4, device=DEVICE)
+    upstream = Upstream(ones, None, None, ones[..., 0].contiguous(), None)
+    request = Request(("linear", "depth"))
+    found = launch_render_backward(scene._replace(views=views), request, upstream, frozenset(DIFFERENTIABLE))
+    assert all(tensor.isfinite().all() for tensor in found.values())
+    assert not found["texture"].any() and not found["vertices"][1].any() and found["vertices"][0].any()
+    assert not found["sh"][1].any() and found["background"][1].any()
+
+
+def test_vertices_that_are_not_numbers_spoil_what_they_spoil_in_the_reference():
+    inputs = inputs_of(6)
+    inputs["vertices"] = inputs["vertices"].clone()
+    inputs["vertices"][0, :5] = torch.nan
+    found, exact = (gradients(inputs, ("linear", "depth"), backend) for backend in ("triton", "reference"))
+    for name, tensor in exact.items():
+        assert bool(found[name].isfinite().all()) == bool(tensor.isfinite().all()), name
+
+
+def test_upstream_of_any_strides_and_tables_that_are_not_read():
+    inputs = inputs_of(5)
+    scene = scene_of(inputs)
+    linear = upstream_of(torch.empty(2, 5, 13, 4, device=DEVICE))
+    found = []
+    for gradient in (linear, linear.permute(3, 1, 0, 2).contiguous().permute(2, 1, 3, 0)):
+        sh = inputs["sh"].clone().requires_grad_()
+        prepared = prepare_topology(scene.triangles, inputs["vertices"].shape[1])
+        options = {"prepared": prepared, "outputs": ("linear",), "backend": "triton"}
+        render(**(inputs | {"sh": sh}), **options).linear.backward(gradient)
+        found.append(sh.grad)
+    assert torch.equal(*found) and found[0].any()
+
+
 @pytest.mark.slow
 def test_two_runs_are_bit_equal_and_chunks_add_up():
     inputs = inputs_of(8, batch=3)
@@ -179,6 +233,7 @@ def test_wanted_alone_is_what_it_is_among_all():
             assert torch.equal(one, other) if name in wanted else one.numel() == 0, name
 
 
+@pytest.mark.slow
 def test_custom_ops_are_registered_soundly():
     scene = scene_of(inputs_of(4, batch=1))
     request = Request(("image", "linear"), "float32", "NCHW")

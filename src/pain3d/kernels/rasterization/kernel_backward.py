@@ -154,13 +154,15 @@ def launch_corner_slopes(
     vertices_clip: Tensor,  # [N, V, 4] float32, contiguous
     faces: Tensor,  # [F, 3] int32 or int64, contiguous
     seen: Seen,
+    screen: Tensor | None = None,  # [N, V, 4] int32 that was drawn; None is that of vertices_clip
     *,
     walks: tuple[Walk, ...] = WALKS,
 ) -> Tensor:
     """Return [N, 3 F, 4]: what each corner of each face adds to the gradient to its vertex."""
     (views, vertices), (height, width) = vertices_clip.shape[:2], seen.face_ids.shape[1:]
-    screen = vertices_clip.new_empty(views, vertices, RECORD).view(seen.boxes.dtype)
-    launch_snap(vertices_clip, (height, width), screen)
+    if screen is None:
+        screen = vertices_clip.new_empty(views, vertices, RECORD).view(seen.boxes.dtype)
+        launch_snap(vertices_clip, (height, width), screen)
     sums = vertices_clip.new_empty(views, 3 * len(faces), 4)
     for walk in walks:
         grid = (views * cdiv(len(faces), walk.faces * walk.turns),)
@@ -177,6 +179,7 @@ def launch_to_clip(
     faces: Tensor,  # [F, 3] int32 or int64, contiguous
     face_ids: Tensor,  # [N, H, W] int32, contiguous
     corners: Groups,  # of the faces, by vertex
+    screen: Tensor | None = None,  # [N, V, 4] int32 that was drawn; None is that of vertices_clip
 ) -> Tensor:
     """Return the gradient [N, V, 4] to vertices_clip, 0 in z; views in chunks of 128 MB."""
     result = vertices_clip.new_zeros(vertices_clip.shape)
@@ -187,6 +190,8 @@ def launch_to_clip(
         part = slice(first, first + chunk)
         to_b = None if to_barycentrics is None else to_barycentrics[part]
         to_d = None if to_depth is None else to_depth[part]
+        drawn = None if screen is None else screen[part]
         seen = launch_boxes(face_ids[part], len(faces))
-        result[part] = launch_gather(launch_corner_slopes(to_b, to_d, vertices_clip[part], faces, seen), corners)
+        sums = launch_corner_slopes(to_b, to_d, vertices_clip[part], faces, seen, drawn)
+        result[part] = launch_gather(sums, corners)
     return result

@@ -196,7 +196,7 @@ def _backward(still: Still, drawn: Drawn, upstream: Upstream, layout: str, found
     if moving:
         if to_barycentrics or upstream.depth is not None:
             summed = sum(to_barycentrics[1:], to_barycentrics[0]) if to_barycentrics else None
-            to_clip_space += launch_to_clip(summed, upstream.depth, drawn.clip, *seen, still.corners)
+            to_clip_space += launch_to_clip(summed, upstream.depth, drawn.clip, *seen, still.corners, drawn.screen)
         _clip_backward(drawn, to_clip_space, rows.surface, found)
     return rows
 

@@ -116,10 +116,10 @@ def _sample_texture_backward(  # type: ignore[no-untyped-def]
     there = lane < points - first
     point = image * points + first + lane
     u, v = tl.load(uv_ptr + point * 2, mask=there, other=0.0), tl.load(uv_ptr + point * 2 + 1, mask=there, other=0.0)
-    texture = image
+    texture, exists = image, there
     if into.of_images is not None:
         texture = tl.load(into.of_images + image).to(tl.int64)
-        there = there & (texture >= 0) & (texture < textures)
+        exists = there & (texture >= 0) & (texture < textures)
         texture = tl.minimum(tl.maximum(texture, 0), textures - 1)
     texels_ptr += texture * texels_stride
     sums_at, per_value = texture * sums_stride, 1.0
@@ -140,7 +140,7 @@ def _sample_texture_backward(  # type: ignore[no-untyped-def]
     coarse_across, coarse_down = texels_along(u, v, upper, height, width)
     for start in range(0, channels, CHANNELS):
         channel = start + tl.arange(0, CHANNELS)
-        known = there[:, None] & (channel < channels)[None, :]
+        known = exists[:, None] & (channel < channels)[None, :]
         gradient = tl.load(gradient_ptr + point[:, None] * channels + channel[None, :], mask=known, other=0.0)
         mixed, along, fall = level_backward(
             into, texels_ptr + fine, sums_at + fine, gradient, fine_taps, 1.0 - fraction, per_value, channel, channels,
