@@ -121,8 +121,8 @@ def render(
     Gradients: from linear, image (float32 and bfloat16: that of the sRGB curve, straight through the rounding),
     barycentrics, depth and attributes to vertices, occlusion, detail_weights, up, attributes, uvs, texture,
     world_to_clip, camera_position, exposure, background, sh, key_direction and key_colour; the mip level is fixed, and
-    a silhouette moves as `antialias` says. None from bytes and ids. With ``triton`` once, not of gradients, and without
-    ``prepared`` and ``packed``, which are not read then.
+    a silhouette moves as `antialias` says. None from bytes and ids. With ``cpu`` and ``triton`` once, not of
+    gradients; with ``triton`` without ``prepared`` and ``packed``, which are not read then.
 
     Raises:
         ValueError: A shape, dtype, index, size, layout or name of an output does not fit, attributes or labels are
