@@ -41,6 +41,7 @@ def gradients(
     return [leaf.grad for leaf in leaves if leaf.grad is not None]
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     batch=st.integers(1, 3),

@@ -73,6 +73,7 @@ def roundings(inputs: dict[str, Tensor], gradient: Tensor) -> float:
     return worst
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(points=st.integers(1, 300), spread=st.sampled_from([1.0, 4.0]), smooth=st.booleans(), seed=st.integers(0, 999))
 def test_any_number_of_points_follows_the_formula(points: int, spread: float, smooth: bool, seed: int):
@@ -157,6 +158,7 @@ def test_upstream_of_any_strides():
         assert all(torch.equal(found[0][name], found[1][name]) for name in NAMES)
 
 
+@pytest.mark.slow
 def test_custom_ops_are_registered_soundly():
     inputs = example_inputs(5, DEVICE)
     tensors = tuple(inputs[name].requires_grad_() for name in NAMES)
