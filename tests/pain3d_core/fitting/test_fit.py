@@ -26,7 +26,7 @@ from pain3d.rendering.shots import cameras as scene_cameras
 from pain3d.rendering.shots import lights
 from pain3d.skin.chromophores import skin_albedo
 
-FACE = 3
+FACE = 1
 
 
 @pytest.fixture(scope="module")
