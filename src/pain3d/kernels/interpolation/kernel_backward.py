@@ -28,6 +28,7 @@ from pain3d.kernels.interpolation.kernel_gather import (
 )
 from pain3d.kernels.rasterization.kernel import corners_of
 
+FEWEST_CHANNELS = 4  # of a face at once: sums of two spill 8 bytes on sm_90
 MOST_CHANNELS = 16  # of a face at once: three sums of 16 for each pixel of the stamp stay in registers
 BYTES = 128 << 20  # of what the faces of a chunk of views sum up
 
@@ -97,7 +98,7 @@ def launch_corner_sums(
     """
     views, height, width, channels = gradient.shape
     sums = gradient.new_empty(views, 3 * len(faces), channels)
-    block = min(power_of_two(channels), MOST_CHANNELS)
+    block = min(max(power_of_two(channels), FEWEST_CHANNELS), MOST_CHANNELS)
     for walk in walks if sums.numel() else ():
         grid = (views * cdiv(len(faces), walk.faces * walk.turns), cdiv(channels, block))
         sizes = (vertices, len(faces), height, width, channels)

@@ -243,10 +243,9 @@ def _light_backward(
         launch_sample_texture_backward(pixels.texels, still.texels, pixels.uv, pixels.level, texture[1:], into)
     if "texture" in found:
         found["texture"].add_(torch.mul(texel_sums, steps.value))
-    if "uvs" in found:  # two more channels, of nothing: sums of two spill 8 bytes on sm_90
-        four = torch.nn.functional.pad(to_uv, (0, 2))
+    if "uvs" in found:
         seen_by = (drawn.barycentrics, triangles.uv_faces, drawn.face_ids)
-        found["uvs"].add_(launch_to_vertices(four, *seen_by, still.uv_corners, True)[0, :, :2])
+        found["uvs"].add_(launch_to_vertices(to_uv, *seen_by, still.uv_corners, True)[0])
     if not moving:
         return [], of_edges, pixels.surface
     at_vertices = [_of_views(rows_, views) for rows_ in (meshes.vertices, still.normals, meshes.occlusion[..., None])]
