@@ -73,10 +73,14 @@ def render_round(workload: Workload, backend: str | None, outputs: Sequence[str]
     return run
 
 
+def gradient_weights(side: int) -> Tensor:
+    """By what the pixels of each linear picture are weighed, [side, side, 4] float64, -0.3 to 0.7."""
+    return torch.rand(side, side, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.3
+
+
 def gradient_round(workload: Workload, backend: str | None) -> Round:
     """A round of linear pictures and of the gradients of a fixed weighing of their pixels."""
-    side, generator = workload.size.side, torch.Generator().manual_seed(0)
-    weights = torch.rand(side, side, 4, generator=generator, dtype=torch.float64) - 0.3
+    weights = gradient_weights(workload.size.side)
 
     def run(number: int) -> Mapping[str, Tensor]:
         each = workload.ring[number]
@@ -229,11 +233,10 @@ class Backend:
 
 ALL = ("deform", "deform_pairs", "head", *PICTURES)
 WITHOUT_HEAT = tuple(case for case in ALL if case != "heatmaps")  # half a minute of the reference for nothing to learn
-FORWARD = tuple(case for case in ALL if case != "gradient")
 BACKENDS: tuple[Implementation, ...] = (
     Backend("reference", "reference", WITHOUT_HEAT, "both", "plain torch: the definition", slow=True),
     Backend("cpu", "cpu", ALL, "cpu", "numba, a picture per thread"),
-    Backend("triton", "triton", FORWARD, "cuda", "Triton kernels"),
+    Backend("triton", "triton", ALL, "cuda", "Triton kernels"),
     Backend("triton-tf32", "triton", ("deform",), "cuda", "Triton kernels, shapes summed in TF32", precision="tf32"),
     Backend("triton-graph", "triton", ("latency",), "cuda", "Triton kernels, replayed from a CUDA graph", graph=True),
 )

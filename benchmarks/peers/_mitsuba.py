@@ -18,10 +18,16 @@ from pain3d.kernels import encode_srgb
 from pain3d.kernels.shading.reference import Y00
 
 NEAR, FAR = 0.1, 10.0  # metres
+DIFFERENTIATED = ("head.vertex_positions", "sky.radiance.value", "key.irradiance.value")  # the lights cost nothing more
 
 
 def make(scene: SimpleNamespace, options: Mapping[str, Any]) -> Draw:
-    """Get a process ready: the scene, and every skin as Mitsuba's arrays."""
+    """Get a process ready: the scene, and every skin as Mitsuba's arrays.
+
+    With `integrator` among the options it draws float rows: the linear picture [H, W, 4], coverage last, then the
+    gradient [V, 3] of its weighing by `weights` [H, W, 4].
+    """
+    import drjit
     import mitsuba
 
     mitsuba.set_variant(options["variant"])
@@ -41,6 +47,7 @@ def make(scene: SimpleNamespace, options: Mapping[str, Any]) -> Draw:
     )
     parameters = mitsuba.traverse(built)
     background = torch.from_numpy(shared.background)
+    wanted = "integrator" in options
 
     def write(each: SimpleNamespace, at: int) -> None:
         pose, field_of_view = pose_of(each.world_to_clip[at], each.camera_position[at])
@@ -58,17 +65,44 @@ def make(scene: SimpleNamespace, options: Mapping[str, Any]) -> Draw:
         parameters["key.irradiance.value"] = mitsuba.Color3f(*(each.key_colour[at] * exposure).tolist())
         target = (-each.key_direction[at]).tolist()
         parameters["key.to_world"] = mitsuba.Transform4f().look_at([0.0, 0.0, 0.0], target, [0.0, 1.0, 0.0])
+        if wanted:
+            for name in DIFFERENTIATED:
+                drjit.enable_grad(parameters[name])
         parameters.update()
+
+    def seen(at: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Linear colour over the background [H, W, 3], and coverage [H, W, 1]."""
+        with drjit.suspend_grad():
+            drawn = torch.from_numpy(np.array(mitsuba.render(built, spp=samples, seed=at)))  # [H, W, 4], alpha last
+        coverage = drawn[..., 3:]
+        return drawn[..., :3] + (1 - coverage).clamp(0, 1) * background, coverage
 
     def draw(number: int, first: int, pictures: Pictures) -> None:
         each = scene.ring[number]
         for at, picture in enumerate(pictures, first):
             write(each, at)
-            seen = torch.from_numpy(np.array(mitsuba.render(built, spp=samples, seed=at)))  # [H, W, 4], alpha last
-            mixed = seen[..., :3] + (1 - seen[..., 3:]).clamp(0, 1) * background
-            picture[:] = encode_srgb(mixed).numpy()
+            picture[:] = encode_srgb(seen(at)[0]).numpy()
 
-    return draw
+    if not wanted:
+        return draw
+    # As `mitsuba.render` and `drjit.backward` do together, but the picture is drawn by the compiled `direct`, which is
+    # faster than the integrators of Python and knows coverage.
+    integrator = mitsuba.load_dict(options["integrator"] | {"hide_emitters": True})
+    weights, positions = options["weights"], torch.from_numpy(gather)
+    over = np.concatenate([weights[..., :3], weights[..., 3:] - weights[..., :3] @ shared.background[:, None]], -1)
+    incoming = mitsuba.TensorXf(over.astype(np.float32))  # of colour and coverage before the background is added
+
+    def differentiate(number: int, first: int, rows: Pictures) -> None:
+        each = scene.ring[number]
+        for at, row in enumerate(rows, first):
+            write(each, at)
+            linear = torch.cat(seen(at), -1)
+            integrator.render_backward(built, parameters, incoming, seed=at, spp=samples)
+            corners = torch.from_numpy(np.array(drjit.grad(parameters["head.vertex_positions"]))).reshape(-1, 3)
+            gradient = corners.new_zeros(each.vertices.shape[1:]).index_add_(0, positions, corners)
+            row[:] = torch.cat([linear.ravel(), gradient.ravel()]).numpy()
+
+    return differentiate
 
 
 def _head(mitsuba: Any, vertices: Any, uvs: Any, indices: Any, size: tuple[int, int]) -> Any:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks.workload import Shared, ViewSet, Workload
 
-Pictures = npt.NDArray[np.uint8]  # [N, H, W, 3]
+Pictures = npt.NDArray[np.uint8] | npt.NDArray[np.float32]  # [N, H, W, 3] bytes, or rows as asked
 # Called in the process: (scene, options) -> draw; and draw(number of the set, number of the first picture, pictures).
 Draw = Callable[[int, int, Pictures], None]
 Maker = Callable[[SimpleNamespace, Mapping[str, Any]], Draw]
@@ -54,6 +54,7 @@ class Pool:
         options: For `make`.
         environment: Set in the processes before anything is imported there.
         processes: How many at most; None is one per thread that torch uses here.
+        floats: Float32 numbers that a picture consists of, in a row, in the place of its bytes.
     """
 
     def __init__(
@@ -63,14 +64,16 @@ class Pool:
         options: Mapping[str, Any],
         environment: Mapping[str, str],
         processes: int | None = None,
+        floats: int | None = None,
     ) -> None:
         count, side = workload.size.batch, workload.size.side
         processes = min(processes or torch.get_num_threads(), count)
-        shape = (count, side, side, 3)
+        shape, dtype = ((count, side, side, 3), np.uint8) if floats is None else ((count, floats), np.float32)
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         # Memory without a name: /dev/shm has only 64 MB in many containers.
         self._file = os.memfd_create("pictures")
-        os.ftruncate(self._file, int(np.prod(shape)))
-        self._pictures = np.frombuffer(mmap.mmap(self._file, int(np.prod(shape))), np.uint8).reshape(shape)
+        os.ftruncate(self._file, size)
+        self._pictures = np.frombuffer(mmap.mmap(self._file, size), dtype).reshape(shape)
         path = f"/proc/{os.getpid()}/fd/{self._file}"
         context = multiprocessing.get_context("spawn")  # a fork would carry numba's and OpenMP's threads over, broken
         bounds = np.linspace(0, count, processes + 1).astype(int).tolist()
@@ -78,7 +81,7 @@ class Pool:
         scene = scene_of(workload)
         for share in pairwise(bounds):
             here, there = context.Pipe()
-            given = (there, path, shape, share, make, scene, dict(options), dict(environment))
+            given = (there, path, self._pictures.dtype, shape, share, make, scene, dict(options), dict(environment))
             process = context.Process(target=_serve, args=given, daemon=True)
             process.start()
             there.close()
@@ -124,6 +127,7 @@ class Pool:
 def _serve(
     connection: Connection,
     path: str,
+    dtype: np.dtype[Any],
     shape: tuple[int, ...],
     share: tuple[int, int],
     make: Maker,
@@ -136,7 +140,7 @@ def _serve(
     torch.set_num_threads(1)
     try:
         with open(path, "r+b") as file:  # noqa: PTH123  # a descriptor, not a path
-            pictures = np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint8).reshape(shape)
+            pictures = np.frombuffer(mmap.mmap(file.fileno(), 0), dtype).reshape(shape)
         draw = make(scene, options)
         while True:
             connection.send(None)

@@ -40,8 +40,8 @@ def pictures() -> Workload:
 
 def test_everybody_is_there() -> None:
     assert {peer.name for peer in peers()} == {
-        "smplx-style", "moderngl", "moderngl-msaa4", "pyrender", "mitsuba", "nvdiffrast", "nvdiffrast-eager",
-        "nvdiffrast-bare", "drtk",
+        "smplx-style", "moderngl", "moderngl-msaa4", "pyrender", "mitsuba", "mitsuba-projective", "mitsuba-detached",
+        "nvdiffrast", "nvdiffrast-eager", "nvdiffrast-bare", "drtk",
     }  # fmt: skip
     assert not any(peer.ours for peer in peers())
 
@@ -79,7 +79,10 @@ def test_mitsuba_says_which_variant_it_took(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(mitsuba_direct, "find_spec", lambda library: True)
     monkeypatch.setattr(mitsuba_direct, "variant", lambda: mitsuba_direct.SCALAR)
     assert baseline("mitsuba").note.startswith("scalar_rgb (the LLVM library found here can't")
+    assert baseline("mitsuba").why_not("cpu") is None
+    assert baseline("mitsuba-projective").why_not("cpu") == mitsuba_direct.UNFIT  # compiled C++ has no gradients
     monkeypatch.setattr(mitsuba_direct, "variant", lambda: mitsuba_direct.VECTORISED)
+    assert baseline("mitsuba-projective").why_not("cpu") is None
     assert baseline("mitsuba").note.startswith("llvm_ad_rgb, direct light")
 
 
@@ -140,6 +143,28 @@ def test_pictures_show_the_same_head(name: str, pictures: Workload) -> None:
         inside = torch.nn.functional.max_pool2d((ours.alpha < 255).float()[:, None], 3, 1, 1)[:, 0] == 0
         difference = (image.int() - ours.image.int()).abs()[inside].float()
         assert difference.mean() < 2.0, difference.mean()  # levels; seen: 0.26, and 0.44 with four samples
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mitsuba-projective", "mitsuba-detached"])
+def test_mitsuba_returns_gradients(name: str) -> None:
+    peer, workload = baseline(name), picture_workload("gradient", Size(2, 64), texture_size=64)
+    reason = peer.why_not("cpu")
+    if reason:
+        pytest.skip(f"{name}: {reason}")
+    run = peer.start("gradient", workload)
+    try:
+        answer = {key: value.clone() for key, value in run(0).items()}
+        back = run(1) and run(0)
+    finally:
+        peer.close()
+    truth = truth_of(workload)
+    checked = check(peer, workload, truth, answer)
+    assert checked.passed, checked.seen
+    assert torch.equal(answer["linear"], back["linear"])  # sets go by number
+    nothing = answer | {"grad_vertices": torch.zeros_like(answer["grad_vertices"])}
+    assert not check(peer, workload, truth, nothing).passed
+    assert not check(peer, workload, truth, {"linear": answer["linear"]}).passed
 
 
 @pytest.mark.slow
