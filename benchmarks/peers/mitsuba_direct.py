@@ -122,7 +122,7 @@ baselines: tuple[Implementation, ...] = (
     Mitsuba(
         "mitsuba-projective",
         ("gradient",),
-        "gradients to vertices and lights, silhouettes sampled; behind them stands the hidden sky",
+        "gradients to vertices and lights, silhouettes sampled, those of coverage left out",
         PROJECTIVE,
     ),
     Mitsuba("mitsuba-detached", ("gradient",), "gradients to vertices and lights, none at silhouettes", DETACHED),
