@@ -114,7 +114,8 @@ def main() -> None:
         Image.fromarray(np.concatenate([c[: len(columns[-1])] for c in columns], 1)).save(given.out / "sheet.png")
         names = ("au", "pspi", "vertices_mm", "scaled_mm", "seconds", "cpu_seconds")
         mean = {name: round(float(np.mean([row[name] for row in rows])), 3) for name in names}
-        (given.out / "faces.json").write_text(json.dumps({"mean": mean, "faces": rows}, indent=1) + "\n")
+        lines = [json.dumps(row) for row in (*rows, {"mean": mean})]
+        (given.out / "faces.jsonl").write_text("\n".join(lines) + "\n")
     print(mean)
 
 
