@@ -150,10 +150,12 @@ def test(name: str, left_out: dict[str, str], limit: float | None, *options: str
         process.wait(limit)
     except subprocess.TimeoutExpired:
         stopped = True
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(LAST_WORDS)
-        except subprocess.TimeoutExpired:
+        for _ in range(2):  # an interrupt that falls into a finaliser is lost
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LAST_WORDS / 2)
+                break
+        else:
             print(f"   {name} did not end when told to", flush=True)
     finally:
         with suppress(ProcessLookupError):  # nobody of the group is left
