@@ -24,7 +24,7 @@ DEVICE = device_of("triton")
 FAST, EXACT = partial(rasterize, backend="triton"), partial(rasterize, backend="reference")
 both = pytest.mark.parametrize("backend", ["cpu", "triton"])
 # of the greatest entry. triton, fp32 from exact integers: worst seen 1.7e-7, and a GPU's division may add 2 units in
-# the last place; cpu sums in float64 and rounds once: worst seen 6e-8
+# the last place; cpu sums in float64 and rounds once
 ROUNDING = {"triton": 1e-6, "cpu": 1e-7}
 
 
@@ -117,7 +117,7 @@ def test_double_precision_on_the_cpu_is_the_references():
         gradients(partial(rasterize, backend=backend), inputs, ["vertices_clip"], weights)["vertices_clip"]
         for backend in ("cpu", "reference")
     )
-    torch.testing.assert_close(found, exact, rtol=0, atol=1e-13 * float(exact.abs().max()))  # worst seen 4e-16 of it
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-13 * float(exact.abs().max()))  # float64 throughout
 
 
 @both
