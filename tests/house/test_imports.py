@@ -26,7 +26,7 @@ DOORS = {  # heavy library: the only files that import it
     "triton": ("kernels/*/kernel.py", "kernels/*/kernel_*.py"),
     "nvdiffrast": ("kernels/*/nvdiffrast_op.py",),
     "timm": ("training/model/backbone.py",),
-    "torchvision": ("training/model/backbone.py",),
+    "torchvision": ("torchvision_schemas.py",),
     "h5py": ("training/data/unbc.py",),
 }
 

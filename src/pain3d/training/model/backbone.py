@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pain3d.console.refused import RefusedError, one_line
+from pain3d.torchvision_schemas import import_torchvision
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.conv_stem import ConvStem
 from pain3d.training.model.first_weights import start_anew
@@ -29,7 +30,6 @@ SMALL_CHANNELS: Final = (32, 64, 128, 192)  # at 1/2, 1/4, 1/8 and 1/16: about a
 # Tokens up to which softmax(Q Kᵀ) V is written out on a CPU. Forward and backward of width 192, depth 6 in bfloat16 on
 # one core: at 50 tokens 1.7 times as fast so; at 197 the fused kernel is 1.15 times as fast.
 WRITTEN_OUT: Final = 128
-_kept: list[Any] = []  # schemas live as long as the object that defined them
 
 
 class Backbone(nn.Module):
@@ -119,23 +119,10 @@ def make_backbone(config: ModelConfig, weights: str | None = None) -> Backbone:
 
 
 def import_timm() -> ModuleType:
-    """The module timm, also beside a torchvision that was built for another torch.
+    """The module timm, also beside a torchvision that was built for another torch."""
+    import_torchvision()
+    import timm
 
-    timm imports torchvision, of which it uses one norm layer. The torchvision of PyPI is a CUDA build; beside a CPU
-    build of torch its operators don't load, and then its own Python fails to register shapes for `torchvision::nms`
-    and `qnms` and can't be imported at all. Where that happens, and only there, the two schemas are defined here,
-    without anything behind them: nobody here calls them.
-    """
-    try:
-        import timm
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _kept.append(library)
-        import timm
     known: ModuleType = timm
     return known
 
