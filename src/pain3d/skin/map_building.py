@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from pain3d.head.model import Head
-from pain3d.kernels.rasterization import rasterize
+from pain3d.kernels.rasterization import Fragments, rasterize
 from pain3d.skin.eyes import eye_directions
 from pain3d.skin.maps import FRONTAL_CENTRE, FRONTAL_EXTENT, FRONTAL_SIZE, Box, Bytes, Floats, SurfaceMaps
 from pain3d.skin.masks import skin_masks
@@ -30,13 +30,7 @@ def build_maps(head: Head, size: int) -> SurfaceMaps:
     skin = topology.face_parts == topology.part_names.index("skin")
     for faces in (~skin, skin):  # a vertex of the skin and of the mouth means its texel on the skin's chart
         corner_of[topology.faces[faces].numpy().ravel()] = topology.uv_faces[faces].numpy().ravel()
-    # Where faces overlap on the chart (behind the eyeballs) the one further in front of the head is meant.
-    away = torch.ones_like(uvs[:, :1])
-    away[topology.uv_faces.flatten().long(), 0] -= (
-        OVERLAP_DEPTH * head.template.double()[topology.faces.flatten().long(), 2]
-    )
-    chart = torch.cat([(2 * uvs - 1) * away, torch.zeros_like(away), away], 1)
-    fragments = rasterize(chart[None], topology.uv_faces, (size, size), cull=False)
+    fragments = rasterize_chart(head, size)
     face_ids = fragments.face_ids[0].numpy()
     covered = face_ids >= 0
     nearest = _nearest_covered(covered)
@@ -78,6 +72,27 @@ def build_maps(head: Head, size: int) -> SurfaceMaps:
     maps.teeth.update({name: tooth_places(maps, name) for name in maps.boxes if name.endswith("teeth")})
     maps.masks["laid_slopes"] = slope_matrix(laid_x, laid_y, laid_z, part, covered)
     return maps
+
+
+def rasterize_chart(head: Head, size: int) -> Fragments:
+    """Which face lies under each texel centre of a texture of `size` a side, and where in it: one picture of the chart.
+
+    Args:
+        head: On the CPU.
+        size: Texels a side.
+
+    Returns:
+        Fragments: barycentrics in float64, depth of no meaning.
+    """
+    topology = head.topology
+    uvs = topology.uvs.double()
+    # Where faces overlap on the chart (behind the eyeballs) the one further in front of the head is meant.
+    away = torch.ones_like(uvs[:, :1])
+    away[topology.uv_faces.flatten().long(), 0] -= (
+        OVERLAP_DEPTH * head.template.double()[topology.faces.flatten().long(), 2]
+    )
+    chart = torch.cat([(2 * uvs - 1) * away, torch.zeros_like(away), away], 1)
+    return rasterize(chart[None], topology.uv_faces, (size, size), cull=False)
 
 
 def _laid_masks(head: Head, corners: npt.NDArray[np.int32], weights: Floats, size: int) -> dict[str, Floats]:
