@@ -17,9 +17,11 @@ from pain3d.kernels import (
     TeacherPredictions,
     add_sensor_noise,
     antialias,
+    backproject,
     build_mipmaps,
     deform,
     distill_loss,
+    edge_confidence,
     face_adjacency,
     interpolate,
     jpeg_loss,
@@ -30,6 +32,7 @@ from pain3d.kernels import (
     vertex_normals,
 )
 from pain3d.kernels.antialiasing.example import example_inputs as antialias_inputs
+from pain3d.kernels.backprojection.example import example_inputs as backproject_inputs
 from pain3d.kernels.compression.example import example_inputs as jpeg_inputs
 from pain3d.kernels.deformation import deform_pairs
 from pain3d.kernels.deformation.example import example_inputs as deform_inputs
@@ -95,6 +98,12 @@ def adjacency_inputs(
     size: int = 1, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> dict[str, Any]:
     return {"faces": example_sphere(size)[1].to(device)}
+
+
+def edges_inputs(
+    size: int = 19, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0
+) -> dict[str, Any]:
+    return {"depth": backproject_inputs(size, device, dtype, seed)["depth"]}
 
 
 def mipmaps_inputs(
@@ -187,6 +196,9 @@ ROOMS = [
     Room("distill_loss", flat_distill_loss, distill_inputs, ("triton",), (5, 2),
          ("student.tokens", "student.scalar", "student.vector", "student.thresholds"), (), triton_tolerance=2e-6,
          with_gradient=("triton",)),
+    Room("backproject", backproject, backproject_inputs, (), (24, 8), (),
+         ("pictures", "depth", "confidence", "world_to_clip", "camera_position")),
+    Room("edge_confidence", edge_confidence, edges_inputs, (), (19, 8), (), ("depth",)),
     # render: one byte level, see test_render.py and test_render_triton.py for how many
     Room("render", partial(render, outputs=Rendered._fields), render_inputs, ("cpu", "triton"), (33, 16), (),
          ("world_to_clip", "camera_position", "sh", "key_direction", "key_colour", "background", "exposure",

@@ -6,6 +6,7 @@ knows the custom ops of a room as soon as the room is imported.
 
 from pain3d.kernels._backend import use_backend
 from pain3d.kernels.antialiasing import antialias, face_adjacency
+from pain3d.kernels.backprojection import backproject, edge_confidence
 from pain3d.kernels.compression import jpeg_loss
 from pain3d.kernels.deformation import deform, deform_pairs, vertex_normals
 from pain3d.kernels.distillation import (
@@ -34,10 +35,12 @@ __all__ = [
     "TeacherPredictions",
     "add_sensor_noise",
     "antialias",
+    "backproject",
     "build_mipmaps",
     "deform",
     "deform_pairs",
     "distill_loss",
+    "edge_confidence",
     "encode_srgb",
     "face_adjacency",
     "interpolate",
