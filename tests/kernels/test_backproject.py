@@ -1,4 +1,4 @@
-"""What only back-projection promises: where a texel lies, what hides it, what a view is worth, and edges of the depth."""
+"""What only back-projection promises: where a texel lies, what hides it, what a view is worth; edges of the depth."""
 
 from __future__ import annotations
 
@@ -123,8 +123,9 @@ def test_what_a_sphere_shows_is_what_rays_say() -> None:
     own = inputs["texel_faces"] >= 320
     hidden = ~own & (along > 0) & (beside < 0.04)
     known = inputs["texel_faces"] >= 0
-    clear = known & (cosine > 0.2) & (own | (along < 0) | ((beside - 0.04).abs() > 0.004))
-    assert 0.02 < (hidden & clear).double().mean() < 0.3
+    # nearer to the outline a face of so coarse a sphere may be seen from behind where its normals are not
+    clear = known & (cosine > 0.35) & (own | (along < 0) | ((beside - 0.04).abs() > 0.004))
+    assert (hidden & clear).sum() > 300
     assert torch.equal(weights[clear] > 0, ~hidden[clear])
 
 

@@ -53,7 +53,7 @@ def backproject_reference(
     for view in range(views):  # one after the other: a view of 1024² texels takes 0.5 GB
         if view < len(meshes):
             mesh, where = meshes[view, None], (texel_faces[None], texel_barycentrics[None])
-            position, normal = interpolate_reference(mesh, faces, *where)[0].split(3, -1)
+            position, normal = interpolate_reference(mesh, faces, *where)[0].chunk(2, -1)
             normal = normal / normal.norm(dim=-1, keepdim=True).clamp(min=SMALLEST)
         rows, cofactors = numbers[view, :12].reshape(3, 4), numbers[view, 12:21].reshape(3, 3)
         away = numbers[view, 21:24] - position
