@@ -93,6 +93,7 @@ class Scene:
         background_id: Which of the backgrounds of that name is painted, beside seed, identity and view.
         sensor: What the camera does with the light.
         wrinkles: Whether expression and age wrinkle the skin; False leaves the geometry alone to show them.
+        texture: Name of an albedo that takes the place of the skin's own, see `render_scenes`; empty is none.
     """
 
     seed: int
@@ -111,6 +112,7 @@ class Scene:
     background_id: int = 0
     sensor: Sensor = NO_SENSOR
     wrinkles: bool = True
+    texture: str = ""
 
     def to_json(self) -> str:
         """One line of JSON, at most 2 KB; `from_json` gives an equal scene back."""
@@ -118,6 +120,8 @@ class Scene:
         local = np.rint(np.array(self.identity.local) * MILLI).astype("<i2")
         fields = vars(self) | {name: vars(getattr(self, name)) for name in ("pose", "camera", "light", "sensor")}
         fields |= {"identity": vars(self.identity) | {"local": base64.b64encode(local.tobytes()).decode()}}
+        if not self.texture:  # as scenes were written before there were any
+            del fields["texture"]
         fields |= {"skin": self._key_of_skin(vars(self.skin)), "au": self.au.nonzero()}
         return json.dumps(fields, separators=(",", ":"))
 

@@ -19,7 +19,7 @@ from pain3d.fitting.viewpoint import cameras, setting
 from pain3d.head.identity import Identity
 from pain3d.light import Light
 from pain3d.mesh import Mesh
-from pain3d.rendering.frames import tone_texels
+from pain3d.rendering.tone import tone_texels
 from pain3d.rendering.view import render
 from pain3d.scene import Scene
 from pain3d.setting import Pose

@@ -6,7 +6,7 @@ depends on who else is rendered in the same call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from pain3d.camera import Camera
-from pain3d.colour import typology_angle
 from pain3d.device import map_tensors, moved_at_once
 from pain3d.head.model import Head
 from pain3d.kernels.rendering import tone_map
@@ -29,6 +28,7 @@ from pain3d.mesh import Mesh, Surface
 from pain3d.rendering.heatmap import colourise, millimetres_moved, shading
 from pain3d.rendering.renderer import prepared_topology
 from pain3d.rendering.scene_inputs import SceneInputs, camera_rows, inputs_of
+from pain3d.rendering.tone import skin_tone, tone_texels
 from pain3d.rendering.view import render
 from pain3d.scene import CameraSetting, Scene
 from pain3d.skin import SurfaceMaps, surface_maps
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 TEXTURE_SIZE = 1024  # texels a side: 0.4 mm on the cheek, finer than a pixel at 512²
 FRONTAL = CameraSetting()  # of the frontal heatmap
-# Where the tone is taken, seen from the front in mm: cheeks below the eyes and bridge of the nose, where no hair grows.
-TONE_POINTS = ((-40.0, -2.0), (-30.0, -12.0), (0.0, 25.0), (30.0, -12.0), (40.0, -2.0))
 FACE_LANDMARKS = 68  # the first of a head's landmarks, of which the bounding box is taken
 JOINED = (
     "identity", "au", "neck", "gaze", "growth", "resting", "depth", "cover", "painted", "gains", "keys", "shot", "read",
@@ -142,7 +140,12 @@ class RenderedPeople:
     tone: Tensor
 
 
-def render_scenes(scenes: Sequence[Scene], head: Head | None = None, light: Light | None = None) -> Frames:
+def render_scenes(
+    scenes: Sequence[Scene],
+    head: Head | None = None,
+    light: Light | None = None,
+    textures: Mapping[str, Tensor] | None = None,
+) -> Frames:
     """Render scenes that share identity, skin and size: one texture, one mesh per expression, one picture per scene.
 
     The bytes depend on the scenes alone: not on the machine's threads, nor on what else is rendered.
@@ -151,13 +154,17 @@ def render_scenes(scenes: Sequence[Scene], head: Head | None = None, light: Ligh
         scenes: What to render.
         head: Whose shapes the identities mix; None is the default head.
         light: Takes the place of the scenes' own: 1, or as many as there are scenes. A judge's calibration light.
+        textures: Of scenes that name one (`Scene.texture`): name → albedo [S, S, 3], as `pain3d.paint` takes it.
+
+    Gradients: none.
 
     Raises:
-        ValueError: No scene, or scenes of several identities, skins or sizes, or with and without wrinkles.
+        ValueError: No scene, or scenes of several identities, skins, textures or sizes, or with and without wrinkles;
+            or a texture that isn't among `textures`.
     """
     head = head or Head.default()
     clock = Clock()
-    inputs = inputs_of(scenes, head)
+    inputs = inputs_of(scenes, head, textures)
     clock.lap("inputs")
     setup = render_setup(head)
     shots = render_people([inputs], setup, clock, light)
@@ -191,11 +198,12 @@ def render_people(
     # In the same call whatever their number, so that equal faces give equal bits; on a CPU one alone needs no index.
     alone = len(people) == 1 and device.type == "cpu"
     skins = [one.skin for one in people]
+    albedos = [None if one.albedo is None else torch.from_numpy(one.albedo) for one in people]
     if alone:
-        texture = paint_mipmaps(setup.maps, skins[0])  # in memory that the thread keeps
+        texture = paint_mipmaps(setup.maps, skins[0], albedos[0])  # in memory that the thread keeps
     else:
         sketches = [one.sketch for one in people if one.sketch is not None]
-        texture = paint_people(setup.maps, skins, device, sketches or None)
+        texture = paint_people(setup.maps, skins, device, sketches or None, albedos)
     clock.lap("paint")
 
     there = moved_at_once(_joined(people, setup.maps), device)
@@ -321,26 +329,10 @@ def measure(
         landmarks_3d=landmarks.numpy(),
         bbox=torch.cat([face.amin(1), face.amax(1)], 1).numpy(),
         coverage=(covered / inputs.size**2).astype(np.float32),
-        skin_ita=_skin_tone(tone, [len(patch) for patch in tone_texels(maps)]),
+        skin_ita=skin_tone(tone, [len(patch) for patch in tone_texels(maps)]),
         neutral_vertices=neutral,
         camera=camera,
     )
-
-
-def tone_texels(maps: SurfaceMaps) -> list[npt.NDArray[np.int64]]:
-    """The texels around each of `TONE_POINTS`, as places in the flat finest level."""
-    reach, size = max(1, maps.size // 64), maps.size
-    around = []
-    for column, row in maps.texels_at(np.array(TONE_POINTS, np.float32)).round().astype(int).tolist():
-        rows, columns = (np.arange(max(0, place - reach), min(size, place + reach)) for place in (row, column))
-        around.append((rows[:, None] * size + columns).ravel())
-    return around
-
-
-def _skin_tone(albedo: Floats, lengths: Sequence[int]) -> float:
-    """ITA° of the median over patches, which follow each other in albedo [T, 3], of their mean."""
-    patches = np.split(albedo, np.cumsum(lengths[:-1]))
-    return float(typology_angle(np.median([patch.mean(0, dtype=np.float64) for patch in patches], axis=0)))
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,16 @@ def paint_persons(
 
     Args:
         head: On the CPU.
-        scenes: One of each: identity, skin and whether it wrinkles are looked at.
+        scenes: One of each: identity, skin and whether it wrinkles are looked at; who has a texture isn't painted here.
         frame: Pixels a side of the pictures that they will be seen in; small ones need no fine texels.
         device: Where to paint.
         sketches: Of each, see `paint_people`.
+
+    Raises:
+        ValueError: A scene names a texture.
     """
+    if any(scene.texture for scene in scenes):
+        raise ValueError("scenes must name no texture: only render_scenes is given any")
     chains = paint_people(surface_maps(head, TEXTURE_SIZE), [scene.skin for scene in scenes], device, sketches)
     offset = chains.levels()[_first_level(frame)][0]
     kept = chains.texels[:, offset:].clone() if offset else chains.texels

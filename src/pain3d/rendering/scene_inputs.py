@@ -6,13 +6,14 @@ They are NumPy's, so that another process can make them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from pain3d.background import paint_background
 from pain3d.camera import CONVENTION, Camera
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+Bytes = npt.NDArray[np.uint8]
 Whole = npt.NDArray[np.int64]
 
 
@@ -59,6 +61,7 @@ class SceneInputs:
         shot: [B] of the sensor, see `Sensor`.
         read: [B] likewise.
         sketch: Of the skin; None is drawn when it is painted.
+        albedo: [S, S, 3] float32 linear or uint8 sRGB, in place of the painted one, see `pain3d.paint`; None: painted.
     """
 
     skin: Skin
@@ -83,6 +86,7 @@ class SceneInputs:
     shot: Doubles
     read: Doubles
     sketch: Sketch | None = None
+    albedo: Floats | Bytes | None = None
 
     def camera(self) -> Camera:
         """The B cameras, on the host."""
@@ -90,17 +94,19 @@ class SceneInputs:
         return Camera(view, fov, (self.size, self.size))
 
 
-def inputs_of(scenes: Sequence[Scene], head: Head) -> SceneInputs:
-    """What rendering reads of scenes that share identity, skin, size and wrinkles.
+def inputs_of(scenes: Sequence[Scene], head: Head, textures: Mapping[str, Tensor] | None = None) -> SceneInputs:
+    """What rendering reads of scenes that share identity, skin, texture, size and wrinkles.
 
     Args:
         scenes: B of them, of E expressions, which are numbered in order of first appearance.
         head: On the CPU.
+        textures: Of scenes that name one: name → albedo, see `pain3d.paint`.
 
     Raises:
-        ValueError: No scene, or scenes that can't be rendered together.
+        ValueError: No scene, or scenes that can't be rendered together; or a texture that isn't among `textures`.
     """
     check_scenes(scenes)
+    albedo = _named_texture(scenes[0].texture, textures)
     first, shots = scenes[0], shots_of(scenes)
     order = list(dict.fromkeys(scene.expression_id for scene in scenes))
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
@@ -132,14 +138,23 @@ def inputs_of(scenes: Sequence[Scene], head: Head) -> SceneInputs:
         keys=shots.noise_key.numpy(),
         shot=shots.noise[0].numpy(),
         read=shots.noise[1].numpy(),
+        albedo=albedo,
     )
+
+
+def _named_texture(name: str, textures: Mapping[str, Tensor] | None) -> Floats | Bytes | None:
+    if not name:
+        return None
+    if textures is None or name not in textures:
+        raise ValueError(f"textures must hold {name}, which the scene names")
+    return np.asarray(textures[name])
 
 
 def check_scenes(scenes: Sequence[Scene]) -> None:
     """Raise ValueError unless the scenes can be rendered together."""
     if not scenes:
         raise ValueError("scenes must not be empty")
-    for name in ("identity", "skin", "size", "wrinkles"):
+    for name in ("identity", "skin", "texture", "size", "wrinkles"):
         if any(getattr(scene, name) != getattr(scenes[0], name) for scene in scenes):
             raise ValueError(f"scenes must share one {name}")
 

@@ -22,12 +22,12 @@ from pain3d.skin.hairline import COVERING
 from pain3d.skin.layer import Layer
 from pain3d.skin.maps import Floats, Plane, SurfaceMaps
 from pain3d.skin.mouth import paint_mucosa, paint_teeth, paint_tongue
+from pain3d.skin.photographed import ALBEDO, Photograph, lay_photograph
 from pain3d.skin.planes import multiply_into
 from pain3d.skin.relief import STEEPEST, slopes
 from pain3d.skin.wrinkles import draw_wrinkles
 
 SCATTER = 7  # channel: light that goes on below the surface, 0 on hair
-ALBEDO = (0.003, 0.95)  # what there is between soot and fresh snow
 # The range of each channel that the parts of a head have, and which plane of a layer it is, slopes after the others.
 RANGES = {
     0: ALBEDO, 1: ALBEDO, 2: ALBEDO, 3: (0.0, 2.0), 4: (0.05, 1.0), 5: (-STEEPEST, STEEPEST), 6: (-STEEPEST, STEEPEST),
@@ -52,7 +52,7 @@ class Canvas:
         self.texture = np.empty((maps.size, maps.size, CHANNELS), np.float32) if texture is None else texture
 
 
-def paint_texture(canvas: Canvas, skin: Skin) -> Floats:
+def paint_texture(canvas: Canvas, skin: Skin, photograph: Photograph | None = None) -> Floats:
     """Paint a whole texture [H, W, 16], the canvas's own; see `paint`."""
     maps = canvas.maps
     matrix = maps.masks["laid_slopes"] if skin.hair_style in COVERING else maps.slopes
@@ -66,13 +66,15 @@ def paint_texture(canvas: Canvas, skin: Skin) -> Floats:
                 np.clip(values, low, high, out=there)
             else:
                 cv2.copyTo(np.clip(values, low, high, out=values), inside, there)
+    if photograph is not None:
+        lay_photograph(canvas.planes[:3], maps, skin, photograph)
     _lay_wrinkles(canvas.planes, maps, skin)
     cv2.merge(canvas.planes, canvas.texture)
     return canvas.texture
 
 
-def paint_textures(maps: SurfaceMaps, crowd: Crowd, textures: Tensor) -> None:
-    """Paint the textures [K, H, W, 16] of K people on their device; `maps` of `SurfaceMaps.on` it."""
+def paint_textures(maps: SurfaceMaps, crowd: Crowd, textures: Tensor, photographs: Sequence[Photograph | None]) -> None:
+    """Paint the textures [K, H, W, 16] of K people on their device, where the photographs are and `maps` is of."""
     planes = torch.zeros(CHANNELS, *textures.shape[:3], device=crowd.device)
     covering = torch.tensor([skin.hair_style in COVERING for skin in crowd.skins], device=crowd.device)[:, None, None]
     for name in maps.boxes:
@@ -86,6 +88,9 @@ def paint_textures(maps: SurfaceMaps, crowd: Crowd, textures: Tensor) -> None:
         for channel, (low, high) in RANGES.items():
             there = planes[channel][:, rows, columns]
             there.copy_(torch.where(inside, painted[SOURCE[channel]].clamp_(low, high), there))
+    for number, photograph in enumerate(photographs):
+        if photograph is not None:
+            lay_photograph(list(planes[:3, number]), maps, crowd.skins[number], photograph)
     _lay_wrinkles(list(planes), maps, crowd)
     textures.copy_(planes.permute(1, 2, 3, 0))
 

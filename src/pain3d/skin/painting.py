@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pain3d.device import moved_at_once
 from pain3d.head.model import Head
 from pain3d.kernels.rendering.relief import CHANNELS
 from pain3d.kernels.texturing import Mipmaps, build_mipmaps
@@ -20,6 +21,7 @@ from pain3d.skin.appearance import Skin
 from pain3d.skin.maps import SurfaceMaps
 
 if TYPE_CHECKING:
+    from pain3d.skin.photographed import Photograph
     from pain3d.skin.sketch import Sketch
 
 TOGETHER = 32  # people whose planes are on a device at once, beside their textures: 230 MB each
@@ -45,12 +47,14 @@ def surface_maps(head: Head, size: int = 1024) -> SurfaceMaps:
         return made[size]
 
 
-def paint(head_maps: SurfaceMaps, skin: Skin) -> Tensor:
+def paint(head_maps: SurfaceMaps, skin: Skin, albedo: Tensor | None = None) -> Tensor:
     """Paint one person's texture; the same maps and skin give the same bytes, whatever the number of threads.
 
     Args:
         head_maps: Of `surface_maps`; they say how large the texture is.
         skin: Who.
+        albedo: [H, W, 3] in place of the painted one wherever a photograph can show the head (`photographable`):
+            float32 linear, clipped to 0.003–0.95, or uint8 sRGB. Eyes, teeth, gloss, relief and wrinkles stay painted.
 
     Returns:
         [H, W, 16] float32, as `pain3d.kernels.render` reads it: linear red, green and blue albedo (0.003–0.95),
@@ -58,10 +62,13 @@ def paint(head_maps: SurfaceMaps, skin: Skin) -> Tensor:
         at weight 1: slopes, shade and blood. Between the charts it goes on with the colour of the nearest one.
 
     Gradients: none.
+
+    Raises:
+        ValueError: An albedo of another size or type.
     """
     from pain3d.skin.compose import Canvas, paint_texture  # here: `import pain3d` loads no OpenCV
 
-    return torch.from_numpy(paint_texture(Canvas(head_maps), skin))
+    return torch.from_numpy(paint_texture(Canvas(head_maps), skin, _photograph(albedo, head_maps)))
 
 
 _kept = threading.local()
@@ -71,21 +78,21 @@ _kept = threading.local()
 BRUSHES = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))
 
 
-def paint_mipmaps(head_maps: SurfaceMaps, skin: Skin) -> Mipmaps:
+def paint_mipmaps(head_maps: SurfaceMaps, skin: Skin, albedo: Tensor | None = None) -> Mipmaps:
     """As `paint`, with its mip levels, in memory that the thread's next call paints over.
 
     Waits for one of `BRUSHES`.
     """
     from pain3d.skin.compose import Canvas, paint_texture
 
-    size = head_maps.size
+    size, seen = head_maps.size, _photograph(albedo, head_maps)
     if getattr(_kept, "maps", None) is not head_maps:
         offset, rows, columns = level_table(size, size)[-1]
         _kept.chain = torch.empty(1, offset + rows * columns, CHANNELS)
         _kept.level = _kept.chain[:, : size * size].view(1, size, size, CHANNELS)
         _kept.canvas, _kept.maps = Canvas(head_maps, _kept.level[0].numpy()), head_maps
     with BRUSHES:
-        paint_texture(_kept.canvas, skin)
+        paint_texture(_kept.canvas, skin, seen)
     return build_mipmaps(_kept.level, out=_kept.chain)
 
 
@@ -94,6 +101,7 @@ def paint_people(
     skins: Sequence[Skin],
     device: torch.device | str,
     sketches: Sequence[Sketch] | None = None,
+    albedos: Sequence[Tensor | None] | None = None,
 ) -> Mipmaps:
     """Paint many people, with their mip levels, in new memory on a device.
 
@@ -102,24 +110,32 @@ def paint_people(
         skins: Who, K of them.
         device: Where to. On a CPU each texture is as `paint_mipmaps` gives it.
         sketches: What `sketch.draw_sketch` gives for each of them; None draws it here. A CPU draws it anew.
+        albedos: Of each, on the CPU, see `paint`; None is nobody's.
 
     Returns:
         Mipmaps of [K, N, 16] float32, in the order of `skins`.
 
     Gradients: none.
+
+    Raises:
+        ValueError: An albedo of another size or type.
     """
     device, size = torch.device(device), head_maps.size
     if device.type != "cpu":
-        return paint_together(head_maps, skins, device, sketches)
+        return paint_together(head_maps, skins, device, sketches, albedos)
     offset, rows, columns = level_table(size, size)[-1]
     texels = torch.empty(len(skins), offset + rows * columns, CHANNELS)
-    for chain, skin in zip(texels, skins, strict=True):
-        chain.copy_(paint_mipmaps(head_maps, skin).texels[0])
+    for chain, skin, albedo in zip(texels, skins, albedos or [None] * len(skins), strict=True):
+        chain.copy_(paint_mipmaps(head_maps, skin, albedo).texels[0])
     return Mipmaps(texels, size, size)
 
 
 def paint_together(
-    head_maps: SurfaceMaps, skins: Sequence[Skin], device: torch.device, sketches: Sequence[Sketch] | None = None
+    head_maps: SurfaceMaps,
+    skins: Sequence[Skin],
+    device: torch.device,
+    sketches: Sequence[Sketch] | None = None,
+    albedos: Sequence[Tensor | None] | None = None,
 ) -> Mipmaps:
     """As `paint_people`, by torch on any device: `TOGETHER` people at a time."""
     from pain3d.skin.compose import paint_textures  # here: `import pain3d` loads no OpenCV
@@ -133,12 +149,21 @@ def paint_together(
     for first in range(0, len(skins), TOGETHER):
         some = slice(first, first + TOGETHER)
         drawn = [draw_sketch(head_maps, skin) for skin in skins[some]] if sketches is None else sketches[some]
+        given = [None] * len(drawn) if albedos is None else albedos[some]
+        seen = moved_at_once([_photograph(one, head_maps) for one in given], device)
         chain = texels[some]
-        paint_textures(
-            maps, Crowd(skins[some], drawn, device), chain[:, : size * size].view(len(chain), size, size, CHANNELS)
-        )
+        level = chain[:, : size * size].view(len(chain), size, size, CHANNELS)
+        paint_textures(maps, Crowd(skins[some], drawn, device), level, seen)
         fill_levels(chain, size)
     return Mipmaps(texels, size, size)
+
+
+def _photograph(albedo: Tensor | None, head_maps: SurfaceMaps) -> Photograph | None:
+    if albedo is None:
+        return None
+    from pain3d.skin.photographed import photograph_of  # here: `import pain3d` loads no OpenCV
+
+    return photograph_of(albedo, head_maps)
 
 
 def fill_levels(chain: Tensor, size: int) -> None:

@@ -141,6 +141,14 @@ def towards_(plane: Plane, value: Plane, alpha: Plane) -> None:
     plane += step
 
 
+def put_(plane: Plane, values: Plane, where: Plane) -> None:
+    """Write values into a plane where a mask is true, in place."""
+    if isinstance(plane, Tensor):
+        plane.copy_(torch.where(where, values, plane))
+    else:
+        np.copyto(plane, values, where=where)
+
+
 def smoothstep(values: Plane, low: Number, high: Number) -> Plane:
     """0 below `low`, 1 above `high`, smooth between."""
     if isinstance(values, Tensor):

@@ -96,6 +96,8 @@ def read_population(folder: Path, split: str | None = "train", subjects: Collect
         raise RefusedError(
             f"{folder}: nobody is in it" if split is None else f"{folder}: nobody is in its split {split}"
         )
+    if any(scene.texture for scene in people):
+        raise RefusedError(f"{folder}: its people have textures of their own, which --online does not paint")
     people.sort(key=lambda scene: scene.identity_id)
     share = 1 / (resolved.pop("expressions") + 1)
     return Population(tuple(people), neutral_share=share, **resolved)
