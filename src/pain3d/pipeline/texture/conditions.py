@@ -19,6 +19,7 @@ class Conditions:
         normals: [N, H, W, 3] float32 unit, in view space: x right, y up, z towards the camera; 0 on background.
         mask: [N, H, W] bool, the head.
         landmarks: [N, 68, 2] float32 pixels, x right and y down, in the order of iBUG.
+        landmarks_visible: [N, 68] bool, whether nothing of the head lies before them.
     """
 
     cameras: Camera
@@ -26,3 +27,4 @@ class Conditions:
     normals: Tensor
     mask: Tensor
     landmarks: Tensor
+    landmarks_visible: Tensor

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import max_pool2d, normalize
 
 from pain3d.camera import Camera
 from pain3d.head.identity import Identity
@@ -27,6 +27,7 @@ DIRECTIONS: dict[int, tuple[tuple[float, float], ...]] = {
 }
 TARGET = (0.0, 0.014, 0.0)  # metres: the middle of crown, hair and throat
 DISTANCE, FIELD = 1.2, 15.5  # metres and degrees: 0.33 m high there, so that the fullest hair of any style fits
+BEHIND = 0.003  # metres by which a visible point may lie behind the pixel that shows it: lids and lips are as thick
 FACIAL_LANDMARKS = 68  # the first of a head's landmarks: those of iBUG
 
 
@@ -100,14 +101,31 @@ def see(head: Head, identity: Identity | Tensor, surface: Surface, cameras: Came
         clip = (homogeneous.double() @ cameras.world_to_clip.double().transpose(1, 2)).to(points.dtype)
         fragments = rasterize(clip, faces, cameras.size)
         turned = normals @ cameras.world_to_view[:, :3, :3].transpose(1, 2)
+        marks = head.landmarks[:FACIAL_LANDMARKS]
+        pixels = cameras.project(points[:, marks])
         shown = Conditions(
             cameras=cameras,
             depth=fragments.depth,
             normals=normalize(interpolate(turned, faces, fragments.face_ids, fragments.barycentrics), dim=-1),
             mask=fragments.face_ids >= 0,
-            landmarks=cameras.project(points[:, head.landmarks[:FACIAL_LANDMARKS]]),
+            landmarks=pixels,
+            landmarks_visible=_visible(pixels, clip[:, marks, 3], fragments.depth),
         )
         return Seen(head, shown, fragments.face_ids, fragments.barycentrics, mesh, normals, clip)
+
+
+def _visible(pixels: Tensor, distance: Tensor, depth: Tensor) -> Tensor:
+    """[N, P] whether points at `pixels` [N, P, 2] and `distance` [N, P] lie on what the depth pictures show.
+
+    The farthest of 3 × 3 pixels counts: of a point on an outline only half of them show its surface.
+    """
+    height, width = depth.shape[1:]
+    farthest = max_pool2d(depth[:, None], 3, 1, 1)[:, 0]
+    columns, rows = pixels.floor().long().unbind(2)
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    views = torch.arange(len(depth), device=depth.device)[:, None]
+    there = farthest[views, rows.clamp(0, height - 1), columns.clamp(0, width - 1)]
+    return inside & (distance <= there + BEHIND)
 
 
 def flat(seen: Seen, albedo: Tensor) -> Tensor:
