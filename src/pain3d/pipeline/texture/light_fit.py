@@ -1,0 +1,278 @@
+"""Knows which light fell on a face that was painted: the most probable one, given what skin and what lights there are.
+
+Light and skin can't be told apart by a picture alone: twice the light on half the albedo is the same picture, and so is
+a warm lamp on pale skin. Three things decide. Skin has few colours: the procedural person's albedo, with the freedom
+that melanin, blood and carotene leave it. Lights have few forms: those of our presets with their key where it is tried
+(`light_prior`). And pictures are metered: what falls on a face has the same mean, so that brightness tells the tone.
+What lies between goes to each by its variance: a least-squares problem of some fifty unknowns, solved by Gauss–Newton
+from several places of the key, on texels of skin, with weights that fall with the residual (Cauchy's): hair, shadows
+and highlights are not skin under this light.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pain3d.kernels.shading import sh_basis
+from pain3d.kernels.shading.reference import A0, A1, A2, HORIZON, MIN_COSINE, MIN_ROUGHNESS, SKIN_F0, WRAP, unit
+from pain3d.light import LIGHTS, Light, direction, key_azimuth
+
+Doubles = npt.NDArray[np.float64]
+
+PER_CHANNEL: Final = 10  # numbers of a light: nine harmonics and the key's colour
+STARTS: Final = (-75.0, -45.0, -15.0, 15.0, 45.0, 75.0)  # degrees of the key's azimuth from which a fit begins
+AZIMUTH: Final = 45.0  # degrees, of a step's length: no azimuth is more probable than another
+LONGEST: Final = 2.0  # deviations that a step may go
+ELEVATION: Final = (32.0, 18.0)  # of the key, degrees: mean and deviation over the presets
+FIRST_STEPS, STEPS = 4, 8  # of Gauss–Newton from each start, and from the best
+THINNED: Final = 6  # of so many points one is looked at where fits begin
+TURN: Final = 0.5  # degrees, of the difference by which the key's direction is differentiated
+# ln, standard deviations: of a picture's exposure against a metered one, of a channel's white balance, of a view
+# against the others, and of what a texel's skin is off all freedom.
+EXPOSURE, WHITE, GAIN, SKIN = 0.08, 0.03, 0.03, 0.10
+SHINE: Final = 0.4  # ln, of how much all skin mirrors against the procedural person's: dry to oily
+LOOSE: Final = 1.5  # times the deviation of the presets: there are other lights than ours
+# Points beside each other err together: as much as so many independent ones is what all points say.
+INDEPENDENT: Final = 600
+DARK: Final = 1e-3  # linear: below it a logarithm says nothing
+
+
+class Points(NamedTuple):
+    """P points of a surface as our shading sees them.
+
+    Attributes:
+        normal: [P, 3] unit.
+        eye: [P, 3] unit, towards the camera.
+        occlusion: [P] 0–1.
+        specular: [P] scale, 1 is skin.
+        roughness: [P] 0.05–1.
+        scatter: [P] 0–1.
+    """
+
+    normal: Tensor
+    eye: Tensor
+    occlusion: Tensor
+    specular: Tensor
+    roughness: Tensor
+    scatter: Tensor
+
+    def some(self, which: slice | Tensor) -> Points:
+        """Some of the points."""
+        return Points(*(part[which] for part in self))
+
+
+class Skins(NamedTuple):
+    """What was seen at P points, and what skin may be there.
+
+    Attributes:
+        seen: [P, 3] linear light.
+        view: [P] int64, who saw it.
+        trust: [P] 0–1.
+        albedo: [P, 3] linear, of the procedural person.
+        freedom: [P, K, 3] what a standard deviation of each freedom adds to its logarithm.
+    """
+
+    seen: Tensor
+    view: Tensor
+    trust: Tensor
+    albedo: Tensor
+    freedom: Tensor
+
+    def some(self, which: slice) -> Skins:
+        """Some of the points."""
+        return Skins(*(part[which] for part in self))
+
+
+class FoundLight(NamedTuple):
+    """What a fit found.
+
+    Attributes:
+        light: One light, exposure 1.
+        gains: [N] factor on each view's light.
+        skin: [K] of the freedoms, in standard deviations.
+        shine: Factor on what the procedural person's skin mirrors.
+        cost: Half the sum of squares at the end.
+    """
+
+    light: Light
+    gains: Tensor
+    skin: Tensor
+    shine: float
+    cost: float
+
+
+def diffuse_rows(normal: Tensor, occlusion: Tensor, scatter: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """What a surface of albedo 1 makes of light of each harmonic [P, 9] and of the key [P, 3]; see the room `shade`."""
+    lambert = normal.new_tensor([A0] + [A1] * 3 + [A2] * 5) / math.pi
+    wrap = scatter[:, None] * normal.new_tensor(WRAP)
+    wrapped = ((normal @ key)[:, None] + wrap).clamp(min=0) / (1 + wrap).square() / math.pi
+    return sh_basis(normal) * lambert * occlusion[:, None], wrapped
+
+
+def gloss_rows(points: Points, key: Tensor) -> tuple[Tensor, Tensor]:
+    """What light of each harmonic of degree 0 and 1 [P, 4] and of the key [P] a surface mirrors; see `shade`."""
+    n, v = points.normal, points.eye
+    rough = points.roughness.clamp(MIN_ROUGHNESS, 1)
+    half = unit(key + v)
+    facing = (n * v).sum(-1)
+    n_l, n_v = (n @ key).clamp(min=0), facing.clamp(MIN_COSINE, 1)
+    n_h, v_h = (n * half).sum(-1).clamp(0, 1), (v * half).sum(-1).clamp(0, 1)
+    alpha = rough.square()
+    spread = n_h.square() * (alpha.square() - 1) + 1
+    visibility = 0.5 / (2 * n_l * n_v + alpha * (n_l + n_v - 2 * n_l * n_v))
+    fresnel = SKIN_F0 + (1 - SKIN_F0) * (1 - v_h) ** 5
+    shine = points.occlusion * points.specular
+    lobe = alpha.square() / (math.pi * spread.square()) * visibility * fresnel * n_l * shine
+    grazing = SKIN_F0 + ((1 - rough).clamp(min=SKIN_F0) - SKIN_F0) * (1 - n_v) ** 5
+    mirror = grazing * (1 - rough) * (n_v / HORIZON).clamp(max=1) * shine
+    return sh_basis(2 * facing[:, None] * n - v)[:, :4] * mirror[:, None], lobe
+
+
+def diffuse_light(normal: Tensor, occlusion: Tensor, scatter: Tensor, light: Light) -> Tensor:
+    """[P, 3]: what a surface of albedo 1 sends out under one light, gloss apart."""
+    ambient, wrapped = diffuse_rows(normal, occlusion, scatter, light.key_direction[0])
+    return (ambient @ light.sh[0]).clamp(min=0) + wrapped * light.key_colour[0]
+
+
+def gloss(points: Points, light: Light) -> Tensor:
+    """[P, 3]: what a surface mirrors under one light."""
+    mirror, lobe = gloss_rows(points, light.key_direction[0])
+    return (mirror @ light.sh[0, :4]).clamp(min=0) + lobe[:, None] * light.key_colour[0]
+
+
+@lru_cache(maxsize=256)
+def light_prior(azimuth: int) -> tuple[Doubles, Doubles]:
+    """Mean [30] and root of the covariance [30, 30] of lights whose key stands at an azimuth, whole degrees.
+
+    Per channel nine harmonics, then the key's colour.
+    """
+    shares, elevations, warmth = (0.4, 0.8, 1.2), (-12.0, 0.0, 12.0), (5200.0, 6504.0, 8200.0)
+    cells = [(n, s, e, w) for n in LIGHTS for s in shares for e in elevations for w in warmth]
+    names, key_share, elevation, temperature = (list(column) for column in zip(*cells, strict=True))
+    turned = [azimuth - key_azimuth(name) for name in names]
+    light = Light.presets(names, turned, elevation, [1.0] * len(names), key_share, temperature)
+    numbers = torch.cat([light.sh, light.key_colour[:, None]], 1).transpose(1, 2).reshape(len(names), -1)
+    rows = numbers.double().numpy()
+    mean = rows.mean(0)
+    apart = (rows - mean) * LOOSE / len(rows) ** 0.5
+    channels = np.stack([np.where(np.arange(3).repeat(PER_CHANNEL) == k, mean, 0) for k in range(3)])
+    spread = np.concatenate([apart, EXPOSURE * mean[None], WHITE * channels, 0.01 * np.abs(mean).max() * np.eye(30)])
+    return mean, np.linalg.cholesky(spread.T @ spread)
+
+
+def find_light(points: Points, skins: Skins, views: int) -> FoundLight:
+    """The most probable light on P points of skin, the exposures of the N views that saw them, and the skin.
+
+    Raises:
+        ValueError: No point.
+    """
+    if len(skins.seen) == 0:
+        raise ValueError("there must be skin to find a light on, no texel of it was seen")
+    few = slice(None, None, THINNED)
+    begun = [_descended(points.some(few), skins.some(few), _start(a, skins, views), FIRST_STEPS) for a in STARTS]
+    _, best = min(begun, key=lambda one: one[0])
+    cost, found = _descended(points, skins, best, STEPS)
+    light, gains, skin = _told(found)
+    return FoundLight(light, gains, skin, math.exp(found.shine), cost)
+
+
+class _State(NamedTuple):
+    """Unknowns: azimuth and elevation of the key in degrees, its light [30], ln gains [N], skin [K]."""
+
+    azimuth: float
+    elevation: float
+    light: Doubles
+    gains: Doubles
+    skin: Doubles
+    shine: float
+
+
+def _start(azimuth: float, skins: Skins, views: int) -> _State:
+    free = skins.freedom.shape[1]
+    return _State(azimuth, ELEVATION[0], light_prior(round(azimuth))[0], np.zeros(views), np.zeros(free), 0.0)
+
+
+def _told(state: _State) -> tuple[Light, Tensor, Tensor]:
+    numbers = torch.from_numpy(state.light.reshape(3, PER_CHANNEL).T.copy()).float()
+    towards = torch.from_numpy(direction(state.azimuth, state.elevation)).float()
+    light = Light(numbers[None, :9], towards[None], numbers[None, 9].clamp(min=0), torch.ones(1))
+    return light, torch.from_numpy(np.exp(state.gains)).float(), torch.from_numpy(state.skin).float()
+
+
+def _shone(
+    points: Points, albedo: Tensor, azimuth: float, elevation: float, numbers: Tensor, shine: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What light of each number of a channel leaves the points [P, 3, 10], their sum, and what is mirrored [P, 3]."""
+    key = torch.from_numpy(direction(azimuth, elevation)).float()
+    ambient, wrapped = diffuse_rows(points.normal, points.occlusion, points.scatter, key)
+    mirror, lobe = gloss_rows(points, key)
+    mirrored = math.exp(shine) * torch.cat([mirror, torch.zeros(len(lobe), 5), lobe[:, None]], 1)
+    rows = torch.cat([albedo[..., None] * ambient[:, None], (albedo * wrapped)[..., None]], 2) + mirrored[:, None]
+    return rows, torch.einsum("pcn,cn->pc", rows, numbers).clamp(min=DARK), mirrored @ numbers.T
+
+
+def _slopes(points: Points, skins: Skins, state: _State) -> tuple[Tensor, Tensor]:
+    """Residual [P, 3] in ln, and how it falls with each unknown [P, 3, X].
+
+    Unknowns: the light by channel, azimuth, elevation, shine, gains, skin.
+    """
+    albedo = skins.albedo * torch.einsum("pkc,k->pc", skins.freedom, torch.from_numpy(state.skin).float()).exp()
+    numbers = torch.from_numpy(state.light.reshape(3, PER_CHANNEL)).float()
+    rows, light, glossy = _shone(points, albedo, state.azimuth, state.elevation, numbers, state.shine)
+    viewed = torch.nn.functional.one_hot(skins.view, len(state.gains)).float()
+    gain = viewed @ torch.from_numpy(state.gains).float()
+    residual = skins.seen.clamp(min=DARK).log() - light.log() - gain[:, None]
+    of_light = torch.zeros(*residual.shape, 3 * PER_CHANNEL)
+    for channel in range(3):
+        columns = slice(channel * PER_CHANNEL, (channel + 1) * PER_CHANNEL)
+        of_light[:, channel, columns] = rows[:, channel] / light[:, channel, None]
+    turned = []
+    for azimuth, elevation in ((TURN, 0.0), (0.0, TURN)):
+        where = state.azimuth + azimuth, state.elevation + elevation
+        turned.append((_shone(points, albedo, *where, numbers, state.shine)[1] / light).log()[..., None] / TURN)
+    mirrored = (glossy / light)[..., None]  # it has no albedo in it
+    of_skin = skins.freedom.transpose(1, 2) * (1 - mirrored)
+    return residual, torch.cat([of_light, *turned, mirrored, viewed[:, None].expand(-1, 3, -1), of_skin], 2)
+
+
+def _descended(points: Points, skins: Skins, state: _State, steps: int) -> tuple[float, _State]:
+    """State after so many steps of Gauss–Newton, and the cost before the last; each weighs anew (Cauchy)."""
+    views = len(state.gains)
+    share = skins.trust[:, None] * (INDEPENDENT / skins.trust.sum().clamp(min=1e-9))
+    cost = math.inf
+    for _ in range(steps):
+        residual, jacobian = _slopes(points, skins, state)
+        strange = (residual / (2 * SKIN)).square()
+        weight = (share / (1 + strange) / SKIN**2).flatten()[:, None]
+        flat = jacobian.flatten(0, 1)
+        matrix = (flat.T @ (flat * weight)).double().numpy()
+        pull = (flat.T @ (residual.flatten()[:, None] * weight)).double().numpy()[:, 0]
+        # Each unknown in its own deviations, of which the prior has it so many off.
+        mean, root = light_prior(round(state.azimuth))
+        deviations = [AZIMUTH, ELEVATION[1], SHINE, *[GAIN] * views, *[1.0] * len(state.skin)]
+        whiten = np.diag([*[1.0] * len(root), *deviations])
+        whiten[: len(root), : len(root)] = root
+        away = np.concatenate(
+            [np.linalg.solve(root, state.light - mean), [0.0, (state.elevation - ELEVATION[0]) / ELEVATION[1]],
+             [state.shine / SHINE], state.gains / GAIN, state.skin]
+        )  # fmt: skip
+        step = np.linalg.solve(whiten.T @ matrix @ whiten + np.eye(len(away)), whiten.T @ pull - away)
+        cost = 2 * float((share * torch.log1p(strange)).sum()) + 0.5 * float(away @ away)
+        moved = whiten @ np.clip(step, -LONGEST, LONGEST)
+        light, (azimuth, elevation, shine), gains, skin = np.split(moved, np.cumsum([len(root), 3, views]))
+        state = _State(
+            state.azimuth + float(azimuth),
+            float(np.clip(state.elevation + elevation, -80, 85)),
+            state.light + light,
+            state.gains + gains,
+            state.skin + skin,
+            state.shine + float(shine),
+        )
+    return cost, state

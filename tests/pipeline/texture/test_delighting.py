@@ -1,0 +1,93 @@
+"""What a painted face would look like without its light: found on renders whose light and skin are known."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+import pain3d
+from pain3d.kernels import backproject, edge_confidence, shade
+from pain3d.light import Light
+from pain3d.pipeline.texture import delighting, light_fit, views
+from pain3d.skin import SurfaceMaps
+from pain3d.skin.photographed import photographable
+
+SIZE, PIXELS = 256, 192
+
+
+def test_light_of_points_is_that_of_the_room() -> None:
+    torch.manual_seed(0)
+    count = 40
+    normal, eye = (torch.nn.functional.normalize(torch.randn(count, 3), dim=1) for _ in range(2))
+    points = light_fit.Points(normal, eye, *(torch.rand(count) for _ in range(4)))
+    albedo, light = torch.rand(count, 3), Light.preset("golden")
+    fallen = light_fit.diffuse_light(points.normal, points.occlusion, points.scatter, light)
+    ours = albedo * fallen + light_fit.gloss(points, light)
+    room = shade(
+        albedo[None], normal[None], eye[None], light.sh, light.key_direction, light.key_colour,
+        *(part[None] for part in points[2:]),
+    )[0]  # fmt: skip
+    torch.testing.assert_close(ours, room, rtol=1e-5, atol=1e-6)
+
+
+def test_pictures_become_the_light_that_made_them() -> None:
+    from pain3d.kernels.rendering.colour import encode_srgb, tone_map
+
+    light = torch.linspace(0.01, 1.6, 200)
+    back = delighting.linear_light(encode_srgb(tone_map(light)).float() / 255)
+    # Half a byte, by the slope of sRGB (0.009 of the light at most) and of the tone map (1.6: a factor of 25).
+    torch.testing.assert_close(back[light < 0.8], light[light < 0.8], rtol=0.03, atol=0.0)
+    torch.testing.assert_close(back, light, rtol=0.1, atol=0.0)
+
+
+class Asked(NamedTuple):
+    """A person who was asked for, and the skin that was made in their place: of one age, sex and ancestry."""
+
+    seen: views.Seen
+    maps: SurfaceMaps
+    skin: pain3d.Skin
+    base: Tensor
+    made: Tensor
+
+    def projected(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Colours and weights of texels."""
+        seen, depth = self.seen, self.seen.conditions.depth
+        return backproject(
+            pictures, depth, edge_confidence(depth), seen.cameras.world_to_clip, seen.cameras.position,
+            seen.mesh.vertices, seen.normals, seen.head.faces, *views.texel_surface(seen.head, SIZE),
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def asked() -> Asked:
+    head = pain3d.Head.default()
+    who = head.sample_identity(seed=5, identity_id=0)
+    skin, made = (pain3d.sample_skin(seed, 0, who.age, who.sex, who.ancestry) for seed in (5, 77))
+    maps = pain3d.surface_maps(head, SIZE)
+    seen = views.see(head, who, pain3d.surface(head, skin), views.standard_cameras(3, PIXELS))
+    return Asked(seen, maps, skin, pain3d.paint(maps, skin), pain3d.paint(maps, made))
+
+
+@pytest.mark.parametrize(("name", "turn"), [("studio", 0.0), ("evening", -90.0)])
+def test_what_is_left_is_the_skin(asked: Asked, name: str, turn: float) -> None:
+    seen, light = asked.seen, Light.preset(name, azimuth_degrees=turn)
+    shot = pain3d.render(seen.mesh, seen.cameras, light=light, texture=asked.made[None], image_dtype="float32").image
+    assert shot is not None
+    truth, weights = asked.projected(views.flat(seen, asked.made[..., :3].contiguous()))
+    lit, _ = asked.projected(delighting.linear_light(shot))
+    done = delighting.delight(lit, weights, seen, asked.base, asked.skin, asked.maps)
+    painted = torch.from_numpy(photographable(asked.maps) & asked.maps.covered)
+    well = (weights > 0.25) & painted  # the weight is cos²: under 60 degrees
+    before, after = ((colours - truth)[well].square().mean().sqrt().item() for colours in (lit, done.albedo))
+    assert after < 0.1 * before, (after, before)  # worst seen 0.087
+    towards = done.found.light.key_direction[0] @ light.key_direction[0]
+    assert towards > 0.95  # 18 degrees
+    assert bool((done.weights <= weights).all())
+
+
+def test_without_skin_there_is_no_light() -> None:
+    none = light_fit.Skins(*(torch.zeros(0, *shape) for shape in ((3,), (), (), (3,), (8, 3))))
+    points = light_fit.Points(*(torch.zeros(0, *shape) for shape in ((3,), (3,), (), (), (), ())))
+    with pytest.raises(ValueError, match="no texel of it was seen"):
+        light_fit.find_light(points, none, 1)
