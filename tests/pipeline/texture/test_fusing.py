@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pain3d.pipeline.texture.fuse import fuse
+from pain3d.pipeline.texture.fusing import fuse
 
 SIZE = 256
 

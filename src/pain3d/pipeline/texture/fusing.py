@@ -23,7 +23,7 @@ def fuse(colours: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         mean = Σ_v s_v c_v / Σ_v s_v,   s_v = relu(w_v / max_u w_u − LEAST_SHARE)
         texture = mean + Σ_k Σ_v M_v,k · band_k(c_v − mean)
 
-    with M_v,0 = 1 where v sees best and M_v,k its mean at level k; the coarsest band is left out, there the mean stands.
+    with M_v,0 = 1 where v sees best and M_v,k its mean at level k. The coarsest band is left out: there is the mean.
     Where views agree all bands are 0 and their colour comes out as it is, up to the border of its chart; and what
     passes from chart to chart where they lie close is a difference between views, never a colour.
 
