@@ -23,6 +23,7 @@ FORMAT_VERSION: Final = 1  # raised when a reader of an older data set would be 
 SUBSETS: Final = ("frames", "pairs", "expressions", "identities")
 SPLITS: Final = ("train", "validation", "test")
 LICENCE: Final = "CC0-1.0"  # the head, its shapes and the procedural skin are CC0, so are the pictures made of them
+UNKNOWN_LICENCE: Final = "unknown"  # of a painter whose folder holds no card
 HEATMAP_UNIT_MM: Final = 0.1  # one grey level; 255 levels reach 25.5 mm, a jaw drop (AU27 at 5) moves the chin less
 ROW_GROUP_ROWS: Final = 128  # at most: one row group of images is then some 10 MB, what a reader holds at once
 
@@ -47,6 +48,19 @@ def _au_columns() -> tuple[Column, ...]:
         sides.append(Column(f"{name}_R", "float32", f"{words}, the person's right", unit))
     score = Column("PSPI", "float32", "AU04 + max(AU06, AU07) + max(AU09, AU10) + AU43", "0-16")
     return (*both, score, *sides)
+
+
+def row_licence(texture_licence: str) -> str:
+    """Licence of a row with a picture, of the licence of its texture's painter; empty is procedural skin.
+
+    A painter under another licence has its part in the picture: CC0 alone would be untrue. What a licence of weights
+    says of pictures is the reader's to judge.
+    """
+    if texture_licence in ("", LICENCE):
+        return LICENCE
+    if texture_licence == UNKNOWN_LICENCE:
+        return UNKNOWN_LICENCE
+    return f"{LICENCE} AND ({texture_licence})" if " OR " in texture_licence else f"{LICENCE} AND {texture_licence}"
 
 
 def sample_id(identity_id: int, expression_id: int, view_id: int | None = None) -> str:
@@ -122,9 +136,23 @@ _PROVENANCE = (
     Column("config_hash", "string", "SHA-256 of the configuration that made the row"),
     Column("pain3d_version", "string", "version of pain3d"),
     Column("code_version", "string", "SHA-256 over the sources that made the row, 12 digits"),
-    Column("licence", "string", "licence of the row"),
+    Column(
+        "licence", "string", "of all that made the row, SPDX; unknown where the licence of the texture's painter is"
+    ),
     Column("synthetic", "bool", "always true: no person was photographed"),
 )
+# In every subset that shows skin; of procedural skin the texts are empty and the seed is -1: pandas and datasets turn a
+# column of whole numbers with nulls into one of floats.
+_TEXTURE = (
+    Column("texture", "string", "name of the painted texture, folder textures/ab/ab...; empty: the skin is procedural"),
+    Column("texture_model", "string", "who painted the texture"),
+    Column("texture_model_hash", "string", "SHA-256 of the painter's weights and settings"),
+    Column("texture_licence", "string", "licence of the painter's weights, SPDX, or unknown"),
+    Column("texture_prompt", "string", "what the painter was asked for"),
+    Column("texture_seed", "int64", "of the painting; -1: the skin is procedural"),
+    Column("texture_scheduler", "string", "the painter's sampler, its steps and scales"),
+)
+TEXTURE_COLUMNS: Final = tuple(column.name for column in _TEXTURE)
 _SCENE = Column("scene", "string", "everything the picture is made of, JSON: pain3d.Scene.from_json(scene)")
 
 COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
@@ -140,6 +168,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         *_CAMERA,
         *_SURROUNDINGS,
         *_GEOMETRY,
+        *_TEXTURE,
         *_PROVENANCE,
         _SCENE,
     ),
@@ -152,6 +181,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         _HEATMAP_UNIT,
         *_au_columns(),
         *_DEMOGRAPHICS,
+        *_TEXTURE,
         *_PROVENANCE,
     ),
     "expressions": (
@@ -172,6 +202,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("weight", "float32", "0.5 is average", "0-1"),
         Column("local_shapes", "[float32]", "coefficients of the head's local shapes", "standard deviations"),
         Column("neutral_vertices", "[[float32]]", "the neutral head in its rest pose", "m"),
+        *_TEXTURE,
         *_PROVENANCE,
         Column("scene", "string", "scene of the image, JSON"),
     ),

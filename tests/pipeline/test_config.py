@@ -9,7 +9,7 @@ import pytest
 
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import Within, checked, load_settings, with_content
-from pain3d.pipeline.config import HOW, WHAT, SynthConfig, config_hash
+from pain3d.pipeline.config import HOW, TEXTURE, WHAT, SynthConfig, config_hash
 from pain3d.pipeline.folder import DATA_SET
 from pain3d.run_folder import differences
 
@@ -63,7 +63,7 @@ def test_bad_values_are_named(field: str, value: object, message: str) -> None:
 
 def test_every_field_is_checked_and_either_what_or_how() -> None:
     names = {field.name for field in dataclasses.fields(SynthConfig)}
-    assert names == {*WHAT, *HOW}
+    assert names == {*WHAT, *HOW, *TEXTURE}
     for name in names:
         with pytest.raises(RefusedError, match=f"^{name} must be"):
             of_mapping({name: [1]})
@@ -82,7 +82,7 @@ def test_file_keeps_defaults(tmp_path: Path) -> None:
     [
         ("identitis: 3", "unknown key 'identitis', did you mean identities?"),
         ("3: 3", "unknown key '3'; known are identities, expressions, views, cameras, size, seed, law, "
-         "co_occurring, asymmetry, wrinkles, quality, identities_per_shard, device, batch_size, processes"),
+         "co_occurring, asymmetry, wrinkles, quality, identities_per_shard, texture, device, batch_size, processes"),
         ("- 3", "expected a mapping of names to values, got a list"),
         ("a: [", "not YAML at line 1"),
         ("size: 0", "size must be a whole number from 1 to 4096, got 0"),
@@ -105,15 +105,27 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_hash_is_of_what_is_made() -> None:
     config = SynthConfig()
-    assert config_hash(config, "cpu") == config_hash(dataclasses.replace(config, batch_size=9, processes=3), "cpu")
-    assert config_hash(config, "cpu") == config_hash(dataclasses.replace(config, asymmetry=0), "cpu")
+    assert config_hash(config, "cpu", {}) == config_hash(
+        dataclasses.replace(config, batch_size=9, processes=3), "cpu", {}
+    )
+    assert config_hash(config, "cpu", {}) == config_hash(dataclasses.replace(config, asymmetry=0), "cpu", {})
     changed = {
         "identities": 9, "expressions": 9, "views": 4, "cameras": "free", "size": 64, "seed": 1, "law": "clinical",
         "co_occurring": False, "asymmetry": 0.5, "wrinkles": False, "quality": 90, "identities_per_shard": 2,
     }  # fmt: skip
     assert set(changed) == set(WHAT)
-    hashes = {config_hash(dataclasses.replace(config, **{name: value}), "cpu") for name, value in changed.items()}
-    assert len(hashes | {config_hash(config, "cpu"), config_hash(config, "cuda")}) == len(changed) + 2
+    hashes = {config_hash(dataclasses.replace(config, **{name: value}), "cpu", {}) for name, value in changed.items()}
+    assert (
+        len(
+            hashes
+            | {
+                config_hash(config, "cpu", {}),
+                config_hash(config, "cuda", {}),
+                config_hash(config, "cpu", {"texture": "bank"}),
+            }
+        )
+        == len(changed) + 3
+    )
 
 
 def test_differences_read_well() -> None:

@@ -25,6 +25,7 @@ from tests.conftest import SMALL_OPTIONS, Ran
 from tests.pipeline.conftest import SMALL, hashes
 
 Run = Callable[..., Ran]
+KILLED_AFTER = 3  # identities
 
 
 class FailingFile(io.FileIO):
@@ -131,7 +132,7 @@ def stop_run(out: Path) -> bytes:
 
     def killed(config: Any, person: Any, provenance: Any) -> Any:
         made.append(person.identity_id)
-        if len(made) > 3:
+        if len(made) > KILLED_AFTER:
             raise SystemError("killed")
         return original(config, person, provenance)
 

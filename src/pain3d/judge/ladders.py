@@ -60,7 +60,7 @@ PICTURES = 1 + sum(len(ladder.steps) - 1 for ladder in LADDERS) + len(NEUTRAL_LI
 
 def judge_ladders(data: DataSet, most: int, quiet: bool) -> Verdict:
     """Render and read all ladders of at most so many identities."""
-    people = data.neutrals(most)
+    people, textures = data.neutrals(most), data.textures
     answers: list[dict[str, list[float]]] = []
     noises: list[dict[str, list[float]]] = []
     tiles: list[Tile] = []
@@ -68,7 +68,7 @@ def judge_ladders(data: DataSet, most: int, quiet: bool) -> Verdict:
         for row in people:
             scene = scene_of(row)
             pictures = ladder_scenes(scene)
-            seen, _ = photograph(pictures)
+            seen, _ = photograph(pictures, textures)
             readings = [landmarker.read(image) for image in seen]
             answers.append({ladder.name: _answers(ladder, readings) for ladder in LADDERS})
             noises.append({ladder.name: _noise(ladder, readings) for ladder in LADDERS})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from pain3d.colour import srgb_to_linear
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pain3d.facs.action_units import ActionUnits
     from pain3d.light import Light
     from pain3d.scene import Scene
@@ -97,9 +99,17 @@ def undo_tone_map(shown: npt.ArrayLike) -> Floats:
     return np.where(light <= KNEE, light, KNEE + (1 - KNEE) * share / (1 - share))
 
 
-def photograph(scenes: Sequence[Scene], light: Light | None = None) -> tuple[Pixels, npt.NDArray[np.float32]]:
-    """Render scenes of one identity: pictures [B, H, W, 3] and our landmarks [B, N, 2] in them."""
+def photograph(
+    scenes: Sequence[Scene], textures: Mapping[str, Tensor] | None = None, light: Light | None = None
+) -> tuple[Pixels, npt.NDArray[np.float32]]:
+    """Render scenes of one identity: pictures [B, H, W, 3] and our landmarks [B, N, 2] in them.
+
+    Args:
+        scenes: B of them.
+        textures: Of their data set, where the scenes name any.
+        light: In place of their own.
+    """
     from pain3d.rendering.frames import render_scenes
 
-    frames = render_scenes(scenes, light=light)
+    frames = render_scenes(scenes, light=light, textures=textures)
     return frames.image, frames.landmarks_2d

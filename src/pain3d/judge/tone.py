@@ -35,14 +35,14 @@ def judge_tone(data: DataSet, most: int, most_frames: int, quiet: bool) -> Verdi
     """Photograph at most so many identities in a white room, and read the skin of at most so many frames."""
     from pain3d.facs.action_units import ActionUnits
 
-    people = data.neutrals(most)
+    people, textures = data.neutrals(most), data.textures
     asked, measured, tiles = [], [], []
     keep = data.spread(most_frames)
     frames: list[tuple[Row, Floats, Floats]] = []
     with Progress(len(people) + len(keep), quiet=quiet) as progress:
         for row in people:
             scene = scene_of(row)
-            pictures, landmarks = photograph([frontal(scene, ActionUnits(), 0)], light=white_room())
+            pictures, landmarks = photograph([frontal(scene, ActionUnits(), 0)], textures, light=white_room())
             light = skin_light(pictures[0], landmarks[0])
             assert light is not None, "a frontal face fills the picture"
             asked.append(asked_albedo(scene.skin))

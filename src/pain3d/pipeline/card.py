@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import jinja2
 
-from pain3d.records import COLUMNS, LICENCE, SPLITS
+from pain3d.records import COLUMNS, LICENCE, SPLITS, row_licence
 
 MEANINGS: Final = {
     "frames": "one row per view of an expression: image, heatmap, labels, camera, landmarks, scene",
@@ -22,12 +22,23 @@ SIZES: Final = (
 )  # fmt: skip
 
 
-def make_card(resolved: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]]) -> str:
+class Painter(NamedTuple):
+    """Who painted textures of a data set: as rows say it; empty texts are procedural skin."""
+
+    model: str
+    model_hash: str
+    licence: str
+
+
+def make_card(
+    resolved: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]], painters: Mapping[Painter, int]
+) -> str:
     """Write the card.
 
     Args:
         resolved: The resolved configuration.
         counts: Rows per subset and split; a split without rows is left out of the card, so that the rest still loads.
+        painters: Whose textures how many identities have.
 
     Returns:
         Markdown with a YAML head.
@@ -48,6 +59,10 @@ def make_card(resolved: Mapping[str, Any], counts: Mapping[str, Mapping[str, int
         images=images,
         size_class=next((name for name, least in SIZES if images < least), "10M<n<100M"),
         licence=LICENCE,
+        painters={painter: people for painter, people in painters.items() if painter.model},
+        licences=sorted({row_licence(painter.licence) for painter in painters}),
+        people_without=sum(people for painter, people in painters.items() if not painter.model),
+        row_licence=row_licence,
         meanings=MEANINGS,
         columns=COLUMNS,
     )

@@ -1,13 +1,15 @@
 """Knows what a synthesis run can be told: the configuration, its limits and its hash.
 
-Two kinds of fields. *What* fields decide every byte of the data set and are hashed; *how* fields (``device`` as asked,
-``batch_size``, ``processes``) decide only speed. The device class that was picked is hashed too, because pixels are
+Three kinds of fields. *What* fields decide every byte of the data set and are hashed; *how* fields (``device`` as
+asked, ``batch_size``, ``processes``) decide only speed; *texture* fields say where to look, and what is hashed is what
+they find there: a bank by its textures. The device class that was picked is hashed too, because pixels are
 bit-identical on one class of devices only.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -52,6 +54,8 @@ class SynthConfig:
     """Best JPEG quality of the images; each image has its own, from 70 (or this, if less) up to this."""
     identities_per_shard: Annotated[int, Within(1, 100_000)] = 32
     """Identities in one Parquet file of frames."""
+    texture: Annotated[str, tyro.conf.arg(metavar="{procedural,bank:DIR}")] = "procedural"
+    """Where skin and hair come from: painted by rule; or out of a bank of painted textures, each for one identity."""
     device: Annotated[str, OneOf(("auto", "cpu", "cuda")), tyro.conf.arg(metavar="{auto,cpu,cuda}")] = "auto"
     """Where to render; auto is the GPU where there is one. With several: torchrun --nproc-per-node N -m pain3d synth.
     With TRITON_INTERPRET=1 and no GPU, cuda runs the GPU's kernels on the CPU: for tests, of tiny pictures."""
@@ -63,7 +67,8 @@ class SynthConfig:
 
 
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(SynthConfig))
-WHAT: Final = tuple(name for name in FIELDS if name not in HOW)
+TEXTURE: Final = ("texture",)
+WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *TEXTURE))
 
 
 def what_fields(config: SynthConfig) -> dict[str, Any]:
@@ -72,6 +77,6 @@ def what_fields(config: SynthConfig) -> dict[str, Any]:
     return fields | {"asymmetry": float(config.asymmetry)}  # YAML may say 0; 0 and 0.0 are one configuration
 
 
-def config_hash(config: SynthConfig, device_class: str) -> str:
-    """SHA-256 over the fields that decide the bytes and over the device class, 64 hex digits."""
-    return settings_hash(what_fields(config) | {"device_class": device_class})
+def config_hash(config: SynthConfig, device_class: str, textures: Mapping[str, Any]) -> str:
+    """SHA-256 over the fields that decide the bytes, what is known of textures and the device class, 64 hex digits."""
+    return settings_hash(what_fields(config) | dict(textures) | {"device_class": device_class})

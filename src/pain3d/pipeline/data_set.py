@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pain3d.console.refused import RefusedError
-from pain3d.pipeline.folder import MANIFEST, ShardEntry
+from pain3d.pipeline.folder import MANIFEST, TEXTURES, ShardEntry
 
 if TYPE_CHECKING:
+    from pain3d.pipeline.texture.bank import TextureBank
     from pain3d.scene import Scene
 
 Row = dict[str, Any]
@@ -34,6 +35,13 @@ class DataSet:
     out: Path
     shards: list[ShardEntry]
     resolved: dict[str, Any]
+
+    @property
+    def textures(self) -> TextureBank:
+        """The bank of its painted textures; empty where skin is procedural."""
+        from pain3d.pipeline.texture.bank import TextureBank
+
+        return TextureBank(self.out / TEXTURES)
 
     def files(self, subset: str) -> list[str]:
         """Paths of a subset's files, in the order of the shards."""

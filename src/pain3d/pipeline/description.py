@@ -5,12 +5,13 @@ All of it is read back from the published files, so a run that was stopped and g
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pain3d.head
-from pain3d.pipeline.card import make_card
+from pain3d.pipeline.card import Painter, make_card
 from pain3d.pipeline.contact_sheet import make_contact_sheet
 from pain3d.pipeline.data_set import DataSet
 from pain3d.pipeline.folder import DataFolder, ShardEntry
@@ -37,7 +38,7 @@ def describe(plan: Plan, folder: DataFolder) -> None:
     for name, content in (
         (f"LICENSES/{LICENCE}.txt", (TEMPLATES / f"{LICENCE}.txt").read_bytes()),
         ("LICENSES/NOTICE-head.txt", notice),
-        ("README.md", make_card(folder.resolved, counts).encode()),
+        ("README.md", make_card(folder.resolved, counts, painters_of(data)).encode()),
         (CONTACT_SHEET, sheet.result()),
         (REPORT, report.encode()),
     ):
@@ -50,6 +51,12 @@ def describe(plan: Plan, folder: DataFolder) -> None:
             "shards": shards,
         }
     )
+
+
+def painters_of(data: DataSet) -> dict[Painter, int]:
+    """Who painted the textures of how many identities, in the order of the shards."""
+    columns = data.columns("identities", [f"texture_{name}" for name in Painter._fields])
+    return dict(Counter(Painter(*said) for said in zip(*columns.values(), strict=True)))
 
 
 def count_rows(shards: list[ShardEntry]) -> dict[str, dict[str, int]]:

@@ -20,6 +20,7 @@ from pain3d.run_folder import RESOLVED, RunFolder, RunKind
 
 MANIFEST: Final = "manifest.json"
 LINES: Final = "manifest.partial.jsonl"
+TEXTURES: Final = "textures"  # the bank of what was painted for this data set
 HASH: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -131,10 +132,11 @@ class DataFolder(RunFolder):
             self.published = {entry["shard"]: entry for entry in entries}
 
     def _discard(self) -> None:
-        """Published shards stay, the same run can build on them; without any, nothing of this run stays."""
+        """Published shards and textures stay, the same run builds on them; without any, nothing of this run stays."""
         lines = self.out / LINES
         published = self.published or (lines.exists() and lines.stat().st_size)  # by other ranks
-        if not published and not (self.out / MANIFEST).exists():
+        painted = any((self.out / TEXTURES).rglob("*.json"))
+        if not published and not painted and not (self.out / MANIFEST).exists():
             for name in (RESOLVED, LINES):
                 (self.out / name).unlink(missing_ok=True)
             remove_empty([path for path in self.out.rglob("*") if path.is_dir()])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pain3d.pipeline.config import SynthConfig
@@ -21,11 +22,12 @@ SHARES: Final = {"train": 70, "validation": 20, "test": 10}  # per cent, as in 3
 
 @dataclass(frozen=True)
 class PlannedIdentity:
-    """One identity: its number, the demographic cell it fills, and its split."""
+    """One identity: its number, the demographic cell it fills, its split, and the folder of its painted texture."""
 
     identity_id: int
     cell: DemographicCell
     split: str
+    texture: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pain3d.console.refused import RefusedError
 from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.facs.pain_score import MAX_INTENSITY
 from pain3d.pipeline.contact_sheet import decode, decode_heatmap
-from pain3d.pipeline.folder import FileEntry
+from pain3d.pipeline.folder import TEXTURES, FileEntry
+from pain3d.pipeline.rows import texture_columns
 from pain3d.pipeline.shard_files import file_hash
-from pain3d.records import COLUMNS, HEATMAP_UNIT_MM, LICENCE, SPLITS, columns_of_kind, sample_id
+from pain3d.pipeline.texture.bank import check_texture
+from pain3d.records import COLUMNS, HEATMAP_UNIT_MM, LICENCE, SPLITS, TEXTURE_COLUMNS, columns_of_kind, sample_id
 from pain3d.scene import Scene
 
 # Labels are stored as float32 and summed in float64 here: 4 terms of at most 5 are exact to 1e-6.
@@ -48,6 +51,7 @@ SAID_BY_SCENE: Final[dict[str, Callable[[Scene], float]]] = {
 NAMES_OF_SCENE: Final[dict[str, Callable[[Scene], str]]] = {
     "light": lambda scene: scene.light.name,
     "background": lambda scene: scene.background,
+    "texture": lambda scene: scene.texture,
 }
 
 
@@ -58,6 +62,7 @@ class Seen:
     sample_ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     splits: dict[int, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     images: dict[str, bytes] = field(default_factory=dict)
+    textures: dict[str, dict[str, Any] | str] = field(default_factory=dict)  # what is known, or what is wrong
 
     def split_findings(self) -> Iterator[str]:
         """Identities that lie in more than one split."""
@@ -76,13 +81,16 @@ def check_file(out: Path, entry: FileEntry, resolved: Mapping[str, Any], seen: S
         with pq.ParquetFile(out / path) as file:
             names = file.schema_arrow.names
             wanted = [column.name for column in COLUMNS[entry["subset"]]]
-            if names != wanted:
+            before = [
+                name for name in wanted if name not in TEXTURE_COLUMNS
+            ]  # of data sets older than painted textures
+            if names not in (wanted, before):
                 yield f"{path}: columns differ, {', '.join(sorted({*names} ^ {*wanted})) or 'in their order'}"
                 return
             rows = 0
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
-                findings = sorted(_check_group(table, entry, resolved, seen, pool))
+                findings = sorted(_check_group(table, out, entry, resolved, seen, pool))
                 for row, words in findings:
                     yield f"{path} row {rows + row} ({_name(table, row)}): {words}"
                 rows += len(table)
@@ -99,7 +107,7 @@ def _name(table: pa.Table, row: int) -> str:
 
 
 def _check_group(
-    table: pa.Table, entry: FileEntry, resolved: Mapping[str, Any], seen: Seen, pool: Executor
+    table: pa.Table, out: Path, entry: FileEntry, resolved: Mapping[str, Any], seen: Seen, pool: Executor
 ) -> Iterator[Finding]:
     subset = entry["subset"]
     for column in table.column_names:
@@ -109,6 +117,8 @@ def _check_group(
             return
     yield from _check_keys(table, entry, seen)
     yield from _check_constants(table, resolved)
+    if "texture" in table.column_names:
+        yield from _check_textures(table, out, seen)
     if "PSPI" in table.column_names:
         yield from _check_labels(table)
     if subset == "frames":
@@ -150,9 +160,10 @@ def _check_constants(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[F
         "config_hash": resolved["config_hash"],
         "pain3d_version": resolved["pain3d_version"],
         "code_version": resolved["code_version"],
-        "licence": LICENCE,
         "synthetic": True,
     }
+    if "texture" not in table.column_names:  # else see _check_textures
+        constants["licence"] = LICENCE
     for name, expected in constants.items():
         for row, value in enumerate(table[name].to_pylist()):
             if value != expected:
@@ -161,6 +172,28 @@ def _check_constants(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[F
         for row, unit in enumerate(table["heatmap_unit_mm"].to_pylist()):
             if abs(unit - HEATMAP_UNIT_MM) > 1e-8:  # 0.1 as a float32 is off by 1.5e-9
                 yield row, f"heatmap_unit_mm is {unit}, not {HEATMAP_UNIT_MM}"
+
+
+def _check_textures(table: pa.Table, out: Path, seen: Seen) -> Iterator[Finding]:
+    """The texture of a row must be in the data set's bank, whole, and made as the row says; so must its licence be."""
+    said = table.select([*TEXTURE_COLUMNS, "licence"]).to_pylist()
+    for row, values in enumerate(said):
+        name = values["texture"]
+        if name not in seen.textures:
+            try:
+                place = out / TEXTURES / name[:2] / name if name else None
+                if place is not None:
+                    check_texture(place)
+                seen.textures[name] = texture_columns(place)
+            except RefusedError as error:
+                seen.textures[name] = str(error).removeprefix(f"{out}/")
+        known = seen.textures[name]
+        if isinstance(known, str):
+            yield row, known
+            continue
+        for column, wanted in known.items():
+            if values[column] != wanted:
+                yield row, f"{column} is {values[column]!r}, its texture says {wanted!r}"
 
 
 def _check_labels(table: pa.Table) -> Iterator[Finding]:
@@ -193,8 +226,9 @@ def _check_labels(table: pa.Table) -> Iterator[Finding]:
 
 def _check_scenes(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[Finding]:
     """The scene of a row must say what its columns say."""
+    names = {name: said for name, said in NAMES_OF_SCENE.items() if name in table.column_names}
     columns = table.select(
-        ["identity_id", "expression_id", "view_id", *SAID_BY_SCENE, *NAMES_OF_SCENE, *AU_COLUMNS, "scene"]
+        ["identity_id", "expression_id", "view_id", *SAID_BY_SCENE, *names, *AU_COLUMNS, "scene"]
     ).to_pylist()
     for row, values in enumerate(columns):
         try:
@@ -209,7 +243,7 @@ def _check_scenes(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[Find
             "view_id": (scene.view_id, values["view_id"]),
         }
         said |= {name: (float(np.float32(in_scene(scene))), values[name]) for name, in_scene in SAID_BY_SCENE.items()}
-        for name, named in NAMES_OF_SCENE.items():
+        for name, named in names.items():
             if values[name] != named(scene):
                 yield row, f"{name} is {values[name]!r}, its scene says {named(scene)!r}"
         units = scene.au.as_row()

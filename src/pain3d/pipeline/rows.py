@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -12,7 +13,15 @@ import numpy.typing as npt
 
 from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp
 from pain3d.pipeline.plan import PlannedIdentity
-from pain3d.records import HEATMAP_UNIT_MM, LICENCE, SUBSETS, arrow_schema, sample_id
+from pain3d.records import (
+    HEATMAP_UNIT_MM,
+    LICENCE,
+    SUBSETS,
+    TEXTURE_COLUMNS,
+    arrow_schema,
+    row_licence,
+    sample_id,
+)
 from pain3d.rendering.scene_inputs import camera_rows
 
 if TYPE_CHECKING:
@@ -42,9 +51,28 @@ class Provenance:
             "config_hash": self.config_hash,
             "pain3d_version": self.pain3d_version,
             "code_version": self.code_version,
-            "licence": LICENCE,
             "synthetic": True,
         }
+
+
+def texture_columns(place: Path | None) -> Row:
+    """What a row with a picture says of the texture in a folder; None is procedural skin."""
+    if place is None:
+        painted: Row = dict.fromkeys(TEXTURE_COLUMNS, "") | {"texture_seed": -1}
+    else:
+        from pain3d.pipeline.texture.bank import read_entry
+
+        entry = read_entry(place)
+        painted = {
+            "texture": place.name,
+            "texture_model": entry.model,
+            "texture_model_hash": entry.model_hash,
+            "texture_licence": entry.licence,
+            "texture_prompt": entry.prompt,
+            "texture_seed": entry.seed,
+            "texture_scheduler": entry.scheduler,
+        }
+    return painted | {"licence": row_licence(painted["texture_licence"])}
 
 
 @dataclass(frozen=True)
@@ -116,7 +144,7 @@ def make_scene_rows(
     """
     import pyarrow as pa
 
-    made = provenance.columns()
+    made, painted = provenance.columns(), texture_columns(person.texture)
     key = {"identity_id": person.identity_id, "split": person.split}
     demographics = _demographics(scenes[0], person)
     cameras = [
@@ -143,7 +171,7 @@ def make_scene_rows(
             **made,
             "neutral": neutral,
         }
-        view = {**shared, "sample_id": name, "view_id": scene.view_id, "heatmap_unit_mm": HEATMAP_UNIT_MM}
+        view = {**shared, **painted, "sample_id": name, "view_id": scene.view_id, "heatmap_unit_mm": HEATMAP_UNIT_MM}
         rows["frames"].append({**view, **cameras[position], **_surroundings(scene), "scene": scene.to_json()})
         if neutral:
             neutral_of_view[scene.view_id] = position
@@ -151,12 +179,16 @@ def make_scene_rows(
             pairs.append((position, neutral_of_view[scene.view_id]))
             rows["pairs"].append(view)
         if scene.view_id == 0:
-            rows["expressions"].append({**shared, "sample_id": sample_id(scene.identity_id, scene.expression_id)})
+            # A heatmap shows no skin: whoever painted it has no part in the row.
+            name = sample_id(scene.identity_id, scene.expression_id)
+            rows["expressions"].append({**shared, "sample_id": name, "licence": LICENCE})
     front = min(
         neutral_of_view.values(),
         key=lambda place: abs(cameras[place]["yaw_degrees"]) + abs(cameras[place]["pitch_degrees"]),
     )
-    rows["identities"].append({**key, **demographics, **made, **_shape(scenes[0]), "scene": scenes[front].to_json()})
+    rows["identities"].append(
+        {**key, **demographics, **made, **painted, **_shape(scenes[0]), "scene": scenes[front].to_json()}
+    )
     batches = {}
     for subset in SUBSETS:
         seen = (*SEEN[subset], "skin_ita_degrees")

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,11 +20,13 @@ from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
 from pain3d.pipeline.config import SynthConfig, config_hash, what_fields
-from pain3d.pipeline.folder import DataFolder, ShardEntry
+from pain3d.pipeline.folder import TEXTURES, DataFolder, ShardEntry
 from pain3d.pipeline.plan import Plan, PlannedShard, images_per_identity, make_plan
 from pain3d.pipeline.rows import Provenance
 from pain3d.pipeline.shard_files import ShardWriter
 from pain3d.pipeline.synthesis import EncodedIdentity
+from pain3d.pipeline.texture.bank import TextureBank
+from pain3d.pipeline.texture.source import PROCEDURAL, Source, open_source
 from pain3d.pipeline.workers import synthesise_all
 from pain3d.provenance import code_version, pain3d_version
 from pain3d.ranks import Ranks, launched_ranks
@@ -82,15 +84,17 @@ def device_class(device: str) -> str:
     raise RefusedError("--device cuda: torch sees no CUDA device here")
 
 
-def resolve(config: SynthConfig, device: str) -> dict[str, Any]:
+def resolve(config: SynthConfig, device: str, source: Source | None) -> dict[str, Any]:
     """The flat resolved configuration that a data set carries: what decides its bytes, and their hash."""
+    textures = {"texture": PROCEDURAL} if source is None else source.fields
     return {
         "pain3d_format": FORMAT_VERSION,
         **what_fields(config),
+        **textures,
         "device_class": device,
         "pain3d_version": pain3d_version(),
         "code_version": code_version(),
-        "config_hash": config_hash(config, device),
+        "config_hash": config_hash(config, device, textures),
     }
 
 
@@ -100,7 +104,7 @@ def preview(config: SynthConfig, out: Path) -> Plan:
     Raises:
         RefusedError: The run would be refused.
     """
-    DataFolder(out, resolve(config, device_class(config.device))).check()
+    DataFolder(out, resolve(config, device_class(config.device), open_source(config))).check()
     return make_plan(config)
 
 
@@ -117,14 +121,15 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
         The receipt.
 
     Raises:
-        RefusedError: The folder or the device can't be used; nothing was written.
+        RefusedError: The folder, the device or the source of textures can't be used; nothing was written.
         OSError: The disk failed; published shards stay, nothing half-written does.
     """
     started = time.perf_counter() if started is None else started
     stages: dict[str, float] = defaultdict(float)
     lanes: dict[str, int] = {"write": 1, "close": 1}
     ranks = launched_ranks()
-    resolved = resolve(config, device_class(config.device))
+    source = open_source(config)
+    resolved = resolve(config, device_class(config.device), source)
     folder = DataFolder(out, resolved)
     folder.check()
     plan = make_plan(config)
@@ -134,6 +139,11 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
         folder.join(ranks.from_first(folder.published))
         missing = [shard for shard in plan.shards if shard.name not in folder.published]
         mine = missing[ranks.rank :: ranks.count]
+        if source is not None:
+            painting = time.perf_counter()
+            mine = _with_textures(source, plan, mine, folder.out / TEXTURES, quiet or ranks.rank > 0)
+            source = None  # a model leaves its memory to the pictures
+            stages["texture"] = time.perf_counter() - painting
         encoded = _synthesised(plan.config, mine, provenance, ranks, lanes)
         made = sum(ranks.of_all(_publish(plan, mine, folder, encoded, stages, quiet or ranks.rank > 0)))
         if ranks.rank == 0:
@@ -146,6 +156,21 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
     seconds = time.perf_counter() - started
     busy = {name: stages[name] / workers / seconds for name, workers in lanes.items() if name in stages}
     return Receipt(out, plan.images, made, seconds, dict(stages), busy, ranks.rank)
+
+
+def _with_textures(
+    source: Source, plan: Plan, shards: Sequence[PlannedShard], place: Path, quiet: bool
+) -> list[PlannedShard]:
+    """The same shards of people who have their textures, in the bank of the data set."""
+    everybody = [person for shard in plan.shards for person in shard.identities]
+    wanted = [person for shard in shards for person in shard.identities]
+    bank = TextureBank(place)
+    names = source.provide(bank, everybody, wanted, quiet)
+    dressed = {number: bank.place(name) for number, name in names.items()}
+    return [
+        replace(shard, identities=tuple(replace(who, texture=dressed.get(who.identity_id)) for who in shard.identities))
+        for shard in shards
+    ]
 
 
 def _synthesised(

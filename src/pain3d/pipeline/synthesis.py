@@ -8,6 +8,7 @@ three with one identity; beside a device others do the first and the last, and i
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from pain3d.rendering.frames import RenderedPeople, RenderSetup
     from pain3d.rendering.scene_inputs import SceneInputs
+    from pain3d.scene import Scene
     from pain3d.skin import SurfaceMaps
 
 REHEARSED_SIZE, REHEARSED_TEXELS = 8, 64  # pixels and texels a side
@@ -83,7 +85,8 @@ def rehearse(config: SynthConfig, person: PlannedIdentity, provenance: Provenanc
 
     head = Head.default()
     tiny = replace(config, expressions=0, views=1, size=REHEARSED_SIZE)
-    synthesise_identity(tiny, person, provenance, RenderSetup(head, build_maps(head, REHEARSED_TEXELS), None))
+    bare = replace(person, texture=None)
+    synthesise_identity(tiny, bare, provenance, RenderSetup(head, build_maps(head, REHEARSED_TEXELS), None))
 
 
 def prepare_identity(
@@ -102,7 +105,7 @@ def prepare_identity(
 
     head = Head.default()
     started = time.perf_counter()
-    scenes = sample_scenes(
+    scenes: Sequence[Scene] = sample_scenes(
         seed=config.seed,
         identity_id=person.identity_id,
         cell=person.cell,
@@ -117,7 +120,13 @@ def prepare_identity(
         quality=config.quality,
         wrinkles=config.wrinkles,
     )
-    inputs = inputs_of(scenes, head)
+    textures: dict[str, Tensor] = {}
+    if person.texture is not None:
+        from pain3d.pipeline.texture.bank import read_texture
+
+        textures = {person.texture.name: read_texture(person.texture)}
+        scenes = [replace(scene, texture=person.texture.name) for scene in scenes]
+    inputs = inputs_of(scenes, head, textures)
     if board is not None:
         from pain3d.skin.sketch import draw_sketch
 

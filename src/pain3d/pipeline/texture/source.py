@@ -1,0 +1,74 @@
+"""Knows where the textures of a data set come from: nowhere (procedural skin), or a bank that was painted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from pain3d.console.refused import RefusedError
+from pain3d.pipeline.config import SynthConfig
+from pain3d.pipeline.plan import PlannedIdentity
+from pain3d.pipeline.texture.bank import TextureBank
+from pain3d.pipeline.texture.choice import choose
+from pain3d.run_folder import settings_hash
+
+PROCEDURAL: Final = "procedural"
+
+
+class Source(Protocol):
+    """Gives people textures.
+
+    Attributes:
+        fields: What of it decides the bytes of a data set, for its resolved configuration.
+    """
+
+    fields: dict[str, Any]
+
+    def provide(
+        self, bank: TextureBank, everybody: Sequence[PlannedIdentity], wanted: Sequence[PlannedIdentity], quiet: bool
+    ) -> dict[int, str]:
+        """See that a bank holds the textures of those wanted, of everybody in a data set; returns their names."""
+        ...
+
+
+class Drawn:
+    """Textures that a bank holds already; what is used is copied, so that a data set stands alone.
+
+    Args:
+        folder: Of the bank.
+        seed: Of the people.
+
+    Raises:
+        RefusedError: There is no bank, or a texture in it is damaged.
+    """
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._bank, self._seed = TextureBank(folder), seed
+        if not self._bank:
+            raise RefusedError(f"--texture bank:{folder}: holds no textures")
+        self.fields = {"texture": "bank", "texture_bank_hash": settings_hash(sorted(self._bank))}
+
+    def provide(
+        self, bank: TextureBank, everybody: Sequence[PlannedIdentity], wanted: Sequence[PlannedIdentity], quiet: bool
+    ) -> dict[int, str]:
+        """See `Source`; nothing is painted."""
+        chosen = choose(self._bank, everybody, self._seed)
+        names = {person.identity_id: chosen[person.identity_id] for person in wanted}
+        for name in names.values():
+            bank.copy(self._bank, name)
+        return names
+
+
+def open_source(config: SynthConfig) -> Source | None:
+    """Where a configuration says that textures come from; None where skin is procedural.
+
+    Raises:
+        RefusedError: It says what there is not, or the bank can't be used.
+    """
+    kind, _, name = config.texture.partition(":")
+    if config.texture == PROCEDURAL:
+        return None
+    if kind == "bank" and name:
+        return Drawn(Path(name), config.seed)
+    raise RefusedError(f"texture must be procedural or bank:DIR, got {config.texture!r}")
