@@ -8,6 +8,8 @@ from torch import Tensor
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, check_dtypes, check_shapes
 
+MOST_PIXELS = 127  # steps are counted in bytes: as many again are added before the smaller is taken
+
 
 def edge_confidence(depth: Tensor, *, jump: float = 0.005, pixels: int = 8, backend: str | None = None) -> Tensor:
     """Tell how far each pixel lies from the edges of the depth: 0 on both sides of an edge, 1 from `pixels` on.
@@ -19,7 +21,7 @@ def edge_confidence(depth: Tensor, *, jump: float = 0.005, pixels: int = 8, back
         depth: [N, H, W] metres, inf on background.
         jump: Metres, at least 0. A slope as steep within one pixel is an edge, too: 5 mm is what a surface at 1 m seen
             under 80° climbs from pixel to pixel at 1100 pixels a metre; smaller pictures need more.
-        pixels: At least 1: with 1 only the edge itself is 0.
+        pixels: 1 to 127; with 1 the edge itself is 0 and the rest 1.
         backend: ``"reference"`` or None: plain torch, on any device, without waiting for it.
 
     Returns:
@@ -32,8 +34,8 @@ def edge_confidence(depth: Tensor, *, jump: float = 0.005, pixels: int = 8, back
     """
     check_shapes(depth=(depth, "N H W"))
     check_dtypes(FLOATS, depth=depth)
-    if not jump >= 0 or pixels < 1:
-        raise ValueError(f"jump must be at least 0 and pixels at least 1, got {jump} and {pixels}")
+    if not jump >= 0 or not 1 <= pixels <= MOST_PIXELS:
+        raise ValueError(f"jump must be at least 0 and pixels in 1–{MOST_PIXELS}, got {jump} and {pixels}")
     resolve_backend("edge_confidence", backend, ("reference",), depth, differentiable=False)
     depth = depth.detach()
     edge = ~(depth < torch.inf)
@@ -43,16 +45,14 @@ def edge_confidence(depth: Tensor, *, jump: float = 0.005, pixels: int = 8, back
         jumps = ~((one - other).abs() <= jump)  # inf beside a number, and NaN, are jumps
         edge.narrow(axis, 0, count).logical_or_(jumps)
         edge.narrow(axis, depth.shape[axis] - count, count).logical_or_(jumps)
-    steps = torch.where(edge, 0.0, float(pixels)).to(depth.dtype)
+    steps = (~edge).to(torch.uint8) * pixels
     for axis in (1, 2):  # by the axes apart, a distance of k steps as the sum of powers of two
         reach = 1
         while reach < min(pixels, depth.shape[axis]):
             count = depth.shape[axis] - reach
             one, other = steps.narrow(axis, 0, count), steps.narrow(axis, reach, count)
-            nearer = torch.minimum(one, other + reach), torch.minimum(other, one + reach)
-            steps = steps.clone()
-            steps.narrow(axis, 0, count).copy_(nearer[0])
-            far = steps.narrow(axis, reach, count)
-            far.copy_(torch.minimum(far, nearer[1]))
+            from_one, from_other = one + reach, other + reach  # before either is written to
+            torch.minimum(one, from_other, out=one)
+            torch.minimum(other, from_one, out=other)
             reach *= 2
-    return steps / pixels
+    return steps.to(depth.dtype) / pixels

@@ -37,7 +37,7 @@ def example_inputs(
     *,
     views: int = 3,
     channels: int = 5,
-    texels: int = 64,
+    texels: int = 40,
 ) -> dict[str, Any]:
     """Return keyword arguments of `backproject`: `views` pictures of size x (size + 8) pixels, texels² texels."""
     generator = torch.Generator().manual_seed(seed)

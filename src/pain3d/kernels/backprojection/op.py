@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
+from pain3d.kernels.backprojection.bundles import Limits, Surface, Views, view_numbers
 from pain3d.kernels.backprojection.reference import backproject_reference
+
+AVAILABLE = ("reference", "cpu")
 
 
 def backproject(
@@ -23,7 +27,7 @@ def backproject(
     *,
     power: float = 2.0,
     least_cosine: float = 0.2,
-    tolerance: float = 0.001,
+    tolerance: float = 0.0005,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Take N pictures of a mesh back to its texture: what each view shows of each texel, and what that is worth.
@@ -47,7 +51,7 @@ def backproject(
         power: Of the cosine, at least 0.
         least_cosine: Below this cosine a view says nothing of a texel; 0–1. 0.2 is 78°.
         tolerance: Metres by which a depth may be off, beside what a bent surface explains (README); at least 0.
-        backend: ``"reference"`` or None for the default order.
+        backend: ``"reference"``, ``"cpu"`` (float32) or None for the default order.
 
     Returns:
         Colours [N, S, T, C], 0 where no pixel shows the texel, and weights [N, S, T] in 0–1, 0 there too.
@@ -89,8 +93,15 @@ def backproject(
             "power and tolerance must be at least 0 and least_cosine in 0–1, "
             f"got {power}, {tolerance} and {least_cosine}"
         )
-    resolve_backend("backproject", backend, ("reference",), *floats.values(), faces, texel_faces, differentiable=False)
-    given = {name: tensor.detach() for name, tensor in floats.items()}
-    return backproject_reference(
-        **given, faces=faces, texel_faces=texel_faces, power=power, least_cosine=least_cosine, tolerance=tolerance
-    )
+    available = AVAILABLE if pictures.dtype == torch.float32 else ("reference",)  # the kernels are float32 only
+    given = [tensor.detach() for tensor in floats.values()]
+    chosen = resolve_backend("backproject", backend, available, *given, faces, texel_faces, differentiable=False)
+    pictures, depth, confidence, world_to_clip, camera_position, vertices, normals, texel_barycentrics = given
+    views = Views(pictures, depth, confidence, view_numbers(world_to_clip, camera_position))
+    surface = Surface(torch.cat([vertices, normals], 2), faces, texel_faces, texel_barycentrics)
+    limits = Limits(power, least_cosine, tolerance)
+    if chosen == "cpu":
+        from pain3d.kernels.backprojection.cpu import backproject_cpu
+
+        return backproject_cpu(views, surface, limits)
+    return backproject_reference(views, surface, limits)
