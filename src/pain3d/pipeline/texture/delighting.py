@@ -28,7 +28,7 @@ SAMPLED: Final = 128  # blocks a side of the texture, the means of which are fit
 BRIGHTEST: Final = 2.6  # linear light at which an inverted tone map ends: byte 250 or so
 CLIPPED: Final = (0.9, 1.6)  # linear light from which, and at which no longer, a picture is believed
 HIGHLIGHT: Final = 0.5  # share of what is seen that may be gloss: more would be noise of what little is left
-SHADE: Final = 0.08  # share of the mean light below which a texel's light is not believed to be known
+SHADE: Final = (0.1, 0.3)  # shares of the mean light: below the first a texel's is not known, from the second on it is
 # Of the procedural person's pigments, in deviations: what a painter who was asked for such a person may have made.
 MELANIN, SOCKET_MELANIN, BLOOD, FLUSH, SOCKET_BLOOD, LIPS, CAROTENE, BEARD = (
     0.20,
@@ -95,7 +95,7 @@ def delight(colours: Tensor, weights: Tensor, seen: Seen, base: Tensor, skin: Sk
         surface = base.flatten(0, 1)[places]
         found = _found(colours, weights, seen, base, skin, maps, places, normal, mixed[:, 3:6], occlusion)
         diffuse = diffuse_light(normal, occlusion, surface[:, SCATTER], found.light)
-        believed = (diffuse.mean(1) / (SHADE * diffuse.mean())).clamp(max=1)
+        believed = ((diffuse.mean(1) / diffuse.mean() - SHADE[0]) / (SHADE[1] - SHADE[0])).clamp(0, 1)
         albedo, left = torch.zeros_like(colours), torch.zeros_like(weights)
         for view, (colour, weight) in enumerate(zip(colours, weights, strict=True)):
             lit = colour.flatten(0, 1)[places] / found.gains[view]

@@ -1,0 +1,138 @@
+"""Knows the way from a person and a painter to an albedo: what follows what, and what can go wrong with pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from pain3d.head.identity import Identity
+from pain3d.head.model import Head
+from pain3d.kernels import backproject, edge_confidence
+from pain3d.light import Light
+from pain3d.pipeline.texture.completion import complete
+from pain3d.pipeline.texture.delighting import delight, linear_light
+from pain3d.pipeline.texture.fusing import fuse
+from pain3d.pipeline.texture.painter import Painter, Prompt
+from pain3d.pipeline.texture.quality import QualityReport, report
+from pain3d.pipeline.texture.shared_texels import blend_of
+from pain3d.pipeline.texture.views import Seen, see, standard_cameras, texel_surface
+from pain3d.rendering.frames import Clock
+from pain3d.skin import Skin, paint, surface, surface_maps
+from pain3d.skin.photographed import ALBEDO
+
+BLACK: Final = 1 / 255  # mean sRGB of the head: painters that fail, or whose safety checker speaks, hand back zeros
+STEEPEST: Final = math.tan(math.radians(80))  # metres of depth per metre across from which pixels see an edge
+EDGE: Final = (
+    0.004  # metres from an edge over which a picture isn't trusted: a painter's outline is not ours to a pixel
+)
+
+
+class SpoiltPicturesError(ValueError):
+    """A painter's pictures can't become a texture; the message says why in a few words, such as ``not finite``."""
+
+
+@dataclass(frozen=True)
+class PaintedTexture:
+    """A texture that a painter made.
+
+    Attributes:
+        albedo: [S, S, 3] float32 linear in 0.003–0.95, for `pain3d.paint`.
+        report: What is wrong with it.
+        pictures: [N, H, W, 3] sRGB, as they were painted.
+        light: That was taken out.
+        seconds: Of each part.
+    """
+
+    albedo: Tensor
+    report: QualityReport
+    pictures: Tensor
+    light: Light
+    seconds: dict[str, float]
+
+
+def make_texture(
+    head: Head,
+    person: tuple[Identity, Skin],
+    painter: Painter,
+    prompt: Prompt,
+    seed: int,
+    *,
+    views: int = 5,
+    view_size: int = 768,
+    size: int = 1024,
+) -> PaintedTexture:
+    """Let a painter paint a person and make a texture of the pictures.
+
+    Args:
+        head: On the CPU.
+        person: Identity and skin: shape, hair and shirt are theirs, and so are gloss, relief and wrinkles.
+        painter: Who paints.
+        prompt: What is asked for.
+        seed: The person's.
+        views: 3 or 5.
+        view_size: Pixels a side of a picture.
+        size: Texels a side, a power of two from 64 on.
+
+    Returns:
+        PaintedTexture. Same arguments, same bytes, if the painter keeps to that.
+
+    Gradients: none.
+
+    Raises:
+        SpoiltPicturesError: The pictures are not finite or black. Nothing is tried again here.
+        ValueError: Numbers out of range, or pictures of another shape.
+    """
+    clock = Clock()
+    identity, skin = person
+    maps = surface_maps(head, size)
+    base = paint(maps, skin)
+    clock.lap("base")
+    seen = see(head, identity, surface(head, skin), standard_cameras(views, view_size))
+    clock.lap("see")
+    pictures = painter.paint(seen.conditions, prompt, seed, blend_of(seen))
+    _check(pictures, seen)
+    clock.lap("paint")
+    lit, weights = project(linear_light(pictures), seen, size)
+    clock.lap("backproject")
+    delit = delight(lit, weights, seen, base, skin, maps)
+    clock.lap("delight")
+    fused, weight = fuse(delit.albedo, delit.weights)
+    clock.lap("fuse")
+    albedo = complete(fused.clamp(*ALBEDO), weight, base, maps)  # bands may overshoot
+    clock.lap("complete")
+    measured = report(albedo, delit, lit, base, seen, maps)
+    clock.lap("quality")
+    return PaintedTexture(albedo, measured, pictures, delit.found.light, clock.laps)
+
+
+def project(pictures: Tensor, seen: Seen, size: int) -> tuple[Tensor, Tensor]:
+    """Colours [N, S, S, C] that pictures [N, H, W, C] of the views have for each texel, and weights [N, S, S]."""
+    cameras, conditions = seen.cameras, seen.conditions
+    pixel = _pixel(seen)
+    trust = edge_confidence(conditions.depth, jump=STEEPEST * pixel, pixels=max(1, round(EDGE / pixel)))
+    return backproject(
+        pictures.contiguous(), conditions.depth, trust, cameras.world_to_clip, cameras.position, seen.mesh.vertices,
+        seen.normals, seen.head.faces, *texel_surface(seen.head, size),
+    )  # fmt: skip
+
+
+def _pixel(seen: Seen) -> float:
+    """Metres that a pixel is wide on the head."""
+    cameras, depth = seen.cameras, seen.conditions.depth
+    height = 2 * math.tan(math.radians(float(cameras.fov_degrees.max())) / 2)
+    return height * float(depth[seen.conditions.mask].mean()) / cameras.size[0]
+
+
+def _check(pictures: Tensor, seen: Seen) -> None:
+    """Raise where pictures can't become a texture."""
+    wanted = (*seen.conditions.mask.shape, 3)
+    if tuple(pictures.shape) != wanted:
+        raise ValueError(f"pictures must be {list(wanted)}, got {list(pictures.shape)}")
+    if not bool(torch.isfinite(pictures).all()):
+        raise SpoiltPicturesError("not finite")
+    if any(float(picture[mask].mean()) < BLACK for picture, mask in zip(pictures, seen.conditions.mask, strict=True)):
+        raise SpoiltPicturesError("black")
