@@ -1,0 +1,297 @@
+"""Knows what a folder of a diffusion model holds, before it is loaded: its kind, faults, hash and licence.
+
+Only settings (JSON) and the headers of safetensors files are read here. Pickles can run code when they are opened, so a
+folder that holds its weights as nothing else is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pain3d.console.refused import RefusedError, one_line
+
+KINDS: Final = ("sd", "sdxl", "flux", "zimage", "qwen")
+TRANSFORMERS: Final = {
+    "FluxTransformer2DModel": "flux",
+    "ZImageTransformer2DModel": "zimage",
+    "QwenImageTransformer2DModel": "qwen",
+}
+CONTROLS: Final = {
+    "ControlNetModel": "",  # of Stable Diffusion, which one its settings tell
+    "FluxControlNetModel": "flux",
+    "ZImageControlNetModel": "zimage",
+    "QwenImageControlNetModel": "qwen",
+}
+PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+TOKENISERS: Final = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model")
+SETTINGS: Final = ("*.json", "*.txt", "*.model", "*.md", "LICENSE*")
+HUB_ID: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+# Names of licences on the hub, and their SPDX identifiers.
+SPDX: Final = {
+    "apache-2.0": "Apache-2.0",
+    "mit": "MIT",
+    "cc0-1.0": "CC0-1.0",
+    "cc-by-4.0": "CC-BY-4.0",
+    "cc-by-nc-4.0": "CC-BY-NC-4.0",
+    "bsd-3-clause": "BSD-3-Clause",
+}
+UNKNOWN: Final = "unknown"
+CHUNK: Final = 1 << 24  # bytes hashed at a time
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model that can be loaded: whole, safe, of a known kind.
+
+    Attributes:
+        path: Folder in the layout of diffusers.
+        kind: One of `KINDS`.
+        control: Folder of its ControlNet; None where the base takes depth itself (FLUX.1-Depth).
+        variant: Part of the weights' names, such as ``fp16``, where all of them have it.
+        parameters: Count of all weights, ControlNet included.
+        width: Channels of the picture decoder at full size, for the plan of memory.
+        licence: SPDX identifiers, joined by AND; ``unknown`` where no card tells.
+    """
+
+    path: Path
+    kind: str
+    control: Path | None
+    variant: str | None
+    parameters: int
+    width: int
+    licence: str
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return self.path.resolve().name
+
+    def digest(self, extra: tuple[Path, ...] = ()) -> str:
+        """SHA-256 over names, sizes and bytes of weights and settings, 64 hex digits.
+
+        Args:
+            extra: Further files, such as a LoRA.
+        """
+        total = hashlib.sha256()
+        roots = (
+            [self.path] if self.control is None or self.control.is_relative_to(self.path) else [self.path, self.control]
+        )
+        files = [(path.relative_to(root).as_posix(), path) for root in roots for path in _hashed(root)]
+        for name, path in [*files, *((path.name, path) for path in extra)]:
+            total.update(f"{name}\n{path.stat().st_size}\n".encode())
+            with path.open("rb") as file:
+                while block := file.read(CHUNK):
+                    total.update(block)
+        return total.hexdigest()
+
+
+def find_model(name: str, revision: str | None = None) -> Path:
+    """The folder or file of that name; else a hub id, from the local cache or from the hub.
+
+    Raises:
+        RefusedError: It is neither, or the hub doesn't answer or doesn't give it.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    if not HUB_ID.fullmatch(name):
+        raise RefusedError(f"{name}: no such model folder, and not a hub id such as owner/name")
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    wanted = {"revision": revision, "allow_patterns": [*SETTINGS, "*.safetensors"], "etag_timeout": 5.0}
+    try:
+        return Path(huggingface_hub.snapshot_download(name, local_files_only=True, **wanted))
+    except (LocalEntryNotFoundError, OSError):
+        pass  # not in the cache: the user named the hub, so it is asked
+    try:
+        return Path(huggingface_hub.snapshot_download(name, **wanted))
+    except Exception as error:  # whatever the hub, its client or the network may raise: the user asked for it by name
+        raise RefusedError(
+            f"{name}: not in the local cache, and the hub doesn't give it ({one_line(error)})"
+        ) from error
+
+
+def inspect_model(path: Path, control: Path | None = None) -> ModelFolder:
+    """Look into a model's folder and that of its ControlNet (`controlnet/` in the former, if none is named).
+
+    Raises:
+        RefusedError: A component is missing or holds pickles alone, the base or the ControlNet is of no known kind, or
+            they don't belong together; names which.
+    """
+    index_file = path / "model_index.json"
+    if path.is_file():
+        raise RefusedError(f"{path}: a single file; name its settings too, see pain3d texture --help")
+    if not index_file.is_file():
+        raise RefusedError(f"{path}: no model_index.json: not a folder of a diffusers model")
+    index = _read_json(index_file)
+    components = {
+        name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2 and entry[1]
+    }
+    for name, (_, kind) in components.items():
+        _check_component(path, name, str(kind))
+    main = next((name for name in ("unet", "transformer") if name in components), None)
+    if main is None:
+        raise RefusedError(f"{path}: neither unet nor transformer in model_index.json")
+    settings = _read_json(path / main / "config.json")
+    kind = _kind_of(path, settings, components)
+    if control is None and (path / "controlnet").is_dir():
+        control = path / "controlnet"
+    if control is not None:
+        _check_control(control, path, kind, settings)
+    elif not takes_depth(kind, settings):
+        raise RefusedError(f"{path}: a ControlNet is missing: name one (--controlnet), or put it in controlnet/")
+    parts = [path / name for name in components if name != "controlnet"] + ([control] if control else [])
+    weights = [file for part in parts for file in sorted(part.glob("*.safetensors"))]
+    vae = _read_json(path / "vae" / "config.json") if "vae" in components else {}
+    licences = {licence_of(folder) for folder in (path, control) if folder}
+    return ModelFolder(
+        path,
+        kind,
+        control,
+        _variant(weights),
+        sum(_count_parameters(file) for file in _one_precision(weights)),
+        int((vae.get("block_out_channels") or [vae.get("base_dim", 128)])[0]),
+        " AND ".join(sorted(licences - {UNKNOWN})) or UNKNOWN,
+    )
+
+
+def takes_depth(kind: str, settings: dict[str, Any]) -> bool:
+    """Whether a base model takes a picture beside its latents: FLUX.1-Depth, whose input is twice its output."""
+    return kind == "flux" and settings.get("in_channels", 64) == 2 * (settings.get("out_channels") or 64)
+
+
+def licence_of(folder: Path) -> str:
+    """SPDX identifier from the head of a folder's card: ``LicenseRef-…`` where SPDX has none, else ``unknown``."""
+    card = folder / "README.md"
+    front = re.match(r"\s*---\n(.*?)\n---", card.read_text(errors="replace"), re.S) if card.is_file() else None
+    told = dict(re.findall(r"^(license|license_name):\s*[\"']?([^\"'\n]+?)[\"']?\s*$", front[1], re.M)) if front else {}
+    name = told.get("license", "")
+    if name in ("other", "") and told.get("license_name"):
+        name = told["license_name"]
+    if not name or name == "other":
+        return UNKNOWN
+    return SPDX.get(name.lower(), "LicenseRef-" + re.sub(r"[^A-Za-z0-9.-]+", "-", name))
+
+
+def _check_component(path: Path, name: str, kind: str) -> None:
+    """See that a component's folder holds what it must."""
+    folder = path / name
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise RefusedError(f"{path}: the component {name} ({kind}) is missing")
+    if kind.endswith("Scheduler"):
+        needed: tuple[str, ...] = ("scheduler_config.json",)
+    elif "Tokenizer" in kind or kind.endswith("Processor"):
+        needed = (*TOKENISERS, "preprocessor_config.json", "processor_config.json")
+    elif "Extractor" in kind:
+        needed = ("preprocessor_config.json",)
+    else:
+        needed = ("config.json",)
+    if not any((folder / file).is_file() for file in needed):
+        raise RefusedError(f"{folder}: no {' or '.join(needed)}")
+    if needed == ("config.json",):
+        _check_weights(folder)
+
+
+def _check_weights(folder: Path) -> None:
+    """See that a network's folder holds safetensors, all of their parts."""
+    for index in folder.glob("*.safetensors.index*.json"):
+        for part in sorted(set(_read_json(index).get("weight_map", {}).values())):
+            if not (folder / part).is_file():
+                raise RefusedError(f"{folder}: the weights {part} are missing")
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
+        if pickles:
+            raise RefusedError(
+                f"{folder / pickles[0]}: a pickle, which can run code when it is opened; convert it to .safetensors"
+            )
+        raise RefusedError(f"{folder}: no weights (.safetensors)")
+
+
+def _kind_of(path: Path, settings: dict[str, Any], components: dict[str, Any]) -> str:
+    """Which family a base model is of, from the class and the settings of its network."""
+    name = settings.get("_class_name")
+    if name == "UNet2DConditionModel":
+        return "sdxl" if settings.get("addition_embed_type") == "text_time" or "text_encoder_2" in components else "sd"
+    if name not in TRANSFORMERS:
+        raise RefusedError(f"{path}: {name} is of no kind that paints here; known are {', '.join(KINDS)}")
+    return TRANSFORMERS[name]
+
+
+def _check_control(control: Path, path: Path, kind: str, settings: dict[str, Any]) -> None:
+    """See that a ControlNet is whole and was made for the base."""
+    if not (control / "config.json").is_file():
+        raise RefusedError(f"{control}: no config.json: not a folder of a ControlNet")
+    _check_weights(control)
+    own = _read_json(control / "config.json")
+    made_for = CONTROLS.get(own.get("_class_name", ""))
+    if made_for is None:
+        raise RefusedError(f"{control}: {own.get('_class_name')} is no ControlNet of a known kind")
+    if made_for == "":
+        made_for = "sdxl" if own.get("addition_embed_type") == "text_time" else "sd"
+    if made_for != kind:
+        raise RefusedError(f"{control}: a ControlNet for {made_for}, but {path} is {kind}")
+    field = {"sd": "cross_attention_dim", "sdxl": "cross_attention_dim", "zimage": "dim"}.get(
+        kind, "joint_attention_dim"
+    )
+    if own.get(field) != settings.get(field):
+        raise RefusedError(
+            f"{control}: made for another base: {field} is {own.get(field)}, in {path} it is {settings.get(field)}"
+        )
+
+
+def _variant(weights: list[Path]) -> str | None:
+    """The middle part that the weights' names share: fp16 of diffusion_pytorch_model.fp16.safetensors."""
+    stems = [re.sub(r"-\d{5}-of-\d{5}", "", file.name.removesuffix(".safetensors")) for file in weights]
+    middles = {stem.partition(".")[2] for stem in stems}
+    folders = {file.parent for file in weights}
+    plain = {file.parent for file, stem in zip(weights, stems, strict=True) if "." not in stem}
+    return (middles - {""}).pop() if len(middles - {""}) == 1 and not plain and folders else None
+
+
+def _one_precision(weights: list[Path]) -> Iterator[Path]:
+    """Each network's weights once: where a folder holds them in half precision too, only the plain ones."""
+    plain = {file.parent for file in weights if "." not in file.name.removesuffix(".safetensors")}
+    return (file for file in weights if file.parent not in plain or "." not in file.name.removesuffix(".safetensors"))
+
+
+def _count_parameters(file: Path) -> int:
+    """Numbers in a safetensors file, from its header: 8 bytes of length, then JSON with the shape of each tensor."""
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        try:
+            header = json.loads(opened.read(length)) if length < file.stat().st_size else None
+        except ValueError:
+            header = None
+    if not isinstance(header, dict):
+        raise RefusedError(f"{file}: not a whole safetensors file")
+    count = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            numbers = 1
+            for side in tensor["shape"]:
+                numbers *= side
+            count += numbers
+    return count
+
+
+def _hashed(root: Path) -> list[Path]:
+    """Weights and settings of a folder, in the order of their names."""
+    kinds = (".safetensors", ".json", ".txt", ".model")
+    return sorted(path for path in root.rglob("*") if path.suffix in kinds and path.is_file())
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"{path}: {one_line(error)}") from error
+    if not isinstance(held, dict):
+        raise RefusedError(f"{path}: no table of settings")
+    return held
