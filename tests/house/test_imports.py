@@ -27,6 +27,8 @@ DOORS = {  # heavy library: the only files that import it
     "nvdiffrast": ("kernels/*/nvdiffrast_op.py",),
     "timm": ("training/model/backbone.py",),
     "torchvision": ("torchvision_schemas.py",),
+    "diffusers": ("pipeline/texture/pipelines.py",),
+    "transformers": ("pipeline/texture/pipelines.py",),
     "h5py": ("training/data/unbc.py",),
 }
 

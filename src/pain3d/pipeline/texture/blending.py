@@ -78,13 +78,13 @@ def blend_steps(scheduler: Any, blend: Blend, latent_size: tuple[int, int]) -> N
     @functools.wraps(step)  # pipelines ask for its parameters
     def blended_step(output: Tensor, timestep: Any, sample: Tensor, *rest: Any, **named: Any) -> Any:
         a, b = line_of(scheduler, timestep)
-        estimate = _unpack(a * sample.float() + b * output.float(), latent_size)
+        estimate = unpack(a * sample.float() + b * output.float(), latent_size)
         blended = blend(estimate)
         if blended.shape != estimate.shape:
             raise ValueError(f"a blend must keep the shape {list(estimate.shape)}, got {list(blended.shape)}")
         if b != 0:  # else the output says nothing of x₀ at this time
             change = (blended.to(estimate) - estimate) / b
-            output = output + _pack(change, output.ndim == 3).to(output.dtype)
+            output = output + pack(change, output.ndim == 3).to(output.dtype)
         return step(output, timestep, sample, *rest, **named)
 
     scheduler.step = blended_step
@@ -114,8 +114,10 @@ def paint_together(paintings: Sequence[Painting], blend: Blend) -> list[Tensor]:
                 raise RuntimeError("views that are painted together must make equally many steps")
             with torch.no_grad():
                 blended = blend(torch.cat([turn.estimate for turn in turns]))
-            for turn, part in zip(turns, blended.split([len(turn.estimate) for turn in turns]), strict=True):
-                turn.estimate = part
+            first = 0
+            for turn in turns:
+                turn.estimate = blended[first : first + len(turn.estimate)]
+                first += len(turn.estimate)
     finally:
         for turn in turns:
             turn.end()
@@ -189,18 +191,19 @@ def _sigma(scheduler: Any, timestep: Any) -> float:
     return float(scheduler.sigmas[int(places[0])])
 
 
-def _unpack(latents: Tensor, size: tuple[int, int]) -> Tensor:
+def unpack(latents: Tensor, size: tuple[int, int]) -> Tensor:
     """Tokens [N, h w / 4, 4 C] to [N, C, h, w]; what has that form already stays."""
     if latents.ndim != 3:
         return latents
     high, wide = size[0] // 2, size[1] // 2
-    tokens = latents.unflatten(1, (high, wide)).unflatten(3, (-1, 2, 2))  # [N, h/2, w/2, C, 2, 2]
-    return tokens.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    parts = latents.reshape(len(latents), high, wide, -1, 2, 2)
+    return parts.permute(0, 3, 1, 4, 2, 5).reshape(len(latents), -1, 2 * high, 2 * wide)
 
 
-def _pack(latents: Tensor, tokens: bool) -> Tensor:
-    """Undo `_unpack`."""
+def pack(latents: Tensor, tokens: bool) -> Tensor:
+    """Undo `unpack`."""
     if not tokens:
         return latents
-    parts = latents.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # [N, C, h/2, 2, w/2, 2]
-    return parts.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    count, channels, high, wide = latents.shape
+    parts = latents.reshape(count, channels, high // 2, 2, wide // 2, 2)
+    return parts.permute(0, 2, 4, 1, 3, 5).reshape(count, high * wide // 4, 4 * channels)

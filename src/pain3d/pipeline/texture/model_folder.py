@@ -51,8 +51,9 @@ class ModelFolder:
 
     Attributes:
         path: Folder in the layout of diffusers.
+        weights: Single file of all weights of the base; `path` then holds settings and tokenisers alone.
         kind: One of `KINDS`.
-        control: Folder of its ControlNet; None where the base takes depth itself (FLUX.1-Depth).
+        control: Folder or single file of its ControlNet; None where the base takes depth itself (FLUX.1-Depth).
         variant: Part of the weights' names, such as ``fp16``, where all of them have it.
         parameters: Count of all weights, ControlNet included.
         width: Channels of the picture decoder at full size, for the plan of memory.
@@ -60,6 +61,7 @@ class ModelFolder:
     """
 
     path: Path
+    weights: Path | None
     kind: str
     control: Path | None
     variant: str | None
@@ -79,10 +81,10 @@ class ModelFolder:
             extra: Further files, such as a LoRA.
         """
         total = hashlib.sha256()
-        roots = (
-            [self.path] if self.control is None or self.control.is_relative_to(self.path) else [self.path, self.control]
-        )
-        files = [(path.relative_to(root).as_posix(), path) for root in roots for path in _hashed(root)]
+        files = [(path.relative_to(self.path).as_posix(), path) for path in _hashed(self.path)]
+        if self.control and self.control.is_dir() and not self.control.is_relative_to(self.path):
+            files += [(f"control/{path.relative_to(self.control).as_posix()}", path) for path in _hashed(self.control)]
+        extra += tuple(path for path in (self.weights, self.control) if path and path.is_file())
         for name, path in [*files, *((path.name, path) for path in extra)]:
             total.update(f"{name}\n{path.stat().st_size}\n".encode())
             with path.open("rb") as file:
@@ -91,8 +93,13 @@ class ModelFolder:
         return total.hexdigest()
 
 
-def find_model(name: str, revision: str | None = None) -> Path:
+def find_model(name: str, revision: str | None = None, fetch: bool = True) -> Path:
     """The folder or file of that name; else a hub id, from the local cache or from the hub.
+
+    Args:
+        name: Path, or owner/name.
+        revision: On the hub.
+        fetch: Whether the hub may be asked; else only the cache is.
 
     Raises:
         RefusedError: It is neither, or the hub doesn't answer or doesn't give it.
@@ -105,11 +112,14 @@ def find_model(name: str, revision: str | None = None) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    wanted = {"revision": revision, "allow_patterns": [*SETTINGS, "*.safetensors"], "etag_timeout": 5.0}
+    wanted: dict[str, Any] = {"revision": revision, "allow_patterns": [*SETTINGS, "*.safetensors"], "etag_timeout": 5.0}
     try:
         return Path(huggingface_hub.snapshot_download(name, local_files_only=True, **wanted))
-    except (LocalEntryNotFoundError, OSError):
-        pass  # not in the cache: the user named the hub, so it is asked
+    except (LocalEntryNotFoundError, OSError) as error:
+        if not fetch:
+            raise RefusedError(
+                f"{name}: not in the local cache; --model {name} fetches it, --model DIR takes a folder"
+            ) from error
     try:
         return Path(huggingface_hub.snapshot_download(name, **wanted))
     except Exception as error:  # whatever the hub, its client or the network may raise: the user asked for it by name
@@ -118,45 +128,59 @@ def find_model(name: str, revision: str | None = None) -> Path:
         ) from error
 
 
-def inspect_model(path: Path, control: Path | None = None) -> ModelFolder:
-    """Look into a model's folder and that of its ControlNet (`controlnet/` in the former, if none is named).
+def inspect_model(path: Path, control: Path | None = None, settings: Path | None = None) -> ModelFolder:
+    """Look into a model and its ControlNet.
+
+    Args:
+        path: Folder of the base, or a single .safetensors file.
+        control: Folder or single file of the ControlNet; None is `controlnet/` in the former, if there is one.
+        settings: Folder with settings and tokenisers for a base that is a single file.
 
     Raises:
         RefusedError: A component is missing or holds pickles alone, the base or the ControlNet is of no known kind, or
             they don't belong together; names which.
     """
+    single = path if path.is_file() else None
+    if single is not None:
+        _check_single(single)
+        if settings is None:
+            raise RefusedError(f"{path}: a file of weights alone: the recipe must name a folder of settings (settings)")
+        path = settings
     index_file = path / "model_index.json"
-    if path.is_file():
-        raise RefusedError(f"{path}: a single file; name its settings too, see pain3d texture --help")
     if not index_file.is_file():
         raise RefusedError(f"{path}: no model_index.json: not a folder of a diffusers model")
     index = _read_json(index_file)
     components = {
-        name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2 and entry[1]
+        name: str(entry[1]) for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2 and entry[1]
     }
-    for name, (_, kind) in components.items():
-        _check_component(path, name, str(kind))
+    for name, made in components.items():
+        _check_component(path, name, made, weights=single is None)
     main = next((name for name in ("unet", "transformer") if name in components), None)
     if main is None:
         raise RefusedError(f"{path}: neither unet nor transformer in model_index.json")
-    settings = _read_json(path / main / "config.json")
-    kind = _kind_of(path, settings, components)
+    base = _read_json(path / main / "config.json")
+    kind = _kind_of(path, base, components)
     if control is None and (path / "controlnet").is_dir():
         control = path / "controlnet"
     if control is not None:
-        _check_control(control, path, kind, settings)
-    elif not takes_depth(kind, settings):
+        _check_control(control, path, kind, base)
+    elif not takes_depth(kind, base):
         raise RefusedError(f"{path}: a ControlNet is missing: name one (--controlnet), or put it in controlnet/")
-    parts = [path / name for name in components if name != "controlnet"] + ([control] if control else [])
+    parts = [path / name for name in components if name != "controlnet"] if single is None else []
     weights = [file for part in parts for file in sorted(part.glob("*.safetensors"))]
+    held = sorted(control.glob("*.safetensors")) if control and control.is_dir() else [f for f in (control,) if f]
     vae = _read_json(path / "vae" / "config.json") if "vae" in components else {}
-    licences = {licence_of(folder) for folder in (path, control) if folder}
+    counted = [*_one_precision(weights), *([single] if single else []), *_one_precision(held)]
+    licences = {
+        licence_of(folder if folder.is_dir() else folder.parent) for folder in (single or path, control) if folder
+    }
     return ModelFolder(
         path,
+        single,
         kind,
         control,
         _variant(weights),
-        sum(_count_parameters(file) for file in _one_precision(weights)),
+        sum(_count_parameters(file) for file in counted),
         int((vae.get("block_out_channels") or [vae.get("base_dim", 128)])[0]),
         " AND ".join(sorted(licences - {UNKNOWN})) or UNKNOWN,
     )
@@ -180,7 +204,15 @@ def licence_of(folder: Path) -> str:
     return SPDX.get(name.lower(), "LicenseRef-" + re.sub(r"[^A-Za-z0-9.-]+", "-", name))
 
 
-def _check_component(path: Path, name: str, kind: str) -> None:
+def _check_single(file: Path) -> None:
+    """See that a single file is one of safetensors."""
+    if file.suffix in PICKLES:
+        raise RefusedError(f"{file}: a pickle, which can run code when it is opened; convert it to .safetensors")
+    if file.suffix != ".safetensors":
+        raise RefusedError(f"{file}: neither a model's folder nor a .safetensors file")
+
+
+def _check_component(path: Path, name: str, kind: str, weights: bool) -> None:
     """See that a component's folder holds what it must."""
     folder = path / name
     if not folder.is_dir() or not any(folder.iterdir()):
@@ -195,7 +227,7 @@ def _check_component(path: Path, name: str, kind: str) -> None:
         needed = ("config.json",)
     if not any((folder / file).is_file() for file in needed):
         raise RefusedError(f"{folder}: no {' or '.join(needed)}")
-    if needed == ("config.json",):
+    if weights and needed == ("config.json",):
         _check_weights(folder)
 
 
@@ -226,6 +258,11 @@ def _kind_of(path: Path, settings: dict[str, Any], components: dict[str, Any]) -
 
 def _check_control(control: Path, path: Path, kind: str, settings: dict[str, Any]) -> None:
     """See that a ControlNet is whole and was made for the base."""
+    if control.is_file():
+        _check_single(control)
+        if kind != "zimage":
+            raise RefusedError(f"{control}: a file of weights alone; a ControlNet for {kind} is read from a folder")
+        return
     if not (control / "config.json").is_file():
         raise RefusedError(f"{control}: no config.json: not a folder of a ControlNet")
     _check_weights(control)

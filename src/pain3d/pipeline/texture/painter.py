@@ -59,3 +59,7 @@ class Painter(Protocol):
     def refine(self, pictures: Tensor, conditions: Conditions, prompt: Prompt, seed: int, strength: float) -> Tensor:
         """Paint over pictures: strength 0 leaves them, 1 paints from nothing."""
         ...
+
+
+class PaintingError(RuntimeError):
+    """A painter made nothing that can be used. The message says why; who asked writes it down and goes on without."""

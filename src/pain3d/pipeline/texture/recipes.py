@@ -20,6 +20,7 @@ SCHEDULERS: Final = {  # name in a recipe: class of diffusers
     "tcd": "TCDScheduler",
     "flow-euler": "FlowMatchEulerDiscreteScheduler",
 }
+STRAIGHT: Final = ("flux", "zimage", "qwen")  # kinds that learned by flow matching
 DTYPES: Final = ("float16", "bfloat16", "float32")
 CONDITIONS: Final = ("depth", "normals", "edges", "landmarks")
 
@@ -32,6 +33,7 @@ class Recipe:
         name: Of its file.
         kind: One of `KINDS`: which family of pipelines.
         base: Folder, file or hub id of the base model; None is one that ships with pain3d or that the user names.
+        settings: Folder of settings and tokenisers, for a base that is a single file.
         control: Likewise of its ControlNet; None where the base takes the condition itself, or holds `controlnet/`.
         control_settings: Settings of a ControlNet whose weights come as a single file.
         revision: Of `base` on the hub.
@@ -57,6 +59,7 @@ class Recipe:
     name: str
     kind: str
     base: str | None = None
+    settings: str | None = None
     control: str | None = None
     control_settings: dict[str, Any] = field(default_factory=dict)
     revision: str = "main"
@@ -92,6 +95,8 @@ class Recipe:
                 raise RefusedError(
                     f"recipe {self.name}: unknown {name} {getattr(self, name)!r}{hint(str(getattr(self, name)), known)}"
                 )
+        if (self.kind in STRAIGHT) != (self.scheduler == "flow-euler"):
+            raise RefusedError(f"recipe {self.name}: scheduler {self.scheduler} is not for models of kind {self.kind}")
         if self.steps < 1 or self.micro_batch < 1:
             raise RefusedError(f"recipe {self.name}: steps and micro_batch must be at least 1")
         if not 0 <= self.control_scale <= 2 or self.guidance < 0:
