@@ -10,6 +10,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 # weight of `backproject` ends at (0.2)², where the view is at 78°.
 LEAST_SHARE = 0.2
 COARSEST = 32  # texels a side of the coarsest band: of 1024² five bands, the broadest 32 texels or 13 mm of a cheek
+PATCH = 8  # texels over which a view must be best: beside edges, where weights come and go, none takes a texel alone
 TINY = 1e-12
 
 
@@ -23,7 +24,8 @@ def fuse(colours: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         mean = Σ_v s_v c_v / Σ_v s_v,   s_v = relu(w_v / max_u w_u − LEAST_SHARE)
         texture = mean + Σ_k Σ_v M_v,k · band_k(c_v − mean)
 
-    with M_v,0 = 1 where v sees best and M_v,k its mean at level k. The coarsest band is left out: there is the mean.
+    with M_v,0 = 1 where v sees best (`best_view`) and M_v,k its mean at level k. The coarsest band is left out: there
+    the mean stands.
     Where views agree all bands are 0 and their colour comes out as it is, up to the border of its chart; and what
     passes from chart to chart where they lie close is a difference between views, never a colour.
 
@@ -46,8 +48,9 @@ def fuse(colours: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             f"got {list(colours.shape)} and {list(weights.shape)}"
         )
     levels = (size // COARSEST).bit_length() - 1
-    best, who = weights.max(0)
-    share = (weights / best.clamp(min=TINY) - LEAST_SHARE).clamp(min=0)  # [N, S, S]
+    best = weights.amax(0)
+    share = _shares(weights, best)
+    who = best_view(weights)
     planes = torch.where(share[:, None] > 0, colours.permute(0, 3, 1, 2), 0.0)  # [N, C, S, S]
     mean = (planes * share[:, None]).sum(0) / share.sum(0).clamp(min=TINY)
     texture = mean.clone()
@@ -58,6 +61,18 @@ def fuse(colours: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         mask = (who[rows, columns] == view)[None, None].to(planes.dtype)
         texture[:, rows, columns] += _bands(off, known, mask, levels)[0]
     return torch.where(best > 0, texture, 0.0).permute(1, 2, 0).contiguous(), best
+
+
+def best_view(weights: Tensor) -> Tensor:
+    """The view [S, S] whose fine detail a texel shows, of weights [N, S, S]: that which sees best around it, and it."""
+    patches = avg_pool2d(weights[None], PATCH)
+    around = interpolate(patches, scale_factor=float(PATCH), mode="bilinear", align_corners=False)[0]
+    return torch.where(_shares(weights, weights.amax(0)) > 0, around, -1.0).argmax(0)
+
+
+def _shares(weights: Tensor, best: Tensor) -> Tensor:
+    """[N, S, S] what each view has to say, of weights and the best [S, S] of them."""
+    return (weights / best.clamp(min=TINY) - LEAST_SHARE).clamp(min=0)
 
 
 def _around(where: Tensor, step: int) -> tuple[slice, slice]:

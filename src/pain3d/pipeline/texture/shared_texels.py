@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from pain3d.kernels import backproject, edge_confidence, rasterize
+from pain3d.kernels import backproject, rasterize
 from pain3d.pipeline.texture.painter import Blend
+from pain3d.pipeline.texture.projection import trusted
 from pain3d.pipeline.texture.views import Seen
 
 POWER = 4.0  # of the cosine: 1/4 at 45°, so that who sees a point best has the most to say, and means stay sharp
-STEEPEST = math.tan(math.radians(80))  # metres of depth per metre across from which neighbouring pixels see an edge
-EDGE = 2  # pixels from an edge over which a view is not trusted: a latent there is half of what lies behind
+EDGE = 0.006  # metres from an edge over which a view is not trusted: a latent there is half of what lies behind
 OWN = 1e-3  # weight of a pixel's own value: it is alone where nobody is trusted
 
 
@@ -38,14 +36,12 @@ def blend_of(seen: Seen) -> Blend:
     Gradients: none.
     """
     faces, device = seen.head.topology.faces, seen.vertices_clip.device
-    scale = 2 * torch.tan(torch.deg2rad(seen.cameras.fov_degrees) / 2).max()  # metres of picture's height at a metre
     kept: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
     def geometry(size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         if size not in kept:
             shown = rasterize(seen.vertices_clip, faces, size)
-            pixel = float(scale * shown.depth[shown.face_ids >= 0].mean()) / size[0]  # metres
-            trust = edge_confidence(shown.depth, jump=STEEPEST * pixel, pixels=EDGE)
+            trust = trusted(seen, shown, EDGE)
             kept[size] = shown.depth, trust, shown.face_ids.flatten(0, 1), shown.barycentrics.flatten(0, 1)
         return kept[size]
 

@@ -11,9 +11,17 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d, normalize
 
 from pain3d.camera import Camera
+from pain3d.facs.action_units import ActionUnits
 from pain3d.head.identity import Identity
 from pain3d.head.model import Head
-from pain3d.kernels import antialias, build_mipmaps, interpolate, rasterize, sample_texture, vertex_normals
+from pain3d.kernels import (
+    antialias,
+    build_mipmaps,
+    interpolate,
+    rasterize,
+    sample_texture,
+    vertex_normals,
+)
 from pain3d.mesh import Mesh, Surface
 from pain3d.pipeline.texture.conditions import Conditions
 
@@ -28,6 +36,7 @@ DIRECTIONS: dict[int, tuple[tuple[float, float], ...]] = {
 TARGET = (0.0, 0.014, 0.0)  # metres: the middle of crown, hair and throat
 DISTANCE, FIELD = 1.2, 15.5  # metres and degrees: 0.33 m high there, so that the fullest hair of any style fits
 BEHIND = 0.003  # metres by which a visible point may lie behind the pixel that shows it: lids and lips are as thick
+OPENED = ActionUnits(AU27=3, AU43=1)
 FACIAL_LANDMARKS = 68  # the first of a head's landmarks: those of iBUG
 
 
@@ -41,6 +50,7 @@ class Seen:
         face_ids: [N, H, W] int32, −1 on background.
         barycentrics: [N, H, W, 3], 0 on background.
         mesh: The one mesh that all views see.
+        opened: [1, V, 3] its vertices with the mouth open and the eyes shut: what then moves apart only touched.
         normals: [1, V, 3] unit, world.
         vertices_clip: [N, V, 4].
     """
@@ -50,6 +60,7 @@ class Seen:
     face_ids: Tensor
     barycentrics: Tensor
     mesh: Mesh
+    opened: Tensor
     normals: Tensor
     vertices_clip: Tensor
 
@@ -111,7 +122,8 @@ def see(head: Head, identity: Identity | Tensor, surface: Surface, cameras: Came
             landmarks=pixels,
             landmarks_visible=_visible(pixels, clip[:, marks, 3], fragments.depth),
         )
-        return Seen(head, shown, fragments.face_ids, fragments.barycentrics, mesh, normals, clip)
+        opened = head(identity, OPENED, surface=surface.to(head.device)).vertices
+        return Seen(head, shown, fragments.face_ids, fragments.barycentrics, mesh, opened, normals, clip)
 
 
 def _visible(pixels: Tensor, distance: Tensor, depth: Tensor) -> Tensor:
