@@ -12,7 +12,7 @@ from pain3d.console.refused import RefusedError
 from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.paint import DiffusersPainter, open_painter
 from pain3d.pipeline.texture.painter import PaintingError, Prompt
-from pain3d.pipeline.texture.recipes import Recipe
+from pain3d.pipeline.texture.recipes import Recipe, load_recipe
 from tests.pipeline.texture.tiny_models import MAKERS
 
 SIDE = 64
@@ -192,6 +192,8 @@ def test_sizes_that_do_not_fit(painters: dict[str, DiffusersPainter]) -> None:
 def test_models_that_do_not_fit(tiny_models: Path, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="flux: a model of the kind flux, but recipe tiny is for sd"):
         open_painter(recipe(), str(tiny_models / "flux"))
+    with pytest.raises(RefusedError, match="recipe tiny: of the small model"):
+        open_painter(load_recipe("tiny"), str(tiny_models / "sd"))
     with pytest.raises(RefusedError, match="recipe tiny: names no model"):
         open_painter(recipe())
     spoiled = Path(shutil.copytree(tiny_models / "sd", tmp_path / "spoiled"))

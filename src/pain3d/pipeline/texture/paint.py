@@ -34,7 +34,7 @@ from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.model_folder import ModelFolder, find_model, inspect_model
 from pain3d.pipeline.texture.painter import Blend, Origin, PaintingError, Prompt
 from pain3d.pipeline.texture.pipelines import family_of, first_sigma, fresh_pipeline, load_pipeline, net_of
-from pain3d.pipeline.texture.recipes import SCHEDULERS, Recipe
+from pain3d.pipeline.texture.recipes import SCHEDULERS, SKIN, Recipe
 from pain3d.random import keyed_number
 
 CONDITION_PICTURES: Final = {
@@ -96,6 +96,10 @@ def open_painter(
     Raises:
         RefusedError: No such model, or it can't be loaded; one line that names the culprit.
     """
+    if recipe.kind == SKIN:
+        raise RefusedError(
+            f"recipe {recipe.name}: of the small model, which takes no other (--model) and paints no views"
+        )
     if model is None and recipe.base is None:
         raise RefusedError(f"recipe {recipe.name}: names no model; name one (--model)")
     base = find_model(model or str(recipe.base), recipe.revision, fetch=model is not None)

@@ -12,6 +12,7 @@ import yaml
 from pain3d.console.refused import RefusedError, hint, one_line
 from pain3d.pipeline.texture.model_folder import KINDS
 
+SKIN: Final = "skin"  # kind of the small model that ships with pain3d: it paints no views
 SCHEDULERS: Final = {  # name in a recipe: class of diffusers
     "ddim": "DDIMScheduler",
     "dpm++": "DPMSolverMultistepScheduler",
@@ -31,7 +32,7 @@ class Recipe:
 
     Attributes:
         name: Of its file.
-        kind: One of `KINDS`: which family of pipelines.
+        kind: One of `KINDS`, which family of pipelines; or `SKIN`.
         base: Folder, file or hub id of the base model; None is one that ships with pain3d or that the user names.
         settings: Folder of settings and tokenisers, for a base that is a single file.
         control: Likewise of its ControlNet; None where the base takes the condition itself, or holds `controlnet/`.
@@ -86,7 +87,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, known in (
-            ("kind", KINDS),
+            ("kind", (*KINDS, SKIN)),
             ("scheduler", tuple(SCHEDULERS)),
             ("dtype", DTYPES),
             ("condition", CONDITIONS),
