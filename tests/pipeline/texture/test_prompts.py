@@ -89,7 +89,7 @@ def test_the_list_of_words_has_no_people() -> None:
         ("positive: '{person!r}'", "no field {person} can stand"),
         ("positive: '{person'", "expected '}' before end of string"),
         ("negative: '{person}'", "no field {person} can stand"),
-        ("postive: a man", "unknown entry 'postive', did you mean positive"),
+        ("positives: a man", "unknown entry 'positives', did you mean positive"),
         ("- a", "no table; known are positive"),
         ("a: [", "while parsing"),
     ],
