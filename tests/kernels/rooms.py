@@ -197,9 +197,9 @@ ROOMS = [
          ("student.tokens", "student.scalar", "student.vector", "student.thresholds"), (), triton_tolerance=2e-6,
          with_gradient=("triton",)),
     # backproject: worst seen 5.3e-6 at 24 pixels, 2.6e-5 at 128, where a projection is rounded to 1.5e-5 px: pixels
-    # side by side are up to 1 apart
-    Room("backproject", backproject, backproject_inputs, ("cpu",), (24, 8), (),
-         ("pictures", "depth", "confidence", "world_to_clip", "camera_position"), 2e-5),
+    # side by side are up to 1 apart; triton, interpreter, 6.5e-6 at 24 and 48; a GPU's roots and divisions add 2 ulp
+    Room("backproject", backproject, backproject_inputs, ("cpu", "triton"), (24, 8), (),
+         ("pictures", "depth", "confidence", "world_to_clip", "camera_position"), 2e-5, triton_tolerance=4e-5),
     Room("edge_confidence", edge_confidence, edges_inputs, (), (19, 8), (), ("depth",)),
     # render: one byte level, see test_render.py and test_render_triton.py for how many
     Room("render", partial(render, outputs=Rendered._fields), render_inputs, ("cpu", "triton"), (33, 16), (),

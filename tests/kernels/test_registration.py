@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "src" / "pain3d" / "kernels"
 OPS = {
     "antialiasing": {"antialias", "antialias_backward"},
+    "backprojection": {"backproject"},
     "compression": {"jpeg_loss"},
     "deformation": {
         "deform",

@@ -9,8 +9,9 @@ from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.backprojection.bundles import Limits, Surface, Views, view_numbers
 from pain3d.kernels.backprojection.reference import backproject_reference
+from pain3d.kernels.backprojection.triton_op import backproject_triton
 
-AVAILABLE = ("reference", "cpu")
+AVAILABLE = ("reference", "cpu", "triton")
 
 
 def backproject(
@@ -51,7 +52,7 @@ def backproject(
         power: Of the cosine, at least 0.
         least_cosine: Below this cosine a view says nothing of a texel; 0–1. 0.2 is 78°.
         tolerance: Metres by which a depth may be off, beside what a bent surface explains (README); at least 0.
-        backend: ``"reference"``, ``"cpu"`` (float32) or None for the default order.
+        backend: ``"reference"``, ``"cpu"`` or ``"triton"`` (float32), or None for the default order.
 
     Returns:
         Colours [N, S, T, C], 0 where no pixel shows the texel, and weights [N, S, T] in 0–1, 0 there too.
@@ -100,6 +101,9 @@ def backproject(
     views = Views(pictures, depth, confidence, view_numbers(world_to_clip, camera_position))
     surface = Surface(torch.cat([vertices, normals], 2), faces, texel_faces, texel_barycentrics)
     limits = Limits(power, least_cosine, tolerance)
+    if chosen == "triton":
+        found: tuple[Tensor, Tensor] = backproject_triton(*views, *surface, list(limits))
+        return found
     if chosen == "cpu":
         from pain3d.kernels.backprojection.cpu import backproject_cpu
 
