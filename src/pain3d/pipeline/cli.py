@@ -13,6 +13,7 @@ from pain3d.console.entry import Entry
 from pain3d.console.refused import WRONG
 from pain3d.console.settings import Within, checked, load_settings
 from pain3d.pipeline.config import Seed, SynthConfig
+from pain3d.pipeline.texture.command import Texture, paint_textures
 
 
 @dataclass(frozen=True)
@@ -135,4 +136,5 @@ COMMANDS: Final = {
     "synth": Entry(Synth, _synth, "published shards are kept, the same command goes on from there"),
     "verify": Entry(Verify, _verify),
     "gallery": Entry(Gallery, _gallery),
+    "texture": Entry(Texture, paint_textures, "what was painted is kept, the same command goes on from there"),
 }

@@ -2,8 +2,8 @@
 
 Three kinds of fields. *What* fields decide every byte of the data set and are hashed; *how* fields (``device`` as
 asked, ``batch_size``, ``processes``) decide only speed; *texture* fields say where to look, and what is hashed is what
-they find there: a bank by its textures. The device class that was picked is hashed too, because pixels are
-bit-identical on one class of devices only.
+they find there: a model by its weights, a bank by its textures. The device class that was picked is hashed too, because
+pixels are bit-identical on one class of devices only.
 """
 
 from __future__ import annotations
@@ -54,8 +54,25 @@ class SynthConfig:
     """Best JPEG quality of the images; each image has its own, from 70 (or this, if less) up to this."""
     identities_per_shard: Annotated[int, Within(1, 100_000)] = 32
     """Identities in one Parquet file of frames."""
-    texture: Annotated[str, tyro.conf.arg(metavar="{procedural,bank:DIR}")] = "procedural"
-    """Where skin and hair come from: painted by rule; or out of a bank of painted textures, each for one identity."""
+    texture: Annotated[str, tyro.conf.arg(metavar="{procedural,diffusion,diffusion:RECIPE,bank:DIR}")] = "procedural"
+    """Where skin and hair come from: painted by rule; by a diffusion model for each identity; or out of a bank that
+    pain3d texture has painted, each texture for one identity."""
+    model: str = ""
+    """Who paints: folder or hub id of a diffusers model; none is the recipe's."""
+    controlnet: str = ""
+    """Folder or hub id of the model's ControlNet, where it isn't in the model's folder."""
+    prompts: str = ""
+    """YAML file of what painters are asked for, in place of pain3d's own."""
+    texture_steps: Annotated[int, Within(0, 1_000)] = 0
+    """Steps of the painter's sampler; 0 is the recipe's number."""
+    texture_views: Annotated[int, Within(3, 5)] = 5
+    """Views of a head that are painted, 3 or 5."""
+    texture_size: Annotated[int, Within(64, 4096)] = 1024
+    """Texels a side of a painted texture, a power of two."""
+    texture_view_size: Annotated[int, Within(0, 4096)] = 0
+    """Pixels a side of a painted view; 0 is 768."""
+    texture_check: bool = True
+    """Put painted textures aside in which the quality report finds a fault: who has none keeps procedural skin."""
     device: Annotated[str, OneOf(("auto", "cpu", "cuda")), tyro.conf.arg(metavar="{auto,cpu,cuda}")] = "auto"
     """Where to render; auto is the GPU where there is one. With several: torchrun --nproc-per-node N -m pain3d synth.
     With TRITON_INTERPRET=1 and no GPU, cuda runs the GPU's kernels on the CPU: for tests, of tiny pictures."""
@@ -67,7 +84,13 @@ class SynthConfig:
 
 
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(SynthConfig))
-TEXTURE: Final = ("texture",)
+TEXTURE: Final = (
+    "texture",
+    "model",
+    "controlnet",
+    "prompts",
+    *(name for name in FIELDS if name.startswith("texture_")),
+)
 WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *TEXTURE))
 
 

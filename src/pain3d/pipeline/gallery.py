@@ -5,13 +5,14 @@ Every sheet shows the same people in the same light, from the front, on a plain 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from pain3d.facs import ActionUnits
 from pain3d.facs.action_units import AU_NUMBERS, FACS_NAMES
@@ -60,7 +61,7 @@ def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
         size: Pixels a side that a face is rendered at, before the sheet scales it.
     """
     people = [
-        _plain(sample_scenes(seed=seed, identity_id=number, cell=cell, expressions=0, views=1, size=size)[0])
+        portrait(sample_scenes(seed=seed, identity_id=number, cell=cell, expressions=0, views=1, size=size)[0])
         for number, cell in enumerate(demographic_grid(PEOPLE, seed))
     ]
     named = sorted(zip(people, demographic_grid(PEOPLE, seed), strict=True), key=lambda p: CELLS.index(p[1]))
@@ -110,13 +111,13 @@ def draw_gallery(out: Path, seed: int, size: int = 512, only: Sequence[str] = ()
         yield path
 
 
-def draw_sheet(sheet: Sheet) -> Image.Image:
-    """The picture of a sheet."""
+def draw_sheet(sheet: Sheet, textures: Mapping[str, Tensor] | None = None) -> Image.Image:
+    """The picture of a sheet; textures [S, S, 3] by name where its scenes name any."""
     rows = -(-len(sheet.cells) // sheet.columns)
     step, line = sheet.side + GAP, sheet.side + CAPTION + GAP
     drawn = Image.new("RGB", (2 * MARGIN + sheet.columns * step - GAP, 2 * MARGIN + rows * line - GAP), PAPER)
     draw, words = ImageDraw.Draw(drawn), ImageFont.load_default(15)
-    for number, picture in pictures(cell.scene for cell in sheet.cells):
+    for number, picture in pictures((cell.scene for cell in sheet.cells), textures):
         left, top = MARGIN + number % sheet.columns * step, MARGIN + number // sheet.columns * line
         drawn.paste(Image.fromarray(fit(picture, sheet.side)), (left, top))
         caption = sheet.cells[number].caption
@@ -125,7 +126,7 @@ def draw_sheet(sheet: Sheet) -> Image.Image:
     return drawn
 
 
-def pictures(scenes: Iterable[Scene]) -> Iterator[tuple[int, Pixels]]:
+def pictures(scenes: Iterable[Scene], textures: Mapping[str, Tensor] | None = None) -> Iterator[tuple[int, Pixels]]:
     """The picture of each scene with its place; scenes of one person are rendered together."""
     people: dict[int, list[tuple[int, Scene]]] = {}
     for place, scene in enumerate(scenes):
@@ -133,11 +134,11 @@ def pictures(scenes: Iterable[Scene]) -> Iterator[tuple[int, Pixels]]:
     for group in people.values():
         # Scenes that share an expression number share a mesh: each face gets a number of its own.
         numbered = [replace(scene, expression_id=number) for number, (_, scene) in enumerate(group)]
-        image = render_scenes(numbered).image
+        image = render_scenes(numbered, textures=textures).image
         yield from ((place, picture) for (place, _), picture in zip(group, image, strict=True))
 
 
-def _plain(scene: Scene) -> Scene:
+def portrait(scene: Scene) -> Scene:
     """The same person, still, from the front in studio light, on a plain ground."""
     return replace(
         scene, camera=FRONTAL, light=STUDIO, sensor=SENSOR, pose=Pose(), background="gradient", au=ActionUnits()

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
@@ -31,6 +31,9 @@ from pain3d.pipeline.workers import synthesise_all
 from pain3d.provenance import code_version, pain3d_version
 from pain3d.ranks import Ranks, launched_ranks
 from pain3d.records import FORMAT_VERSION
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def preview(config: SynthConfig, out: Path) -> Plan:
     Raises:
         RefusedError: The run would be refused.
     """
-    DataFolder(out, resolve(config, device_class(config.device), open_source(config))).check()
+    DataFolder(out, resolve(config, device_class(config.device), _source(config, quiet=True))).check()
     return make_plan(config)
 
 
@@ -128,7 +131,7 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
     stages: dict[str, float] = defaultdict(float)
     lanes: dict[str, int] = {"write": 1, "close": 1}
     ranks = launched_ranks()
-    source = open_source(config)
+    source = _source(config, quiet or ranks.rank > 0)
     resolved = resolve(config, device_class(config.device), source)
     folder = DataFolder(out, resolved)
     folder.check()
@@ -143,6 +146,7 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
             painting = time.perf_counter()
             mine = _with_textures(source, plan, mine, folder.out / TEXTURES, quiet or ranks.rank > 0)
             source = None  # a model leaves its memory to the pictures
+            lanes["texture"] = 1
             stages["texture"] = time.perf_counter() - painting
         encoded = _synthesised(plan.config, mine, provenance, ranks, lanes)
         made = sum(ranks.of_all(_publish(plan, mine, folder, encoded, stages, quiet or ranks.rank > 0)))
@@ -156,6 +160,19 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
     seconds = time.perf_counter() - started
     busy = {name: stages[name] / workers / seconds for name, workers in lanes.items() if name in stages}
     return Receipt(out, plan.images, made, seconds, dict(stages), busy, ranks.rank)
+
+
+def _source(config: SynthConfig, quiet: bool) -> Source | None:
+    """Where textures come from; a painter works on this rank's device."""
+    device = str(_cuda_device(launched_ranks())) if device_class(config.device) == "cuda" else "cpu"
+    return open_source(config, device, quiet=quiet)
+
+
+def _cuda_device(ranks: Ranks) -> torch.device:
+    """This rank's; more ranks than cards share them."""
+    import torch
+
+    return torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
 
 
 def _with_textures(
@@ -189,10 +206,7 @@ def _synthesised(
 
     from pain3d.pipeline.device_synthesis import synthesise_on
 
-    # More ranks than cards share them.
-    device = (
-        torch.device("cuda", ranks.local_rank % torch.cuda.device_count()) if kind == "cuda" else torch.device("cpu")
-    )
+    device = _cuda_device(ranks) if kind == "cuda" else torch.device("cpu")
     return synthesise_on(device, config, people, provenance, ranks.cores(), lanes)
 
 

@@ -59,6 +59,14 @@ def made(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of procedural skin; to be changed by one test."""
+    out = tmp_path_factory.mktemp("plain") / "out"
+    synthesise(replace(CONFIG, identities=1, size=16), out, quiet=True)
+    return out
+
+
 def rows(out: Path, subset: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in sorted((out / "data" / subset).iterdir()):
@@ -84,13 +92,13 @@ def test_rows_say_who_painted(made: Path, bank: Path) -> None:
     assert tones[100] < tones[101] < tones[102] and tones[102] - tones[100] > 30  # measured on what was painted
 
 
-def test_the_card_names_the_chain_of_licences(made: Path, small: Path) -> None:
+def test_the_card_names_the_chain_of_licences(made: Path, plain: Path) -> None:
     card = (made / "README.md").read_text()
     assert "\nlicense: other\nlicense_name: CC0-1.0 AND MIT / unknown\nlicense_link: LICENSES\n" in card
     assert f"| tiny | {'b' * 16}... | MIT | 2 | CC0-1.0 AND MIT |" in card
     assert f"| tiny | {'b' * 16}... | unknown | 1 | unknown |" in card
-    plain = (small / "README.md").read_text()
-    assert "\nlicense: cc0-1.0\n" in plain and "Who painted" not in plain
+    bare = (plain / "README.md").read_text()
+    assert "\nlicense: cc0-1.0\n" in bare and "Who painted" not in bare
 
 
 def test_verify_looks_into_the_bank(pain3d: Run, made: Path, tmp_path: Path) -> None:
@@ -110,23 +118,23 @@ def test_verify_looks_into_the_bank(pain3d: Run, made: Path, tmp_path: Path) -> 
     assert found.code == 1 and len(found.out.splitlines()) == 4 and all(line in said for said in found.out.splitlines())
 
 
-def test_a_data_set_from_before_textures_is_still_read(pain3d: Run, copy: Path) -> None:
+def test_a_data_set_from_before_textures_is_still_read(pain3d: Run, plain: Path) -> None:
     """Its rows have none of the columns, its configuration doesn't name the source."""
-    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest = json.loads((plain / "manifest.json").read_text())
     for shard in manifest["shards"]:
         for file in shard["files"]:
-            table = pq.read_table(copy / file["path"])
+            table = pq.read_table(plain / file["path"])
             kept = [name for name in table.column_names if name not in TEXTURE_COLUMNS]
-            pq.write_table(table.select(kept), copy / file["path"], row_group_size=8)
-            file["sha256"] = file_hash(copy / file["path"])
+            pq.write_table(table.select(kept), plain / file["path"], row_group_size=8)
+            file["sha256"] = file_hash(plain / file["path"])
     del manifest["resolved"]["texture"]
-    resolved = copy / "config.resolved.yaml"
+    resolved = plain / "config.resolved.yaml"
     resolved.write_text(resolved.read_text().replace('texture: "procedural"\n', ""))
     manifest["files"][0]["sha256"] = file_hash(resolved)
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    (plain / "manifest.json").write_text(json.dumps(manifest))
     assert FORMAT_VERSION == 1
-    assert pain3d("verify", copy).out.endswith("nothing wrong\n")
-    assert len(open_data_set(copy).textures) == 0
+    assert pain3d("verify", plain).out.endswith("nothing wrong\n")
+    assert len(open_data_set(plain).textures) == 0
 
 
 @pytest.mark.parametrize("how", [{"batch_size": 3}, {"device": "cuda"}], ids=str)
@@ -161,8 +169,8 @@ def test_a_stopped_run_goes_on(made: Path, bank: Path, tmp_path: Path) -> None:
     ("texture", "line"),
     [
         ("bank:{0}/nowhere", "--texture bank:{0}/nowhere: holds no textures"),
-        ("bank:", "texture must be procedural or bank:DIR, got 'bank:'"),
-        ("banc", "texture must be procedural or bank:DIR, got 'banc'"),
+        ("bank:", "texture must be procedural, diffusion, diffusion:RECIPE or bank:DIR, got 'bank:'"),
+        ("banc", "texture must be procedural, diffusion, diffusion:RECIPE or bank:DIR, got 'banc'"),
     ],
 )
 def test_no_such_source_is_one_line(pain3d: Run, tmp_path: Path, texture: str, line: str) -> None:

@@ -1,4 +1,4 @@
-"""Knows where the textures of a data set come from: nowhere (procedural skin), or a bank that was painted."""
+"""Knows where the textures of a data set come from: nowhere (procedural skin), a painter, or a bank of painted ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.texture.bank import TextureBank
 from pain3d.pipeline.texture.choice import choose
+from pain3d.pipeline.texture.filling import Maker, fill
+from pain3d.pipeline.texture.making import Wish, open_maker
 from pain3d.run_folder import settings_hash
 
 PROCEDURAL: Final = "procedural"
@@ -30,6 +32,30 @@ class Source(Protocol):
     ) -> dict[int, str]:
         """See that a bank holds the textures of those wanted, of everybody in a data set; returns their names."""
         ...
+
+
+class Painted:
+    """Textures that are painted for these very people.
+
+    Args:
+        maker: Who makes them.
+        seed: Of the people.
+    """
+
+    def __init__(self, maker: Maker, seed: int) -> None:
+        self._maker, self._seed = maker, seed
+        origin = {f"texture_{name}": value for name, value in vars(maker.origin).items()}
+        self.fields = {
+            "texture": "diffusion",
+            **origin,
+            **{f"texture_{name}": value for name, value in maker.settings.items()},
+        }
+
+    def provide(
+        self, bank: TextureBank, everybody: Sequence[PlannedIdentity], wanted: Sequence[PlannedIdentity], quiet: bool
+    ) -> dict[int, str]:
+        """See `Source`; `everybody` has no part in it."""
+        return fill(bank, wanted, self._seed, self._maker, quiet=quiet)
 
 
 class Drawn:
@@ -60,15 +86,29 @@ class Drawn:
         return names
 
 
-def open_source(config: SynthConfig) -> Source | None:
+def open_source(config: SynthConfig, device: str, *, quiet: bool) -> Source | None:
     """Where a configuration says that textures come from; None where skin is procedural.
 
+    Args:
+        config: It.
+        device: As torch names it, where a painter works.
+        quiet: Leave out the painter's plan of memory.
+
     Raises:
-        RefusedError: It says what there is not, or the bank can't be used.
+        RefusedError: It says what there is not, or the model or the bank can't be used.
     """
     kind, _, name = config.texture.partition(":")
+    asked = next((name for name in ("model", "controlnet", "prompts") if getattr(config, name)), None)
+    if kind != "diffusion" and asked is not None:
+        raise RefusedError(f"--{asked} is for a painter: name one by --texture diffusion")
     if config.texture == PROCEDURAL:
         return None
     if kind == "bank" and name:
         return Drawn(Path(name), config.seed)
-    raise RefusedError(f"texture must be procedural or bank:DIR, got {config.texture!r}")
+    if kind == "diffusion":
+        of_texture = {
+            name: getattr(config, f"texture_{name}") for name in ("steps", "views", "size", "view_size", "check")
+        }
+        named = {name: getattr(config, name) for name in ("model", "controlnet", "prompts")}
+        return Painted(open_maker(Wish(**named, **of_texture, recipe=name, device=device), quiet=quiet), config.seed)
+    raise RefusedError(f"texture must be procedural, diffusion, diffusion:RECIPE or bank:DIR, got {config.texture!r}")

@@ -1,0 +1,130 @@
+"""Knows who makes textures for a command: a diffusion model by its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pain3d.console.refused import RefusedError, complain
+from pain3d.head import Head
+from pain3d.pipeline.texture.filling import Made, Maker
+from pain3d.pipeline.texture.painter import PaintingError, Prompt
+from pain3d.run_folder import settings_hash
+from pain3d.scene import Scene
+
+if TYPE_CHECKING:
+    from pain3d.pipeline.texture.paint import DiffusersPainter
+    from pain3d.pipeline.texture.prompts import Prompts
+    from pain3d.pipeline.texture.recipes import Recipe
+
+SMALL = "tiny"  # recipe of the small model
+TOLD = ("sources", "notes", "parameters", "memory", "licence", "commercial")  # of a recipe: they change no byte
+VIEW_SIZE = 768  # pixels a side: what SDXL and its successors were taught on is 1024, SD 1.5 on 512
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user wants of whoever paints.
+
+    Attributes:
+        model: Folder or hub id; empty is the recipe's.
+        recipe: Name or file; empty is the one for models of that kind.
+        controlnet: Folder or hub id; empty is the model's own, else the recipe's.
+        prompts: File of prompts; empty is pain3d's.
+        steps: 0 is the recipe's number.
+        views: 3 or 5.
+        size: Texels a side.
+        view_size: Pixels a side of a view; 0 is `VIEW_SIZE`.
+        check: Whether a texture in which the quality report finds a fault is put aside.
+        device: As torch names it.
+    """
+
+    model: str
+    recipe: str
+    controlnet: str
+    prompts: str
+    steps: int
+    views: int
+    size: int
+    view_size: int
+    check: bool
+    device: str
+
+
+def open_maker(wish: Wish, *, quiet: bool) -> Maker:
+    """Load whoever the user wants; with its plan of memory on stderr, and what its licence forbids.
+
+    Raises:
+        RefusedError: There is no such model or recipe, it can't be loaded, or numbers are out of range.
+    """
+    if wish.views not in (3, 5):
+        raise RefusedError(f"views must be 3 or 5, got {wish.views}")
+    if wish.size & (wish.size - 1):
+        raise RefusedError(f"the size of a texture must be a power of two, got {wish.size}")
+    if find_spec("diffusers") is None:
+        raise RefusedError("painting needs what an extra brings: pip install 'pain3d[diffusion]'")
+    from pain3d.pipeline.texture.paint import open_painter
+    from pain3d.pipeline.texture.prompts import load_prompts
+    from pain3d.pipeline.texture.recipes import SKIN, load_recipe
+
+    prompts = load_prompts(Path(wish.prompts) if wish.prompts else None)
+    recipe = _recipe_for(wish) if wish.model and not wish.recipe else load_recipe(wish.recipe or SMALL)
+    if recipe.kind == SKIN:
+        raise RefusedError("--model is missing: the folder or hub id of a diffusers model")
+    if wish.steps:
+        recipe = replace(recipe, steps=wish.steps)
+    forbidden = recipe.warning()
+    if forbidden:
+        complain(forbidden)
+    painter = open_painter(recipe, wish.model or None, wish.controlnet or None, wish.device)
+    if not quiet:
+        complain(str(painter.memory))
+    return DiffusionMaker(painter, recipe, prompts, wish)
+
+
+def _recipe_for(wish: Wish) -> Recipe:
+    """The first recipe by name for models of the kind that a folder holds."""
+    from pain3d.pipeline.texture.model_folder import find_model, inspect_model
+    from pain3d.pipeline.texture.recipes import load_recipe, recipe_names
+
+    control = find_model(wish.controlnet) if wish.controlnet else None
+    kind = inspect_model(find_model(wish.model), control).kind
+    return next(recipe for recipe in map(load_recipe, recipe_names()) if recipe.kind == kind)
+
+
+class DiffusionMaker:
+    """Textures from views that a diffusion model paints."""
+
+    def __init__(self, painter: DiffusersPainter, recipe: Recipe, prompts: Prompts, wish: Wish) -> None:
+        self.origin = painter.origin
+        used = {name: value for name, value in asdict(recipe).items() if name not in TOLD}
+        self.settings: Mapping[str, Any] = {
+            "recipe": recipe.name,
+            "recipe_hash": settings_hash(used),
+            "views": wish.views,
+            "view_size": wish.view_size or VIEW_SIZE,
+            "size": wish.size,
+            "check": wish.check,
+        }
+        self._painter, self._prompts, self._check = painter, prompts, wish.check
+
+    def prompt(self, scene: Scene) -> Prompt:
+        """Of the person's axes, by its seed."""
+        return self._prompts.prompt_for(scene)
+
+    def make(self, scene: Scene, prompt: Prompt, seed: int) -> Made:
+        """See `Maker`."""
+        from pain3d.pipeline.texture.assemble import SpoiltPicturesError, make_texture
+
+        sizes = {name: self.settings[name] for name in ("views", "view_size", "size")}
+        try:
+            made = make_texture(Head.default(), (scene.identity, scene.skin), self._painter, prompt, seed, **sizes)
+        except SpoiltPicturesError as error:
+            raise PaintingError(str(error)) from error
+        faults = made.report.faults()
+        if faults and self._check:
+            raise PaintingError("; ".join(faults))
+        return Made(made.albedo, made.report.fields() | {"faults": list(faults)}, self._painter.repainted.get(seed, ""))
