@@ -28,9 +28,9 @@ from pain3d import Head, paint, render, sample_skin, surface, surface_maps
 from pain3d.colour import linear_to_lab, linear_to_srgb, typology_angle
 from pain3d.head.identity import sample_identity
 from pain3d.light import LIGHTS, Light, key_azimuth
-from pain3d.pipeline.texture.assemble import project
 from pain3d.pipeline.texture.delighting import delight, linear_light
 from pain3d.pipeline.texture.fusing import fuse
+from pain3d.pipeline.texture.projection import project
 from pain3d.pipeline.texture.views import Seen, flat, see, standard_cameras
 from pain3d.rendering.tone import tone_texels
 from pain3d.skin import Skin, SurfaceMaps

@@ -11,11 +11,12 @@ from torch import Tensor
 import pain3d
 from pain3d.head.identity import Identity
 from pain3d.light import Light
-from pain3d.pipeline.texture.assemble import PaintedTexture, SpoiltPicturesError, make_texture, project
+from pain3d.pipeline.texture.assemble import PaintedTexture, SpoiltPicturesError, make_texture
 from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.delighting import Delit, linear_light
 from pain3d.pipeline.texture.light_fit import FoundLight
 from pain3d.pipeline.texture.painter import Blend, Origin, Prompt
+from pain3d.pipeline.texture.projection import project
 from pain3d.pipeline.texture.quality import MOST, report
 from pain3d.pipeline.texture.views import see, standard_cameras
 from pain3d.skin import Skin

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 import pain3d
-from pain3d.kernels import backproject, edge_confidence, shade
+from pain3d.kernels import shade
 from pain3d.light import Light
 from pain3d.pipeline.texture import delighting, light_fit, views
+from pain3d.pipeline.texture.projection import project
 from pain3d.skin import SurfaceMaps
 from pain3d.skin.photographed import photographable
 
@@ -52,11 +53,7 @@ class Asked(NamedTuple):
 
     def projected(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Colours and weights of texels."""
-        seen, depth = self.seen, self.seen.conditions.depth
-        return backproject(
-            pictures, depth, edge_confidence(depth), seen.cameras.world_to_clip, seen.cameras.position,
-            seen.mesh.vertices, seen.normals, seen.head.faces, *views.texel_surface(seen.head, SIZE),
-        )  # fmt: skip
+        return project(pictures, self.seen, SIZE)
 
 
 @pytest.fixture(scope="module")

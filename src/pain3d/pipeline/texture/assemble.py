@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,15 +10,15 @@ from torch import Tensor
 
 from pain3d.head.identity import Identity
 from pain3d.head.model import Head
-from pain3d.kernels import backproject, edge_confidence
 from pain3d.light import Light
 from pain3d.pipeline.texture.completion import complete
 from pain3d.pipeline.texture.delighting import delight, linear_light
 from pain3d.pipeline.texture.fusing import fuse
 from pain3d.pipeline.texture.painter import Painter, Prompt
+from pain3d.pipeline.texture.projection import project
 from pain3d.pipeline.texture.quality import QualityReport, report
 from pain3d.pipeline.texture.shared_texels import blend_of
-from pain3d.pipeline.texture.views import Seen, see, standard_cameras, texel_surface
+from pain3d.pipeline.texture.views import Seen, see, standard_cameras
 from pain3d.rendering.frames import Clock
 from pain3d.skin import Skin, paint, surface, surface_maps
 from pain3d.skin.photographed import ALBEDO
@@ -96,7 +95,9 @@ def make_texture(
     pictures = painter.paint(seen.conditions, prompt, seed, blend_of(seen))
     _check(pictures, seen)
     clock.lap("paint")
-    lit, weights = project(linear_light(pictures), seen, size)
+    shown = torch.zeros_like(pictures)
+    shown[seen.conditions.mask] = linear_light(pictures[seen.conditions.mask])
+    lit, weights = project(shown, seen, size)
     clock.lap("backproject")
     delit = delight(lit, weights, seen, base, skin, maps)
     clock.lap("delight")
@@ -107,24 +108,6 @@ def make_texture(
     measured = report(albedo, delit, lit, base, seen, maps)
     clock.lap("quality")
     return PaintedTexture(albedo, measured, pictures, delit.found.light, clock.laps)
-
-
-def project(pictures: Tensor, seen: Seen, size: int) -> tuple[Tensor, Tensor]:
-    """Colours [N, S, S, C] that pictures [N, H, W, C] of the views have for each texel, and weights [N, S, S]."""
-    cameras, conditions = seen.cameras, seen.conditions
-    pixel = _pixel(seen)
-    trust = edge_confidence(conditions.depth, jump=STEEPEST * pixel, pixels=max(1, round(EDGE / pixel)))
-    return backproject(
-        pictures.contiguous(), conditions.depth, trust, cameras.world_to_clip, cameras.position, seen.mesh.vertices,
-        seen.normals, seen.head.faces, *texel_surface(seen.head, size),
-    )  # fmt: skip
-
-
-def _pixel(seen: Seen) -> float:
-    """Metres that a pixel is wide on the head."""
-    cameras, depth = seen.cameras, seen.conditions.depth
-    height = 2 * math.tan(math.radians(float(cameras.fov_degrees.max())) / 2)
-    return height * float(depth[seen.conditions.mask].mean()) / cameras.size[0]
 
 
 def _check(pictures: Tensor, seen: Seen) -> None:

@@ -7,7 +7,7 @@ tone map of our pictures, for want of knowing a painter's: below 0.8 it changes 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -21,10 +21,12 @@ from pain3d.skin.appearance import Skin
 from pain3d.skin.chromophores import skin_albedo
 from pain3d.skin.complexion import BEARD_TINT
 from pain3d.skin.compose import SCATTER
-from pain3d.skin.maps import SurfaceMaps
+from pain3d.skin.maps import Plane, SurfaceMaps
 from pain3d.skin.photographed import ALBEDO, photographable
 
 SAMPLED: Final = 128  # blocks a side of the texture, the means of which are fitted: 3 mm on the cheek
+BARE, CREASE, DEEP, LEAST_WEIGHT = 0.9, 0.1, 0.6, 0.05  # of scatter, seam and lid's margin, cavity, and view
+DARK: Final = 1e-3  # linear light and albedo are not divided by less
 BRIGHTEST: Final = 2.6  # linear light at which an inverted tone map ends: byte 250 or so
 CLIPPED: Final = (0.9, 1.6)  # linear light from which, and at which no longer, a picture is believed
 HIGHLIGHT: Final = 0.5  # share of what is seen that may be gloss: more would be noise of what little is left
@@ -83,84 +85,96 @@ def delight(colours: Tensor, weights: Tensor, seen: Seen, base: Tensor, skin: Sk
         ValueError: No texel of skin was seen.
     """
     with torch.no_grad():
-        texel_faces, barycentrics = texel_surface(seen.head, maps.size)
-        mesh, topology = seen.mesh, seen.head.topology
-        shown = torch.from_numpy(photographable(maps))
-        places = torch.nonzero((shown & (texel_faces >= 0) & (weights > 0).any(0)).flatten())[:, 0]
-        corners = topology.faces.long()[texel_faces.flatten()[places].long()]
-        occlusion = topology.occlusion if mesh.occlusion is None else mesh.occlusion[0]
-        carried = torch.cat([seen.normals[0], mesh.vertices[0], occlusion[:, None]], 1)
-        mixed = torch.einsum("pk,pkc->pc", barycentrics.flatten(0, 1)[places], carried[corners])
-        normal, occlusion = normalize(mixed[:, :3], dim=1), mixed[:, 6].contiguous()
-        surface = base.flatten(0, 1)[places]
-        found = _found(colours, weights, seen, base, skin, maps, places, normal, mixed[:, 3:6], occlusion)
-        diffuse = diffuse_light(normal, occlusion, surface[:, SCATTER], found.light)
+        texels = _texels(weights, seen, base, maps)
+        found = _found(colours, weights, seen, base, skin, maps, texels)
+        diffuse = diffuse_light(texels.normal, texels.occlusion, texels.scatter, found.light)
         believed = ((diffuse.mean(1) / diffuse.mean() - SHADE[0]) / (SHADE[1] - SHADE[0])).clamp(0, 1)
         albedo, left = torch.zeros_like(colours), torch.zeros_like(weights)
         for view, (colour, weight) in enumerate(zip(colours, weights, strict=True)):
-            lit = colour.flatten(0, 1)[places] / found.gains[view]
-            eye = normalize(seen.cameras.position[view] - mixed[:, 3:6], dim=1)
-            points = Points(normal, eye, occlusion, surface[:, 3], surface[:, 4], surface[:, SCATTER])
-            mirrored = gloss(points, found.light) * found.shine
+            at = torch.nonzero(weight.flatten()[texels.place] > 0)[:, 0]
+            place = texels.place[at]
+            lit = colour.flatten(0, 1)[place] / found.gains[view]
+            mirrored = gloss(texels.points(at, seen.cameras.position[view]), found.light) * found.shine
             kept = (lit - mirrored).maximum((1 - HIGHLIGHT) * lit)
-            albedo[view].view(-1, 3)[places] = (kept / diffuse.clamp(min=1e-3)).clamp(*ALBEDO)
-            left[view].view(-1)[places] = weight.flatten()[places] * believed * _trust(lit, mirrored)
+            clear = 1 - (mirrored.mean(1) / lit.mean(1).clamp(min=DARK)).clamp(0, 1)
+            albedo[view].view(-1, 3)[place] = (kept / diffuse[at].clamp(min=DARK)).clamp(*ALBEDO)
+            left[view].view(-1)[place] = weight.flatten()[place] * believed[at] * _unclipped(lit) * clear.square()
         return Delit(albedo, left, found)
 
 
-def _trust(lit: Tensor, mirrored: Tensor) -> Tensor:
-    """[P] 0–1 how far a colour says what the skin is: not where it was clipped, little where it mirrors."""
-    clear = ((CLIPPED[1] - lit.amax(1)) / (CLIPPED[1] - CLIPPED[0])).clamp(0, 1)
-    return clear * (1 - (mirrored.mean(1) / lit.mean(1).clamp(min=1e-3)).clamp(0, 1)).square()
+class _Texels(NamedTuple):
+    """P texels of skin and neck that some view saw: place [P] in the flat texture, position [P, 3], and `Points`."""
+
+    place: Tensor
+    position: Tensor
+    normal: Tensor
+    occlusion: Tensor
+    specular: Tensor
+    roughness: Tensor
+    scatter: Tensor
+
+    def points(self, at: Tensor, camera: Tensor) -> Points:
+        """Some of them as a camera sees them."""
+        normal, *rest = (part[at] for part in self[2:])
+        return Points(normal, normalize(camera - self.position[at], dim=1), *rest)
+
+
+def _texels(weights: Tensor, seen: Seen, base: Tensor, maps: SurfaceMaps) -> _Texels:
+    texel_faces, barycentrics = texel_surface(seen.head, maps.size)
+    mesh, topology = seen.mesh, seen.head.topology
+    shown = torch.from_numpy(photographable(maps))
+    place = torch.nonzero((shown & (texel_faces >= 0) & (weights > 0).any(0)).flatten())[:, 0]
+    corners = topology.faces.long()[texel_faces.flatten()[place].long()]
+    occlusion = topology.occlusion if mesh.occlusion is None else mesh.occlusion[0]
+    carried = torch.cat([seen.normals[0], mesh.vertices[0], occlusion[:, None]], 1)
+    mixed = torch.einsum("pk,pkc->pc", barycentrics.flatten(0, 1)[place], carried[corners])
+    painted = base.flatten(0, 1)[place]
+    gloss_of = (painted[:, channel].contiguous() for channel in (3, 4, SCATTER))
+    return _Texels(place, mixed[:, 3:6], normalize(mixed[:, :3], dim=1), mixed[:, 6].contiguous(), *gloss_of)
+
+
+def _unclipped(lit: Tensor) -> Tensor:
+    """[P] 0–1 how far a colour can be what was there: not where a channel is at its end."""
+    return ((CLIPPED[1] - lit.amax(1)) / (CLIPPED[1] - CLIPPED[0])).clamp(0, 1)
 
 
 def _found(
-    colours: Tensor, weights: Tensor, seen: Seen, base: Tensor, skin: Skin, maps: SurfaceMaps,
-    places: Tensor, normal: Tensor, position: Tensor, occlusion: Tensor,
-) -> FoundLight:  # fmt: skip
-    """The light, found on means over blocks of texels."""
-    step = max(1, maps.size // SAMPLED)
-    views, size = len(weights), maps.size
+    colours: Tensor, weights: Tensor, seen: Seen, base: Tensor, skin: Skin, maps: SurfaceMaps, texels: _Texels
+) -> FoundLight:
+    """The light, found on means over blocks of texels; where they lie, one in the middle tells."""
+    step, place, size = max(1, maps.size // SAMPLED), texels.place, maps.size
+    row, column = place // size, place % size
 
-    def pooled(planes: Tensor) -> Tensor:
-        """Means over blocks, [C, S, S] to [C, s, s]."""
-        return torch.nn.functional.avg_pool2d(planes[None], step)[0]
+    def means(planes: Tensor) -> Tensor:
+        """[S, S, C] to [s², C], over blocks."""
+        side = size // step
+        return planes.view(side, step, side, step, -1).mean((1, 3)).flatten(0, 1)
 
-    def laid(values: Tensor) -> Tensor:
-        sheet = torch.zeros(size * size, values.shape[1])
-        sheet[places] = values
-        return sheet.T.reshape(-1, size, size)
+    under = means(base[..., :3].contiguous())
+    seen_by = [means(weight) for weight in weights]
+    at = torch.nonzero((row % step == step // 2) & (column % step == step // 2) & (texels.scatter > BARE))[:, 0]
+    block = (row[at] // step) * (size // step) + column[at] // step
 
-    there = pooled(laid(torch.ones(len(places), 1)))[0] > 0.999
-    geometry = pooled(laid(torch.cat([normal, position, occlusion[:, None]], 1)))
-    under = pooled(base[..., :8].permute(2, 0, 1))
-    masks = {
-        name: pooled(torch.from_numpy(np.ascontiguousarray(maps.masks[name]))[None])[0]
-        for name in ("socket", "flush", "lips", "tinted", "seam", "margin")
-    }
-    there &= (under[SCATTER] > 0.9) & (masks["seam"] < 0.1) & (masks["margin"] < 0.1)
-    there &= pooled(torch.from_numpy(np.ascontiguousarray(maps.cavity))[None])[0] < 0.6
-    rows, points, eyes = [], [], []
-    for number in range(views):
-        weight = pooled(weights[number][None])[0]
-        light = pooled((colours[number] * weights[number][..., None]).permute(2, 0, 1)) / weight.clamp(min=1e-9)
-        which = torch.nonzero((there & (weight > 0.05)).flatten())[:, 0]
-        trust = weight.flatten()[which] * _trust(light.flatten(1).T[which], torch.zeros(len(which), 3))
-        rows.append((light.flatten(1).T[which], torch.full((len(which),), number), trust.clamp(max=1)))
-        points.append(which)
-        eyes.append(normalize(seen.cameras.position[number] - geometry[3:6].flatten(1).T[which], dim=1))
-    at = torch.cat(points)
-    light, view, trust = (torch.cat(part) for part in zip(*rows, strict=True))
-    surface = under.flatten(1).T[at]
-    freedom = _freedom(skin, {name: mask.flatten()[at] for name, mask in masks.items()})
+    def mask(plane: Plane) -> Tensor:
+        return torch.from_numpy(plane.reshape(-1)[place[at].numpy()])
+
+    masks = {name: mask(maps.masks[name]) for name in ("socket", "flush", "lips", "tinted", "seam", "margin")}
+    bare = (masks["seam"] < CREASE) & (masks["margin"] < CREASE) & (mask(maps.cavity) < DEEP)
+    freedom = _freedom(skin, masks)
+    points, skins = [], []
+    for view, (colour, weight) in enumerate(zip(colours, weights, strict=True)):
+        some = torch.nonzero(bare & (seen_by[view][block, 0] > LEAST_WEIGHT))[:, 0]
+        where = block[some]
+        trust = seen_by[view][where, 0]
+        lit = means(colour * weight[..., None])[where] / trust[:, None]
+        painted = under[where].clamp(min=ALBEDO[0])
+        points.append(texels.points(at[some], seen.cameras.position[view]))
+        skins.append(Skins(lit, torch.full((len(some),), view), trust * _unclipped(lit), painted, freedom[some]))
     return find_light(
-        Points(
-            normalize(geometry[:3].flatten(1).T[at], dim=1), torch.cat(eyes), geometry[6].flatten()[at],
-            surface[:, 3], surface[:, 4], surface[:, SCATTER],
-        ),
-        Skins(light, view, trust, surface[:, :3].clamp(min=ALBEDO[0]), freedom),
-        views,
-    )  # fmt: skip
+        Points(*(torch.cat(part) for part in zip(*points, strict=True))),
+        Skins(*(torch.cat(part) for part in zip(*skins, strict=True))),
+        len(weights),
+    )
 
 
 def _freedom(skin: Skin, masks: dict[str, Tensor]) -> Tensor:

@@ -31,7 +31,7 @@ STARTS: Final = (-75.0, -45.0, -15.0, 15.0, 45.0, 75.0)  # degrees of the key's 
 AZIMUTH: Final = 45.0  # degrees, of a step's length: no azimuth is more probable than another
 LONGEST: Final = 2.0  # deviations that a step may go
 ELEVATION: Final = (32.0, 18.0)  # of the key, degrees: mean and deviation over the presets
-FIRST_STEPS, STEPS = 4, 8  # of Gauss–Newton from each start, and from the best
+FIRST_STEPS, STEPS = 4, 5  # of Gauss–Newton from each start, and from the best
 THINNED: Final = 6  # of so many points one is looked at where fits begin
 TURN: Final = 0.5  # degrees, of the difference by which the key's direction is differentiated
 # ln, standard deviations: of a picture's exposure against a metered one, of a channel's white balance, of a view
