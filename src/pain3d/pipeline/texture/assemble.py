@@ -24,10 +24,6 @@ from pain3d.skin import Skin, paint, surface, surface_maps
 from pain3d.skin.photographed import ALBEDO
 
 BLACK: Final = 1 / 255  # mean sRGB of the head: painters that fail, or whose safety checker speaks, hand back zeros
-STEEPEST: Final = math.tan(math.radians(80))  # metres of depth per metre across from which pixels see an edge
-EDGE: Final = (
-    0.004  # metres from an edge over which a picture isn't trusted: a painter's outline is not ours to a pixel
-)
 
 
 class SpoiltPicturesError(ValueError):

@@ -29,7 +29,7 @@ BARE, CREASE, DEEP, LEAST_WEIGHT = 0.9, 0.1, 0.6, 0.05  # of scatter, seam and l
 DARK: Final = 1e-3  # linear light and albedo are not divided by less
 BRIGHTEST: Final = 2.6  # linear light at which an inverted tone map ends: byte 250 or so
 CLIPPED: Final = (0.9, 1.6)  # linear light from which, and at which no longer, a picture is believed
-HIGHLIGHT: Final = 0.5  # share of what is seen that may be gloss: more would be noise of what little is left
+HIGHLIGHT: Final = 0.7  # share of what is seen that may be gloss: more would be noise of what little is left
 SHADE: Final = (0.1, 0.3)  # shares of the mean light: below the first a texel's is not known, from the second on it is
 # Of the procedural person's pigments, in deviations: what a painter who was asked for such a person may have made.
 MELANIN, SOCKET_MELANIN, BLOOD, FLUSH, SOCKET_BLOOD, LIPS, CAROTENE, BEARD = (

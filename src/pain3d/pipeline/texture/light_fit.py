@@ -36,11 +36,11 @@ THINNED: Final = 6  # of so many points one is looked at where fits begin
 TURN: Final = 0.5  # degrees, of the difference by which the key's direction is differentiated
 # ln, standard deviations: of a picture's exposure against a metered one, of a channel's white balance, of a view
 # against the others, and of what a texel's skin is off all freedom.
-EXPOSURE, WHITE, GAIN, SKIN = 0.08, 0.03, 0.03, 0.10
+EXPOSURE, WHITE, GAIN, SKIN = 0.05, 0.015, 0.03, 0.10
 SHINE: Final = 0.4  # ln, of how much all skin mirrors against the procedural person's: dry to oily
-LOOSE: Final = 1.5  # times the deviation of the presets: there are other lights than ours
+LOOSE: Final = 1.2  # times the deviation of the presets: there are other lights than ours
 # Points beside each other err together: as much as so many independent ones is what all points say.
-INDEPENDENT: Final = 600
+INDEPENDENT: Final = 1000
 DARK: Final = 1e-3  # linear: below it a logarithm says nothing
 
 
