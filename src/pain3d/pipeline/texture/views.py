@@ -42,7 +42,7 @@ FACIAL_LANDMARKS = 68  # the first of a head's landmarks: those of iBUG
 
 @dataclass(frozen=True)
 class Seen:
-    """A neutral head and what N views see of it.
+    """A head and what N views see of it.
 
     Attributes:
         head: Whose topology it is.
@@ -103,8 +103,16 @@ def see(head: Head, identity: Identity | Tensor, surface: Surface, cameras: Came
     Gradients: none.
     """
     with torch.no_grad():
+        return look(head, head(identity, surface=surface.to(head.device)), cameras)
+
+
+def look(head: Head, mesh: Mesh, cameras: Camera) -> Seen:
+    """Look at one mesh of a head, whatever its face and pose, from N cameras; on the head's device.
+
+    Gradients: none.
+    """
+    with torch.no_grad():
         cameras = cameras.to(head.device)
-        mesh = head(identity, surface=surface.to(head.device))
         faces, points = mesh.topology.faces, mesh.vertices
         normals = vertex_normals(points, faces)
         homogeneous = torch.cat([points, torch.ones_like(points[..., :1])], 2)
