@@ -15,7 +15,7 @@ from pain3d import Head, render_scenes
 from pain3d.face.landmarker import BETWEEN, IBUG_OF_MEDIAPIPE, Landmarker, Reading
 from pain3d.facs import ActionUnits
 from pain3d.pipeline.texture.conditions import Conditions
-from pain3d.pipeline.texture.painter import Blend, Origin, Prompt
+from pain3d.pipeline.texture.painter import Blend, Origin, PaintingError, Prompt
 from pain3d.pipeline.texture.refine import Refined, refine, refine_scenes, scene_conditions
 from pain3d.pipeline.texture.steadiness import LIMITS, Bytes, Detector, Floats, face_size, matched, movements
 from pain3d.rendering.frames import Frames
@@ -127,7 +127,7 @@ def test_a_pushed_corner_is_found_by_matching_and_a_colour_is_not(shown: Shown) 
     [
         ("corners read", [48], (0.03, 0.0)),
         ("lids read", [37, 38], (0.0, 0.02)),
-        ("lips read", [61, 62, 63], (0.0, -0.05)),
+        ("lips read", [65, 66, 67], (0.0, 0.04)),
         ("brows read", list(range(22, 27)), (0.0, 0.03)),
         ("face read", list(range(68)), (0.02, 0.0)),
     ],
@@ -144,6 +144,15 @@ def test_what_the_detector_sees_move_is_dropped(
 def test_who_sees_no_face_keeps_nothing(shown: Shown) -> None:
     assert "our own picture" in shown.refined(recolour, Scripted([None])).reasons[0]
     assert "painted picture" in shown.refined(recolour, Scripted([shown.marks, None])).reasons[0]
+
+
+def test_a_painter_that_fails_leaves_our_picture(shown: Shown) -> None:
+    def fail(picture: Bytes, _: int) -> Bytes:
+        raise PaintingError("repainter, seed 5: a black picture")
+
+    found = shown.refined(fail, Scripted([shown.marks]))
+    assert found.reasons == ("repainter, seed 5: a black picture",) and not found.kept[0]
+    assert np.array_equal(found.pictures, shown.frames.image[:1])
 
 
 def test_hidden_points_are_not_asked_about(shown: Shown) -> None:

@@ -16,7 +16,7 @@ import torch
 from pain3d.camera import Camera
 from pain3d.head.model import Head
 from pain3d.pipeline.texture.conditions import Conditions
-from pain3d.pipeline.texture.painter import Painter, Prompt
+from pain3d.pipeline.texture.painter import Painter, PaintingError, Prompt
 from pain3d.pipeline.texture.steadiness import Bytes, Detector, Truths, what_moved
 from pain3d.pipeline.texture.views import look
 from pain3d.rendering.scene_inputs import SceneInputs, grown_surface
@@ -59,9 +59,15 @@ def refine(
         seed: Of the person: a view is painted with the same noise whatever the face does.
         detector: Of `steadiness.what_moved`.
         strength: 0 leaves a picture, 1 paints it from nothing.
+
+    Raises:
+        RefusedError: The painter refuses: out of memory, or pictures of a size that it can't paint.
     """
     shown = torch.from_numpy(pictures.astype(np.float32) / LARGEST)
-    made = painter.refine(shown, conditions, prompt, seed, strength)
+    try:
+        made = painter.refine(shown, conditions, prompt, seed, strength)
+    except PaintingError as error:
+        return Refined(pictures, np.zeros(len(pictures), bool), (str(error),) * len(pictures))
     painted = np.rint(made.clamp(0, 1).numpy() * LARGEST).astype(np.uint8)
     landmarks, visible = conditions.landmarks.double().numpy(), conditions.landmarks_visible.numpy()
     reasons = tuple(
@@ -93,6 +99,9 @@ def refine_scenes(
         seed: See painter.
         detector: See painter.
         strength: See painter.
+
+    Raises:
+        RefusedError: See `refine`.
     """
     made, kept, reasons = pictures.copy(), np.zeros(len(pictures), bool), [""] * len(pictures)
     for places, conditions in scene_conditions(head, inputs):
