@@ -179,7 +179,7 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     """Compare, print the table, write it with a sheet of pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--to", type=Path, help="folder of table.md and pictures.png")
+    parser.add_argument("--to", type=Path, help="folder of table.md and pictures.jpg")
     parser.add_argument("--identities", type=int, default=12)
     given = parser.parse_args()
     cv2.setNumThreads(1)
@@ -194,7 +194,8 @@ def main() -> None:
         given.to.mkdir(parents=True, exist_ok=True)
         write_durably(given.to / "table.md", (table(rows) + "\n").encode())
         tiles = [Tile(row.picture, f"{'kept' if row.kept else 'dropped'}: {row.change}") for row in sheet(rows)]
-        write_durably(given.to / "pictures.png", mosaic(tiles))
+        drawn = cv2.imdecode(np.frombuffer(mosaic(tiles), np.uint8), cv2.IMREAD_COLOR)
+        write_durably(given.to / "pictures.jpg", cv2.imencode(".jpg", np.asarray(drawn))[1].tobytes())
 
 
 def sheet(rows: list[Row]) -> list[Row]:

@@ -103,11 +103,18 @@ def see(head: Head, identity: Identity | Tensor, surface: Surface, cameras: Came
     Gradients: none.
     """
     with torch.no_grad():
-        return look(head, head(identity, surface=surface.to(head.device)), cameras)
+        there = surface.to(head.device)
+        return look(head, head(identity, surface=there), cameras, head(identity, OPENED, surface=there).vertices)
 
 
-def look(head: Head, mesh: Mesh, cameras: Camera) -> Seen:
+def look(head: Head, mesh: Mesh, cameras: Camera, opened: Tensor | None = None) -> Seen:
     """Look at one mesh of a head, whatever its face and pose, from N cameras; on the head's device.
+
+    Args:
+        head: Whose mesh it is.
+        mesh: One.
+        cameras: N, of one size.
+        opened: See `Seen`; None is the mesh's own vertices: nothing moves apart.
 
     Gradients: none.
     """
@@ -130,8 +137,8 @@ def look(head: Head, mesh: Mesh, cameras: Camera) -> Seen:
             landmarks=pixels,
             landmarks_visible=_visible(pixels, clip[:, marks, 3], fragments.depth),
         )
-        opened = head(identity, OPENED, surface=surface.to(head.device)).vertices
-        return Seen(head, shown, fragments.face_ids, fragments.barycentrics, mesh, opened, normals, clip)
+        apart = points if opened is None else opened
+        return Seen(head, shown, fragments.face_ids, fragments.barycentrics, mesh, apart, normals, clip)
 
 
 def _visible(pixels: Tensor, distance: Tensor, depth: Tensor) -> Tensor:
