@@ -16,7 +16,7 @@ from pain3d.face.landmarker import BETWEEN, IBUG_OF_MEDIAPIPE, Landmarker, Readi
 from pain3d.facs import ActionUnits
 from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.painter import Blend, Origin, PaintingError, Prompt
-from pain3d.pipeline.texture.refine import Refined, refine, refine_scenes, scene_conditions
+from pain3d.pipeline.texture.refine import Refined, refine_pictures, refine_scenes, scene_conditions
 from pain3d.pipeline.texture.steadiness import LIMITS, Bytes, Detector, Floats, face_size, matched, movements
 from pain3d.rendering.frames import Frames
 from pain3d.rendering.scene_inputs import SceneInputs, inputs_of
@@ -74,7 +74,7 @@ class Shown:
 
     def refined(self, change: Callable[[Bytes, int], Bytes], detector: Detector) -> Refined:
         """What becomes of the neutral face."""
-        return refine(Repainter(change), self.frames.image[:1], self.conditions[0], PROMPT, 5, detector)
+        return refine_pictures(Repainter(change), self.frames.image[:1], self.conditions[0], PROMPT, 5, detector)
 
     @property
     def marks(self) -> Floats:

@@ -40,7 +40,7 @@ class Refined:
     reasons: tuple[str, ...]
 
 
-def refine(
+def refine_pictures(
     painter: Painter,
     pictures: Bytes,
     conditions: Conditions,
@@ -88,11 +88,11 @@ def refine_scenes(
     detector: Detector,
     strength: float = STRENGTH,
 ) -> Refined:
-    """Paint over all pictures of one identity [B, H, W, 3], the views of one expression at a time; see `refine`.
+    """Paint over all pictures of one identity, the views of one expression at a time; see `refine_pictures`.
 
     Args:
-        painter: See `refine`; so are prompt, seed, detector and strength.
-        pictures: Rendered from `inputs`.
+        painter: See `refine_pictures`; so are prompt, seed, detector and strength.
+        pictures: [B, H, W, 3] sRGB, rendered from `inputs`.
         inputs: Of the B scenes.
         head: Whose shapes they mix, on the CPU.
         prompt: See painter.
@@ -101,11 +101,11 @@ def refine_scenes(
         strength: See painter.
 
     Raises:
-        RefusedError: See `refine`.
+        RefusedError: See `refine_pictures`.
     """
     made, kept, reasons = pictures.copy(), np.zeros(len(pictures), bool), [""] * len(pictures)
     for places, conditions in scene_conditions(head, inputs):
-        refined = refine(painter, pictures[places], conditions, prompt, seed, detector, strength)
+        refined = refine_pictures(painter, pictures[places], conditions, prompt, seed, detector, strength)
         made[places], kept[places] = refined.pictures, refined.kept
         for place, reason in zip(places, refined.reasons, strict=True):
             reasons[place] = reason
