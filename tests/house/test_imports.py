@@ -30,6 +30,7 @@ DOORS = {  # heavy library: the only files that import it
     "diffusers": ("pipeline/texture/pipelines.py",),
     "transformers": ("pipeline/texture/pipelines.py",),
     "h5py": ("training/data/unbc.py",),
+    "diffusers": ("pipeline/texture/skin_model/net.py",),
 }
 
 

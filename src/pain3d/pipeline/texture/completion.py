@@ -117,7 +117,7 @@ def tone_fields(colours: Floats, weight: Floats, albedo: Floats, regions: Floats
             fields.append(np.zeros((*maps.x.shape, 3), np.float32))
             continue
         bright = np.log(np.maximum(seen, 0) @ LUMINANCE + DARKEST) - np.log(under @ LUMINANCE + DARKEST)
-        certain = certain * np.exp(-(((bright - _median(bright, certain)) / STRANGE) ** 2)).astype(np.float32)
+        certain = certain * np.exp(-(((bright - weighted_median(bright, certain)) / STRANGE) ** 2)).astype(np.float32)
         field = _push_pull(ratio, certain, there, places)
         fields.append(cv2.resize(field, (maps.size, maps.size), interpolation=cv2.INTER_LINEAR))
     return np.stack(fields)
@@ -180,7 +180,8 @@ def _reduced(plane: Floats, side: int) -> Floats:
     return np.asarray(cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _median(values: Floats, weight: Floats) -> float:
+def weighted_median(values: Floats, weight: Floats) -> float:
+    """Value below which half of the weight lies; both [h, w]."""
     order = np.argsort(values, axis=None)
     along = np.cumsum(weight.ravel()[order])
     return float(values.ravel()[order[np.searchsorted(along, along[-1] / 2)]])
