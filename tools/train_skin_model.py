@@ -35,7 +35,6 @@ CHUNK, PEOPLE, LOOKED_AT = 50, 3000, 64  # people in a file, in all, and those t
 LOOSE: Final = 5  # views of any direction of each that is looked at
 GRAZING: Final = 0.26  # cosine of the angle from which on a view sees a texel: 75°
 BATCH, RATE, WARM, DECAY = 8, 6e-4, 100, 0.998  # people in a step, rate, steps until it is reached, of the mean
-SEEN_LOSS: Final = 0.2  # of a texel that is given, beside one that isn't
 GAIN: Final = 0.08  # standard deviation of ln of a colour gain, where something is seen: painters have other whites
 SAVED: Final = 100  # steps between checkpoints
 
@@ -164,8 +163,8 @@ def learn(folder: Path, lessons: Lessons, head: Head, steps: int) -> SkinNet:
             group["lr"] = RATE * min(1, (step + 1) / WARM) * (0.02 + 0.98 * math.cos(0.5 * math.pi * step / steps) ** 2)
         clean, noise, level, where, told = batch_of(lessons, step, net.shown)
         guess = net(levels.add_noise(clean, noise, level), level, clean, where, told)
-        weight = net.shown * (1 - (1 - SEEN_LOSS) * where)
-        loss = ((guess - clean) ** 2 * weight).sum() / weight.sum() / 3
+        unseen = net.shown * (1 - where)
+        loss = ((guess - clean) ** 2 * unseen).sum() / unseen.sum() / 3
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)

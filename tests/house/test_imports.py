@@ -27,10 +27,9 @@ DOORS = {  # heavy library: the only files that import it
     "nvdiffrast": ("kernels/*/nvdiffrast_op.py",),
     "timm": ("training/model/backbone.py",),
     "torchvision": ("torchvision_schemas.py",),
-    "diffusers": ("pipeline/texture/pipelines.py",),
+    "diffusers": ("pipeline/texture/pipelines.py", "pipeline/texture/skin_model/net.py"),
     "transformers": ("pipeline/texture/pipelines.py",),
     "h5py": ("training/data/unbc.py",),
-    "diffusers": ("pipeline/texture/skin_model/net.py",),
 }
 
 

@@ -23,9 +23,9 @@ PLACES = 4  # planes that say where a cell lies: x, y, z in 0.1 m, share of it t
 class SkinNet(nn.Module):
     """From a noisy texture, what was seen of it and who it is, to the texture without noise (the x₀ parametrisation).
 
-    What was seen, spread over the chart by push–pull, is a first guess that is off by `OFF`; the noisy texture corrects
-    it as far as its noise allows (the best linear estimate, as the skip of Karras et al. 2022, section 5, about that
-    guess); what is left to the UNet is scaled by what that estimate is off. So it has no tone to carry across.
+    What was seen stays. Spread over the chart by push–pull it is a first guess of the rest that is off by `OFF`; the
+    noisy texture corrects it as far as its noise allows (the best linear estimate, as the skip of Karras et al. 2022,
+    section 5, about that guess); what is left to the UNet is scaled by what that estimate is off.
 
     Attributes:
         places: [1, 4, 32, 32], see `PLACES`.
@@ -65,14 +65,16 @@ class SkinNet(nn.Module):
             where: [B, 1, 128, 128] 1 where a texel was seen.
             told: [B, 6] of `grid.numbers_of`.
         """
-        spread = push_pull(seen, where * self.shown)
+        known = where * self.shown
+        spread = push_pull(seen, known)
         numbers = told[:, :, None, None].expand(-1, -1, *self.places.shape[2:])
-        planes = [fold(noisy), fold(spread), fold(where * self.shown), self.places.expand(len(noisy), -1, -1, -1)]
+        planes = [fold(noisy), fold(spread), fold(known), self.places.expand(len(noisy), -1, -1, -1)]
         change: Tensor = self.unet(torch.cat([*planes, numbers], 1), time).sample
         power = self.kept_power[time][:, None, None, None]
         total = power * OFF**2 + 1 - power
-        linear = spread + power.sqrt() * OFF**2 / total * (noisy - power.sqrt() * spread)
-        return (linear + OFF * ((1 - power) / total).sqrt() * unfold(change)) * self.shown
+        corrected = power.sqrt() * OFF**2 / total * (noisy - power.sqrt() * spread)
+        rest = OFF * ((1 - power) / total).sqrt() * unfold(change)
+        return (spread + (1 - known) * (corrected + rest)) * self.shown
 
 
 def schedule() -> Any:
