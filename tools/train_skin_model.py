@@ -35,6 +35,7 @@ CHUNK, PEOPLE, LOOKED_AT = 50, 3000, 64  # people in a file, in all, and those t
 LOOSE: Final = 5  # views of any direction of each that is looked at
 GRAZING: Final = 0.26  # cosine of the angle from which on a view sees a texel: 75°
 BATCH, RATE, WARM, DECAY = 8, 6e-4, 100, 0.998  # people in a step, rate, steps until it is reached, of the mean
+FROM_NOISE: Final = 0.5  # share of pure noise: completing takes one step from there
 GAIN: Final = 0.08  # standard deviation of ln of a colour gain, where something is seen: painters have other whites
 SAVED: Final = 100  # steps between checkpoints
 
@@ -117,7 +118,7 @@ def batch_of(lessons: Lessons, step: int, shown: Tensor) -> tuple[Tensor, ...]:
     gain = np.exp(GAIN * draw.standard_normal((BATCH, 3, 1, 1)) * given)
     clean = ((clean + 1) * torch.from_numpy(gain).float() - 1).clamp(-1, 1) * shown
     noise = torch.from_numpy(draw.standard_normal((BATCH, 3, SIDE, SIDE), np.float32))
-    level = torch.from_numpy(draw.integers(NOISES, size=BATCH))
+    level = torch.from_numpy(np.where(draw.random(BATCH) < FROM_NOISE, NOISES - 1, draw.integers(NOISES, size=BATCH)))
     return clean, noise, level, torch.from_numpy(masks[:, None]).float(), lessons.told[chosen]
 
 

@@ -33,8 +33,9 @@ from pain3d.skin.photographed import ALBEDO, photographable
 if TYPE_CHECKING:
     from pain3d.pipeline.texture.skin_model.net import SkinNet
 
-STEPS = 8  # of DDIM
-KEPT_LEVELS = 0.5  # share of the noise that a new skin starts from
+COMPLETING, NEW = 1, 8  # steps of DDIM: the mean of what is likely, and a draw
+KEPT_LEVELS = 0.5  # share of the levels of noise that a new skin walks, from the person's own under that much noise
+COMPLEXION = 6.0  # texels of 3.2 mm: standard deviation of the blur that leaves a new skin's tones and no noise
 SEEN = 0.5  # share of a cell's texels from which on the model takes it as seen
 DARKEST = 1e-3  # linear, added before a logarithm
 
@@ -54,7 +55,7 @@ class SkinModel:
             model=path.stem,
             model_hash=hashlib.sha256(path.read_bytes()).hexdigest(),
             licence="CC0-1.0",
-            scheduler=f"DDIM, {STEPS} steps",
+            scheduler=f"DDIM, {NEW} steps from {KEPT_LEVELS:g} of the noise",
         )
 
     @staticmethod
@@ -72,14 +73,16 @@ class SkinModel:
         partial: Tensor | None = None,
         weight: Tensor | None = None,
         *,
-        steps: int = STEPS,
+        steps: int | None = None,
         detail: float = 1.0,
     ) -> Tensor:
         """A skin for a person: a new one, or the rest of one that was partly seen.
 
-        The model works on 128² texels; what is finer is the procedural person's. Without a partial texture the person's
-        own hair and cloth are given and the model makes the skin that goes with them. One person at a time: nothing
-        depends on who else is asked for.
+        The model works on 128² texels. Of a new skin it makes the complexion, what is coarser than 2 cm: the person's
+        own skin under half of the noise is denoised again (SDEdit, Meng et al. 2022) with hair and cloth given; lips,
+        lids and all that is finer are the person's own. Of one that was partly seen it makes all that 128² texels
+        hold, and the person's finer detail is laid over it. One person at a time: nothing depends on who else is asked
+        for.
 
         Args:
             base: [S, S, 16] the procedural person, see `pain3d.paint`.
@@ -88,7 +91,7 @@ class SkinModel:
             seed: The person's; it keys the noise.
             partial: [S, S, 3] linear, what was seen.
             weight: [S, S] how well; as `completion.complete` takes it.
-            steps: Of DDIM; 1 is the mean of what is likely, more are sharper.
+            steps: Of DDIM; None is 1 for completing, which gives the mean of what is likely, and 8 for a new skin.
             detail: Share of the base's detail below 3 mm that unseen texels get, 0–1.
 
         Returns:
@@ -102,30 +105,28 @@ class SkinModel:
         if (partial is None) != (weight is None):
             raise ValueError("partial and weight must be given together")
         known = reduced(base[..., :3])
-        start = None
         if partial is None or weight is None:
-            start, seen, where, tone = known, known, dressed(base, maps), tone_of(base, maps)
-        else:
-            seen, where = _reduced_where_seen(partial, weight)
-            mixed = torch.where(weight[..., None] > 0, partial, base[..., :3])
-            tone = tone_of(torch.cat([mixed, base[..., 3:]], 2), maps, weight > 0)
-        told = numbers_of(identity.age, identity.sex, identity.ancestry, tone)
-        small = self.denoised(seen, where, told, seed, steps, start)
-        made = torch.from_numpy(self._joined(base, known, small, maps, detail))
-        made = torch.where(torch.from_numpy(photographable(maps))[..., None], made, base[..., :3])
-        if partial is None or weight is None:
-            return made
+            where = dressed(base, maps)
+            told = numbers_of(identity.age, identity.sex, identity.ancestry, tone_of(base, maps))
+            small = self.denoised(known, where, told, seed, steps or NEW, known)
+            ratio = _blurred(_log(small) - _log(known), (self.net.shown[0] * (1 - where))[0].numpy())
+            return self._joined(base, known, ratio, maps, detail)
+        seen, where = _reduced_where_seen(partial, weight)
+        mixed = torch.cat([torch.where(weight[..., None] > 0, partial, base[..., :3]), base[..., 3:]], 2)
+        told = numbers_of(identity.age, identity.sex, identity.ancestry, tone_of(mixed, maps, weight > 0))
+        small = self.denoised(seen, where, told, seed, steps or COMPLETING)
+        made = self._joined(base, known, _log(small) - _log(known), maps, detail)
         return complete(partial, weight, torch.cat([made, base[..., 3:]], 2), maps)
 
     def denoised(
-        self, seen: Tensor, where: Tensor, told: Tensor, seed: int, steps: int = STEPS, start: Tensor | None = None
+        self, seen: Tensor, where: Tensor, told: Tensor, seed: int, steps: int, start: Tensor | None = None
     ) -> Tensor:
         """The texture [3, 128, 128] that goes with what was seen of it, where [1, 128, 128], and numbers [6].
 
         With a start [3, 128, 128] only the latter `KEPT_LEVELS` of the levels are walked, from the start under that
-        much noise (SDEdit, Meng et al. 2022); else all of them, from nothing but noise.
+        much noise; else all of them, from nothing but noise.
         """
-        from pain3d.pipeline.texture.skin_model.net import schedule
+        from pain3d.pipeline.texture.skin_model.net import schedule  # here: who never asks needs no diffusers
 
         draw = keyed_generator(seed, "skin_model/noise")
         texture = torch.from_numpy(draw.standard_normal((1, 3, SIDE, SIDE), np.float32))
@@ -138,38 +139,44 @@ class SkinModel:
         with torch.no_grad():
             for level in walked:
                 clean = self.net(texture, level[None], seen[None], where[None], told[None])
-                texture = levels.step(torch.where(where[None] > 0, seen[None], clean), level, texture).prev_sample
+                texture = levels.step(clean, level, texture).prev_sample
         return texture[0].clamp(-1, 1)
 
-    def _joined(self, base: Tensor, known: Tensor, small: Tensor, maps: SurfaceMaps, detail: float) -> Floats:
-        """The base's albedo [S, S, 3], brought from what is known of it to small, both [3, 128, 128] as coded.
+    def _joined(self, base: Tensor, known: Tensor, ratio: Floats, maps: SurfaceMaps, detail: float) -> Tensor:
+        """The base's albedo [S, S, 3] times a ratio [128, 128, 3], in the logarithm, to what is `known` of the base.
 
-        Finer detail is the base's, but for where small shows something else: no strands are drawn across an ear.
+        Finer detail is the base's, but for where the ratio says that something else is there: no strands are drawn
+        across an ear.
         """
-        albedo, size = base[..., :3].numpy(), (maps.size, maps.size)
-        coarse = np.log(linear_of(known) + DARKEST)
-        ratio = np.log(linear_of(small) + DARKEST) - coarse
-        regions = np.stack(
-            [cv2.resize(share, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for share in regions_of(base, maps)]
-        )
-        alike = np.zeros_like(ratio[..., 0])
-        for share in regions:
-            bright = ratio.mean(2)
+        size = (maps.size, maps.size)
+        bright, alike = ratio.mean(2), np.zeros(ratio.shape[:2], np.float32)
+        for region in regions_of(base, maps):
+            share = np.asarray(cv2.resize(region, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float32)
             alike += share * np.exp(-(((bright - weighted_median(bright, share)) / STRANGE) ** 2))
         spread = push_pull(torch.from_numpy(ratio).permute(2, 0, 1)[None], self.net.shown)[0].permute(1, 2, 0).numpy()
-        spread, coarse, alike = (
-            cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in (spread, coarse, alike)
-        )
-        fine = np.log(albedo + DARKEST) - coarse
-        return np.asarray(
-            np.clip(cv2.exp(coarse + spread + (detail * alike)[..., None] * fine) - DARKEST, *ALBEDO), np.float32
-        )
+        spread, coarse, alike = (cv2.resize(plane, size) for plane in (spread, _log(known), alike))
+        fine = np.log(base[..., :3].numpy() + DARKEST) - coarse
+        made = cv2.exp(coarse + spread + (detail * alike)[..., None] * fine) - DARKEST
+        inside = torch.from_numpy(photographable(maps))[..., None]
+        return torch.where(inside, torch.from_numpy(np.clip(made, *ALBEDO)), base[..., :3])
+
+
+def _log(code: Tensor) -> Floats:
+    """Logarithm [128, 128, 3] of linear colours, of a texture as the model codes it."""
+    return np.asarray(np.log(linear_of(code) + DARKEST), np.float32)
+
+
+def _blurred(ratio: Floats, inside: Floats) -> Floats:
+    """A ratio [128, 128, 3] blurred over the texels `inside` [128, 128] alone; 0 elsewhere."""
+    total = cv2.GaussianBlur(ratio * inside[..., None], (0, 0), COMPLEXION)
+    share = cv2.GaussianBlur(inside, (0, 0), COMPLEXION)
+    return np.asarray(total / np.maximum(share, 1e-6)[..., None] * inside[..., None], np.float32)
 
 
 def _reduced_where_seen(partial: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Seen colours [3, 128, 128] as the model codes them, and where [1, 128, 128]."""
     shown = (weight > 0).numpy().astype(np.float32)
-    share = cv2.resize(shown, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    share = np.asarray(cv2.resize(shown, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float32)
     colours = np.where(shown[..., None] > 0, partial.numpy(), 0)
     mean = cv2.resize(colours, (SIDE, SIDE), interpolation=cv2.INTER_AREA) / np.maximum(share, 1e-6)[..., None]
     return coded(mean), torch.from_numpy(share >= SEEN)[None].float()
