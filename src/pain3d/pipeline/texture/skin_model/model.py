@@ -149,12 +149,12 @@ class SkinModel:
         across an ear.
         """
         size = (maps.size, maps.size)
-        bright, alike = ratio.mean(2), np.zeros(ratio.shape[:2], np.float32)
+        bright, like = ratio.mean(2), np.zeros(ratio.shape[:2], np.float32)
         for region in regions_of(base, maps):
             share = np.asarray(cv2.resize(region, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float32)
-            alike += share * np.exp(-(((bright - weighted_median(bright, share)) / STRANGE) ** 2))
+            like += share * np.exp(-(((bright - weighted_median(bright, share)) / STRANGE) ** 2))
         spread = push_pull(torch.from_numpy(ratio).permute(2, 0, 1)[None], self.net.shown)[0].permute(1, 2, 0).numpy()
-        spread, coarse, alike = (cv2.resize(plane, size) for plane in (spread, _log(known), alike))
+        spread, coarse, alike = (cv2.resize(plane, size) for plane in (spread, _log(known), like))
         fine = np.log(base[..., :3].numpy() + DARKEST) - coarse
         made = cv2.exp(coarse + spread + (detail * alike)[..., None] * fine) - DARKEST
         inside = torch.from_numpy(photographable(maps))[..., None]
