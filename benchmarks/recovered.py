@@ -12,6 +12,9 @@ view of 2048² shows at 60° on 2.5 pixels.
   mean over the view's own texels in a window of a 64th of the texture's side (6 mm): the largest, the 99th percentile,
   and the share of the borders where it is above 2 %. "unequal": the 99th percentile with views exposed by 5 % more and
   less in turns, as a painter may drift.
+- Tone: a bald person is painted in another tone than the procedural one's (`OTHER_TONE`), back-projected, fused and
+  completed. ΔE*ab (CIE 1976) between the mean colours of what came out and of what was painted, over all texels of
+  face, ears, neck and scalp, and over those alone that no view saw and completion had to find.
 """
 
 from __future__ import annotations
@@ -31,9 +34,10 @@ from PIL import Image
 from torch import Tensor
 
 from pain3d import Head
-from pain3d.colour import LUMINANCE, linear_to_srgb, srgb_to_linear
+from pain3d.colour import LUMINANCE, linear_to_lab, linear_to_srgb, srgb_to_linear
 from pain3d.files import write_durably
 from pain3d.kernels import interpolate
+from pain3d.pipeline.texture.completion import complete
 from pain3d.pipeline.texture.fusing import best_view, fuse
 from pain3d.pipeline.texture.projection import project
 from pain3d.pipeline.texture.views import flat, see, standard_cameras, texel_surface
@@ -53,6 +57,8 @@ BEFORE_EARS: Final = 82.0  # degrees about the vertical axis
 CHIN: Final = -105.0  # mm of height
 SKIN: Final = Skin(hair_style="buzz", hair_density=0.8)
 PERSON: Final = 3
+BALD: Final = Skin(hair_style="bald", recession=1.0)
+OTHER_TONE: Final = (1.15, 0.95, 0.85)  # of the procedural person's albedo: a ΔE of 8 on a face
 
 
 @dataclass(frozen=True)
@@ -163,6 +169,25 @@ def recover(head: Head, truth: Tensor, views: int, size: int) -> Recovered:
     return Recovered(row, truth, fused, weight, best)
 
 
+def tones(head: Head, views: int, size: int) -> dict[str, tuple[float, float]]:
+    """ΔE*ab of each region after completion: over all of its texels, and over those that no view saw."""
+    maps = surface_maps(head, size)
+    base = paint(maps, BALD)
+    painted = base[..., :3] * torch.tensor(OTHER_TONE)
+    seen = see(head, head.sample_identity(PERSON), surface(head, BALD), standard_cameras(views, size))
+    fused, weight = fuse(*project(flat(seen, painted), seen, size, power=POWER))
+    done = complete(fused, weight, base, maps)
+    areas = regions(head, size)
+    areas["neck"] = areas["neck"] & torch.from_numpy(maps.masks["neckline"] > 0)  # above the shirt
+
+    def apart(where: Tensor) -> float:
+        found, true = (linear_to_lab(texture[where].double().mean(0).numpy()) for texture in (done, painted))
+        return float(np.linalg.norm(found - true))
+
+    names = ("face", "ears", "neck", "scalp")
+    return {name: (apart(areas[name]), apart(areas[name] & (weight == 0))) for name in names}
+
+
 def psnr(found: Tensor, truth: Tensor, where: Tensor) -> float:
     """Decibels, with a peak of 1."""
     return float(-10 * torch.log10(((found - truth)[where] ** 2).mean()))
@@ -201,9 +226,9 @@ def seams(fused: Tensor, truth: Tensor, best: Tensor, where: Tensor) -> Tensor:
             for first in (0, 1)
         ]  # fmt: skip
         border = (sides[0][0] != sides[1][0])[0]
-        for view, known, _, supported in sides:
-            border &= known & supported.gather(0, view)[0]
-        one, other = (own.gather(0, view)[0][border] for view, _, own, _ in sides)
+        for whose, known, _, supported in sides:
+            border &= known & supported.gather(0, whose)[0]
+        one, other = (own.gather(0, whose)[0][border] for whose, _, own, _ in sides)
         steps.append((one - other).abs())
     return torch.cat(steps)
 
@@ -223,6 +248,15 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def tone_table(rows: list[tuple[int, int, dict[str, tuple[float, float]]]]) -> str:
+    """ΔE*ab as Markdown, "all (unseen)"."""
+    lines = ["| size | views | face | ears | neck | scalp |", "|---|---|---|---|---|---|"]
+    for size, views, found in rows:
+        cells = " | ".join(f"{every:.1f} ({unseen:.1f})" for every, unseen in found.values())
+        lines.append(f"| {size}² | {views} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
 def drawn(found: Recovered) -> Image.Image:
     """Truth, what came back, ten times their difference and which view sees best, side by side."""
     seen = found.weight > 0
@@ -236,25 +270,39 @@ def drawn(found: Recovered) -> Image.Image:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--to", type=Path, help="folder of table, rows and pictures; none: printed alone")
+    parser.add_argument("--to", type=Path, help="folder of tables, rows and pictures; other sizes' rows there stay")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 2048])
     parser.add_argument("--views", type=int, nargs="+", default=[3, 5])
+    parser.add_argument("--tones", action="store_true", help="measure tones after completion, and nothing else")
     given = parser.parse_args()
-    head, rows = Head.default(), []
+    head = Head.default()
+    if given.to:
+        given.to.mkdir(parents=True, exist_ok=True)
+    if given.tones:
+        found = [(size, views, tones(head, views, size)) for size in given.sizes for views in given.views]
+        print(tone_table(found))
+        if given.to:
+            write_durably(given.to / "tones.md", tone_table(found).encode())
+        return
     for size in given.sizes:
         plain = linear_to_srgb(paint(surface_maps(head, size), SKIN)[..., :3].numpy())
         truth = known_texture(plain.astype(np.float32))
         for views in given.views:
-            found = recover(head, truth, views, size)
-            rows.append(found.row)
-            print(found.row, flush=True)
+            one = recover(head, truth, views, size)
+            print(one.row, flush=True)
             if given.to:
-                given.to.mkdir(parents=True, exist_ok=True)
-                drawn(found).save(given.to / f"{size}_{views}.jpg", quality=85)
-    print(table(rows))
-    if given.to:
-        write_durably(given.to / "table.md", table(rows).encode())
-        write_durably(given.to / "rows.jsonl", "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
+                drawn(one).save(given.to / f"{size}_{views}.jpg", quality=80)
+                keep(given.to, one.row)
+
+
+def keep(folder: Path, row: Row) -> None:
+    """Add a row to those of a folder, in the place of one of its size and views, and write the table anew."""
+    kept = folder / "rows.jsonl"
+    rows = [Row(**json.loads(line)) for line in kept.read_text().splitlines()] if kept.exists() else []
+    others = [other for other in rows if (other.size, other.views) != (row.size, row.views)]
+    rows = sorted([*others, row], key=lambda one: (one.size, one.views))
+    write_durably(kept, "".join(json.dumps(asdict(one)) + "\n" for one in rows).encode())
+    write_durably(folder / "table.md", table(rows).encode())
 
 
 if __name__ == "__main__":
