@@ -41,7 +41,7 @@ def fuse(colours: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: The shapes do not fit.
     """
-    count, size = weights.shape[0], weights.shape[1]
+    size = weights.shape[1]
     if colours.shape[:3] != weights.shape or weights.shape[2] != size or size < 2 * COARSEST or size & (size - 1):
         raise ValueError(
             f"colours must be [N, S, S, C] and weights [N, S, S], S a power of two from {2 * COARSEST} on, "
@@ -50,29 +50,44 @@ def fuse(colours: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     levels = (size // COARSEST).bit_length() - 1
     best = weights.amax(0)
     share = _shares(weights, best)
-    who = best_view(weights)
-    planes = torch.where(share[:, None] > 0, colours.permute(0, 3, 1, 2), 0.0)  # [N, C, S, S]
-    mean = (planes * share[:, None]).sum(0) / share.sum(0).clamp(min=TINY)
+    who = _best_around(weights, share)
+    # One view after the other, and where it sees: memory for one, and half the texels.
+    boxes = [_around(some > 0, 2**levels) for some in share]
+    total, mean = torch.zeros_like(best), colours.new_zeros(colours.shape[3], size, size)
+    for view, (rows, columns) in enumerate(boxes):
+        known = share[view, rows, columns]
+        mean[:, rows, columns] += _planes(colours[view, rows, columns], known) * known
+        total[rows, columns] += known
+    mean /= total.clamp(min=TINY)
     texture = mean.clone()
-    for view in range(count):  # one after the other, and where it sees: the bands are most of the time
-        rows, columns = _around(share[view] > 0, 2**levels)
-        known = share[view, rows, columns][None, None]
-        off = (planes[view, :, rows, columns] - mean[:, rows, columns])[None]
-        mask = (who[rows, columns] == view)[None, None].to(planes.dtype)
-        texture[:, rows, columns] += _bands(off, known, mask, levels)[0]
-    return torch.where(best > 0, texture, 0.0).permute(1, 2, 0).contiguous(), best
+    for view, (rows, columns) in enumerate(boxes):
+        known = share[view, rows, columns]
+        off = _planes(colours[view, rows, columns], known) - mean[:, rows, columns]
+        mask = (who[rows, columns] == view).to(off.dtype)
+        texture[:, rows, columns] += _bands(off[None], known[None, None], mask[None, None], levels)[0]
+    return texture.permute(1, 2, 0).mul(best[..., None] > 0), best
 
 
 def best_view(weights: Tensor) -> Tensor:
     """The view [S, S] whose fine detail a texel shows, of weights [N, S, S]: that which sees best around it, and it."""
-    patches = avg_pool2d(weights[None], PATCH)
-    around = interpolate(patches, scale_factor=float(PATCH), mode="bilinear", align_corners=False)[0]
-    return torch.where(_shares(weights, weights.amax(0)) > 0, around, -1.0).argmax(0)
+    return _best_around(weights, _shares(weights, weights.amax(0)))
+
+
+def _best_around(weights: Tensor, share: Tensor) -> Tensor:
+    around = interpolate(
+        avg_pool2d(weights[None], PATCH), scale_factor=float(PATCH), mode="bilinear", align_corners=False
+    )[0]
+    return around.masked_fill_(share <= 0, -1.0).argmax(0)
+
+
+def _planes(colours: Tensor, known: Tensor) -> Tensor:
+    """Colours [H, W, C] as [C, H, W], 0 where nothing is known [H, W]."""
+    return torch.where(known > 0, colours.permute(2, 0, 1), 0.0)
 
 
 def _shares(weights: Tensor, best: Tensor) -> Tensor:
     """[N, S, S] what each view has to say, of weights and the best [S, S] of them."""
-    return (weights / best.clamp(min=TINY) - LEAST_SHARE).clamp(min=0)
+    return (weights / best.clamp(min=TINY)).sub_(LEAST_SHARE).clamp_(min=0)
 
 
 def _around(where: Tensor, step: int) -> tuple[slice, slice]:
@@ -95,8 +110,9 @@ def _bands(values: Tensor, known: Tensor, mask: Tensor, levels: int) -> Tensor:
     weight = avg_pool2d(known, 2)
     coarse = avg_pool2d(values * known, 2) / weight.clamp(min=TINY)
     some = (weight > 0).to(values.dtype)
-    smooth = _doubled(coarse * some) / _doubled(some).clamp(min=TINY)
-    band = torch.where(known > 0, values - smooth, 0.0) * mask
+    doubled = _doubled(torch.cat([coarse * some, some], 1))
+    smooth, whole = doubled[:, :-1], doubled[:, -1:]
+    band = (values - smooth / whole.clamp(min=TINY)) * (mask * (known > 0))
     return band + _doubled(_bands(coarse, weight, avg_pool2d(mask, 2), levels - 1))
 
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from pain3d.kernels import backproject, edge_confidence, interpolate
+from pain3d.kernels import backproject, edge_confidence
 from pain3d.kernels.rasterization import Fragments
 from pain3d.pipeline.texture.views import Seen, texel_surface
 
@@ -27,8 +27,9 @@ def project(
 ) -> tuple[Tensor, Tensor]:
     """What N views show of each texel, and what that is worth: `pain3d.kernels.backproject` with trust in pixels.
 
-    A texel's colour is that of the trusted pixels around it alone, each by its trust: beside an outline the picture is
-    mixed with what lies behind, and the texels there would wear it.
+    Only what shows skin or neck is taken: the rest stays procedural, and the socket's skin, which lies less than a
+    millimetre behind the eyeball, would wear its white. A texel's colour is that of the trusted pixels around
+    it alone, each by its trust: beside an outline the picture is mixed with what lies behind.
 
     Args:
         pictures: [N, H, W, C], any unit.
@@ -42,8 +43,11 @@ def project(
 
     Gradients: none.
     """
-    depth, cameras = seen.conditions.depth, seen.cameras
-    trust = trusted(seen, Fragments(seen.face_ids, seen.barycentrics, depth), EDGE)
+    cameras, names = seen.cameras, seen.head.part_names
+    trust = trusted(seen, Fragments(seen.face_ids, seen.barycentrics, seen.conditions.depth), EDGE)
+    parts = seen.head.face_parts
+    taken_from = (parts == names.index("skin")) | (parts == names.index("neck"))
+    depth = torch.where(taken_from[seen.face_ids.clamp(min=0).long()], seen.conditions.depth, torch.inf)
     worth = torch.cat([pictures * trust[..., None], trust[..., None]], -1)
     taken, weights = backproject(
         worth, depth, trust, cameras.world_to_clip, cameras.position, seen.mesh.vertices, seen.normals,
@@ -70,15 +74,14 @@ def trusted(seen: Seen, shown: Fragments, metres: float) -> Tensor:
     names = topology.part_names
     layer = torch.arange(len(names), device=shown.depth.device)
     layer[names.index("neck")] = names.index("skin")
-    parts = layer[topology.face_parts.long()][shown.face_ids.clamp(min=0).long()]
+    inside = torch.nonzero(shown.face_ids.flatten() >= 0)[:, 0]  # a picture is half background
+    faces = shown.face_ids.flatten()[inside].long()
+    moved = (seen.opened - seen.mesh.vertices)[0].norm(dim=1)[topology.faces.long()]  # [F, 3]
+    depth, shift = shown.depth.clone(), torch.full_like(shown.depth, torch.inf)
+    shift.view(-1)[inside] = (moved[faces] * shown.barycentrics.flatten(0, 2)[inside]).sum(1)
+    depth.view(-1)[inside] += APART * layer[topology.face_parts.long()][faces]
     across = 2 * torch.tan(torch.deg2rad(seen.cameras.fov_degrees) / 2).max() / shown.depth.shape[1]
-    inside = shown.face_ids >= 0
-    pixel = float(across * shown.depth[inside].mean())  # metres
+    pixel = float(across * shown.depth.view(-1)[inside].mean())  # metres
     pixels = max(1, round(metres / pixel))
-    moved = interpolate(seen.opened - seen.mesh.vertices, topology.faces, shown.face_ids, shown.barycentrics)
-    up, forwards = (
-        edge_confidence(shift.where(inside, torch.inf), jump=TORN * pixel, pixels=pixels)
-        for shift in (moved[..., 1], moved[..., 2])
-    )
-    smooth = edge_confidence(shown.depth + APART * parts, jump=STEEPEST * pixel, pixels=pixels)
-    return torch.minimum(smooth, torch.minimum(up, forwards))
+    torn = edge_confidence(shift, jump=TORN * pixel, pixels=pixels)
+    return torch.minimum(torn, edge_confidence(depth, jump=STEEPEST * pixel, pixels=pixels))
