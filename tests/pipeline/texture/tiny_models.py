@@ -199,6 +199,59 @@ def make_zimage(folder: Path, control_in: int = 4) -> None:
     pipeline.save_pretrained(folder)
 
 
+def make_qwen(folder: Path) -> None:
+    from diffusers import (
+        AutoencoderKLQwenImage,
+        FlowMatchEulerDiscreteScheduler,
+        QwenImageControlNetModel,
+        QwenImageControlNetPipeline,
+        QwenImageTransformer2DModel,
+    )
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    torch.manual_seed(0)
+    sizes = {
+        "in_channels": 16,
+        "out_channels": 4,
+        "num_layers": 1,
+        "attention_head_dim": 16,
+        "num_attention_heads": 2,
+        "joint_attention_dim": WIDTH,
+        "axes_dims_rope": (4, 4, 8),
+    }
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": 190,
+            "hidden_size": WIDTH,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "bos_token_id": None,
+            "eos_token_id": None,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
+        },
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+        },
+    )
+    shifts = {"latents_mean": [0.1] * 4, "latents_std": [2.0] * 4}
+    QwenImageControlNetPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=AutoencoderKLQwenImage(
+            base_dim=4, z_dim=4, dim_mult=[1, 1], num_res_blocks=1, temperal_downsample=[False], **shifts
+        ).eval(),
+        text_encoder=Qwen2_5_VLForConditionalGeneration(config).eval(),
+        tokenizer=word_tokeniser(),
+        transformer=QwenImageTransformer2DModel(**sizes).eval(),
+        controlnet=loud(QwenImageControlNetModel(**sizes)).eval(),
+    ).save_pretrained(folder)
+
+
 def loud(control: Any) -> Any:
     """A ControlNet that says something: as it is made, its last layers are zero."""
     with torch.no_grad():
@@ -213,5 +266,6 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "sdxl": make_sdxl,
     "flux": make_flux,
     "zimage": make_zimage,
+    "qwen": make_qwen,
     "zimage2": lambda folder: make_zimage(folder, control_in=9),  # condition, mask and picture: 4 + 1 + 4
 }

@@ -153,6 +153,7 @@ def inspect_model(path: Path, control: Path | None = None, settings: Path | None
     components = {
         name: str(entry[1]) for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2 and entry[1]
     }
+    components.pop("controlnet", None)  # looked at below, wherever it is
     for name, made in components.items():
         _check_component(path, name, made, weights=single is None)
     main = next((name for name in ("unet", "transformer") if name in components), None)
@@ -166,7 +167,7 @@ def inspect_model(path: Path, control: Path | None = None, settings: Path | None
         _check_control(control, path, kind, base)
     elif not takes_depth(kind, base):
         raise RefusedError(f"{path}: a ControlNet is missing: name one (--controlnet), or put it in controlnet/")
-    parts = [path / name for name in components if name != "controlnet"] if single is None else []
+    parts = [path / name for name in components] if single is None else []
     weights = [file for part in parts for file in sorted(part.glob("*.safetensors"))]
     held = sorted(control.glob("*.safetensors")) if control and control.is_dir() else [f for f in (control,) if f]
     vae = _read_json(path / "vae" / "config.json") if "vae" in components else {}
