@@ -46,7 +46,7 @@ SOURCE = ROOT / "src"
 WHEELS = BUILD / "wheels"  # of peers that the machine lacks, laid there by hand
 UNPACKED = BUILD / "gpu"  # what is in them
 CACHE = BUILD / "triton"  # of the offline compilations
-OFFLINE = (("tests/kernels/compile_offline.py", "--cache", str(CACHE)), ("tests/kernels/fake_device.py",))
+OFFLINE = (("tests/kernels/compile_offline.py", "--known", "--cache", str(CACHE)), ("tests/kernels/fake_device.py",))
 SUITES = {"tests": ("tests/kernels", "tests/pain3d_core/rendering/test_renderer.py"), "benchmarks": ("benchmarks",)}
 PARTS = ("tests", "commands", "benchmarks")
 WORKERS = 12  # of pytest-xdist, at most: each compiles kernels on a core, and holds a few hundred MB of the GPU
@@ -216,7 +216,7 @@ def rehearse(parts: list[str], offline: bool = True) -> dict[str, dict[str, str]
                 print(f"   skipped: {file} imports {library}, which is missing")
     if not offline:
         return left_out
-    with step("compile every kernel for sm_80 and sm_90, walk every launcher on fake tensors of a GPU"):
+    with step("compile kernels for sm_80 and sm_90, walk every launcher on fake tensors of a GPU"):
         for command in OFFLINE:
             print(f"   {command[0]}: {len(run(*command).splitlines())} lines")
     return left_out

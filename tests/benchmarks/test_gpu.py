@@ -32,7 +32,7 @@ ABSENT = {
 def bare_tree(tmp_path: Path) -> Iterator[Path]:
     """The sources without git, and without anything that a build or an editable install left behind.
 
-    Only compilations are shared with other tests and runs (test_compile_offline.py): they take a minute.
+    Only compilations are shared with other tests and runs (test_compile_offline.py).
     """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout

@@ -1,17 +1,26 @@
 """Knows what the Triton kernels become for sm_80 and sm_90, without a GPU: every launch of every room, compiled.
 
     python tests/kernels/compile_offline.py                           prints the table
+    python tests/kernels/compile_offline.py --known                   the same, most of it out of the committed one
     python tests/kernels/compile_offline.py --write                   rewrites benchmarks/results/registers.csv
     python tests/kernels/compile_offline.py --sass rasterize/NAME     prints the machine code of one kernel
 
 No kernel is listed by hand. The public ops of `rooms.py` are called with ``backend="triton"`` on CPU tensors, and every
 launch that their launchers make is compiled and written down instead of made. So what is in the table is what runs.
+
+Each row bears the keys of the launches that came to it: of the source of the kernel and of all it calls, of what the
+launch is specialised on, of options, architecture and ptxas. With `--known`, as the tests and `make gpu` run it, a
+kernel all of whose keys stand in the committed table, made by the same Triton, is not compiled again: the compiler
+would do the same again. What changed is compiled, and so is an eighth of the rest, for both architectures, another
+eighth after every change: a table that is not what the compiler makes is found out in time. On a Xeon, nothing kept
+from before, everything took 264 s of a core and `--known` 14 (`benchmarks/LOG.md`).
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import importlib
 import io
 import os
@@ -21,7 +30,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +38,8 @@ from typing import Any
 TABLE = Path(__file__).parents[2] / "benchmarks" / "results" / "registers.csv"
 ARCHITECTURES = (80, 90)  # A100 and H100
 JOBS = 2  # compilations at a time: as many as the smallest machine has cores
+SAMPLED = 8  # one kernel of so many is compiled though it is known
+DIGITS = 12  # of a key: 48 bits for some hundred launches
 USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)")
 ATOMIC = re.compile(r"\b((?:ATOM[A-Z]*|REDG?)\.[\w.]+)")  # not REDUX, a reduction within a warp
 IN_PTX = re.compile(r"\b(?:atom|red)\.")
@@ -49,6 +60,7 @@ class Row:
     shared_bytes: int  # a block
     ptx_bytes: int
     atomics: str  # atomic instructions of the machine code, each with how often it stands there
+    launches: str  # keys of the launches that come to it
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,16 @@ class Launch:
     shared_bytes: int
     ptx: str
     cubin: bytes
+    keys: tuple[str, ...]  # of the launches that came to this PTX
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a launch would have compiled."""
+
+    kernel: str
+    key: str
+    compile: Callable[[], Any]
 
 
 def isolate() -> None:
@@ -118,15 +140,13 @@ def traits_of(source: Any) -> dict[str, str]:
     return traits
 
 
-def record_launches(calls: Iterable[Callable[[], object]]) -> list[Launch]:
-    """Make calls whose launches are compiled for each architecture and not made; return what was compiled, once each.
+def wanted_by(calls: Iterable[Callable[[], object]]) -> list[Wanted]:
+    """Make calls whose launches are written down for each architecture and not made; return them, once each.
 
-    A launch that comes to the PTX of another one is not returned again: often a multiple of 16 gains nothing. From then
-    on this process can launch nothing.
+    From then on this process can launch nothing.
     """
     import torch
     from triton.backends.compiler import GPUTarget
-    from triton.runtime._async_compile import AsyncCompileMode
     from triton.runtime.driver import driver
     from triton.runtime.jit import JITFunction
 
@@ -147,35 +167,66 @@ def record_launches(calls: Iterable[Callable[[], object]]) -> list[Launch]:
         def get_active_torch_device(self) -> torch.device:
             return torch.device("cpu")
 
-    no_device, pending, compile_only = NoDevice(), [], JITFunction.run
+    no_device, wanted, bind = NoDevice(), {}, JITFunction.run
 
-    def compile_instead(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
+    def for_each_architecture(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
         for no_device.arch in ARCHITECTURES:
-            pending.append((name_of(self.fn), compile_only(self, *arguments, grid=grid, warmup=True, **options)))
+            bind(self, *arguments, grid=grid, warmup=True, **options)
+
+    def write_down(
+        self: Any, key: Any, signature: Any, device: int, constants: Any, options: Any, attributes: Any, warmup: bool
+    ) -> None:
+        _, _, target, backend, _ = self.device_caches[device]
+        source = self.ASTSource(self, signature, constants, attributes)
+        # Triton's own key of a compilation, less that of its own files: those differ between wheels of one version.
+        told = f"{source.hash()}-{backend.hash()}-{options.hash()}"
+        made = partial(self.compile, source, target=target, options=options.__dict__)
+        own = hashlib.sha256(told.encode()).hexdigest()[:DIGITS]
+        wanted.setdefault((self, own), Wanted(name_of(self.fn), own, made))
 
     driver.set_active(no_device)
-    JITFunction.run = compile_instead
-    with ThreadPoolExecutor(JOBS) as pool, AsyncCompileMode(pool, ignore_errors=True):
-        for call in calls:
-            call()
-    launches: dict[tuple[str, ...], Launch] = {}
-    for name, future in pending:
-        try:
-            compiled = future.result() if hasattr(future, "result") else future
-        except Exception as error:
-            error.add_note(f"while compiling {name}")
-            raise
-        launch = Launch(
-            name,
-            traits_of(compiled.src),
-            compiled.metadata.num_warps,
-            int(compiled.metadata.enable_fp_fusion),
-            f"sm_{compiled.metadata.target.arch}",
-            compiled.metadata.shared,
-            compiled.asm["ptx"],
-            compiled.asm["cubin"],
-        )
-        launches.setdefault((name, launch.ptx), launch)
+    JITFunction.run, JITFunction._do_compile = for_each_architecture, write_down
+    for call in calls:
+        call()
+    return list(wanted.values())
+
+
+def to_compile(wanted: Iterable[tuple[str, str]], known: list[Row]) -> set[str]:
+    """Kernels among the (kernel, key) of all launches whose keys are not those of the known rows, and an eighth."""
+    now, before = set(wanted), {(row.kernel, key) for row in known for key in row.launches.split()}
+    state = " ".join(key for _, key in sorted(now))
+    sampled = {
+        kernel for kernel, _ in now if int(hashlib.sha256(f"{kernel} {state}".encode()).hexdigest(), 16) % SAMPLED == 0
+    }
+    return {kernel for kernel, _ in now ^ before} | sampled
+
+
+def compiled(wanted: list[Wanted]) -> list[Launch]:
+    """Compile; a launch that comes to the PTX of another one is not returned again, but adds its key.
+
+    Often a multiple of 16 gains nothing.
+    """
+    launches: dict[tuple[str, str], Launch] = {}
+    with ThreadPoolExecutor(JOBS) as pool:
+        for each, future in [(each, pool.submit(each.compile)) for each in wanted]:
+            try:
+                made = future.result()
+            except Exception as error:
+                error.add_note(f"while compiling {each.kernel}")
+                raise
+            launch = Launch(
+                each.kernel,
+                traits_of(made.src),
+                made.metadata.num_warps,
+                int(made.metadata.enable_fp_fusion),
+                f"sm_{made.metadata.target.arch}",
+                made.metadata.shared,
+                made.asm["ptx"],
+                made.asm["cubin"],
+                (),
+            )
+            same = launches.get((each.kernel, launch.ptx), launch)
+            launches[each.kernel, launch.ptx] = replace(same, keys=(*same.keys, each.key))
     return list(launches.values())
 
 
@@ -221,18 +272,18 @@ def variants(launches: list[Launch]) -> list[str]:
 
 
 def rows_of(launches: list[Launch]) -> list[Row]:
-    """The lines of the table, in its order."""
+    """The lines of the table."""
 
     def row(launch: Launch, variant: str) -> Row:
         registers, spilled = usage(tool("cuobjdump", "--dump-resource-usage", cubin=launch.cubin))
         # Disassembling takes a quarter of a second: only where there is an atomic.
         found = atomics(tool("nvdisasm", cubin=launch.cubin)) if IN_PTX.search(launch.ptx) else ""
         size = len(launch.ptx.encode())
-        measured = (registers, spilled, launch.shared_bytes, size, found)
+        measured = (registers, spilled, launch.shared_bytes, size, found, " ".join(sorted(launch.keys)))
         return Row(launch.kernel, variant, launch.num_warps, launch.fused, launch.arch, *measured)
 
     with ThreadPoolExecutor(JOBS) as pool:
-        return sorted(pool.map(row, launches, variants(launches)))
+        return list(pool.map(row, launches, variants(launches)))
 
 
 def to_csv(rows: list[Row], version: str) -> str:
@@ -260,6 +311,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="rewrite the committed table")
     parser.add_argument("--sass", metavar="ROOM/KERNEL", help="print the machine code of one kernel")
     parser.add_argument("--cache", metavar="FOLDER", help="where compilations are kept for the next run")
+    parser.add_argument("--known", action="store_true", help="take what is unchanged out of the committed table")
     asked = parser.parse_args()
     isolate()
     with tempfile.TemporaryDirectory() as temporary:
@@ -273,13 +325,18 @@ def main() -> None:
             importlib.import_module(module)
         # CPU tensors stand for those of a device. Only the door of the rooms asks: the launchers see no interpreter.
         _backend.interpreting = lambda: True
-        launches = record_launches(partial(op, **inputs) for _, op, inputs in calls())
+        wanted = wanted_by(partial(op, **inputs) for _, op, inputs in calls())
+        version, rows = from_csv(TABLE.read_text()) if asked.known else ("", [])
+        rows = rows if version == triton.__version__ else []
+        anew = to_compile([(each.kernel, each.key) for each in wanted], rows)
+        launches = compiled([each for each in wanted if each.kernel in anew])
     if asked.sass:
         for launch, variant in zip(launches, variants(launches), strict=True):
             if launch.kernel == asked.sass:
                 print(f"// {launch.kernel} {variant} {launch.arch}\n{tool('nvdisasm', cubin=launch.cubin)}")
         return
-    table = to_csv(rows_of(launches), triton.__version__)
+    rows = sorted([*(row for row in rows if row.kernel not in anew), *rows_of(launches)])
+    table = to_csv(rows, triton.__version__)
     if asked.write:
         TABLE.write_text(table)
     else:

@@ -9,18 +9,18 @@ import pytest
 import triton
 
 from tests.conftest import compiling
-from tests.kernels.compile_offline import ARCHITECTURES, TABLE, Row, atomics, from_csv, to_csv, usage
+from tests.kernels.compile_offline import ARCHITECTURES, TABLE, Row, atomics, from_csv, to_compile, to_csv, usage
 from tests.kernels.compile_offline import __file__ as SCRIPT
 
 KERNELS = Path(SCRIPT).parents[2] / "kernels"
-SAMPLE = Row("room/kernel", "BLOCK: 64", 4, 0, "sm_90", 32, 0, 0, 1000, "REDG.E.MIN.S64.STRONG.GPU x1")
+SAMPLE = Row("room/kernel", "BLOCK: 64", 4, 0, "sm_90", 32, 0, 0, 1000, "REDG.E.MIN.S64.STRONG.GPU x1", "0a 1b")
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    """What this tree compiles to here: one process that compiles everything that nobody compiled before."""
+    """What this tree compiles to here: a process that compiles what the committed table doesn't know, and a sample."""
     with compiling() as shared:
-        command = [sys.executable, SCRIPT, "--cache", str(shared)]
+        command = [sys.executable, SCRIPT, "--known", "--cache", str(shared)]
         done = subprocess.run(command, cwd=tmp_path_factory.mktemp("compiled"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return from_csv(done.stdout)[1]
@@ -106,7 +106,7 @@ def test_the_checks_can_fail() -> None:
         and natively_least(SAMPLE)
         and comparing_and_swapping([SAMPLE]) == []
     )
-    spilled = Row("room/kernel", "", 4, 1, "sm_80", 255, 16, 0, 1000, "ATOMG.E.CAS.64.STRONG.GPU x1")
+    spilled = Row("room/kernel", "", 4, 1, "sm_80", 255, 16, 0, 1000, "ATOMG.E.CAS.64.STRONG.GPU x1", "")
     assert spilling([SAMPLE, spilled]) == [spilled] and fused([SAMPLE, spilled]) == [spilled]
     assert comparing_and_swapping([SAMPLE, spilled]) == [spilled] and not natively_least(spilled)
     source = "@triton.jit\ndef part(x): pass\n@triton.jit\ndef kernel(x): part(x)\n@triton.jit\ndef other(x): part(x)\n"
@@ -115,6 +115,18 @@ def test_the_checks_can_fail() -> None:
         ("room/other", "sm_80"),
         ("room/other", "sm_90"),
     }
+
+
+def test_what_changed_is_compiled_and_an_eighth_of_the_rest() -> None:
+    many = [Row(f"room/kernel{n}", "", 4, 0, arch, 32, 0, 0, 0, "", f"{n}{arch}") for n in range(200) for arch in "ab"]
+    wanted = [(row.kernel, row.launches) for row in many]
+    sample = to_compile(wanted, many)
+    assert 10 < len(sample) < 40  # 25 of 200; a standard deviation is 4.7
+    changed = [*wanted[1:-2], ("room/kernel0", "other"), ("room/new", "x")]
+    found = to_compile(changed, many)
+    assert {"room/kernel0", "room/new", "room/kernel199"} < found and len(found) < 45
+    assert found - {"room/kernel0", "room/new", "room/kernel199"} != sample
+    assert to_compile(wanted, []) == {row.kernel for row in many}
 
 
 def test_what_the_programs_say_is_read() -> None:
