@@ -11,6 +11,7 @@ import torch
 
 import pain3d
 from benchmarks.backends import BACKENDS
+from benchmarks.backprojected import PROJECTORS
 from benchmarks.distilled import DISTILLERS
 from benchmarks.implementation import CASES, Implementation, peers
 from benchmarks.makers import MAKERS
@@ -20,7 +21,7 @@ from benchmarks.schema import read_results
 
 def implementations() -> tuple[Implementation, ...]:
     """Ours, then the peers in the order of their files."""
-    return (*BACKENDS, *DISTILLERS, *MAKERS, *PAINTERS, *peers())
+    return (*BACKENDS, *DISTILLERS, *PROJECTORS, *MAKERS, *PAINTERS, *peers())
 
 
 def positive(text: str) -> float:

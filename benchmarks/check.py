@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.backends import PICTURES, gradient_round, rasterize_call, render_call
+from benchmarks.backprojected import compare_projection, true_projection
 from benchmarks.distilled import compare, true_answers
 from benchmarks.implementation import COMMAND_LINE, UNITS, Implementation
 from benchmarks.painted import compare_texels, true_texels
@@ -72,6 +73,8 @@ def truth_of(workload: Workload) -> Truth:
         return Truth({}, 0.0)
     if workload.case == "distill":
         return Truth(true_answers(workload), 0.0)
+    if workload.case == "backproject":
+        return Truth(true_projection(workload), 0.0)
     if workload.case == "encode":
         return Truth({"image": workload.ring[0].image[:FEW_PICTURES]}, 0.0)
     few = workload.few(FEW_PICTURES)
@@ -99,6 +102,8 @@ def check(implementation: Implementation, workload: Workload, truth: Truth, outp
         return Checked(made == workload.size.batch, f"{made} images written and verified")
     if workload.case == "distill":
         return Checked(*compare(truth.outputs, outputs))
+    if workload.case == "backproject":
+        return Checked(*compare_projection(truth.outputs, outputs))
     if workload.case == "paint":
         return Checked(*compare_texels(truth.outputs["texels"], outputs["texels"]))
     if workload.case == "encode":

@@ -22,6 +22,7 @@ import pytest
 import torch
 
 from benchmarks.asked import case_names, device_name, implementation_names, implementations, positive, results_folder
+from benchmarks.backprojected import projection_workload
 from benchmarks.check import Truth, truth_of
 from benchmarks.distilled import token_workload
 from benchmarks.implementation import COMMAND_LINE, UNITS, Implementation
@@ -129,6 +130,8 @@ class Arena:
                 made = mesh_workload(case, size, kind)
             elif case == "distill":
                 made = token_workload(size, kind)
+            elif case == "backproject":
+                made = projection_workload(size, kind)
             elif case == "encode":
                 made = encode_workload(size, **texture)
             elif case in COMMAND_LINE:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from benchmarks.workload import MeshSet, PictureSet, SkinSet, TokenSet, ViewSet, Workload
+from benchmarks.workload import MeshSet, PictureSet, ProjectionSet, SkinSet, TokenSet, ViewSet, Workload
 from pain3d.kernels.rendering.relief import CHANNELS
 from pain3d.kernels.texturing.reference import level_table
 
@@ -30,6 +30,9 @@ SHADE_OPERATIONS = 411
 # An entry of a token: two layer norms (mean, difference, square, sum, scaling: 5 each), their difference, its square
 # and its product with the student's, each summed (5), the gradient (3).
 TOKEN_OPERATIONS = 18
+# A texel with a face: position and normal by three corners; then in each view a clip transform and the cosine. Of what
+# only a texel that is seen needs nothing is counted, and of the pictures no pixel: how many are read the depth decides.
+POINT_OPERATIONS, LOOK_OPERATIONS = 30, 32
 CHANNEL_OPERATIONS = 5  # one more attribute by three corners
 
 
@@ -55,6 +58,11 @@ def count_work(workload: Workload, coverage: float) -> Work:
         return Work(
             3 * tokens.numel() * tokens.element_size(), TOKEN_OPERATIONS * tokens.numel()
         )  # two read, one written
+    if isinstance(each, ProjectionSet):
+        under, views, channels = each.inputs["texel_faces"], *each.inputs["pictures"].shape[::3]
+        known = int((under >= 0).sum())
+        read, written = 4 * under.numel(), views * (channels + 1) * under.numel()
+        return Work(FLOAT * (read + written), known * (POINT_OPERATIONS + views * LOOK_OPERATIONS))
     if isinstance(each, PictureSet):
         return Work(each.image.numel(), 0)
     if isinstance(each, ViewSet):

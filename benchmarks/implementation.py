@@ -1,8 +1,9 @@
 """Knows what an implementation is: somebody who does the same round of work as we do, in the same run, to be compared.
 
-Ours lie in `backends.py`, `distilled.py` and `makers.py`; everybody else's are baselines: a peer is a module
-`benchmarks/peers/<name>.py` with a tuple `baselines`, of one or several (moderngl with and without multisampling are
-two). Importing it imports nothing optional: `why_not` says what is missing, `start` imports it.
+Ours lie in `backends.py`, `distilled.py`, `backprojected.py`, `makers.py` and `painted.py`; everybody else's are
+baselines: a peer is a module `benchmarks/peers/<name>.py` with a tuple `baselines`, of one or several (moderngl with
+and without multisampling are two). Importing it imports nothing optional: `why_not` says what is missing, `start`
+imports it.
 
 A round is one call over all images or meshes of one input set. Inputs rotate: the harness calls the round with the
 number of the input set in `workload.ring`, another one each time. What the sets share (topology, textures, bases)
@@ -49,6 +50,7 @@ CASES = {  # case: what a round returns, by name
         ),
     ),
     "distill": ("losses", "token_gradient", "logit_gradient"),  # [7]; [B, L, D]; [B, 1 + K + T]
+    "backproject": ("colours", "weights"),  # [N, S, S, 3]; [N, S, S]: N views in a texture
     "encode": ("files",),  # list of N bytes, JPEG
     "synth": ("images",),  # number of pictures that the command line wrote
     "synth_device": ("images",),  # the same, with `--device` of the run: `synth` is the CPU's wherever it runs

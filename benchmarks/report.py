@@ -32,6 +32,7 @@ TITLES = {
     "heatmaps": "Pictures with heatmaps",
     "gradient": "Linear pictures and their gradients, forward and backward",
     "distill": "Distillation: the loss and its gradients",
+    "backproject": "Back-projection: five views into a texture",
     "encode": "JPEG",
     "synth": "`pain3d synth`, start to report",
     "synth_device": "`pain3d synth --device`, start to report",

@@ -133,6 +133,13 @@ class TokenSet:
 
 
 @dataclass(frozen=True)
+class ProjectionSet:
+    """Inputs of one round of back-projection: what `pain3d.kernels.backproject` takes, by name."""
+
+    inputs: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
 class Workload:
     """A case's inputs: what is shared, and the ring of sets. `size.side` is the side of the pictures."""
 
@@ -140,7 +147,9 @@ class Workload:
     size: Size
     device: str
     shared: Shared
-    ring: tuple[Any, ...]  # ViewSet, MeshSet, PictureSet, SkinSet or TokenSet, of one kind; None for the command line
+    ring: tuple[
+        Any, ...
+    ]  # ViewSet, MeshSet, PictureSet, SkinSet, TokenSet or ProjectionSet, of one kind; None for the command line
 
     def few(self, batch: int) -> Workload:
         """The first `batch` pictures or meshes of every set, for who would need minutes for all of them."""
