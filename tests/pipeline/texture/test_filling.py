@@ -17,7 +17,6 @@ from PIL import Image
 
 from pain3d.console.refused import RefusedError
 from pain3d.pipeline.config import SynthConfig
-from pain3d.pipeline.folder import DataFolder
 from pain3d.pipeline.plan import make_plan
 from pain3d.pipeline.run import synthesise
 from pain3d.pipeline.texture import bank_run, source
@@ -136,22 +135,6 @@ def test_a_bank_gives_what_a_painter_gave(tmp_path: Path, plain: Plain, painted:
         for path in sorted((painted / "data" / subset).iterdir()):
             one, other = pq.read_table(path), pq.read_table(tmp_path / "drawn" / "data" / subset / path.name)
             assert one.drop_columns(["config_hash"]).equals(other.drop_columns(["config_hash"]))
-
-
-def test_a_killed_run_keeps_its_textures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: Plain, painted: Path
-) -> None:
-    """SIGKILL while it paints; then to the same bytes, without painting anew what was there."""
-    with monkeypatch.context() as patch:
-        fail(patch, lambda number: SystemError("killed") if number == 3 else None)
-        patch.setattr(DataFolder, "_abandon", DataFolder._drop_lock)
-        with pytest.raises(SystemError):
-            synthesise(CONFIG, tmp_path / "out", quiet=True)
-    assert len(TextureBank(tmp_path / "out" / "textures")) == 2
-    plain.made.clear()
-    synthesise(CONFIG, tmp_path / "out", quiet=True)
-    assert len(plain.made) == 1
-    assert hashes(tmp_path / "out") == hashes(painted)
 
 
 @pytest.mark.parametrize("command", ["synth", "texture"])
