@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from pain3d.pipeline.run import synthesise
 from pain3d.pipeline.texture import filling
 from pain3d.pipeline.texture.bank import TextureBank
 from pain3d.pipeline.texture.paint import DiffusersPainter
+from pain3d.pipeline.texture.skin_model import SkinModel
 from tests.conftest import Ran
 from tests.pipeline.conftest import hashes
 from tests.pipeline.texture.tiny_models import MAKERS
@@ -92,6 +94,14 @@ def test_any_batch_and_any_stop_give_the_same_bytes(
     assert len(asked) == 1 and hashes(out) == hashes(made)  # what was painted is not painted again
 
 
+def test_without_a_model_the_small_one_paints(pain3d: Run, tmp_path: Path) -> None:
+    ran = pain3d("texture", tmp_path / "bank", "--identities", "1", "--size", "128", "--device", "cpu", "--json")
+    said, own = json.loads(ran.out), SkinModel.default().origin
+    assert (ran.code, said["textures"], said["model_hash"]) == (0, 1, own.model_hash)
+    (entry,) = map(TextureBank(tmp_path / "bank").entry, TextureBank(tmp_path / "bank"))
+    assert (entry.model, entry.licence, entry.prompt) == (own.model, own.licence, "")
+
+
 def spoilt(model: Path, target: Path) -> Path:
     """The same model, whose net says NaN."""
     shutil.copytree(model, target)
@@ -128,7 +138,8 @@ def test_faults_are_one_line(pain3d: Run, model: Path, tmp_path: Path, monkeypat
     assert named.startswith(f"prompts {tmp_path / 'prompts.yaml'}: 'Marie' is not on the list of words")
     assert refused(pain3d, out, "--model", model, "--views", "4") == "views must be 3 or 5, got 4"
     assert refused(pain3d, out, "--size", "100") == "the size of a texture must be a power of two, got 100"
-    assert refused(pain3d, out) == "--model is missing: the folder or hub id of a diffusers model"
+    assert refused(pain3d, out, "--size", "64") == "the small model makes textures of 128 texels a side or more, got 64"
+    assert refused(pain3d, out, "--steps", "3") == "recipe tiny is the small model's: steps has no part in it"
     assert not out.exists()
     nan = refused(pain3d, out, "--model", spoilt(model, tmp_path / "spoilt"), *SIZES)
     assert nan.startswith("spoilt: none of 2 textures is usable: ") and "not a number" in nan

@@ -24,7 +24,7 @@ class Texture:
     seed: Seed = 0
     """Whose people: those of a data set of that seed."""
     model: str = ""
-    """Folder or hub id of a diffusers model; none is the recipe's."""
+    """Folder or hub id of a diffusers model; none is the recipe's, or without one the small model that comes along."""
     recipe: str = ""
     """How the model is used: a name, or a YAML file of your own; none is the one for models of that kind."""
     controlnet: str = ""

@@ -1,4 +1,4 @@
-"""Knows who makes textures for a command: a diffusion model by its recipe."""
+"""Knows who makes textures for a command: a diffusion model by its recipe, or the small model that comes along."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from pain3d.pipeline.texture.paint import DiffusersPainter
     from pain3d.pipeline.texture.prompts import Prompts
     from pain3d.pipeline.texture.recipes import Recipe
+    from pain3d.pipeline.texture.skin_model import SkinModel
 
 SMALL = "tiny"  # recipe of the small model
+LEAST = 128  # texels a side that it works on
+NOTHING = Prompt("", "")  # the small model doesn't read
 TOLD = ("sources", "notes", "parameters", "memory", "licence", "commercial")  # of a recipe: they change no byte
 VIEW_SIZE = 768  # pixels a side: what SDXL and its successors were taught on is 1024, SD 1.5 on 512
 
@@ -30,7 +33,7 @@ class Wish:
     """What the user wants of whoever paints.
 
     Attributes:
-        model: Folder or hub id; empty is the recipe's.
+        model: Folder or hub id; empty is the recipe's, or without one the small model.
         recipe: Name or file; empty is the one for models of that kind.
         controlnet: Folder or hub id; empty is the model's own, else the recipe's.
         prompts: File of prompts; empty is pain3d's.
@@ -73,7 +76,14 @@ def open_maker(wish: Wish, *, quiet: bool) -> Maker:
     prompts = load_prompts(Path(wish.prompts) if wish.prompts else None)
     recipe = _recipe_for(wish) if wish.model and not wish.recipe else load_recipe(wish.recipe or SMALL)
     if recipe.kind == SKIN:
-        raise RefusedError("--model is missing: the folder or hub id of a diffusers model")
+        from pain3d.pipeline.texture.skin_model import SkinModel
+
+        needless = next((name for name in ("model", "controlnet", "prompts", "steps") if getattr(wish, name)), None)
+        if needless is not None:
+            raise RefusedError(f"recipe {recipe.name} is the small model's: {needless} has no part in it")
+        if wish.size < LEAST:
+            raise RefusedError(f"the small model makes textures of {LEAST} texels a side or more, got {wish.size}")
+        return SmallMaker(SkinModel.default(), wish.size)
     if wish.steps:
         recipe = replace(recipe, steps=wish.steps)
     forbidden = recipe.warning()
@@ -93,6 +103,26 @@ def _recipe_for(wish: Wish) -> Recipe:
     control = find_model(wish.controlnet) if wish.controlnet else None
     kind = inspect_model(find_model(wish.model), control).kind
     return next(recipe for recipe in map(load_recipe, recipe_names()) if recipe.kind == kind)
+
+
+class SmallMaker:
+    """Textures by the small model: no views, no words, no network."""
+
+    def __init__(self, model: SkinModel, size: int) -> None:
+        self.origin = model.origin
+        self.settings: Mapping[str, Any] = {"size": size}
+        self._model, self._size = model, size
+
+    def prompt(self, scene: Scene) -> Prompt:
+        """Nothing."""
+        return NOTHING
+
+    def make(self, scene: Scene, prompt: Prompt, seed: int) -> Made:
+        """See `Maker`."""
+        from pain3d.skin import paint, surface_maps
+
+        maps = surface_maps(Head.default(), self._size)
+        return Made(self._model.sample(paint(maps, scene.skin), maps, scene.identity, seed), {})
 
 
 class DiffusionMaker:
