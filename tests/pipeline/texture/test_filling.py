@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,27 +113,6 @@ def test_the_command_makes_a_bank(pain3d: Run, tmp_path: Path, plain: Plain) -> 
     again = pain3d("texture", tmp_path / "bank", *OPTIONS)
     line = f"pain3d: {tmp_path / 'bank'}: holds a finished bank of this configuration\n"
     assert (again.code, again.err) == (2, line) and len(plain.made) == 3
-
-
-@pytest.fixture(scope="module")
-def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set whose people were painted for it; not to be changed."""
-    out = tmp_path_factory.mktemp("painted") / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        fail(patch, lambda number: None)
-        synthesise(CONFIG, out, quiet=True)
-    return out
-
-
-def test_a_bank_gives_what_a_painter_gave(tmp_path: Path, plain: Plain, painted: Path) -> None:
-    """Who was painted for the bank has the very same pictures as who is painted for the data set."""
-    fill(TextureBank(tmp_path / "bank"), PEOPLE, 7, plain, quiet=True)
-    synthesise(replace(CONFIG, texture=f"bank:{tmp_path / 'bank'}"), tmp_path / "drawn", quiet=True)
-    assert hashes(painted / "textures") == hashes(tmp_path / "drawn" / "textures")
-    for subset in ("frames", "identities"):
-        for path in sorted((painted / "data" / subset).iterdir()):
-            one, other = pq.read_table(path), pq.read_table(tmp_path / "drawn" / "data" / subset / path.name)
-            assert one.drop_columns(["config_hash"]).equals(other.drop_columns(["config_hash"]))
 
 
 @pytest.mark.parametrize("command", ["synth", "texture"])
