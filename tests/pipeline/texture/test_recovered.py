@@ -19,8 +19,8 @@ def recovered() -> Recovered:
 
 def test_a_known_texture_comes_back(recovered: Recovered) -> None:
     row = recovered.row
-    assert row.psnr > 30  # seen 34.6
-    assert row.coverage > 90 and row.under_60 > 85  # seen 97.8 and 91.8
+    assert row.psnr > 35  # seen 36.3
+    assert row.coverage > 95 and row.under_60 > 90  # seen 98.2 and 94.5
 
 
 def test_nothing_is_seen_where_no_view_looks(recovered: Recovered) -> None:

@@ -73,7 +73,7 @@ def test_conditions_say_what_they_promise(seen: Seen) -> None:
 @pytest.mark.parametrize("count", [3, 5])
 def test_the_fullest_hair_fits_into_the_views(count: int) -> None:
     head = Head.default()
-    for style in HAIR_STYLES:
+    for style in ("curly", "bun", "bob"):  # the highest, the deepest, the widest
         skin = Skin(hair_style=style, hair_density=1.0, sex=0.0, beard=1.0, identity=HAIR_STYLES.index(style))
         mask = see(head, head.sample_identity(5), surface(head, skin), standard_cameras(count, 64)).conditions.mask
         assert not mask[:, 0].any(), style  # nothing is cut at the top
