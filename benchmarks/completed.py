@@ -147,7 +147,7 @@ def main() -> None:
                 tiles.append(torch.cat(pictures, 1))
         print(f"person {number + 1} of {given.people}", flush=True)
     sheet = (255 * linear_to_srgb(torch.cat(tiles).numpy())).round().astype(np.uint8)
-    Image.fromarray(sheet).save(given.out / "sheet.png")
+    Image.fromarray(sheet).save(given.out / "sheet.jpg", quality=90)
     (given.out / "people.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (given.out / "README.md").write_text(table(rows, list(ways)))
     print(table(rows, list(ways)))

@@ -1,8 +1,9 @@
 """Knows how the small skin model is taught: `python -m tools.train_skin_model FOLDER` paints people, then learns.
 
 FOLDER keeps the people, a chunk per file, what views see of them, and checkpoints; started again it goes on where it
-stopped. People, masks, noise and steps are drawn by key, so that the same command gives the same weights on the same
-machine. At the end it writes the weights that ship, in half precision.
+stopped. People, masks, noise and levels are drawn by key. At the end it writes the weights in half precision. Those
+that ship were taught while this file was written, so no single run of it makes them: benchmarks/LOG.md says which steps
+were taken under what.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ def main() -> None:
     """Paint, look, learn, write."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("folder", type=Path)
-    asked.add_argument("--steps", type=int, default=3600)
+    asked.add_argument("--steps", type=int, default=2400)
     asked.add_argument("--out", type=Path, help="weights; default: where the package reads them")
     given = asked.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
