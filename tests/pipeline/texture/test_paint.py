@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.paint import DiffusersPainter, open_painter
 from pain3d.pipeline.texture.painter import PaintingError, Prompt
 from pain3d.pipeline.texture.recipes import Recipe, load_recipe
-from tests.pipeline.texture.tiny_models import MAKERS
+from tests.pipeline.texture.tiny_models import MAKERS, save_image_encoder
 
 SIDE = 32
 VIEWS = 2
@@ -155,6 +156,39 @@ def test_low_rank_updates(tiny_models: Path, tmp_path: Path, painted: dict[str, 
     assert not torch.equal(updated.paint(ball(1), PROMPT, 7), painted["sd"][:1])
     without = open_painter(recipe(lora=str(file), lora_scale=0.0), str(tiny_models / "sd"))
     assert torch.allclose(without.paint(ball(1), PROMPT, 7), painted["sd"][:1], atol=1e-5)
+
+
+def test_a_picture_to_go_by(tiny_models: Path, tmp_path: Path, painted: dict[str, Tensor]) -> None:
+    """An IP-Adapter with random weights: it changes what is painted, unless its strength is 0."""
+    plain = open_painter(recipe(), str(tiny_models / "sd"))
+    generator = torch.Generator().manual_seed(4)
+    layers = [module for name, module in plain._pipeline.unet.named_modules() if name.endswith("attn2")]
+    width = layers[0].to_k.in_features
+    shapes = {"image_proj.proj.weight": (4 * width, 16), "image_proj.proj.bias": (4 * width,)}
+    shapes |= {"image_proj.norm.weight": (width,), "image_proj.norm.bias": (width,)}
+    for place, layer in enumerate(layers):
+        for part in ("k", "v"):
+            shapes[f"ip_adapter.{2 * place + 1}.to_{part}_ip.weight"] = (layer.to_k.out_features, width)
+    weights = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    save_file(weights, tmp_path / "adapter.safetensors")
+    save_image_encoder(tmp_path / "image_encoder")
+    Image.new("RGB", (40, 40), "brown").save(tmp_path / "picture.png")
+    wanted = {"ip_adapter": str(tmp_path / "adapter.safetensors"), "ip_picture": str(tmp_path / "picture.png")}
+    adapted = open_painter(recipe(**wanted), str(tiny_models / "sd"))
+    assert adapted.origin.model_hash != plain.origin.model_hash
+    assert not torch.allclose(adapted.paint(ball(1), PROMPT, 7), painted["sd"][:1], atol=1e-3)
+    none = open_painter(recipe(**wanted, ip_scale=0.0), str(tiny_models / "sd"))
+    assert torch.allclose(none.paint(ball(1), PROMPT, 7), painted["sd"][:1], atol=1e-5)
+
+
+def test_pickles_beside_the_model_are_refused(tiny_models: Path, tmp_path: Path) -> None:
+    (tmp_path / "low.bin").write_bytes(b"pickle")
+    with pytest.raises(RefusedError, match=r"low\.bin: a pickle, which can run code"):
+        open_painter(recipe(lora=str(tmp_path / "low.bin")), str(tiny_models / "sd"))
+    with pytest.raises(RefusedError, match=r"none\.safetensors: no such file of weights"):
+        open_painter(recipe(lora=str(tmp_path / "none.safetensors")), str(tiny_models / "sd"))
+    with pytest.raises(RefusedError, match="ip_adapter and ip_picture go together"):
+        recipe(ip_adapter="a.safetensors")
 
 
 def test_what_fails_in_half_precision_is_painted_once_more(painter: DiffusersPainter) -> None:

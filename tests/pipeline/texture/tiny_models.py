@@ -43,6 +43,14 @@ def clip(kind: str = "CLIPTextModel") -> Any:
     return getattr(transformers, kind)(config).eval()
 
 
+def save_image_encoder(folder: Path) -> None:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = CLIPVisionConfig(**sizes, projection_dim=16, image_size=32, patch_size=16)
+    CLIPVisionModelWithProjection(config).save_pretrained(folder)
+
+
 def vae(channels: int = 4) -> Any:
     from diffusers import AutoencoderKL
 

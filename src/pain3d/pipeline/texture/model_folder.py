@@ -142,7 +142,7 @@ def inspect_model(path: Path, control: Path | None = None, settings: Path | None
     """
     single = path if path.is_file() else None
     if single is not None:
-        _check_single(single)
+        check_file(single)
         if settings is None:
             raise RefusedError(f"{path}: a file of weights alone: the recipe must name a folder of settings (settings)")
         path = settings
@@ -205,8 +205,14 @@ def licence_of(folder: Path) -> str:
     return SPDX.get(name.lower(), "LicenseRef-" + re.sub(r"[^A-Za-z0-9.-]+", "-", name))
 
 
-def _check_single(file: Path) -> None:
-    """See that a single file is one of safetensors."""
+def check_file(file: Path) -> None:
+    """See that a single file of weights is there, and one of safetensors.
+
+    Raises:
+        RefusedError: It isn't; a pickle is told as such.
+    """
+    if not file.is_file():
+        raise RefusedError(f"{file}: no such file of weights")
     if file.suffix in PICKLES:
         raise RefusedError(f"{file}: a pickle, which can run code when it is opened; convert it to .safetensors")
     if file.suffix != ".safetensors":
@@ -229,11 +235,17 @@ def _check_component(path: Path, name: str, kind: str, weights: bool) -> None:
     if not any((folder / file).is_file() for file in needed):
         raise RefusedError(f"{folder}: no {' or '.join(needed)}")
     if weights and needed == ("config.json",):
-        _check_weights(folder)
+        check_weights(folder)
 
 
-def _check_weights(folder: Path) -> None:
-    """See that a network's folder holds safetensors, all of their parts."""
+def check_weights(folder: Path) -> None:
+    """See that a network's folder holds safetensors, all of their parts.
+
+    Raises:
+        RefusedError: It doesn't; names the part, or the pickle that is there instead.
+    """
+    if not folder.is_dir():
+        raise RefusedError(f"{folder}: no such folder of weights")
     for index in folder.glob("*.safetensors.index*.json"):
         for part in sorted(set(_read_json(index).get("weight_map", {}).values())):
             if not (folder / part).is_file():
@@ -260,13 +272,13 @@ def _kind_of(path: Path, settings: dict[str, Any], components: dict[str, Any]) -
 def _check_control(control: Path, path: Path, kind: str, settings: dict[str, Any]) -> None:
     """See that a ControlNet is whole and was made for the base."""
     if control.is_file():
-        _check_single(control)
+        check_file(control)
         if kind != "zimage":
             raise RefusedError(f"{control}: a file of weights alone; a ControlNet for {kind} is read from a folder")
         return
     if not (control / "config.json").is_file():
         raise RefusedError(f"{control}: no config.json: not a folder of a ControlNet")
-    _check_weights(control)
+    check_weights(control)
     own = _read_json(control / "config.json")
     made_for = CONTROLS.get(own.get("_class_name", ""))
     if made_for is None:

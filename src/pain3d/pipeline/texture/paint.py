@@ -31,7 +31,7 @@ from pain3d.pipeline.texture.condition_pictures import (
     normal_pictures,
 )
 from pain3d.pipeline.texture.conditions import Conditions
-from pain3d.pipeline.texture.model_folder import ModelFolder, find_model, inspect_model
+from pain3d.pipeline.texture.model_folder import ModelFolder, check_file, check_weights, find_model, inspect_model
 from pain3d.pipeline.texture.painter import Blend, Origin, PaintingError, Prompt
 from pain3d.pipeline.texture.pipelines import family_of, first_sigma, fresh_pipeline, load_pipeline, net_of
 from pain3d.pipeline.texture.recipes import SCHEDULERS, SKIN, Recipe
@@ -111,6 +111,11 @@ def open_painter(
     folder = inspect_model(base, find_model(control, fetch=fetch) if control else None, settings)
     if folder.kind != recipe.kind:
         raise RefusedError(f"{base}: a model of the kind {folder.kind}, but recipe {recipe.name} is for {recipe.kind}")
+    for file in (recipe.lora, recipe.ip_adapter):
+        if file is not None:
+            check_file(Path(file))
+    if recipe.ip_adapter is not None:
+        check_weights(Path(recipe.ip_adapter).parent / "image_encoder")
     chosen = getattr(torch, dtype or ("float32" if device == "cpu" else recipe.dtype))
     plan = plan_memory(folder, recipe, chosen, 1024)
     try:
@@ -139,7 +144,7 @@ class DiffusersPainter:
         self._pipeline = pipeline
         self._recipe = recipe
         self._family = family_of(pipeline, recipe.kind)
-        self._picture = open_picture(Path(recipe.ip_picture)) if recipe.ip_adapter and recipe.ip_picture else None
+        self._picture = open_picture(Path(recipe.ip_picture)) if recipe.ip_picture else None
 
     def paint(self, conditions: Conditions, prompt: Prompt, seed: int, blend: Blend | None = None) -> Tensor:
         """Paint all views from nothing, [N, H, W, 3]; `blend` is applied to the denoised estimate at every step."""
@@ -296,7 +301,7 @@ class DiffusersPainter:
 
 
 def _origin(folder: ModelFolder, recipe: Recipe, name: str) -> Origin:
-    extra = tuple(Path(path) for path in (recipe.lora, recipe.ip_adapter) if path)
+    extra = tuple(Path(path) for path in (recipe.lora, recipe.ip_adapter, recipe.ip_picture) if path)
     licence = recipe.licence if folder.licence == "unknown" else folder.licence
     scales = f"guidance {recipe.guidance:g}, {recipe.condition} at {recipe.control_scale:g}"
     return Origin(

@@ -52,7 +52,8 @@ class Recipe:
         sources: For each figure where it was read, or by whom it was told.
         notes: A sentence for the user.
         lora, lora_scale: File of low-rank updates, and their strength.
-        ip_adapter, ip_picture, ip_scale: Folder of an IP-Adapter, the picture it is shown, and its strength.
+        ip_adapter, ip_picture, ip_scale: File of an IP-Adapter with `image_encoder/` beside it, the picture that it is
+            shown, and its strength.
         compile: Whether `torch.compile` is applied to the net; the first picture then takes minutes.
         vae_tiling: Whether pictures are decoded in tiles: less memory, faint seams.
     """
@@ -98,6 +99,8 @@ class Recipe:
                 )
         if (self.kind in STRAIGHT) != (self.scheduler == "flow-euler"):
             raise RefusedError(f"recipe {self.name}: scheduler {self.scheduler} is not for models of kind {self.kind}")
+        if (self.ip_adapter is None) != (self.ip_picture is None):
+            raise RefusedError(f"recipe {self.name}: ip_adapter and ip_picture go together")
         if self.steps < 1 or self.micro_batch < 1:
             raise RefusedError(f"recipe {self.name}: steps and micro_batch must be at least 1")
         if not 0 <= self.control_scale <= 2 or self.guidance < 0:
