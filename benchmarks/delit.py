@@ -26,7 +26,7 @@ from torch import Tensor
 
 from pain3d import Head, paint, render, sample_skin, surface, surface_maps
 from pain3d.colour import linear_to_lab, linear_to_srgb, typology_angle
-from pain3d.head.identity import sample_identity
+from pain3d.head.identity import Identity, sample_identity
 from pain3d.light import LIGHTS, Light, key_azimuth
 from pain3d.pipeline.texture.delighting import delight, linear_light
 from pain3d.pipeline.texture.fusing import fuse
@@ -66,12 +66,18 @@ def lights() -> list[tuple[str, float]]:
     return [(name, azimuth) for azimuth, name in product(AZIMUTHS, LIGHTS)][:COUNT]
 
 
-def case_of(number: int, head: Head, size: int, pixels: int, smooth: bool) -> Case:
-    """Person `number` of `PEOPLE`."""
+def people_of(number: int, head: Head) -> tuple[Identity, Skin, Skin]:
+    """Person `number` of `PEOPLE`: who, the skin that is asked for, and another in the same hair."""
     age, sex, ancestry = PEOPLE[number]
     who = sample_identity(ASKED, number, head.local_names, age=age, sex=sex, ancestry=ancestry)
     asked, other = (sample_skin(seed, number, who.age, who.sex, who.ancestry) for seed in (ASKED, PAINTED))
-    other = replace(other, **{name: getattr(asked, name) for name in SHAPED})  # of which the depth told the painter
+    # Of the hair's shape the depth tells the painter.
+    return who, asked, replace(other, **{name: getattr(asked, name) for name in SHAPED})
+
+
+def case_of(number: int, head: Head, size: int, pixels: int, smooth: bool) -> Case:
+    """Person `number` of `PEOPLE`, seen."""
+    who, asked, other = people_of(number, head)
     maps = surface_maps(head, size)
     painted = paint(maps, other)
     if smooth:

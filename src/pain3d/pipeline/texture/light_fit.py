@@ -32,7 +32,8 @@ AZIMUTH: Final = 45.0  # degrees, of a step's length: no azimuth is more probabl
 LONGEST: Final = 2.0  # deviations that a step may go
 ELEVATION: Final = (32.0, 18.0)  # of the key, degrees: mean and deviation over the presets
 FIRST_STEPS, STEPS = 4, 5  # of Gauss–Newton from each start, and from the best
-THINNED: Final = 6  # of so many points one is looked at where fits begin
+MOST: Final = 6000  # points that are looked at, about; where fits begin one of so many of them
+THINNED: Final = 6
 TURN: Final = 0.5  # degrees, of the difference by which the key's direction is differentiated
 # ln, standard deviations: of a picture's exposure against a metered one, of a channel's white balance, of a view
 # against the others, and of what a texel's skin is off all freedom.
@@ -175,7 +176,8 @@ def find_light(points: Points, skins: Skins, views: int) -> FoundLight:
     """
     if len(skins.seen) == 0:
         raise ValueError("there must be skin to find a light on, no texel of it was seen")
-    few = slice(None, None, THINNED)
+    some, few = slice(None, None, max(1, round(len(skins.seen) / MOST))), slice(None, None, THINNED)
+    points, skins = points.some(some), skins.some(some)
     begun = [_descended(points.some(few), skins.some(few), _start(a, skins, views), FIRST_STEPS) for a in STARTS]
     _, best = min(begun, key=lambda one: one[0])
     cost, found = _descended(points, skins, best, STEPS)

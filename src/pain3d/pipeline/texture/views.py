@@ -22,6 +22,7 @@ from pain3d.kernels import (
     sample_texture,
     vertex_normals,
 )
+from pain3d.kernels.rasterization import Fragments
 from pain3d.mesh import Mesh, Surface
 from pain3d.pipeline.texture.conditions import Conditions
 
@@ -126,19 +127,40 @@ def look(head: Head, mesh: Mesh, cameras: Camera, opened: Tensor | None = None) 
         # In double precision, as `render` does it: one picture, one silhouette.
         clip = (homogeneous.double() @ cameras.world_to_clip.double().transpose(1, 2)).to(points.dtype)
         fragments = rasterize(clip, faces, cameras.size)
-        turned = normals @ cameras.world_to_view[:, :3, :3].transpose(1, 2)
+        facing = at_pixels(normals[0], faces, fragments)
+        turned = facing.flatten(1, 2) @ cameras.world_to_view[:, :3, :3].transpose(1, 2)
         marks = head.landmarks[:FACIAL_LANDMARKS]
         pixels = cameras.project(points[:, marks])
         shown = Conditions(
             cameras=cameras,
             depth=fragments.depth,
-            normals=normalize(interpolate(turned, faces, fragments.face_ids, fragments.barycentrics), dim=-1),
+            normals=normalize(turned, dim=-1).view(facing.shape),
             mask=fragments.face_ids >= 0,
             landmarks=pixels,
             landmarks_visible=_visible(pixels, clip[:, marks, 3], fragments.depth),
         )
         apart = points if opened is None else opened
         return Seen(head, shown, fragments.face_ids, fragments.barycentrics, mesh, apart, normals, clip)
+
+
+def at_pixels(values: Tensor, faces: Tensor, shown: Fragments) -> Tensor:
+    """What pixels see of numbers on vertices: `interpolate`, where there is something to see.
+
+    Args:
+        values: [V, C], of the one mesh that all views see.
+        faces: [F, 3].
+        shown: Of N views.
+
+    Returns:
+        [N, H, W, C], 0 on background: two thirds of a picture, which `interpolate` would work on too.
+
+    Gradients: to values.
+    """
+    inside = shown.face_ids >= 0
+    seen = values.new_zeros(*inside.shape, values.shape[1])
+    corners = faces.long()[shown.face_ids[inside].long()]
+    seen[inside] = torch.einsum("pk,pkc->pc", shown.barycentrics[inside].to(values.dtype), values[corners])
+    return seen
 
 
 def _visible(pixels: Tensor, distance: Tensor, depth: Tensor) -> Tensor:
