@@ -75,6 +75,8 @@ class QualityReport:
         return tuple(found)
 
 
+# What is usable. Photographed textures (docs/texturing.md) have a tenth to a fifth of it; the same pictures with their
+# light still in them (window, from one side) have more `baked_light`.
 MOST: Final = {
     "not_finite": (0.0, "not all of it is finite"),
     "black": (0.02, "the face is black"),
