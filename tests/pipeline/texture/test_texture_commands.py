@@ -15,11 +15,14 @@ from safetensors.torch import load_file, save_file
 
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.folder import DataFolder
+from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.run import synthesise
 from pain3d.pipeline.texture import filling
 from pain3d.pipeline.texture.bank import TextureBank
+from pain3d.pipeline.texture.making import Wish, open_maker
 from pain3d.pipeline.texture.paint import DiffusersPainter
 from pain3d.pipeline.texture.skin_model import SkinModel
+from pain3d.scene import CELLS
 from tests.conftest import Ran
 from tests.pipeline.conftest import hashes
 from tests.pipeline.texture.tiny_models import MAKERS
@@ -92,6 +95,23 @@ def test_any_batch_and_any_stop_give_the_same_bytes(
     monkeypatch.setattr(DiffusersPainter, "paint", lambda *arguments: asked.append(arguments) or paint(*arguments))
     synthesise(config, out, quiet=True)
     assert len(asked) == 1 and hashes(out) == hashes(made)  # what was painted is not painted again
+
+
+@pytest.mark.parametrize("kind", ["sdxl", "flux"])
+def test_other_kinds_fill_a_bank_too(kind: str, tmp_path: Path) -> None:
+    """Told apart by what their folders hold."""
+    MAKERS[kind](tmp_path / kind)
+    wish = Wish(
+        model=str(tmp_path / kind), recipe="", controlnet="", prompts="", steps=1, views=3, size=64, view_size=64,
+        check=False, device="cpu",
+    )  # fmt: skip
+    maker = open_maker(wish, quiet=True)
+    bank = TextureBank(tmp_path / "bank")
+    people = [PlannedIdentity(0, CELLS[0], "")]
+    names = filling.fill(bank, people, 3, maker, quiet=True)
+    entry = bank.entry(names[0])
+    assert (entry.model, entry.model_hash, len(entry.model_hash)) == (kind, maker.origin.model_hash, 64)
+    assert entry.prompt and entry.seed == filling.painting_seed(3, 0) and ", 1 steps" in entry.scheduler
 
 
 def test_without_a_model_the_small_one_paints(pain3d: Run, tmp_path: Path) -> None:
