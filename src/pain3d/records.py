@@ -50,17 +50,16 @@ def _au_columns() -> tuple[Column, ...]:
     return (*both, score, *sides)
 
 
-def row_licence(texture_licence: str) -> str:
-    """Licence of a row with a picture, of the licence of its texture's painter; empty is procedural skin.
+def row_licence(*painters: str) -> str:
+    """Licence of a row with a picture, of the licences of those who painted in it; empty is nobody.
 
     A painter under another licence has its part in the picture: CC0 alone would be untrue. What a licence of weights
     says of pictures is the reader's to judge.
     """
-    if texture_licence in ("", LICENCE):
-        return LICENCE
-    if texture_licence == UNKNOWN_LICENCE:
+    others = [licence for licence in dict.fromkeys(painters) if licence not in ("", LICENCE)]
+    if UNKNOWN_LICENCE in others:
         return UNKNOWN_LICENCE
-    return f"{LICENCE} AND ({texture_licence})" if " OR " in texture_licence else f"{LICENCE} AND {texture_licence}"
+    return " AND ".join([LICENCE, *(f"({licence})" if " OR " in licence else licence for licence in others)])
 
 
 def sample_id(identity_id: int, expression_id: int, view_id: int | None = None) -> str:
@@ -136,9 +135,7 @@ _PROVENANCE = (
     Column("config_hash", "string", "SHA-256 of the configuration that made the row"),
     Column("pain3d_version", "string", "version of pain3d"),
     Column("code_version", "string", "SHA-256 over the sources that made the row, 12 digits"),
-    Column(
-        "licence", "string", "of all that made the row, SPDX; unknown where the licence of the texture's painter is"
-    ),
+    Column("licence", "string", "of all that made the row, SPDX; unknown where a painter's licence is"),
     Column("synthetic", "bool", "always true: no person was photographed"),
 )
 # In every subset that shows skin; of procedural skin the texts are empty and the seed is -1: pandas and datasets turn a
@@ -153,6 +150,18 @@ _TEXTURE = (
     Column("texture_scheduler", "string", "the painter's sampler, its steps and scales"),
 )
 TEXTURE_COLUMNS: Final = tuple(column.name for column in _TEXTURE)
+# Of a picture that nobody painted over the texts are empty and the seed is -1.
+_REFINED = (
+    Column("refined", "bool", "whether the image was painted over, and its face stayed where the labels say"),
+    Column("refine_model", "string", "who painted over it"),
+    Column("refine_model_hash", "string", "SHA-256 of that painter's weights and settings"),
+    Column("refine_licence", "string", "licence of that painter's weights, SPDX, or unknown"),
+    Column("refine_prompt", "string", "what that painter was asked for"),
+    Column("refine_seed", "int64", "of the painting over; -1: the image is as it was rendered"),
+    Column("refine_scheduler", "string", "that painter's sampler, its steps and scales, and the strength"),
+)
+_NEUTRAL_REFINED = Column("neutral_refined", "bool", "whether neutral_image was painted over; the licence counts it")
+REFINED_COLUMNS: Final = (*(column.name for column in _REFINED), _NEUTRAL_REFINED.name)
 _SCENE = Column("scene", "string", "everything the picture is made of, JSON: pain3d.Scene.from_json(scene)")
 
 COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
@@ -169,6 +178,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         *_SURROUNDINGS,
         *_GEOMETRY,
         *_TEXTURE,
+        *_REFINED,
         *_PROVENANCE,
         _SCENE,
     ),
@@ -182,6 +192,8 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         *_au_columns(),
         *_DEMOGRAPHICS,
         *_TEXTURE,
+        *_REFINED,
+        _NEUTRAL_REFINED,
         *_PROVENANCE,
     ),
     "expressions": (
@@ -203,6 +215,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("local_shapes", "[float32]", "coefficients of the head's local shapes", "standard deviations"),
         Column("neutral_vertices", "[[float32]]", "the neutral head in its rest pose", "m"),
         *_TEXTURE,
+        *_REFINED,
         *_PROVENANCE,
         Column("scene", "string", "scene of the image, JSON"),
     ),

@@ -9,7 +9,7 @@ import pytest
 
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import Within, checked, load_settings, with_content
-from pain3d.pipeline.config import HOW, TEXTURE, WHAT, SynthConfig, config_hash
+from pain3d.pipeline.config import FIELDS, HOW, REFINE, TEXTURE, WHAT, SynthConfig, config_hash
 from pain3d.pipeline.folder import DATA_SET
 from pain3d.run_folder import differences
 
@@ -63,7 +63,7 @@ def test_bad_values_are_named(field: str, value: object, message: str) -> None:
 
 def test_every_field_is_checked_and_either_what_or_how() -> None:
     names = {field.name for field in dataclasses.fields(SynthConfig)}
-    assert names == {*WHAT, *HOW, *TEXTURE}
+    assert names == {*WHAT, *HOW, *TEXTURE, *REFINE}
     for name in names:
         with pytest.raises(RefusedError, match=f"^{name} must be"):
             of_mapping({name: [1]})
@@ -81,8 +81,7 @@ def test_file_keeps_defaults(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("identitis: 3", "unknown key 'identitis', did you mean identities?"),
-        ("3: 3", "unknown key '3'; known are identities, expressions, views, cameras, size, seed, law, "
-         "co_occurring, asymmetry, wrinkles, quality, identities_per_shard, texture, device, batch_size, processes"),
+        ("3: 3", f"unknown key '3'; known are {', '.join(FIELDS)}"),
         ("- 3", "expected a mapping of names to values, got a list"),
         ("a: [", "not YAML at line 1"),
         ("size: 0", "size must be a whole number from 1 to 4096, got 0"),

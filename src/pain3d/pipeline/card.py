@@ -31,7 +31,10 @@ class Painter(NamedTuple):
 
 
 def make_card(
-    resolved: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]], painters: Mapping[Painter, int]
+    resolved: Mapping[str, Any],
+    counts: Mapping[str, Mapping[str, int]],
+    painters: Mapping[Painter, int],
+    refined: int = 0,
 ) -> str:
     """Write the card.
 
@@ -39,11 +42,13 @@ def make_card(
         resolved: The resolved configuration.
         counts: Rows per subset and split; a split without rows is left out of the card, so that the rest still loads.
         painters: Whose textures how many identities have.
+        refined: How many images were painted over and kept.
 
     Returns:
         Markdown with a YAML head.
     """
     images = sum(counts["frames"].values())
+    over = {"", str(resolved["refine_licence"])} if refined else {""}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=jinja2.StrictUndefined,
@@ -60,9 +65,10 @@ def make_card(
         size_class=next((name for name, least in SIZES if images < least), "10M<n<100M"),
         licence=LICENCE,
         painters={painter: people for painter, people in painters.items() if painter.model},
-        licences=sorted({row_licence(painter.licence) for painter in painters}),
+        licences=sorted({row_licence(painter.licence, other) for painter in painters for other in over}),
         people_without=sum(people for painter, people in painters.items() if not painter.model),
         row_licence=row_licence,
+        refined=refined,
         meanings=MEANINGS,
         columns=COLUMNS,
     )

@@ -76,6 +76,7 @@ def _synth(command: Synth, started: float) -> int:
                     "out": str(receipt.out),
                     "images": receipt.images,
                     "new_images": receipt.new,
+                    **({} if receipt.refined is None else {"refined_images": receipt.refined}),
                     "seconds": round(receipt.seconds, 3),
                     "images_per_second": round(receipt.images_per_second, 2),
                     "stages": {name: round(seconds, 3) for name, seconds in receipt.stages.items()},
@@ -86,6 +87,8 @@ def _synth(command: Synth, started: float) -> int:
         )
         return 0
     print(f"{receipt.new} images in {receipt.seconds:.1f} s, {receipt.images_per_second:.0f} images/s")
+    if receipt.refined is not None:
+        print(f"refined        {receipt.refined} of {receipt.images} images, {receipt.refined / receipt.images:.0%}")
     if receipt.bound:
         print(f"bound by       {receipt.bound}, busy for {receipt.busy[receipt.bound]:.0%} of the time")
     print(f"contact sheet  {receipt.out / 'contact_sheet.png'}")

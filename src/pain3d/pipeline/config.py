@@ -74,6 +74,15 @@ class SynthConfig:
     """Pixels a side of a painted view; 0 is 768."""
     texture_check: bool = True
     """Put painted textures aside in which the quality report finds a fault: who has none keeps procedural skin."""
+    refine: str = ""
+    """Paint over every picture, to look photographic: folder or hub id of a diffusers model. What the painter moves
+    isn't kept (it takes what make judge installs); the picture then stays as it was rendered."""
+    refine_recipe: str = ""
+    """How that model is used: a name, or a YAML file of your own; none is the one for models of that kind."""
+    refine_controlnet: str = ""
+    """Folder or hub id of its ControlNet, where it isn't in the model's folder."""
+    refine_strength: Annotated[float, Within(0.0, 1.0)] = 0.25
+    """How much is painted anew: 0 leaves a picture, 1 paints it from nothing."""
     device: Annotated[str, OneOf(("auto", "cpu", "cuda")), tyro.conf.arg(metavar="{auto,cpu,cuda}")] = "auto"
     """Where to render; auto is the GPU where there is one. With several: torchrun --nproc-per-node N -m pain3d synth.
     With TRITON_INTERPRET=1 and no GPU, cuda runs the GPU's kernels on the CPU: for tests, of tiny pictures."""
@@ -92,7 +101,8 @@ TEXTURE: Final = (
     "prompts",
     *(name for name in FIELDS if name.startswith("texture_")),
 )
-WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *TEXTURE))
+REFINE: Final = tuple(name for name in FIELDS if name.startswith("refine"))  # hashed as the model that they name
+WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *TEXTURE, *REFINE))
 
 
 def what_fields(config: SynthConfig) -> dict[str, Any]:

@@ -26,19 +26,24 @@ CONTACT_SHEET = "contact_sheet.png"
 REPORT = "report/index.html"
 
 
-def describe(plan: Plan, folder: DataFolder) -> None:
-    """Write everything beside the data and, last, the manifest that marks the data set as finished."""
+def describe(plan: Plan, folder: DataFolder) -> int:
+    """Write everything beside the data and, last, the manifest that marks the data set as finished.
+
+    Returns:
+        How many images were painted over and kept.
+    """
     shards = [folder.published[shard.name] for shard in plan.shards]
     counts = count_rows(shards)
     data = DataSet(folder.out, shards, folder.resolved)
+    refined = sum(data.columns("frames", ["refined"])["refined"])
     with ThreadPoolExecutor() as pool:
         sheet = pool.submit(make_contact_sheet, data)
-        report = make_report(data, counts)
+        report = make_report(data, counts, refined)
     notice = (Path(pain3d.head.__path__[0]) / "data" / "NOTICE").read_bytes()
     for name, content in (
         (f"LICENSES/{LICENCE}.txt", (TEMPLATES / f"{LICENCE}.txt").read_bytes()),
         ("LICENSES/NOTICE-head.txt", notice),
-        ("README.md", make_card(folder.resolved, counts, painters_of(data)).encode()),
+        ("README.md", make_card(folder.resolved, counts, painters_of(data), refined).encode()),
         (CONTACT_SHEET, sheet.result()),
         (REPORT, report.encode()),
     ):
@@ -51,6 +56,7 @@ def describe(plan: Plan, folder: DataFolder) -> None:
             "shards": shards,
         }
     )
+    return refined
 
 
 def painters_of(data: DataSet) -> dict[Painter, int]:

@@ -15,6 +15,7 @@ from pain3d.pipeline.config import SynthConfig
 from pain3d.records import SPLITS
 
 if TYPE_CHECKING:
+    from pain3d.pipeline.texture.refiner import RefineWish
     from pain3d.scene import DemographicCell
 
 SHARES: Final = {"train": 70, "validation": 20, "test": 10}  # per cent, as in 3DPain (arXiv 2509.16727)
@@ -22,12 +23,13 @@ SHARES: Final = {"train": 70, "validation": 20, "test": 10}  # per cent, as in 3
 
 @dataclass(frozen=True)
 class PlannedIdentity:
-    """One identity: its number, the demographic cell it fills, its split, and the folder of its painted texture."""
+    """One identity: its number, the cell it fills, its split, its painted texture's folder, who paints over it."""
 
     identity_id: int
     cell: DemographicCell
     split: str
     texture: Path | None = None
+    refine: RefineWish | None = None
 
 
 @dataclass(frozen=True)

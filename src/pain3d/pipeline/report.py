@@ -29,12 +29,13 @@ ITA_CLASSES = (("very light", 55.0), ("light", 41.0), ("intermediate", 28.0), ("
 Counts = Mapping[str, Mapping[str, int]]
 
 
-def make_report(data: DataSet, counts: Counts) -> str:
+def make_report(data: DataSet, counts: Counts, refined: int = 0) -> str:
     """Write the page.
 
     Args:
         data: The data set; the name of its folder heads the page.
         counts: Rows per subset and split.
+        refined: How many images were painted over and kept.
 
     Returns:
         The HTML text.
@@ -47,6 +48,7 @@ def make_report(data: DataSet, counts: Counts) -> str:
         name=data.out.resolve().name,
         resolved=data.resolved,
         counts=counts,
+        refined=refined,
         splits=[split for split in SPLITS if counts["frames"].get(split)],
         subsets=SUBSETS,
         images=sum(counts["frames"].values()),

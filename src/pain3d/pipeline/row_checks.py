@@ -20,10 +20,20 @@ from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.facs.pain_score import MAX_INTENSITY
 from pain3d.pipeline.contact_sheet import decode, decode_heatmap
 from pain3d.pipeline.folder import TEXTURES, FileEntry
-from pain3d.pipeline.rows import texture_columns
+from pain3d.pipeline.rows import NOT_REFINED, texture_columns
 from pain3d.pipeline.shard_files import file_hash
 from pain3d.pipeline.texture.bank import check_texture
-from pain3d.records import COLUMNS, HEATMAP_UNIT_MM, LICENCE, SPLITS, TEXTURE_COLUMNS, columns_of_kind, sample_id
+from pain3d.records import (
+    COLUMNS,
+    HEATMAP_UNIT_MM,
+    LICENCE,
+    REFINED_COLUMNS,
+    SPLITS,
+    TEXTURE_COLUMNS,
+    columns_of_kind,
+    row_licence,
+    sample_id,
+)
 from pain3d.scene import Scene
 
 # Labels are stored as float32 and summed in float64 here: 4 terms of at most 5 are exact to 1e-6.
@@ -81,10 +91,9 @@ def check_file(out: Path, entry: FileEntry, resolved: Mapping[str, Any], seen: S
         with pq.ParquetFile(out / path) as file:
             names = file.schema_arrow.names
             wanted = [column.name for column in COLUMNS[entry["subset"]]]
-            before = [
-                name for name in wanted if name not in TEXTURE_COLUMNS
-            ]  # of data sets older than painted textures
-            if names not in (wanted, before):
+            unrefined = [name for name in wanted if name not in REFINED_COLUMNS]  # of data sets older than refining
+            older = [name for name in unrefined if name not in TEXTURE_COLUMNS]  # and than painted textures
+            if names not in (wanted, unrefined, older):
                 yield f"{path}: columns differ, {', '.join(sorted({*names} ^ {*wanted})) or 'in their order'}"
                 return
             rows = 0
@@ -118,7 +127,9 @@ def _check_group(
     yield from _check_keys(table, entry, seen)
     yield from _check_constants(table, resolved)
     if "texture" in table.column_names:
-        yield from _check_textures(table, out, seen)
+        yield from _check_textures(table, out, resolved, seen)
+    if "refined" in table.column_names:
+        yield from _check_refined(table, resolved)
     if "PSPI" in table.column_names:
         yield from _check_labels(table)
     if subset == "frames":
@@ -174,9 +185,23 @@ def _check_constants(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[F
                 yield row, f"heatmap_unit_mm is {unit}, not {HEATMAP_UNIT_MM}"
 
 
-def _check_textures(table: pa.Table, out: Path, seen: Seen) -> Iterator[Finding]:
+def _check_refined(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[Finding]:
+    """Who painted over an image must be whom the configuration names, and nobody where it was not kept."""
+    for row, values in enumerate(table.select([*NOT_REFINED]).to_pylist()):
+        wanted: dict[str, Any] = {"refined": False, "refine_model": "", "refine_model_hash": "", "refine_licence": ""}
+        if values["refined"]:
+            wanted = {name: resolved.get(name, "") for name in wanted} | {"refined": True}
+        for column, expected in wanted.items():
+            if values[column] != expected:
+                yield row, f"{column} is {values[column]!r}, not {expected!r}"
+        if (values["refine_seed"] < 0) == values["refined"]:
+            yield row, f"refine_seed is {values['refine_seed']}, refined is {values['refined']}"
+
+
+def _check_textures(table: pa.Table, out: Path, resolved: Mapping[str, Any], seen: Seen) -> Iterator[Finding]:
     """The texture of a row must be in the data set's bank, whole, and made as the row says; so must its licence be."""
-    said = table.select([*TEXTURE_COLUMNS, "licence"]).to_pylist()
+    over = [name for name in REFINED_COLUMNS if name in table.column_names]
+    said = table.select([*TEXTURE_COLUMNS, *over, "licence"]).to_pylist()
     for row, values in enumerate(said):
         name = values["texture"]
         if name not in seen.textures:
@@ -191,7 +216,9 @@ def _check_textures(table: pa.Table, out: Path, seen: Seen) -> Iterator[Finding]
         if isinstance(known, str):
             yield row, known
             continue
-        for column, wanted in known.items():
+        painted = bool(values.get("refined") or values.get("neutral_refined"))
+        licence = row_licence(known["texture_licence"], str(resolved.get("refine_licence", "")) if painted else "")
+        for column, wanted in (known | {"licence": licence}).items():
             if values[column] != wanted:
                 yield row, f"{column} is {values[column]!r}, its texture says {wanted!r}"
 

@@ -16,6 +16,7 @@ from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.records import (
     HEATMAP_UNIT_MM,
     LICENCE,
+    REFINED_COLUMNS,
     SUBSETS,
     TEXTURE_COLUMNS,
     arrow_schema,
@@ -94,6 +95,7 @@ class SceneRows:
         expressions: [E] sample_id of each expression.
         pairs: For each row of the subset: its scene, and the neutral scene of that view.
         front: The neutral scene that is seen nearest the front.
+        texture_licence: Of who painted the skin; empty where it is procedural.
     """
 
     batches: dict[str, pyarrow.RecordBatch]
@@ -101,8 +103,40 @@ class SceneRows:
     expressions: list[str]
     pairs: list[tuple[int, int]]
     front: int
+    texture_licence: str = ""
 
 
+@dataclass(frozen=True)
+class PaintedOver:
+    """Whoever painted over pictures of one identity, as rows say it, and over which.
+
+    Attributes:
+        model: Of the `Origin`; so are model_hash, licence and scheduler.
+        model_hash: See model.
+        licence: See model.
+        scheduler: See model.
+        prompt: What was asked for.
+        seed: Of the painting over.
+        kept: [B] whether the picture is the painter's.
+    """
+
+    model: str
+    model_hash: str
+    licence: str
+    scheduler: str
+    prompt: str
+    seed: int
+    kept: npt.NDArray[np.bool_]
+
+    def columns(self, refined: bool) -> Row:
+        """What a row says, whose image is the painter's or not."""
+        if not refined:
+            return NOT_REFINED
+        said = {f"refine_{name}": value for name, value in vars(self).items() if name != "kept"}
+        return {"refined": True, **said}
+
+
+NOT_REFINED: Row = {"refined": False, **dict.fromkeys(REFINED_COLUMNS[1:-1], ""), "refine_seed": -1}
 SEEN = {
     "frames": ("image", "heatmap", "landmarks_2d", "landmarks_3d", "bbox", "coverage"),
     "pairs": ("image", "neutral_image", "heatmap"),
@@ -110,6 +144,7 @@ SEEN = {
     "identities": ("image", "neutral_vertices"),
 }  # and skin_ita_degrees in each
 """The columns of each subset that are known only when the scenes are rendered."""
+OVERPAINTED = (*REFINED_COLUMNS, "licence")  # and these, where there are pictures
 
 
 def encode_pictures(
@@ -191,19 +226,23 @@ def make_scene_rows(
     )
     batches = {}
     for subset in SUBSETS:
-        seen = (*SEEN[subset], "skin_ita_degrees")
+        seen = (*SEEN[subset], "skin_ita_degrees", *(OVERPAINTED if subset != "expressions" else ()))
         known = pa.schema([field for field in arrow_schema(subset) if field.name not in seen])
         batches[subset] = pa.RecordBatch.from_pylist(rows[subset], known)
-    return SceneRows(batches, names, [row["sample_id"] for row in rows["expressions"]], pairs, front)
+    expressions = [row["sample_id"] for row in rows["expressions"]]
+    return SceneRows(batches, names, expressions, pairs, front, painted["texture_licence"])
 
 
-def complete_rows(rows: SceneRows, measures: Measures, pictures: Pictures) -> dict[str, pyarrow.RecordBatch]:
+def complete_rows(
+    rows: SceneRows, measures: Measures, pictures: Pictures, over: PaintedOver | None = None
+) -> dict[str, pyarrow.RecordBatch]:
     """The rows of one identity with everything: one record batch per subset, with the columns of ``pain3d.records``.
 
     Args:
         rows: What the scenes tell.
         measures: Of what was rendered.
         pictures: The same, encoded.
+        over: Who painted over them; None is nobody.
     """
     import pyarrow as pa
 
@@ -230,15 +269,36 @@ def complete_rows(rows: SceneRows, measures: Measures, pictures: Pictures) -> di
         "expressions": {"frontal_heatmap": frontal},
         "identities": {"image": images.slice(rows.front, 1), "neutral_vertices": measures.neutral_vertices[None]},
     }
+    shown: dict[str, list[tuple[int, ...]]] = {  # the pictures of each row
+        "frames": [(place,) for place in range(len(rows.names))],
+        "pairs": list(rows.pairs),
+        "identities": [(rows.front,)],
+    }
+    for subset, places in shown.items():
+        seen[subset] |= _overpainted(places, rows.texture_licence, over)
     batches = {}
     for subset, batch in rows.batches.items():
         schema = arrow_schema(subset)
-        new = {name: _column(value, schema.field(name).type) for name, value in seen[subset].items()}
+        new = {
+            name: _column(value, schema.field(name).type)
+            for name, value in seen[subset].items()
+            if name in schema.names
+        }
         tone = np.full(len(batch), measures.skin_ita, np.float32)
         new["skin_ita_degrees"] = _column(tone, schema.field("skin_ita_degrees").type)
         columns = [new[name] if name in new else batch.column(name) for name in schema.names]
         batches[subset] = pa.RecordBatch.from_arrays(columns, schema=schema)
     return batches
+
+
+def _overpainted(places: list[tuple[int, ...]], texture_licence: str, over: PaintedOver | None) -> dict[str, Any]:
+    """What rows, each with pictures at some places, say of who painted over them, and their licences."""
+    kept = [[over is not None and bool(over.kept[place]) for place in row] for row in places]
+    said = [NOT_REFINED if over is None else over.columns(own) for own, *_ in kept]
+    found = {name: [row[name] for row in said] for name in NOT_REFINED}
+    found["neutral_refined"] = [row[-1] for row in kept]
+    licences = ["" if over is None or not any(row) else over.licence for row in kept]
+    return found | {"licence": [row_licence(texture_licence, licence) for licence in licences]}
 
 
 def _files(kind: Any, contents: list[bytes], paths: list[str]) -> Any:
@@ -253,6 +313,8 @@ def _column(values: Any, kind: Any) -> Any:
     """An Arrow array of numbers [R, ...], as many lists in each other as they have dimensions; another as it is."""
     import pyarrow as pa
 
+    if isinstance(values, list):
+        return pa.array(values, kind)
     if not isinstance(values, np.ndarray):
         return values
     if values.ndim == 1:

@@ -35,10 +35,14 @@ from pain3d.records import FORMAT_VERSION
 if TYPE_CHECKING:
     import torch
 
+    from pain3d.pipeline.texture.refiner import Refiner, RefineWish
+
 
 @dataclass(frozen=True)
 class Receipt:
     """What a run made: ``images`` in all, of which ``new`` by this run, in ``seconds`` of the clock.
+
+    Of all images ``refined`` were painted over and kept; None where nobody was to paint over them, and on other ranks.
 
     ``stages`` are seconds by stage: start_up, write, close, report and total of the clock, the rest summed over the
     workers. ``busy`` is the share of the clock that a stage kept its workers busy. Of several ranks, ``stages`` and
@@ -52,6 +56,7 @@ class Receipt:
     stages: dict[str, float]
     busy: dict[str, float]
     rank: int = 0
+    refined: int | None = None
 
     @property
     def images_per_second(self) -> float:
@@ -87,9 +92,11 @@ def device_class(device: str) -> str:
     raise RefusedError("--device cuda: torch sees no CUDA device here")
 
 
-def resolve(config: SynthConfig, device: str, source: Source | None) -> dict[str, Any]:
+def resolve(config: SynthConfig, device: str, source: Source | None, refiner: Refiner | None = None) -> dict[str, Any]:
     """The flat resolved configuration that a data set carries: what decides its bytes, and their hash."""
     textures = {"texture": PROCEDURAL} if source is None else source.fields
+    if refiner is not None:
+        textures = textures | refiner.fields
     return {
         "pain3d_format": FORMAT_VERSION,
         **what_fields(config),
@@ -107,7 +114,8 @@ def preview(config: SynthConfig, out: Path) -> Plan:
     Raises:
         RefusedError: The run would be refused.
     """
-    DataFolder(out, resolve(config, device_class(config.device), _source(config, quiet=True))).check()
+    _, refiner = _refiner(config, quiet=True)
+    DataFolder(out, resolve(config, device_class(config.device), _source(config, quiet=True), refiner)).check()
     return make_plan(config)
 
 
@@ -128,11 +136,13 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
         OSError: The disk failed; published shards stay, nothing half-written does.
     """
     started = time.perf_counter() if started is None else started
+    refined = None
     stages: dict[str, float] = defaultdict(float)
     lanes: dict[str, int] = {"write": 1, "close": 1}
     ranks = launched_ranks()
     source = _source(config, quiet or ranks.rank > 0)
-    resolved = resolve(config, device_class(config.device), source)
+    wish, refiner = _refiner(config, quiet or ranks.rank > 0)
+    resolved = resolve(config, device_class(config.device), source, refiner)
     folder = DataFolder(out, resolved)
     folder.check()
     plan = make_plan(config)
@@ -148,6 +158,9 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
             source = None  # a model leaves its memory to the pictures
             lanes["texture"] = 1
             stages["texture"] = time.perf_counter() - painting
+        mine = [
+            replace(shard, identities=tuple(replace(who, refine=wish) for who in shard.identities)) for shard in mine
+        ]
         encoded = _synthesised(plan.config, mine, provenance, ranks, lanes)
         made = sum(ranks.of_all(_publish(plan, mine, folder, encoded, stages, quiet or ranks.rank > 0)))
         if ranks.rank == 0:
@@ -155,17 +168,28 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
             from pain3d.pipeline.description import describe
 
             folder.take_up()
-            describe(plan, folder)
+            refined = describe(plan, folder)
             stages["report"] = time.perf_counter() - reporting
     seconds = time.perf_counter() - started
     busy = {name: stages[name] / workers / seconds for name, workers in lanes.items() if name in stages}
-    return Receipt(out, plan.images, made, seconds, dict(stages), busy, ranks.rank)
+    return Receipt(out, plan.images, made, seconds, dict(stages), busy, ranks.rank, refined if wish else None)
 
 
 def _source(config: SynthConfig, quiet: bool) -> Source | None:
     """Where textures come from; a painter works on this rank's device."""
-    device = str(_cuda_device(launched_ranks())) if device_class(config.device) == "cuda" else "cpu"
-    return open_source(config, device, quiet=quiet)
+    return open_source(config, _painting_device(config), quiet=quiet)
+
+
+def _refiner(config: SynthConfig, quiet: bool) -> tuple[RefineWish | None, Refiner | None]:
+    """Who paints over pictures, on this rank's device, and what was wished; None is nobody."""
+    from pain3d.pipeline.texture.refiner import refiner_of, wish_of
+
+    wish = wish_of(config, _painting_device(config))
+    return wish, None if wish is None else refiner_of(wish, quiet=quiet)
+
+
+def _painting_device(config: SynthConfig) -> str:
+    return str(_cuda_device(launched_ranks())) if device_class(config.device) == "cuda" else "cpu"
 
 
 def _cuda_device(ranks: Ranks) -> torch.device:

@@ -24,6 +24,7 @@ from pain3d.pipeline.rows import Provenance, SceneRows, complete_rows, encode_pi
 if TYPE_CHECKING:
     import pyarrow
 
+    from pain3d.pipeline.texture.refiner import Overpainting
     from pain3d.rendering.frames import RenderedPeople, RenderSetup
     from pain3d.rendering.scene_inputs import SceneInputs
     from pain3d.scene import Scene
@@ -43,6 +44,7 @@ class PreparedIdentity:
         qualities: [B] of the JPEG of each image.
         quality: Of the frontal heatmaps.
         seconds: That it took.
+        overpainting: What is asked of who paints over its images; None is nobody.
     """
 
     identity_id: int
@@ -51,6 +53,7 @@ class PreparedIdentity:
     qualities: list[int]
     quality: int
     seconds: float
+    overpainting: Overpainting | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def rehearse(config: SynthConfig, person: PlannedIdentity, provenance: Provenanc
 
     head = Head.default()
     tiny = replace(config, expressions=0, views=1, size=REHEARSED_SIZE)
-    bare = replace(person, texture=None)
+    bare = replace(person, texture=None, refine=None)
     synthesise_identity(tiny, bare, provenance, RenderSetup(head, build_maps(head, REHEARSED_TEXELS), None))
 
 
@@ -131,10 +134,15 @@ def prepare_identity(
         from pain3d.skin.sketch import draw_sketch
 
         inputs = replace(inputs, sketch=draw_sketch(board, inputs.skin))
+    overpainting = None
+    if person.refine is not None:
+        from pain3d.pipeline.texture.refiner import overpainting_of
+
+        overpainting = overpainting_of(person.refine, scenes[0])
     rows = make_scene_rows(scenes, inputs.camera(), person, provenance)
     qualities = [scene.sensor.quality for scene in scenes]
     seconds = time.perf_counter() - started
-    return PreparedIdentity(person.identity_id, inputs, rows, qualities, config.quality, seconds)
+    return PreparedIdentity(person.identity_id, inputs, rows, qualities, config.quality, seconds, overpainting)
 
 
 def pixels_of(shots: RenderedPeople) -> dict[str, Tensor]:
@@ -173,7 +181,7 @@ def split_pixels(pixels: dict[str, Tensor], people: list[PreparedIdentity]) -> l
 def encode_identity(
     prepared: PreparedIdentity, pixels: dict[str, Tensor], setup: RenderSetup, seconds: dict[str, float]
 ) -> EncodedIdentity:
-    """Encode the pictures of an identity and complete its rows.
+    """Encode the pictures of an identity, painted over where that was asked for, and complete its rows.
 
     Args:
         prepared: Its scenes.
@@ -183,8 +191,15 @@ def encode_identity(
     """
     from pain3d.rendering.frames import measure
 
+    seen, over = {name: tensor.numpy() for name, tensor in pixels.items()}, None
+    if prepared.overpainting is not None:
+        from pain3d.pipeline.texture.refiner import refiner_of
+
+        painting = time.perf_counter()
+        refiner = refiner_of(prepared.overpainting.wish)
+        seen["image"], over = refiner.paint_over(seen["image"], prepared.inputs, prepared.overpainting)
+        seconds = {**seconds, "refine": time.perf_counter() - painting}
     started = time.perf_counter()
-    seen = {name: tensor.numpy() for name, tensor in pixels.items()}
     pictures = encode_pictures(
         seen["image"], seen["heatmap"], seen["frontal_heatmap"], prepared.qualities, prepared.quality
     )
@@ -192,7 +207,7 @@ def encode_identity(
     measures = measure(
         prepared.inputs, pixels["landmarks"], seen["covered"], seen["tone"][0], seen["neutral"][0], setup.maps
     )
-    batches = complete_rows(prepared.rows, measures, pictures)
+    batches = complete_rows(prepared.rows, measures, pictures, over)
     ended = time.perf_counter()
     seconds = {"sample": prepared.seconds, **seconds, "encode": encoded - started, "rows": ended - encoded}
     return EncodedIdentity(prepared.identity_id, len(prepared.qualities), batches, seconds)

@@ -67,14 +67,11 @@ def open_maker(wish: Wish, *, quiet: bool) -> Maker:
         raise RefusedError(f"views must be 3 or 5, got {wish.views}")
     if wish.size & (wish.size - 1):
         raise RefusedError(f"the size of a texture must be a power of two, got {wish.size}")
-    if find_spec("diffusers") is None:
-        raise RefusedError("painting needs what an extra brings: pip install 'pain3d[diffusion]'")
-    from pain3d.pipeline.texture.paint import open_painter
     from pain3d.pipeline.texture.prompts import load_prompts
-    from pain3d.pipeline.texture.recipes import SKIN, load_recipe
+    from pain3d.pipeline.texture.recipes import SKIN
 
     prompts = load_prompts(Path(wish.prompts) if wish.prompts else None)
-    recipe = _recipe_for(wish) if wish.model and not wish.recipe else load_recipe(wish.recipe or SMALL)
+    recipe = recipe_of(wish)
     if recipe.kind == SKIN:
         from pain3d.pipeline.texture.skin_model import SkinModel
 
@@ -86,13 +83,37 @@ def open_maker(wish: Wish, *, quiet: bool) -> Maker:
         return SmallMaker(SkinModel.default(), wish.size)
     if wish.steps:
         recipe = replace(recipe, steps=wish.steps)
+    return DiffusionMaker(load_painter(recipe, wish, quiet=quiet), recipe, prompts, wish)
+
+
+def recipe_of(wish: Wish) -> Recipe:
+    """How the model that the user wants is used.
+
+    Raises:
+        RefusedError: There is no such recipe or model, or diffusers is not installed.
+    """
+    if find_spec("diffusers") is None:
+        raise RefusedError("painting needs what an extra brings: pip install 'pain3d[diffusion]'")
+    from pain3d.pipeline.texture.recipes import load_recipe
+
+    return _recipe_for(wish) if wish.model and not wish.recipe else load_recipe(wish.recipe or SMALL)
+
+
+def load_painter(recipe: Recipe, wish: Wish, *, quiet: bool) -> DiffusersPainter:
+    """Load the model that the user wants; with its plan of memory on stderr, and what its licence forbids.
+
+    Raises:
+        RefusedError: There is no such model, or it can't be loaded.
+    """
+    from pain3d.pipeline.texture.paint import open_painter
+
     forbidden = recipe.warning()
     if forbidden:
         complain(forbidden)
     painter = open_painter(recipe, wish.model or None, wish.controlnet or None, wish.device)
     if not quiet:
         complain(str(painter.memory))
-    return DiffusionMaker(painter, recipe, prompts, wish)
+    return painter
 
 
 def _recipe_for(wish: Wish) -> Recipe:
