@@ -17,11 +17,12 @@ from benchmarks.implementation import CASES, Implementation, peers
 from benchmarks.makers import MAKERS
 from benchmarks.painted import PAINTERS
 from benchmarks.schema import read_results
+from benchmarks.textured import TEXTURERS
 
 
 def implementations() -> tuple[Implementation, ...]:
     """Ours, then the peers in the order of their files."""
-    return (*BACKENDS, *DISTILLERS, *PROJECTORS, *MAKERS, *PAINTERS, *peers())
+    return (*BACKENDS, *DISTILLERS, *PROJECTORS, *MAKERS, *PAINTERS, *TEXTURERS, *peers())
 
 
 def positive(text: str) -> float:

@@ -19,12 +19,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from benchmarks.delit import PEOPLE, people_of
+from benchmarks.textured import Photographer, photographed
 from pain3d import ActionUnits, Camera, Head, paint, render, surface, surface_maps
 from pain3d.head.identity import Identity
-from pain3d.light import Light
 from pain3d.pipeline.texture.assemble import make_texture
-from pain3d.pipeline.texture.conditions import Conditions
-from pain3d.pipeline.texture.painter import Blend, Origin, Prompt
+from pain3d.pipeline.texture.painter import Prompt
 from pain3d.skin import Skin
 
 SIZE, TILE = 1024, 320
@@ -34,33 +33,6 @@ LOOKS: Final = (
     (20.0, 5.0, "window", False), (-75.0, 0.0, "outdoor", False), (140.0, 20.0, "overcast", False),
     (0.0, -25.0, "studio", True), (25.0, 5.0, "ward", True),
 )  # fmt: skip
-
-
-class Photographer:
-    """Renders a skin in place of the person's own."""
-
-    origin = Origin("photographer", "0" * 64, "Apache-2.0", "none")
-
-    def __init__(self, head: Head, who: Identity, asked: Skin, other: Skin) -> None:
-        self._mesh = head(who, surface=surface(head, asked))
-        self._texture = paint(surface_maps(head, SIZE), other)[None]
-
-    def paint(self, conditions: Conditions, prompt: Prompt, seed: int, blend: Blend | None = None) -> Tensor:
-        """Pictures under a studio's light."""
-        light, wall = Light.preset("studio", azimuth_degrees=-20), torch.full((1, 1, 1, 3), 0.4)
-        shot = render(
-            self._mesh, conditions.cameras, light=light, texture=self._texture, background=wall, image_dtype="float32"
-        ).image
-        assert shot is not None
-        return shot
-
-    def inpaint(self, pictures: Tensor, where: Tensor, conditions: Conditions, prompt: Prompt, seed: int) -> Tensor:
-        """Not asked for."""
-        raise NotImplementedError
-
-    def refine(self, pictures: Tensor, conditions: Conditions, prompt: Prompt, seed: int, strength: float) -> Tensor:
-        """Not asked for."""
-        raise NotImplementedError
 
 
 def looked_at(head: Head, who: Identity, skin: Skin, textures: list[Tensor]) -> list[Tensor]:
@@ -88,7 +60,8 @@ def main() -> None:
     maps = surface_maps(head, SIZE)
     for number in range(min(given.people, len(PEOPLE))):
         who, asked, other = people_of(number, head)
-        painter, busy = Photographer(head, who, asked, other), time.process_time()
+        painter = Photographer(photographed(head, number, given.pixels, SIZE, given.views).pictures)
+        busy = time.process_time()
         made = make_texture(
             head, (who, asked), painter, Prompt("", ""), 0, views=given.views, view_size=given.pixels, size=SIZE
         )

@@ -1,4 +1,4 @@
-"""Knows the case of textures that pictures are taken back to."""
+"""Knows the cases of textures that pictures are taken back to."""
 
 from collections.abc import Callable
 
@@ -11,3 +11,9 @@ from benchmarks.workload import Size
 def bench_backproject(enter: Callable[[str], None]) -> None:
     """Five views of a head into a texture of as many texels a side, another head in each round."""
     enter("backproject")
+
+
+@pytest.mark.sizes(cpu=(Size(1, 1024),), cuda=(Size(1, 1024),), tiny=(Size(1, 128),))
+def bench_texture(enter: Callable[[str], None]) -> None:
+    """Photographs of a person to an albedo, the painter's own time left out; another person in each round."""
+    enter("texture")

@@ -19,6 +19,7 @@ from benchmarks.backprojected import compare_projection, true_projection
 from benchmarks.distilled import compare, true_answers
 from benchmarks.implementation import COMMAND_LINE, UNITS, Implementation
 from benchmarks.painted import compare_texels, true_texels
+from benchmarks.textured import compare_albedo, true_albedo
 from benchmarks.workload import Shared, Workload
 from pain3d import Head, kernels
 
@@ -67,6 +68,8 @@ def truth_of(workload: Workload) -> Truth:
     """Compute them; minutes where there are many meshes, so only a few are."""
     if workload.case == "paint":
         return Truth({"texels": true_texels(workload)}, 0.0)
+    if workload.case == "texture":
+        return Truth({"albedo": true_albedo(workload)}, 0.0)
     if workload.case in UNITS:
         return Truth({"vertices": _true_vertices(workload)}, 0.0)
     if workload.case in COMMAND_LINE:
@@ -106,6 +109,8 @@ def check(implementation: Implementation, workload: Workload, truth: Truth, outp
         return Checked(*compare_projection(truth.outputs, outputs))
     if workload.case == "paint":
         return Checked(*compare_texels(truth.outputs["texels"], outputs["texels"]))
+    if workload.case == "texture":
+        return Checked(*compare_albedo(truth.outputs["albedo"], outputs["albedo"]))
     if workload.case == "encode":
         return _check_files(truth, outputs["files"])
     given = {name: _first(outputs[name], len(answer)) for name, answer in truth.outputs.items() if name in outputs}

@@ -31,6 +31,7 @@ from benchmarks.measure import SLOW_BATCH, gets_few, measure, where_fields
 from benchmarks.painted import paint_workload
 from benchmarks.sampled import encode_workload, mesh_workload, picture_workload, synth_workload
 from benchmarks.schema import SCHEMA, commit_name, read_results, write_results
+from benchmarks.textured import texture_workload
 from benchmarks.workload import Size, Workload
 
 ON_CPU = ("encode", "synth")  # cases that run on the CPU whatever device there is
@@ -126,6 +127,8 @@ class Arena:
             texture = {"texture_size": TINY_TEXTURE} if self.tiny else {}
             if case == "paint":
                 made = paint_workload(size, kind)
+            elif case == "texture":
+                made = texture_workload(size, kind)
             elif case in UNITS:
                 made = mesh_workload(case, size, kind)
             elif case == "distill":

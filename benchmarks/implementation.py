@@ -1,9 +1,9 @@
 """Knows what an implementation is: somebody who does the same round of work as we do, in the same run, to be compared.
 
-Ours lie in `backends.py`, `distilled.py`, `backprojected.py`, `makers.py` and `painted.py`; everybody else's are
-baselines: a peer is a module `benchmarks/peers/<name>.py` with a tuple `baselines`, of one or several (moderngl with
-and without multisampling are two). Importing it imports nothing optional: `why_not` says what is missing, `start`
-imports it.
+Ours lie in `backends.py`, `distilled.py`, `backprojected.py`, `makers.py`, `painted.py` and `textured.py`; everybody
+else's are baselines: a peer is a module `benchmarks/peers/<name>.py` with a tuple `baselines`, of one or several
+(moderngl with and without multisampling are two). Importing it imports nothing optional: `why_not` says what is
+missing, `start` imports it.
 
 A round is one call over all images or meshes of one input set. Inputs rotate: the harness calls the round with the
 number of the input set in `workload.ring`, another one each time. What the sets share (topology, textures, bases)
@@ -55,8 +55,15 @@ CASES = {  # case: what a round returns, by name
     "synth": ("images",),  # number of pictures that the command line wrote
     "synth_device": ("images",),  # the same, with `--device` of the run: `synth` is the CPU's wherever it runs
     "paint": ("texels",),  # [K, N, 16] linear: textures with their mip levels, on the device
+    "texture": ("albedo",),  # [S, S, 3] linear, of five pictures
 }
-UNITS = {"deform": "meshes", "deform_pairs": "meshes", "head": "meshes", "paint": "people"}  # images otherwise
+UNITS = {
+    "deform": "meshes",
+    "deform_pairs": "meshes",
+    "head": "meshes",
+    "paint": "people",
+    "texture": "people",
+}  # images otherwise
 COMMAND_LINE = ("synth", "synth_device")  # cases whose rounds are a process, from start-up to the finished report
 
 Round = Callable[[int], Mapping[str, Any]]  # number of the input set -> outputs of `CASES` (tensors or arrays)

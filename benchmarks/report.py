@@ -37,6 +37,7 @@ TITLES = {
     "synth": "`pain3d synth`, start to report",
     "synth_device": "`pain3d synth --device`, start to report",
     "paint": "Skin: painted textures with their mip levels",
+    "texture": "A texture from five photographs: projected, de-lit, fused, completed",
 }
 COLUMNS = (
     "| implementation | per second | pain3d is | % of the limit | median (min, iqr) ms | rounds | peak MB | check |"

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pain3d.head.identity import Identity
 from pain3d.kernels import Mipmaps
 from pain3d.skin import Skin
 
@@ -126,6 +127,15 @@ class SkinSet:
 
 
 @dataclass(frozen=True)
+class PersonSet:
+    """Inputs of one round of texturing: who, in which skin, and what a painter made: pictures [N, H, W, 3] sRGB."""
+
+    who: Identity
+    skin: Skin
+    pictures: Tensor
+
+
+@dataclass(frozen=True)
 class TokenSet:
     """Inputs of one round of distillation: what `pain3d.kernels.distill_loss` takes, by name; tokens [B, L, D]."""
 
@@ -149,7 +159,7 @@ class Workload:
     shared: Shared
     ring: tuple[
         Any, ...
-    ]  # ViewSet, MeshSet, PictureSet, SkinSet, TokenSet or ProjectionSet, of one kind; None for the command line
+    ]  # ViewSet, MeshSet, PictureSet, SkinSet, PersonSet, TokenSet or ProjectionSet; None for the command line
 
     def few(self, batch: int) -> Workload:
         """The first `batch` pictures or meshes of every set, for who would need minutes for all of them."""

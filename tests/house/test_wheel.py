@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-MAX_BYTES = 4_000_000  # the head is 0.8 MB; a wheel above this carries something that nobody meant to ship
+MAX_BYTES = 9_000_000  # the small model has 6.8 MB, the head 0.8; above this it carries what nobody meant to ship
 RENDER = """
 import pathlib, pain3d, pain3d.kernels, pain3d.pipeline, pain3d.training
 head = pain3d.Head.default()

@@ -114,14 +114,19 @@ def limited_threads(threads: int) -> Iterator[None]:
 
 
 def limit_threads(threads: int) -> None:
-    """Torch keeps to so many threads from now on, OpenCV to one: a picture is too short to share.
-
-    And glibc, where it is the C library, keeps what is freed for the next picture, as long as the process lives: else
-    planes and pictures are given back and asked for again, 830 fresh pages an image and a twentieth of the time.
-    Arrow, whose own allocator gives back too, takes its memory there: 10 ms of the 17 that an identity's rows took.
-    """
+    """Torch keeps to so many threads from now on, OpenCV to one: a picture is too short to share. See `keep_memory`."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
+    keep_memory()
+
+
+def keep_memory() -> None:
+    """Let glibc, where it is the C library, keep what is freed for the next picture, as long as the process lives.
+
+    Else planes and pictures are given back and asked for again, 830 fresh pages an image and a twentieth of the time;
+    of a painted texture a tenth. Arrow, whose own allocator gives back too, takes its memory there: 10 ms of the 17
+    that an identity's rows took.
+    """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         for option, value in KEEP.items():
             library.mallopt(option, value)

@@ -21,6 +21,7 @@ from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.texture.bank import Entry, TextureBank
 from pain3d.pipeline.texture.choice import sitter_of
 from pain3d.pipeline.texture.painter import Origin, PaintingError, Prompt
+from pain3d.pipeline.workers import keep_memory
 from pain3d.random import MAX_SEED, keyed_number
 from pain3d.run_folder import settings_hash
 from pain3d.scene import Scene, sample_scenes
@@ -96,6 +97,7 @@ def fill(
         for person in people
         if bank.find(what := asked[person.identity_id]) is None and what not in bank.quarantined
     ]
+    keep_memory()
     with (
         Interruptible() as interruptible,
         Progress(len(people), len(people) - len(missing), quiet, "textures") as progress,
