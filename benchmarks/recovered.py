@@ -9,9 +9,10 @@ view of 2048² shows at 60° on 2.5 pixels.
 - PSNR: over the three channels in sRGB, 1 the peak, of texels of skin that one view at least sees at under 60°.
 - Face: texels of the part skin between hairline, ears and chin. Coverage: the share of it that has a weight.
 - Seam: where two views meet, by how much luminance over that of the texture differs from side to side, each side's a
-  mean over the view's own texels in a window of a 64th of the texture's side (6 mm): the largest, the 99th percentile,
-  and the share of the borders where it is above 2 %. "unequal": the 99th percentile with views exposed by 5 % more and
-  less in turns, as a painter may drift.
+  mean over the view's own texels in a window of a 64th of the texture's side (6 mm): the largest and the share of the
+  borders where it is above 2 %, over texels that the best view sees at under 60°; the largest over all of the face,
+  folds of lids, lips and nostrils with it, which every view sees at a grazing angle. "unequal": the 99th percentile
+  over all, with views exposed by 5 % more and less in turns, as a painter may drift.
 - Tone: a bald person is painted in another tone than the procedural one's (`OTHER_TONE`), back-projected, fused and
   completed. ΔE*ab (CIE 1976) between the mean colours of what came out and of what was painted, over all texels of
   face, ears, neck and scalp, and over those alone that no view saw and completion had to find.
@@ -72,8 +73,8 @@ class Row:
     coverage: float
     under_60: float
     seam: float
-    seam_99: float
     above_2: float
+    seam_anywhere: float
     unequal_seam: float
     seconds: dict[str, float]
 
@@ -149,7 +150,8 @@ def recover(head: Head, truth: Tensor, views: int, size: int) -> Recovered:
     best = best_view(weights)
     well = areas["skin"] & (weight > LEAST_COSINE**POWER)
     alone = colours.gather(0, best[None, ..., None].expand(1, *best.shape, 3))[0]
-    steps = seams(fused, truth, best, areas["face"] & (weight > 0))
+    sixty = areas["face"] & (weight > LEAST_COSINE**POWER)
+    steps, everywhere = (seams(fused, truth, best, where) for where in (sixty, areas["face"] & (weight > 0)))
     gains = torch.tensor([1 + TINT * (-1) ** view for view in range(views)])
     linear = torch.from_numpy(srgb_to_linear(colours.clamp(0, 1).numpy())).float() * gains[:, None, None, None]
     unequal, _ = fuse(torch.from_numpy(linear_to_srgb(linear.numpy())).float(), weights)
@@ -161,8 +163,8 @@ def recover(head: Head, truth: Tensor, views: int, size: int) -> Recovered:
         coverage=percent(weight > 0, areas["face"]),
         under_60=percent(weight > LEAST_COSINE**POWER, areas["face"]),
         seam=100 * float(steps.max()),
-        seam_99=100 * float(steps.quantile(0.99)),
         above_2=100 * float((steps > 0.02).float().mean()),
+        seam_anywhere=100 * float(everywhere.max()),
         unequal_seam=100 * float(seams(unequal, truth, best, areas["face"] & (weight > 0)).quantile(0.99)),
         seconds=seconds,
     )
@@ -236,13 +238,13 @@ def seams(fused: Tensor, truth: Tensor, best: Tensor, where: Tensor) -> Tensor:
 def table(rows: list[Row]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| size | views | PSNR, dB | of the best view alone | coverage of the face, % | under 60°, % | seam, % | 99th "
-        "percentile | borders above 2 %, % | of unequal views |",
+        "| size | views | PSNR, dB | of the best view alone | coverage of the face, % | under 60°, % | seam, % "
+        "| borders above 2 %, % | seam in folds too, % | of unequal views |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {r.size}² | {r.views} | {r.psnr:.1f} | {r.psnr_best_view:.1f} | {r.coverage:.1f} | {r.under_60:.1f} "
-        f"| {r.seam:.2f} | {r.seam_99:.2f} | {r.above_2:.2f} | {r.unequal_seam:.2f} |"
+        f"| {r.seam:.2f} | {r.above_2:.2f} | {r.seam_anywhere:.2f} | {r.unequal_seam:.2f} |"
         for r in rows
     ]
     return "\n".join(lines) + "\n"

@@ -162,7 +162,9 @@ _REFINED = (
 )
 _NEUTRAL_REFINED = Column("neutral_refined", "bool", "whether neutral_image was painted over; the licence counts it")
 REFINED_COLUMNS: Final = (*(column.name for column in _REFINED), _NEUTRAL_REFINED.name)
-_SCENE = Column("scene", "string", "everything the picture is made of, JSON: pain3d.Scene.from_json(scene)")
+_SCENE = Column(
+    "scene", "string", "everything our render is made of, JSON: pain3d.Scene.from_json(scene); refining comes after it"
+)
 
 COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "frames": (

@@ -110,7 +110,8 @@ def load_painter(recipe: Recipe, wish: Wish, *, quiet: bool) -> DiffusersPainter
     forbidden = recipe.warning()
     if forbidden:
         complain(forbidden)
-    painter = open_painter(recipe, wish.model or None, wish.controlnet or None, wish.device)
+    size = wish.view_size or VIEW_SIZE
+    painter = open_painter(recipe, wish.model or None, wish.controlnet or None, wish.device, size=size)
     if not quiet:
         complain(str(painter.memory))
     return painter

@@ -83,6 +83,7 @@ def open_painter(
     control: str | None = None,
     device: str = "cpu",
     dtype: str | None = None,
+    size: int = 1024,
 ) -> DiffusersPainter:
     """Load a model and make a painter of it.
 
@@ -92,6 +93,7 @@ def open_painter(
         control: Likewise of its ControlNet; None takes the folder's `controlnet/`, else the recipe's.
         device: As torch names it.
         dtype: None is float32 on a CPU, else the recipe's.
+        size: Pixels a side of the pictures that the plan of memory is for.
 
     Raises:
         RefusedError: No such model, or it can't be loaded; one line that names the culprit.
@@ -117,7 +119,7 @@ def open_painter(
     if recipe.ip_adapter is not None:
         check_weights(Path(recipe.ip_adapter).parent / "image_encoder")
     chosen = getattr(torch, dtype or ("float32" if device == "cpu" else recipe.dtype))
-    plan = plan_memory(folder, recipe, chosen, 1024)
+    plan = plan_memory(folder, recipe, chosen, size)
     try:
         with _within_memory(plan):
             pipeline = load_pipeline(folder, recipe, device, chosen)
@@ -133,7 +135,7 @@ class DiffusersPainter:
 
     Attributes:
         origin: What every row says of it.
-        memory: Its plan for pictures of 1024 × 1024.
+        memory: Its plan for pictures of the size that it was opened for.
         repainted: By seed: why a person was painted again in float32.
     """
 
