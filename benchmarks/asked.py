@@ -17,12 +17,12 @@ from benchmarks.implementation import CASES, Implementation, peers
 from benchmarks.makers import MAKERS
 from benchmarks.painted import PAINTERS
 from benchmarks.schema import read_results
-from benchmarks.textured import TEXTURERS
+from benchmarks.textured import TEXTURE_MAKERS
 
 
 def implementations() -> tuple[Implementation, ...]:
     """Ours, then the peers in the order of their files."""
-    return (*BACKENDS, *DISTILLERS, *PROJECTORS, *MAKERS, *PAINTERS, *TEXTURERS, *peers())
+    return (*BACKENDS, *DISTILLERS, *PROJECTORS, *MAKERS, *PAINTERS, *TEXTURE_MAKERS, *peers())
 
 
 def positive(text: str) -> float:

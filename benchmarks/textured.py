@@ -23,7 +23,6 @@ from pain3d.pipeline.texture.assemble import make_texture
 from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.painter import Blend, Origin, Prompt
 from pain3d.pipeline.texture.views import see, standard_cameras
-from pain3d.pipeline.workers import keep_memory
 from pain3d.skin.compose import SCATTER
 from pain3d.skin.photographed import photographable
 
@@ -93,7 +92,7 @@ def compare_albedo(truth: Tensor, given: Tensor) -> tuple[bool, str]:
 
 
 @dataclass
-class Texturer:
+class TextureMaker:
     """`make_texture` where the head is."""
 
     name: str = "make_texture"
@@ -109,6 +108,8 @@ class Texturer:
 
     def start(self, case: str, workload: Workload) -> Round:
         """Draw the maps, which all people share, and keep memory as the command does."""
+        from pain3d.pipeline.workers import keep_memory  # here: it loads tyro, which a bare GPU machine lacks
+
         keep_memory()
         head, side = Head.default(), workload.size.side
         surface_maps(head, side)
@@ -127,4 +128,4 @@ class Texturer:
         """Nothing was taken."""
 
 
-TEXTURERS: tuple[Implementation, ...] = (Texturer(),)
+TEXTURE_MAKERS: tuple[Implementation, ...] = (TextureMaker(),)
