@@ -145,6 +145,7 @@ def render_scenes(
     head: Head | None = None,
     light: Light | None = None,
     textures: Mapping[str, Tensor] | None = None,
+    plates: Mapping[int, Tensor] | None = None,
 ) -> Frames:
     """Render scenes that share identity, skin and size: one texture, one mesh per expression, one picture per scene.
 
@@ -155,16 +156,18 @@ def render_scenes(
         head: Whose shapes the identities mix; None is the default head.
         light: Takes the place of the scenes' own: 1, or as many as there are scenes. A judge's calibration light.
         textures: Of scenes that name one (`Scene.texture`): name → albedo [S, S, 3], as `pain3d.paint` takes it.
+        plates: View → [h, w, 3] linear, all of one size, behind all its scenes in place of their own backgrounds;
+            the scenes' exposure and white balance apply. A scene doesn't say that it was rendered with one.
 
     Gradients: none.
 
     Raises:
         ValueError: No scene, or scenes of several identities, skins, textures or sizes, or with and without wrinkles;
-            or a texture that isn't among `textures`.
+            or a texture that isn't among `textures`, or a view that isn't among `plates`.
     """
     head = head or Head.default()
     clock = Clock()
-    inputs = inputs_of(scenes, head, textures)
+    inputs = inputs_of(scenes, head, textures, plates)
     clock.lap("inputs")
     setup = render_setup(head)
     shots = render_people([inputs], setup, clock, light)
@@ -264,7 +267,7 @@ def render_people(
 
 
 def _backgrounds(painted: Tensor, numbers: Tensor, gains: Tensor) -> Tensor:
-    """What stands behind each scene [B, 128, 128, 3], in the light that its sensor sees, toned."""
+    """What stands behind each scene [B, h, w, 3], in the light that its sensor sees, toned."""
     if painted.device.type == "cpu":  # one by one: what stays in the cache takes half the time
         pairs = zip(numbers.tolist(), gains, strict=True)
         return torch.stack([tone_map(painted[number] * gain) for number, gain in pairs])

@@ -54,7 +54,7 @@ class SceneInputs:
         world_to_view: [B, 4, 4] of the cameras.
         fov_degrees: [B] likewise.
         light: sh [B, 9, 3], key_direction [B, 3], key_colour [B, 3] and exposure [B], as the sensor has them.
-        painted: [K, 128, 128, 3] linear, the different backgrounds.
+        painted: [K, 128, 128, 3] linear, the different backgrounds; or plates of any size.
         background: [B] which of the K stands behind.
         gains: [B, 3] on the background's light.
         keys: [B] of the sensor's noise.
@@ -94,16 +94,23 @@ class SceneInputs:
         return Camera(view, fov, (self.size, self.size))
 
 
-def inputs_of(scenes: Sequence[Scene], head: Head, textures: Mapping[str, Tensor] | None = None) -> SceneInputs:
+def inputs_of(
+    scenes: Sequence[Scene],
+    head: Head,
+    textures: Mapping[str, Tensor] | None = None,
+    plates: Mapping[int, Tensor] | None = None,
+) -> SceneInputs:
     """What rendering reads of scenes that share identity, skin, texture, size and wrinkles.
 
     Args:
         scenes: B of them, of E expressions, which are numbered in order of first appearance.
         head: On the CPU.
         textures: Of scenes that name one: name → albedo, see `pain3d.paint`.
+        plates: View → [h, w, 3] linear, all of one size, in place of the scenes' own backgrounds.
 
     Raises:
-        ValueError: No scene, or scenes that can't be rendered together; or a texture that isn't among `textures`.
+        ValueError: No scene, or scenes that can't be rendered together; or a texture that isn't among `textures`, or
+            a view that isn't among `plates`.
     """
     check_scenes(scenes)
     albedo = _named_texture(scenes[0].texture, textures)
@@ -112,8 +119,7 @@ def inputs_of(scenes: Sequence[Scene], head: Head, textures: Mapping[str, Tensor
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
     moments = np.unique(expression, return_index=True)[1]  # the first scene of each
     grown = grown_surface(head, first.skin, first.wrinkles)
-    places = [(s.background, s.background_blur, s.seed, s.identity_id, s.view_id, s.background_id) for s in scenes]
-    painted = {place: number for number, place in enumerate(dict.fromkeys(places))}
+    painted, background = _procedural(scenes) if plates is None else _plated(scenes, plates)
     light = shots.light
     assert grown.cover is not None
     return SceneInputs(
@@ -132,8 +138,8 @@ def inputs_of(scenes: Sequence[Scene], head: Head, textures: Mapping[str, Tensor
         world_to_view=shots.camera.world_to_view.numpy(),
         fov_degrees=shots.camera.fov_degrees.numpy(),
         light=(light.sh.numpy(), light.key_direction.numpy(), light.key_colour.numpy(), light.exposure.numpy()),
-        painted=np.stack([_painted_background(*place) for place in painted]),
-        background=np.array([painted[place] for place in places], np.int64),
+        painted=painted,
+        background=background,
         gains=shots.gains.numpy(),
         keys=shots.noise_key.numpy(),
         shot=shots.noise[0].numpy(),
@@ -184,5 +190,21 @@ def camera_rows(camera: Camera) -> list[dict[str, Any]]:
     return rows
 
 
-def _painted_background(name: str, blur: float, seed: int, *place: int) -> Floats:
-    return paint_background(name, keyed_generator(seed, "background", *place), blur)
+def _procedural(scenes: Sequence[Scene]) -> tuple[Floats, Whole]:
+    """The scenes' own backgrounds, and which of them stands behind each."""
+    places = [(s.background, s.background_blur, s.seed, s.identity_id, s.view_id, s.background_id) for s in scenes]
+    order = {place: number for number, place in enumerate(dict.fromkeys(places))}
+    painted = [
+        paint_background(name, keyed_generator(seed, "background", *place), blur) for name, blur, seed, *place in order
+    ]
+    return np.stack(painted), np.array([order[place] for place in places], np.int64)
+
+
+def _plated(scenes: Sequence[Scene], plates: Mapping[int, Tensor]) -> tuple[Floats, Whole]:
+    """The plates of the scenes' views, and which of them stands behind each."""
+    order = {view: number for number, view in enumerate(dict.fromkeys(scene.view_id for scene in scenes))}
+    missing = next((view for view in order if view not in plates), None)
+    if missing is not None:
+        raise ValueError(f"plates must hold view {missing}")
+    painted = np.stack([plates[view].numpy() for view in order]).astype(np.float32)
+    return painted, np.array([order[scene.view_id] for scene in scenes], np.int64)

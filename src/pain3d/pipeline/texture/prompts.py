@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import yaml
 
+from pain3d.background import BACKGROUNDS
 from pain3d.colour import typology_angle
 from pain3d.console.refused import RefusedError, hint, one_line
 from pain3d.head.identity import ANCESTRIES, SEXES
@@ -39,6 +40,7 @@ CHOICES: Final = {
     "ancestry": (*ANCESTRIES, "mixed"),
     "hair_colour": (*HAIRS, "red", "grey"),
     "hair_style": HAIR_STYLES,
+    "background": BACKGROUNDS,
 }
 
 
@@ -49,11 +51,13 @@ class Prompts:
     Attributes:
         positive: What is asked for, with `FIELDS` in braces.
         negative: What to keep away from.
+        nobody: What to keep away from behind a head.
         words: By name of a choice (one of `CHOICES`), ladder (`LADDERS`) or ``eyes``, as in `data/prompts.yaml`.
     """
 
     positive: str
     negative: str
+    nobody: str
     words: dict[str, Any]
 
     def prompt_for(self, scene: Scene) -> Prompt:
@@ -76,6 +80,10 @@ class Prompts:
             "marks": self._rung("freckles", skin.freckles) + self._rung("age_marks", skin.age_marks),
         }
         return Prompt(self.positive.format_map(filled), self.negative)
+
+    def background_for(self, scene: Scene) -> Prompt:
+        """Of what stands behind the person of a scene: a place of the kind of its background."""
+        return Prompt(str(self.words["background"][scene.background]), self.nobody)
 
     def _rung(self, name: str, value: float) -> str:
         """The first words of a ladder whose bound a value reaches; nothing below all of them."""
@@ -116,7 +124,7 @@ def load_prompts(path: Path | None = None) -> Prompts:
         for text in _texts(entry):
             inside = FIELDS if name == "positive" else HAIR_FIELDS if name in ("hair_style", "beard") else ()
             _check_text(where, text, inside)
-    return Prompts(merged.pop("positive"), merged.pop("negative"), merged)
+    return Prompts(merged.pop("positive"), merged.pop("negative"), merged.pop("nobody"), merged)
 
 
 def _check_form(where: str, name: str, entry: Any) -> None:
