@@ -142,6 +142,8 @@ def test(name: str, left_out: dict[str, str], limit: float | None, *options: str
     ignored = [f"--ignore={file}" for file in left_out]
     written = ["-p", "benchmarks.progress", f"--progress={told}", f"--junitxml={report}"]
     command = [sys.executable, "-m", "pytest", "-q", *written, *ignored, *options, *SUITES[name]]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job; children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     began = time.perf_counter()
     # In a group of its own, which ends with it: workers of pytest-xdist don't outlive the limit.
     process = subprocess.Popen(command, cwd=ROOT, env=environment(120), start_new_session=True)
