@@ -124,7 +124,7 @@ def keep_memory() -> None:
     """Let glibc, where it is the C library, keep what is freed for the next picture, as long as the process lives.
 
     Else planes and pictures are given back and asked for again, 830 fresh pages an image and a twentieth of the time;
-    of a painted texture a tenth. Arrow, whose own allocator gives back too, takes its memory there: 10 ms of the 17
+    of a painted texture too. Arrow, whose own allocator gives back too, takes its memory there: 10 ms of the 17
     that an identity's rows took.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
