@@ -117,7 +117,11 @@ _SURROUNDINGS = (
     Column("light_key_share", "float32", "factor on the key lamp"),
     Column("light_temperature_kelvin", "float32", "tint of the key lamp; 6504 leaves it, less is warmer", "K"),
     Column("background", "string", "kind of background"),
-    Column("background_blur", "float32", "radius of its disc of confusion, share of the picture's height"),
+    Column(
+        "background_blur",
+        "float32",
+        "radius of its disc of confusion, share of the picture's height; a painter has its own",
+    ),
     Column("exposure_stops", "float32", "on light and background; 0 is as metered", "stops"),
     Column("white_balance_kelvin", "float32", "colour of white in the picture; 6504 is neutral, less is warmer", "K"),
     Column("iso", "float32", "speed of the sensor, which decides the noise; 0 is none"),
@@ -150,6 +154,16 @@ _TEXTURE = (
     Column("texture_scheduler", "string", "the painter's sampler, its steps and scales"),
 )
 TEXTURE_COLUMNS: Final = tuple(column.name for column in _TEXTURE)
+# Of a procedural background the texts are empty and the seed is -1.
+_BEHIND = (
+    Column("background_model", "string", "who painted what stands behind the head; empty: it is procedural"),
+    Column("background_model_hash", "string", "SHA-256 of that painter's weights and settings"),
+    Column("background_licence", "string", "licence of that painter's weights, SPDX, or unknown"),
+    Column("background_prompt", "string", "what that painter was asked for"),
+    Column("background_seed", "int64", "of the painting behind; -1: the background is procedural"),
+    Column("background_scheduler", "string", "that painter's sampler, its steps and scales"),
+)
+BACKGROUND_COLUMNS: Final = tuple(column.name for column in _BEHIND)
 # Of a picture that nobody painted over the texts are empty and the seed is -1.
 _REFINED = (
     Column("refined", "bool", "whether the image was painted over, and its face stayed where the labels say"),
@@ -163,7 +177,9 @@ _REFINED = (
 _NEUTRAL_REFINED = Column("neutral_refined", "bool", "whether neutral_image was painted over; the licence counts it")
 REFINED_COLUMNS: Final = (*(column.name for column in _REFINED), _NEUTRAL_REFINED.name)
 _SCENE = Column(
-    "scene", "string", "everything our render is made of, JSON: pain3d.Scene.from_json(scene); refining comes after it"
+    "scene",
+    "string",
+    "everything our render is made of, JSON: pain3d.Scene.from_json(scene); not what is painted behind and over it",
 )
 
 COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
@@ -180,6 +196,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         *_SURROUNDINGS,
         *_GEOMETRY,
         *_TEXTURE,
+        *_BEHIND,
         *_REFINED,
         *_PROVENANCE,
         _SCENE,
@@ -194,6 +211,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         *_au_columns(),
         *_DEMOGRAPHICS,
         *_TEXTURE,
+        *_BEHIND,
         *_REFINED,
         _NEUTRAL_REFINED,
         *_PROVENANCE,
@@ -217,6 +235,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("local_shapes", "[float32]", "coefficients of the head's local shapes", "standard deviations"),
         Column("neutral_vertices", "[[float32]]", "the neutral head in its rest pose", "m"),
         *_TEXTURE,
+        *_BEHIND,
         *_REFINED,
         *_PROVENANCE,
         Column("scene", "string", "scene of the image, JSON"),

@@ -9,7 +9,7 @@ import pytest
 
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import Within, checked, load_settings, with_content
-from pain3d.pipeline.config import FIELDS, HOW, REFINE, TEXTURE, WHAT, SynthConfig, config_hash
+from pain3d.pipeline.config import FIELDS, HOW, PAINTERS, WHAT, SynthConfig, config_hash
 from pain3d.pipeline.folder import DATA_SET
 from pain3d.run_folder import differences
 
@@ -63,7 +63,7 @@ def test_bad_values_are_named(field: str, value: object, message: str) -> None:
 
 def test_every_field_is_checked_and_either_what_or_how() -> None:
     names = {field.name for field in dataclasses.fields(SynthConfig)}
-    assert names == {*WHAT, *HOW, *TEXTURE, *REFINE}
+    assert names == {*WHAT, *HOW, *PAINTERS}
     for name in names:
         with pytest.raises(RefusedError, match=f"^{name} must be"):
             of_mapping({name: [1]})

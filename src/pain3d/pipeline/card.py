@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -30,11 +31,18 @@ class Painter(NamedTuple):
     licence: str
 
 
+class ImagesPainted(NamedTuple):
+    """How many images of a data set were painted over and kept, and how many have painted backgrounds."""
+
+    refined: int
+    behind: int
+
+
 def make_card(
     resolved: Mapping[str, Any],
     counts: Mapping[str, Mapping[str, int]],
     painters: Mapping[Painter, int],
-    refined: int = 0,
+    painted: ImagesPainted,
 ) -> str:
     """Write the card.
 
@@ -42,13 +50,15 @@ def make_card(
         resolved: The resolved configuration.
         counts: Rows per subset and split; a split without rows is left out of the card, so that the rest still loads.
         painters: Whose textures how many identities have.
-        refined: How many images were painted over and kept.
+        painted: In how many images somebody painted.
 
     Returns:
         Markdown with a YAML head.
     """
     images = sum(counts["frames"].values())
-    over = {"", str(resolved["refine_licence"])} if refined else {""}
+    over = {"", str(resolved["refine_licence"])} if painted.refined else {""}
+    behind = {"" if painted.behind < images else str(resolved["background_licence"])}
+    behind |= {str(resolved["background_licence"])} if painted.behind else set()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=jinja2.StrictUndefined,
@@ -65,10 +75,10 @@ def make_card(
         size_class=next((name for name, least in SIZES if images < least), "10M<n<100M"),
         licence=LICENCE,
         painters={painter: people for painter, people in painters.items() if painter.model},
-        licences=sorted({row_licence(painter.licence, other) for painter in painters for other in over}),
+        licences=sorted({row_licence(who.licence, *others) for who in painters for others in product(behind, over)}),
         people_without=sum(people for painter, people in painters.items() if not painter.model),
         row_licence=row_licence,
-        refined=refined,
+        painted=painted,
         meanings=MEANINGS,
         columns=COLUMNS,
     )

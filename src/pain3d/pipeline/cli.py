@@ -76,6 +76,7 @@ def _synth(command: Synth, started: float) -> int:
                     "out": str(receipt.out),
                     "images": receipt.images,
                     "new_images": receipt.new,
+                    **({} if receipt.behind is None else {"painted_backgrounds": receipt.behind}),
                     **({} if receipt.refined is None else {"refined_images": receipt.refined}),
                     "seconds": round(receipt.seconds, 3),
                     "images_per_second": round(receipt.images_per_second, 2),
@@ -87,6 +88,10 @@ def _synth(command: Synth, started: float) -> int:
         )
         return 0
     print(f"{receipt.new} images in {receipt.seconds:.1f} s, {receipt.images_per_second:.0f} images/s")
+    if receipt.behind is not None:
+        print(
+            f"backgrounds    {receipt.behind} of {receipt.images} images painted, {receipt.behind / receipt.images:.0%}"
+        )
     if receipt.refined is not None:
         print(f"refined        {receipt.refined} of {receipt.images} images, {receipt.refined / receipt.images:.0%}")
     if receipt.bound:

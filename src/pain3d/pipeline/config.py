@@ -1,9 +1,9 @@
 """Knows what a synthesis run can be told: the configuration, its limits and its hash.
 
 Three kinds of fields. *What* fields decide every byte of the data set and are hashed; *how* fields (``device`` as
-asked, ``batch_size``, ``processes``) decide only speed; *texture* fields say where to look, and what is hashed is what
-they find there: a model by its weights, a bank by its textures. The device class that was picked is hashed too, because
-pixels are bit-identical on one class of devices only.
+asked, ``batch_size``, ``processes``) decide only speed; fields of *painters* say where to look, and what is hashed is
+what they find there: a model by its weights, a bank by its textures. The device class that was picked is hashed too,
+because pixels are bit-identical on one class of devices only.
 """
 
 from __future__ import annotations
@@ -74,6 +74,15 @@ class SynthConfig:
     """Pixels a side of a painted view; 0 is 768."""
     texture_check: bool = True
     """Put painted textures aside in which the quality report finds a fault: who has none keeps procedural skin."""
+    backgrounds: Annotated[str, tyro.conf.arg(metavar="{procedural,diffusion,diffusion:RECIPE}")] = "procedural"
+    """What stands behind heads: drawn by rule, or painted around the neutral face of each view by a diffusion model,
+    once for all expressions (so cameras must be fixed)."""
+    background_model: str = ""
+    """Who paints backgrounds: folder or hub id of a diffusers model; none is the recipe's."""
+    background_controlnet: str = ""
+    """Folder or hub id of its ControlNet, where it isn't in the model's folder."""
+    background_prompts: str = ""
+    """YAML file of what it is asked for, in place of pain3d's own."""
     refine: str = ""
     """Paint over every picture, to look photographic: folder or hub id of a diffusers model. What the painter moves
     isn't kept (it takes what make judge installs); the picture then stays as it was rendered."""
@@ -101,8 +110,10 @@ TEXTURE: Final = (
     "prompts",
     *(name for name in FIELDS if name.startswith("texture_")),
 )
-REFINE: Final = tuple(name for name in FIELDS if name.startswith("refine"))  # hashed as the model that they name
-WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *TEXTURE, *REFINE))
+BACKGROUND: Final = tuple(name for name in FIELDS if name.startswith("background"))
+REFINE: Final = tuple(name for name in FIELDS if name.startswith("refine"))
+PAINTERS: Final = (*TEXTURE, *BACKGROUND, *REFINE)  # hashed as what they name
+WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *PAINTERS))
 
 
 def what_fields(config: SynthConfig) -> dict[str, Any]:
@@ -111,6 +122,6 @@ def what_fields(config: SynthConfig) -> dict[str, Any]:
     return fields | {"asymmetry": float(config.asymmetry)}  # YAML may say 0; 0 and 0.0 are one configuration
 
 
-def config_hash(config: SynthConfig, device_class: str, textures: Mapping[str, Any]) -> str:
-    """SHA-256 over the fields that decide the bytes, what is known of textures and the device class, 64 hex digits."""
-    return settings_hash(what_fields(config) | dict(textures) | {"device_class": device_class})
+def config_hash(config: SynthConfig, device_class: str, painters: Mapping[str, Any]) -> str:
+    """SHA-256 over the fields that decide the bytes, what is known of painters and the device class, 64 hex digits."""
+    return settings_hash(what_fields(config) | dict(painters) | {"device_class": device_class})

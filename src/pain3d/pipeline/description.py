@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pain3d.head
-from pain3d.pipeline.card import Painter, make_card
+from pain3d.pipeline.card import ImagesPainted, Painter, make_card
 from pain3d.pipeline.contact_sheet import make_contact_sheet
 from pain3d.pipeline.data_set import DataSet
 from pain3d.pipeline.folder import DataFolder, ShardEntry
@@ -26,24 +26,25 @@ CONTACT_SHEET = "contact_sheet.png"
 REPORT = "report/index.html"
 
 
-def describe(plan: Plan, folder: DataFolder) -> int:
+def describe(plan: Plan, folder: DataFolder) -> ImagesPainted:
     """Write everything beside the data and, last, the manifest that marks the data set as finished.
 
     Returns:
-        How many images were painted over and kept.
+        In how many images somebody painted.
     """
     shards = [folder.published[shard.name] for shard in plan.shards]
     counts = count_rows(shards)
     data = DataSet(folder.out, shards, folder.resolved)
-    refined = sum(data.columns("frames", ["refined"])["refined"])
+    said = data.columns("frames", ["refined", "background_model"])
+    painted = ImagesPainted(sum(said["refined"]), sum(map(bool, said["background_model"])))
     with ThreadPoolExecutor() as pool:
         sheet = pool.submit(make_contact_sheet, data)
-        report = make_report(data, counts, refined)
+        report = make_report(data, counts, painted)
     notice = (Path(pain3d.head.__path__[0]) / "data" / "NOTICE").read_bytes()
     for name, content in (
         (f"LICENSES/{LICENCE}.txt", (TEMPLATES / f"{LICENCE}.txt").read_bytes()),
         ("LICENSES/NOTICE-head.txt", notice),
-        ("README.md", make_card(folder.resolved, counts, painters_of(data), refined).encode()),
+        ("README.md", make_card(folder.resolved, counts, painters_of(data), painted).encode()),
         (CONTACT_SHEET, sheet.result()),
         (REPORT, report.encode()),
     ):
@@ -56,7 +57,7 @@ def describe(plan: Plan, folder: DataFolder) -> int:
             "shards": shards,
         }
     )
-    return refined
+    return painted
 
 
 def painters_of(data: DataSet) -> dict[Painter, int]:

@@ -31,11 +31,13 @@ from pain3d.console.refused import RefusedError, complain, one_line
 from pain3d.head import Head
 from pain3d.kernels._backend import answered_as_on_gpu
 from pain3d.pipeline.config import SynthConfig
+from pain3d.pipeline.painted import Decorated
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance
 from pain3d.pipeline.synthesis import (
     EncodedIdentity,
     PreparedIdentity,
+    decorate,
     encode_identity,
     pixels_of,
     prepare_identity,
@@ -111,19 +113,22 @@ class DeviceBatches:
     def _render(self, batch: list[PreparedIdentity]) -> list[Future[EncodedIdentity]]:
         from pain3d.rendering.frames import Clock, render_people
 
+        painting = time.perf_counter()
+        decorated = [decorate(one) for one in batch]
         clock, started = Clock(), time.perf_counter()
+        plates = {} if batch[0].commission is None else {"plates": started - painting}
         with self._on_device():
             begun = self._mark()
-            pixels = pixels_of(render_people([one.inputs for one in batch], self._setup, clock))
+            pixels = pixels_of(render_people([one.inputs for one in decorated], self._setup, clock))
             ended = self._mark()
             asked = time.perf_counter() - started
             buffers, host, copied = self._copy(pixels)
         laps = {f"launch/{name}": seconds for name, seconds in clock.laps.items()}
-        told = Batch(begun, ended, copied, {"launch": asked, **laps})
+        told = Batch(begun, ended, copied, {"launch": asked, **laps, **plates})
         parts = split_pixels(host, batch)
         futures = [
-            self._encoders.submit(self._finish, told if number == 0 else replace(told, launched={}), one, part)
-            for number, (one, part) in enumerate(zip(batch, parts, strict=True))
+            self._encoders.submit(self._finish, told if number == 0 else replace(told, launched={}), *each)
+            for number, each in enumerate(zip(batch, decorated, parts, strict=True))
         ]
         if buffers:
             ended_ones = itertools.count(1)  # a number for each, whoever asks at once
@@ -131,14 +136,16 @@ class DeviceBatches:
                 future.add_done_callback(lambda _: self._give_back(buffers, next(ended_ones) == len(futures)))
         return futures
 
-    def _finish(self, batch: Batch, one: PreparedIdentity, part: dict[str, Tensor]) -> EncodedIdentity:
+    def _finish(
+        self, batch: Batch, one: PreparedIdentity, decorated: Decorated, part: dict[str, Tensor]
+    ) -> EncodedIdentity:
         """Encode an identity once its pixels are there; the first of a batch tells of the batch."""
         seconds = dict(batch.launched)
         if batch.copied is not None:
             batch.copied.synchronize()
         if seconds:
             seconds["device"] = batch.begun.elapsed_time(batch.ended) / 1000 if self._cuda else seconds["launch"]
-        return encode_identity(one, part, self._setup, seconds)
+        return encode_identity(one, decorated, part, self._setup, seconds)
 
     def _mark(self) -> Any:
         if not self._cuda:
@@ -188,7 +195,10 @@ def synthesise_on(
     cores: int,
     lanes: dict[str, int],
 ) -> Generator[EncodedIdentity, None, None]:
-    """Make identities on a device, ``config.batch_size`` at a time; yield them in order.
+    """Make identities on a device, ``config.batch_size`` at a time, or one where somebody paints what stands behind.
+
+    Plates are as large as pictures, and their painter takes longer than all else: more identities at a time would hold
+    up memory, and whoever waits for them, for nothing. They are yielded in order.
 
     Args:
         device: A CUDA device, or the CPU in Triton's interpreter.
@@ -202,12 +212,13 @@ def synthesise_on(
         RefusedError: The device failed, or has no memory for one identity; or a process that draws was killed.
         BaseException: The first error of any stage; what was waiting is cancelled, what is running ends first.
     """
-    size = config.batch_size or AT_A_TIME
-    first = config.batch_size or FIRST
+    alone = any(person.behind is not None for person in people)
+    size = 1 if alone else config.batch_size or AT_A_TIME
+    first = 1 if alone else config.batch_size or FIRST
     batches = [people[:first], *(people[start : start + size] for start in range(first, len(people), size))]
     # An identity of 33 pictures takes a core 0.1 s to draw, and as long to encode.
     drawers = config.processes or (max(1, cores // 2) if len(people) >= WORTH_DRAWERS else 1)
-    lanes |= {"sample": drawers, "launch": 1, "device": 1, "encode": cores, "rows": cores}
+    lanes |= {"sample": drawers, "plates": 1, "launch": 1, "device": 1, "encode": cores, "rows": cores}
     encoders = ThreadPoolExecutor(cores, "encode")
     asking = ThreadPoolExecutor(1, "device")
     drawing = ThreadPoolExecutor(1, "draw")

@@ -15,6 +15,7 @@ from pain3d.pipeline.config import SynthConfig
 from pain3d.records import SPLITS
 
 if TYPE_CHECKING:
+    from pain3d.pipeline.texture.decorator import PlateWish
     from pain3d.pipeline.texture.refiner import RefineWish
     from pain3d.scene import DemographicCell
 
@@ -23,12 +24,13 @@ SHARES: Final = {"train": 70, "validation": 20, "test": 10}  # per cent, as in 3
 
 @dataclass(frozen=True)
 class PlannedIdentity:
-    """One identity: its number, the cell it fills, its split, its painted texture's folder, who paints over it."""
+    """One identity: number, demographic cell, split, folder of its painted texture, who paints behind and over it."""
 
     identity_id: int
     cell: DemographicCell
     split: str
     texture: Path | None = None
+    behind: PlateWish | None = None
     refine: RefineWish | None = None
 
 

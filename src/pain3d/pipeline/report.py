@@ -11,6 +11,7 @@ from typing import Any
 from pain3d import figures
 from pain3d.console.page import html_page
 from pain3d.facs.action_units import AU_COLUMNS, FACS_NAMES, parse_name
+from pain3d.pipeline.card import ImagesPainted
 from pain3d.pipeline.contact_sheet import decode, decode_heatmap, fit, hot
 from pain3d.pipeline.data_set import Columns, DataSet
 from pain3d.pipeline.encoding import encode_image
@@ -29,13 +30,13 @@ ITA_CLASSES = (("very light", 55.0), ("light", 41.0), ("intermediate", 28.0), ("
 Counts = Mapping[str, Mapping[str, int]]
 
 
-def make_report(data: DataSet, counts: Counts, refined: int = 0) -> str:
+def make_report(data: DataSet, counts: Counts, painted: ImagesPainted) -> str:
     """Write the page.
 
     Args:
         data: The data set; the name of its folder heads the page.
         counts: Rows per subset and split.
-        refined: How many images were painted over and kept.
+        painted: In how many images somebody painted.
 
     Returns:
         The HTML text.
@@ -48,7 +49,7 @@ def make_report(data: DataSet, counts: Counts, refined: int = 0) -> str:
         name=data.out.resolve().name,
         resolved=data.resolved,
         counts=counts,
-        refined=refined,
+        painted=painted,
         splits=[split for split in SPLITS if counts["frames"].get(split)],
         subsets=SUBSETS,
         images=sum(counts["frames"].values()),

@@ -20,10 +20,11 @@ from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.facs.pain_score import MAX_INTENSITY
 from pain3d.pipeline.contact_sheet import decode, decode_heatmap
 from pain3d.pipeline.folder import TEXTURES, FileEntry
-from pain3d.pipeline.rows import NOT_REFINED, texture_columns
+from pain3d.pipeline.painted import NOT_BEHIND, NOT_REFINED, texture_columns
 from pain3d.pipeline.shard_files import file_hash
 from pain3d.pipeline.texture.bank import check_texture
 from pain3d.records import (
+    BACKGROUND_COLUMNS,
     COLUMNS,
     HEATMAP_UNIT_MM,
     LICENCE,
@@ -91,9 +92,10 @@ def check_file(out: Path, entry: FileEntry, resolved: Mapping[str, Any], seen: S
         with pq.ParquetFile(out / path) as file:
             names = file.schema_arrow.names
             wanted = [column.name for column in COLUMNS[entry["subset"]]]
-            unrefined = [name for name in wanted if name not in REFINED_COLUMNS]  # of data sets older than refining
-            older = [name for name in unrefined if name not in TEXTURE_COLUMNS]  # and than painted textures
-            if names not in (wanted, unrefined, older):
+            known = [wanted]  # and those of data sets older than painted backgrounds, than refining, than textures
+            for later in (BACKGROUND_COLUMNS, REFINED_COLUMNS, TEXTURE_COLUMNS):
+                known.append([name for name in known[-1] if name not in later])
+            if names not in known:
                 yield f"{path}: columns differ, {', '.join(sorted({*names} ^ {*wanted})) or 'in their order'}"
                 return
             rows = 0
@@ -128,6 +130,8 @@ def _check_group(
     yield from _check_constants(table, resolved)
     if "texture" in table.column_names:
         yield from _check_textures(table, out, resolved, seen)
+    if "background_model" in table.column_names:
+        yield from _check_backgrounds(table, resolved)
     if "refined" in table.column_names:
         yield from _check_refined(table, resolved)
     if "PSPI" in table.column_names:
@@ -185,6 +189,19 @@ def _check_constants(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[F
                 yield row, f"heatmap_unit_mm is {unit}, not {HEATMAP_UNIT_MM}"
 
 
+def _check_backgrounds(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[Finding]:
+    """Who painted what stands behind must be whom the configuration names, or nobody."""
+    told = ("model", "model_hash", "licence", "scheduler")
+    for row, values in enumerate(table.select([*NOT_BEHIND]).to_pylist()):
+        if values == NOT_BEHIND:
+            continue
+        for column in (f"background_{name}" for name in told):
+            if values[column] != resolved.get(column, ""):
+                yield row, f"{column} is {values[column]!r}, not {resolved.get(column, '')!r}"
+        if values["background_seed"] < 0:
+            yield row, f"background_seed is {values['background_seed']}, but somebody painted"
+
+
 def _check_refined(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[Finding]:
     """Who painted over an image must be whom the configuration names, and nobody where it was not kept."""
     for row, values in enumerate(table.select([*NOT_REFINED]).to_pylist()):
@@ -200,8 +217,8 @@ def _check_refined(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[Fin
 
 def _check_textures(table: pa.Table, out: Path, resolved: Mapping[str, Any], seen: Seen) -> Iterator[Finding]:
     """The texture of a row must be in the data set's bank, whole, and made as the row says; so must its licence be."""
-    over = [name for name in REFINED_COLUMNS if name in table.column_names]
-    said = table.select([*TEXTURE_COLUMNS, *over, "licence"]).to_pylist()
+    others = [name for name in (*BACKGROUND_COLUMNS, *REFINED_COLUMNS) if name in table.column_names]
+    said = table.select([*TEXTURE_COLUMNS, *others, "licence"]).to_pylist()
     for row, values in enumerate(said):
         name = values["texture"]
         if name not in seen.textures:
@@ -217,7 +234,11 @@ def _check_textures(table: pa.Table, out: Path, resolved: Mapping[str, Any], see
             yield row, known
             continue
         painted = bool(values.get("refined") or values.get("neutral_refined"))
-        licence = row_licence(known["texture_licence"], str(resolved.get("refine_licence", "")) if painted else "")
+        licence = row_licence(
+            known["texture_licence"],
+            values.get("background_licence", ""),
+            str(resolved.get("refine_licence", "")) if painted else "",
+        )
         for column, wanted in (known | {"licence": licence}).items():
             if values[column] != wanted:
                 yield row, f"{column} is {values[column]!r}, its texture says {wanted!r}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -12,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp
+from pain3d.pipeline.painted import PaintedBehind, PaintedOver, Row, painted_columns, texture_columns
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.records import (
+    BACKGROUND_COLUMNS,
     HEATMAP_UNIT_MM,
     LICENCE,
     REFINED_COLUMNS,
     SUBSETS,
-    TEXTURE_COLUMNS,
     arrow_schema,
-    row_licence,
     sample_id,
 )
 from pain3d.rendering.scene_inputs import camera_rows
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from pain3d.rendering.frames import Measures
     from pain3d.scene import Pose, Scene
 
-Row = dict[str, Any]
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -56,26 +54,6 @@ class Provenance:
         }
 
 
-def texture_columns(place: Path | None) -> Row:
-    """What a row with a picture says of the texture in a folder; None is procedural skin."""
-    if place is None:
-        painted: Row = dict.fromkeys(TEXTURE_COLUMNS, "") | {"texture_seed": -1}
-    else:
-        from pain3d.pipeline.texture.bank import read_entry
-
-        entry = read_entry(place)
-        painted = {
-            "texture": place.name,
-            "texture_model": entry.model,
-            "texture_model_hash": entry.model_hash,
-            "texture_licence": entry.licence,
-            "texture_prompt": entry.prompt,
-            "texture_seed": entry.seed,
-            "texture_scheduler": entry.scheduler,
-        }
-    return painted | {"licence": row_licence(painted["texture_licence"])}
-
-
 @dataclass(frozen=True)
 class Pictures:
     """The encoded pictures of one identity: [B] images and heatmaps, [E] frontal heatmaps."""
@@ -92,6 +70,7 @@ class SceneRows:
     Attributes:
         batches: By subset, a record batch without the columns of `SEEN`.
         names: [B] sample_id of each scene.
+        views: [B] number of the view of each scene.
         expressions: [E] sample_id of each expression.
         pairs: For each row of the subset: its scene, and the neutral scene of that view.
         front: The neutral scene that is seen nearest the front.
@@ -100,43 +79,13 @@ class SceneRows:
 
     batches: dict[str, pyarrow.RecordBatch]
     names: list[str]
+    views: list[int]
     expressions: list[str]
     pairs: list[tuple[int, int]]
     front: int
     texture_licence: str = ""
 
 
-@dataclass(frozen=True)
-class PaintedOver:
-    """Whoever painted over pictures of one identity, as rows say it, and over which.
-
-    Attributes:
-        model: Of the `Origin`; so are model_hash, licence and scheduler.
-        model_hash: See model.
-        licence: See model.
-        scheduler: See model.
-        prompt: What was asked for.
-        seed: Of the painting over.
-        kept: [B] whether the picture is the painter's.
-    """
-
-    model: str
-    model_hash: str
-    licence: str
-    scheduler: str
-    prompt: str
-    seed: int
-    kept: npt.NDArray[np.bool_]
-
-    def columns(self, refined: bool) -> Row:
-        """What a row says, whose image is the painter's or not."""
-        if not refined:
-            return NOT_REFINED
-        said = {f"refine_{name}": value for name, value in vars(self).items() if name != "kept"}
-        return {"refined": True, **said}
-
-
-NOT_REFINED: Row = {"refined": False, **dict.fromkeys(REFINED_COLUMNS[1:-1], ""), "refine_seed": -1}
 SEEN = {
     "frames": ("image", "heatmap", "landmarks_2d", "landmarks_3d", "bbox", "coverage"),
     "pairs": ("image", "neutral_image", "heatmap"),
@@ -144,7 +93,7 @@ SEEN = {
     "identities": ("image", "neutral_vertices"),
 }  # and skin_ita_degrees in each
 """The columns of each subset that are known only when the scenes are rendered."""
-OVERPAINTED = (*REFINED_COLUMNS, "licence")  # and these, where there are pictures
+PAINTED = (*BACKGROUND_COLUMNS, *REFINED_COLUMNS, "licence")  # and these, where there are pictures
 
 
 def encode_pictures(
@@ -226,15 +175,20 @@ def make_scene_rows(
     )
     batches = {}
     for subset in SUBSETS:
-        seen = (*SEEN[subset], "skin_ita_degrees", *(OVERPAINTED if subset != "expressions" else ()))
+        seen = (*SEEN[subset], "skin_ita_degrees", *(PAINTED if subset != "expressions" else ()))
         known = pa.schema([field for field in arrow_schema(subset) if field.name not in seen])
         batches[subset] = pa.RecordBatch.from_pylist(rows[subset], known)
     expressions = [row["sample_id"] for row in rows["expressions"]]
-    return SceneRows(batches, names, expressions, pairs, front, painted["texture_licence"])
+    views = [scene.view_id for scene in scenes]
+    return SceneRows(batches, names, views, expressions, pairs, front, painted["texture_licence"])
 
 
 def complete_rows(
-    rows: SceneRows, measures: Measures, pictures: Pictures, over: PaintedOver | None = None
+    rows: SceneRows,
+    measures: Measures,
+    pictures: Pictures,
+    behind: PaintedBehind | None = None,
+    over: PaintedOver | None = None,
 ) -> dict[str, pyarrow.RecordBatch]:
     """The rows of one identity with everything: one record batch per subset, with the columns of ``pain3d.records``.
 
@@ -242,7 +196,8 @@ def complete_rows(
         rows: What the scenes tell.
         measures: Of what was rendered.
         pictures: The same, encoded.
-        over: Who painted over them; None is nobody.
+        behind: Who painted what stands behind the head; None is nobody.
+        over: Who painted over the pictures; None is nobody.
     """
     import pyarrow as pa
 
@@ -275,7 +230,8 @@ def complete_rows(
         "identities": [(rows.front,)],
     }
     for subset, places in shown.items():
-        seen[subset] |= _overpainted(places, rows.texture_licence, over)
+        pictured = [[(place, rows.views[place]) for place in row] for row in places]
+        seen[subset] |= painted_columns(pictured, rows.texture_licence, behind, over)
     batches = {}
     for subset, batch in rows.batches.items():
         schema = arrow_schema(subset)
@@ -289,16 +245,6 @@ def complete_rows(
         columns = [new[name] if name in new else batch.column(name) for name in schema.names]
         batches[subset] = pa.RecordBatch.from_arrays(columns, schema=schema)
     return batches
-
-
-def _overpainted(places: list[tuple[int, ...]], texture_licence: str, over: PaintedOver | None) -> dict[str, Any]:
-    """What rows, each with pictures at some places, say of who painted over them, and their licences."""
-    kept = [[over is not None and bool(over.kept[place]) for place in row] for row in places]
-    said = [NOT_REFINED if over is None else over.columns(own) for own, *_ in kept]
-    found = {name: [row[name] for row in said] for name in NOT_REFINED}
-    found["neutral_refined"] = [row[-1] for row in kept]
-    licences = ["" if over is None or not any(row) else over.licence for row in kept]
-    return found | {"licence": [row_licence(texture_licence, licence) for licence in licences]}
 
 
 def _files(kind: Any, contents: list[bytes], paths: list[str]) -> Any:

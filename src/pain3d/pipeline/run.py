@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, complain
 from pain3d.pipeline.config import SynthConfig, config_hash, what_fields
 from pain3d.pipeline.folder import TEXTURES, DataFolder, ShardEntry
 from pain3d.pipeline.plan import Plan, PlannedShard, images_per_identity, make_plan
@@ -35,14 +35,16 @@ from pain3d.records import FORMAT_VERSION
 if TYPE_CHECKING:
     import torch
 
-    from pain3d.pipeline.texture.refiner import Refiner, RefineWish
+    from pain3d.pipeline.texture.decorator import PlateWish
+    from pain3d.pipeline.texture.refiner import RefineWish
 
 
 @dataclass(frozen=True)
 class Receipt:
     """What a run made: ``images`` in all, of which ``new`` by this run, in ``seconds`` of the clock.
 
-    Of all images ``refined`` were painted over and kept; None where nobody was to paint over them, and on other ranks.
+    Of all images ``refined`` were painted over and kept, and ``behind`` have painted backgrounds; None where nobody was
+    to paint so, and on other ranks.
 
     ``stages`` are seconds by stage: start_up, write, close, report and total of the clock, the rest summed over the
     workers. ``busy`` is the share of the clock that a stage kept its workers busy. Of several ranks, ``stages`` and
@@ -57,6 +59,7 @@ class Receipt:
     busy: dict[str, float]
     rank: int = 0
     refined: int | None = None
+    behind: int | None = None
 
     @property
     def images_per_second(self) -> float:
@@ -92,19 +95,39 @@ def device_class(device: str) -> str:
     raise RefusedError("--device cuda: torch sees no CUDA device here")
 
 
-def resolve(config: SynthConfig, device: str, source: Source | None, refiner: Refiner | None = None) -> dict[str, Any]:
-    """The flat resolved configuration that a data set carries: what decides its bytes, and their hash."""
-    textures = {"texture": PROCEDURAL} if source is None else source.fields
-    if refiner is not None:
-        textures = textures | refiner.fields
+@dataclass(frozen=True)
+class Painters:
+    """Who paints in the pictures of a run, on this rank's device; None is nobody.
+
+    Attributes:
+        source: Of textures.
+        behind: What is wished of who paints backgrounds.
+        over: What is wished of who paints over pictures.
+        fields: What of them decides the bytes.
+    """
+
+    source: Source | None
+    behind: PlateWish | None
+    over: RefineWish | None
+    fields: Mapping[str, Any]
+
+
+def resolve(config: SynthConfig, device: str, painters: Mapping[str, Any]) -> dict[str, Any]:
+    """The flat resolved configuration that a data set carries: what decides its bytes, and their hash.
+
+    Args:
+        config: A checked configuration.
+        device: Its class.
+        painters: Of `Painters.fields`.
+    """
     return {
         "pain3d_format": FORMAT_VERSION,
         **what_fields(config),
-        **textures,
+        **painters,
         "device_class": device,
         "pain3d_version": pain3d_version(),
         "code_version": code_version(),
-        "config_hash": config_hash(config, device, textures),
+        "config_hash": config_hash(config, device, painters),
     }
 
 
@@ -114,8 +137,8 @@ def preview(config: SynthConfig, out: Path) -> Plan:
     Raises:
         RefusedError: The run would be refused.
     """
-    _, refiner = _refiner(config, quiet=True)
-    DataFolder(out, resolve(config, device_class(config.device), _source(config, quiet=True), refiner)).check()
+    painters = _painters(config, quiet=True)
+    DataFolder(out, resolve(config, device_class(config.device), painters.fields)).check()
     return make_plan(config)
 
 
@@ -136,13 +159,12 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
         OSError: The disk failed; published shards stay, nothing half-written does.
     """
     started = time.perf_counter() if started is None else started
-    refined = None
+    described = None
     stages: dict[str, float] = defaultdict(float)
     lanes: dict[str, int] = {"write": 1, "close": 1}
     ranks = launched_ranks()
-    source = _source(config, quiet or ranks.rank > 0)
-    wish, refiner = _refiner(config, quiet or ranks.rank > 0)
-    resolved = resolve(config, device_class(config.device), source, refiner)
+    painters = _painters(config, quiet or ranks.rank > 0)
+    resolved = resolve(config, device_class(config.device), painters.fields)
     folder = DataFolder(out, resolved)
     folder.check()
     plan = make_plan(config)
@@ -152,14 +174,20 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
         folder.join(ranks.from_first(folder.published))
         missing = [shard for shard in plan.shards if shard.name not in folder.published]
         mine = missing[ranks.rank :: ranks.count]
-        if source is not None:
+        if painters.source is not None:
             painting = time.perf_counter()
-            mine = _with_textures(source, plan, mine, folder.out / TEXTURES, quiet or ranks.rank > 0)
-            source = None  # a model leaves its memory to the pictures
+            mine = _with_textures(painters.source, plan, mine, folder.out / TEXTURES, quiet or ranks.rank > 0)
+            painters = replace(painters, source=None)  # a model leaves its memory to the pictures
             lanes["texture"] = 1
             stages["texture"] = time.perf_counter() - painting
         mine = [
-            replace(shard, identities=tuple(replace(who, refine=wish) for who in shard.identities)) for shard in mine
+            replace(
+                shard,
+                identities=tuple(
+                    replace(who, behind=painters.behind, refine=painters.over) for who in shard.identities
+                ),
+            )
+            for shard in mine
         ]
         encoded = _synthesised(plan.config, mine, provenance, ranks, lanes)
         made = sum(ranks.of_all(_publish(plan, mine, folder, encoded, stages, quiet or ranks.rank > 0)))
@@ -168,28 +196,29 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
             from pain3d.pipeline.description import describe
 
             folder.take_up()
-            refined = describe(plan, folder)
+            described = describe(plan, folder)
             stages["report"] = time.perf_counter() - reporting
     seconds = time.perf_counter() - started
     busy = {name: stages[name] / workers / seconds for name, workers in lanes.items() if name in stages}
-    return Receipt(out, plan.images, made, seconds, dict(stages), busy, ranks.rank, refined if wish else None)
+    told = {"refined": painters.over, "behind": painters.behind}
+    counts = {name: getattr(described, name) for name, wish in told.items() if described and wish}
+    return Receipt(out, plan.images, made, seconds, dict(stages), busy, ranks.rank, **counts)
 
 
-def _source(config: SynthConfig, quiet: bool) -> Source | None:
-    """Where textures come from; a painter works on this rank's device."""
-    return open_source(config, _painting_device(config), quiet=quiet)
-
-
-def _refiner(config: SynthConfig, quiet: bool) -> tuple[RefineWish | None, Refiner | None]:
-    """Who paints over pictures, on this rank's device, and what was wished; None is nobody."""
+def _painters(config: SynthConfig, quiet: bool) -> Painters:
+    """Whom a configuration asks for; what can't be is refused before a model is loaded."""
+    from pain3d.pipeline.texture.decorator import decorator_of, plate_wish_of
     from pain3d.pipeline.texture.refiner import refiner_of, wish_of
 
-    wish = wish_of(config, _painting_device(config))
-    return wish, None if wish is None else refiner_of(wish, quiet=quiet)
-
-
-def _painting_device(config: SynthConfig) -> str:
-    return str(_cuda_device(launched_ranks())) if device_class(config.device) == "cuda" else "cpu"
+    device = str(_cuda_device(launched_ranks())) if device_class(config.device) == "cuda" else "cpu"
+    behind, over = plate_wish_of(config, device), wish_of(config, device)
+    source = open_source(config, device, quiet=quiet)
+    fields = {"texture": PROCEDURAL} if source is None else source.fields
+    if behind is not None:
+        fields = fields | decorator_of(behind, quiet=quiet).fields
+    if over is not None:
+        fields = fields | refiner_of(over, quiet=quiet).fields
+    return Painters(source, behind, over, fields)
 
 
 def _cuda_device(ranks: Ranks) -> torch.device:
@@ -255,6 +284,8 @@ def _publish(
                     for _ in shard.identities:
                         interruptible.check()
                         identity = next(encoded)
+                        if identity.fault:
+                            _tell(identity, identity.identity_id == plan.shards[0].identities[0].identity_id)
                         for stage, seconds in identity.seconds.items():
                             stages[stage] += seconds
                         writing = time.perf_counter()
@@ -266,6 +297,14 @@ def _publish(
     finally:
         encoded.close()
     return images
+
+
+def _tell(identity: EncodedIdentity, first: bool) -> None:
+    """Say why nobody painted an identity's backgrounds; who fails at a data set's first is taken to fail at all."""
+    told = f"identity {identity.identity_id}: no usable plate ({identity.fault})"
+    if first:
+        raise RefusedError(f"{told}, the first of all")
+    complain(f"{told}, its backgrounds stay procedural")
 
 
 class Publisher:

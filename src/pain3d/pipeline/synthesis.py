@@ -2,7 +2,8 @@
 
 Three steps: what the host knows before anything is rendered, pixels, encoded rows. A thread of the CPU goes through all
 three with one identity; beside a device others do the first and the last, and it renders many identities at a time
-(`device_synthesis`). The bytes depend on the configuration, the identity's number and the class of device only.
+(`device_synthesis`). Where somebody paints what stands behind heads, that is the first part of the second step. The
+bytes depend on the configuration, the identity's number and the class of device only.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from torch import Tensor
 
 from pain3d.head import Head
 from pain3d.pipeline.config import SynthConfig
+from pain3d.pipeline.painted import Decorated
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance, SceneRows, complete_rows, encode_pictures, make_scene_rows
 
 if TYPE_CHECKING:
     import pyarrow
 
+    from pain3d.pipeline.texture.decorator import Commission
     from pain3d.pipeline.texture.refiner import Overpainting
     from pain3d.rendering.frames import RenderedPeople, RenderSetup
     from pain3d.rendering.scene_inputs import SceneInputs
@@ -44,6 +47,7 @@ class PreparedIdentity:
         qualities: [B] of the JPEG of each image.
         quality: Of the frontal heatmaps.
         seconds: That it took.
+        commission: What is asked of who paints what stands behind it; None is nobody.
         overpainting: What is asked of who paints over its images; None is nobody.
     """
 
@@ -53,17 +57,22 @@ class PreparedIdentity:
     qualities: list[int]
     quality: int
     seconds: float
+    commission: Commission | None = None
     overpainting: Overpainting | None = None
 
 
 @dataclass(frozen=True)
 class EncodedIdentity:
-    """The rows of one identity by subset, and the seconds that each stage of making them took."""
+    """The rows of one identity by subset, the seconds that each stage of making them took, and what failed.
+
+    `fault` says why nobody painted its backgrounds who was asked to; mostly it is empty.
+    """
 
     identity_id: int
     images: int
     batches: dict[str, pyarrow.RecordBatch]
     seconds: dict[str, float]
+    fault: str = ""
 
 
 def synthesise_identity(
@@ -75,10 +84,14 @@ def synthesise_identity(
 
     with BRUSHES:
         prepared = prepare_identity(config, person, provenance)
-    clock, setup = Clock(), setup or render_setup(Head.default())
-    pixels = pixels_of(render_people([prepared.inputs], setup, clock))
+    clock = Clock()
+    decorated = decorate(prepared)
+    if prepared.commission is not None:
+        clock.lap("plates")
+    setup = setup or render_setup(Head.default())
+    pixels = pixels_of(render_people([decorated.inputs], setup, clock))
     clock.lap("measure")
-    return encode_identity(prepared, pixels, setup, clock.laps)
+    return encode_identity(prepared, decorated, pixels, setup, clock.laps)
 
 
 def rehearse(config: SynthConfig, person: PlannedIdentity, provenance: Provenance) -> None:
@@ -88,7 +101,7 @@ def rehearse(config: SynthConfig, person: PlannedIdentity, provenance: Provenanc
 
     head = Head.default()
     tiny = replace(config, expressions=0, views=1, size=REHEARSED_SIZE)
-    bare = replace(person, texture=None, refine=None)
+    bare = replace(person, texture=None, behind=None, refine=None)
     synthesise_identity(tiny, bare, provenance, RenderSetup(head, build_maps(head, REHEARSED_TEXELS), None))
 
 
@@ -139,10 +152,26 @@ def prepare_identity(
         from pain3d.pipeline.texture.refiner import overpainting_of
 
         overpainting = overpainting_of(person.refine, scenes[0])
+    commission = None
+    if person.behind is not None:
+        from pain3d.pipeline.texture.decorator import Commission
+
+        commission = Commission(person.behind, tuple(scenes))
     rows = make_scene_rows(scenes, inputs.camera(), person, provenance)
     qualities = [scene.sensor.quality for scene in scenes]
     seconds = time.perf_counter() - started
-    return PreparedIdentity(person.identity_id, inputs, rows, qualities, config.quality, seconds, overpainting)
+    return PreparedIdentity(
+        person.identity_id, inputs, rows, qualities, config.quality, seconds, commission, overpainting
+    )
+
+
+def decorate(prepared: PreparedIdentity) -> Decorated:
+    """An identity with what somebody paints behind it, where that was asked for."""
+    if prepared.commission is None:
+        return Decorated(prepared.inputs)
+    from pain3d.pipeline.texture.decorator import decorator_of
+
+    return decorator_of(prepared.commission.wish).decorate(prepared.inputs, prepared.commission.scenes)
 
 
 def pixels_of(shots: RenderedPeople) -> dict[str, Tensor]:
@@ -179,12 +208,17 @@ def split_pixels(pixels: dict[str, Tensor], people: list[PreparedIdentity]) -> l
 
 
 def encode_identity(
-    prepared: PreparedIdentity, pixels: dict[str, Tensor], setup: RenderSetup, seconds: dict[str, float]
+    prepared: PreparedIdentity,
+    decorated: Decorated,
+    pixels: dict[str, Tensor],
+    setup: RenderSetup,
+    seconds: dict[str, float],
 ) -> EncodedIdentity:
     """Encode the pictures of an identity, painted over where that was asked for, and complete its rows.
 
     Args:
         prepared: Its scenes.
+        decorated: The same, with what was painted behind.
         pixels: Of `pixels_of`, of it alone and on the CPU.
         setup: That rendered them.
         seconds: Of the stages before.
@@ -207,7 +241,7 @@ def encode_identity(
     measures = measure(
         prepared.inputs, pixels["landmarks"], seen["covered"], seen["tone"][0], seen["neutral"][0], setup.maps
     )
-    batches = complete_rows(prepared.rows, measures, pictures, over)
+    batches = complete_rows(prepared.rows, measures, pictures, decorated.behind, over)
     ended = time.perf_counter()
     seconds = {"sample": prepared.seconds, **seconds, "encode": encoded - started, "rows": ended - encoded}
-    return EncodedIdentity(prepared.identity_id, len(prepared.qualities), batches, seconds)
+    return EncodedIdentity(prepared.identity_id, len(prepared.qualities), batches, seconds, decorated.fault)

@@ -119,7 +119,7 @@ def inputs_of(
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
     moments = np.unique(expression, return_index=True)[1]  # the first scene of each
     grown = grown_surface(head, first.skin, first.wrinkles)
-    painted, background = _procedural(scenes) if plates is None else _plated(scenes, plates)
+    painted, background = _procedural(scenes) if plates is None else plated(scenes, plates)
     light = shots.light
     assert grown.cover is not None
     return SceneInputs(
@@ -200,8 +200,16 @@ def _procedural(scenes: Sequence[Scene]) -> tuple[Floats, Whole]:
     return np.stack(painted), np.array([order[place] for place in places], np.int64)
 
 
-def _plated(scenes: Sequence[Scene], plates: Mapping[int, Tensor]) -> tuple[Floats, Whole]:
-    """The plates of the scenes' views, and which of them stands behind each."""
+def plated(scenes: Sequence[Scene], plates: Mapping[int, Tensor]) -> tuple[Floats, Whole]:
+    """The plates of the scenes' views [K, h, w, 3], and which of them stands behind each [B].
+
+    Args:
+        scenes: B of them.
+        plates: View → [h, w, 3] linear, all of one size.
+
+    Raises:
+        ValueError: A view isn't among `plates`.
+    """
     order = {view: number for number, view in enumerate(dict.fromkeys(scene.view_id for scene in scenes))}
     missing = next((view for view in order if view not in plates), None)
     if missing is not None:

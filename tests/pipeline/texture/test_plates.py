@@ -14,19 +14,18 @@ from pain3d.console.refused import RefusedError
 from pain3d.kernels.rendering import encode_srgb, tone_map
 from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.painter import Blend, Origin, Prompt
-from pain3d.pipeline.texture.plates import GRAIN, paint_plates
+from pain3d.pipeline.texture.plates import GRAIN, paint_plates, plate_seed
 from pain3d.pipeline.texture.prompts import load_prompts
 from pain3d.random import keyed_generator
 from pain3d.rendering.frames import Frames
 from pain3d.scene import CELLS, NO_SENSOR, Scene, sample_scenes
 
 SIZE = 96
-PROMPT = Prompt("photograph of a person in an empty room", "hand")
 Plates = dict[int, Tensor]
 
 
 class Decorator:
-    """A painter of stripes: their colours are the seed's and the view's, and nothing of the head's is changed."""
+    """A painter of stripes: their colours are the seed's, and nothing of the head's is changed."""
 
     origin = Origin("decorator", 64 * "0", "CC0-1.0", "none")
 
@@ -38,8 +37,8 @@ class Decorator:
 
     def inpaint(self, pictures: Tensor, where: Tensor, conditions: Conditions, prompt: Prompt, seed: int) -> Tensor:
         self.asked.append((pictures, where, conditions, prompt, seed))
-        rooms = np.stack([keyed_generator(seed, "room", view).random((1, SIZE, 3)) for view in range(len(pictures))])
-        painted = torch.from_numpy((np.rint(rooms * 240) / 255).astype(np.float32))
+        room = keyed_generator(seed, "room").random((1, 1, SIZE, 3))
+        painted = torch.from_numpy((np.rint(room * 240) / 255).astype(np.float32))
         return torch.where(where[..., None], painted, pictures)
 
     def refine(self, pictures: Tensor, conditions: Conditions, prompt: Prompt, seed: int, strength: float) -> Tensor:
@@ -58,7 +57,7 @@ def painter() -> Decorator:
 
 @pytest.fixture(scope="module")
 def plates(scenes: tuple[Scene, ...], painter: Decorator) -> Plates:
-    return paint_plates(scenes, painter, PROMPT, 5)
+    return paint_plates(scenes, painter, load_prompts())
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +74,18 @@ def plated(scenes: tuple[Scene, ...], plates: Plates) -> Frames:
 def test_the_painter_is_shown_neutral_faces_and_paints_what_they_leave(
     scenes: tuple[Scene, ...], painter: Decorator, plates: Plates, plain: Frames
 ) -> None:
-    ((pictures, where, conditions, prompt, seed),) = painter.asked
-    assert (prompt, seed, list(plates)) == (PROMPT, 5, [0, 1])
     assert [scene.expression_id for scene in scenes] == [0, 0, 1, 1]
-    assert np.array_equal((pictures * 255).round().byte().numpy(), plain.image[:2])
-    assert np.array_equal(where.numpy(), plain.alpha[:2] < 255)
-    assert not (conditions.mask.numpy() & (plain.alpha[:2] == 0)).any()
+    assert len(painter.asked) == 2 and list(plates) == [0, 1]
+    for view, (pictures, where, conditions, prompt, seed) in enumerate(painter.asked):
+        assert (prompt, seed) == (load_prompts().background_for(scenes[view]), plate_seed(scenes[view]))
+        assert np.array_equal((pictures * 255).round().byte().numpy(), plain.image[view : view + 1])
+        assert np.array_equal(where.numpy(), plain.alpha[view : view + 1] < 255)
+        assert not (conditions.mask.numpy() & (plain.alpha[view] == 0)).any()
+    assert plate_seed(scenes[0]) == plate_seed(scenes[2]) != plate_seed(scenes[1])
 
 
 def test_a_plate_looks_as_it_was_painted(painter: Decorator, plates: Plates, plain: Frames, plated: Frames) -> None:
-    pictures, where, *rest = painter.asked[0]
-    painted = (Decorator().inpaint(pictures, where, *rest) * 255).round().byte().numpy()
+    painted = np.concatenate([(Decorator().inpaint(*asked) * 255).round().byte().numpy() for asked in painter.asked])
     far = far_from_the_head(plain.alpha)[:2]
     assert far.mean() > 0.1
     assert np.array_equal(plated.image[:2][far], painted[far])
@@ -121,7 +121,7 @@ def test_what_the_head_hides_is_spread_in_from_around_it(plates: Plates, plain: 
 def test_same_seed_same_bytes_whatever_else_is_rendered(
     scenes: tuple[Scene, ...], plates: Plates, plated: Frames
 ) -> None:
-    again = paint_plates(scenes[:2] + scenes[3:], Decorator(), PROMPT, 5)
+    again = paint_plates(scenes[:2] + scenes[3:], Decorator(), load_prompts())
     assert all(torch.equal(again[view], plates[view]) for view in plates)
     alone = render_scenes([replace(scenes[3], sensor=NO_SENSOR)], plates=again).image
     assert np.array_equal(alone[0], plated.image[3])
@@ -143,7 +143,7 @@ def test_what_can_not_have_plates_is_said_in_one_line(scenes: tuple[Scene, ...],
         (scenes[1:], "a plate is painted around the neutral face: view 0 has none"),
     ):
         with pytest.raises(RefusedError) as refused:
-            paint_plates(wrong, Decorator(), PROMPT, 5)
+            paint_plates(wrong, Decorator(), load_prompts())
         assert str(refused.value) == line
     with pytest.raises(ValueError, match="plates must hold view 1"):
         render_scenes(scenes, plates={0: plates[0]})

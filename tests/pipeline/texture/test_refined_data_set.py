@@ -21,7 +21,7 @@ from pain3d.face.landmarker import Reading
 from pain3d.pipeline import device_synthesis
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.run import Receipt, synthesise
-from pain3d.pipeline.texture import refiner
+from pain3d.pipeline.texture import making, refiner
 from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.painter import Origin, Prompt
 from pain3d.pipeline.texture.recipes import Recipe
@@ -60,8 +60,8 @@ def hands() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(refiner, "_opened", {})
         patch.setattr(refiner, "Landmarker", Still)
-        patch.setattr(refiner, "recipe_of", lambda wish: Recipe("tinter", "sd"))
-        patch.setattr(refiner, "load_painter", lambda recipe, wish, quiet: Tinter())
+        patch.setattr(making, "recipe_of", lambda wish: Recipe("tinter", "sd"))
+        patch.setattr(making, "load_painter", lambda recipe, wish, quiet: Tinter())
         yield
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pain3d.console.refused import RefusedError, complain
 from pain3d.head import Head
 from pain3d.pipeline.texture.filling import Made, Maker
-from pain3d.pipeline.texture.painter import PaintingError, Prompt
+from pain3d.pipeline.texture.painter import Painter, PaintingError, Prompt
+from pain3d.pipeline.texture.recipes import SKIN
 from pain3d.run_folder import settings_hash
 from pain3d.scene import Scene
 
@@ -68,7 +69,6 @@ def open_maker(wish: Wish, *, quiet: bool) -> Maker:
     if wish.size & (wish.size - 1):
         raise RefusedError(f"the size of a texture must be a power of two, got {wish.size}")
     from pain3d.pipeline.texture.prompts import load_prompts
-    from pain3d.pipeline.texture.recipes import SKIN
 
     prompts = load_prompts(Path(wish.prompts) if wish.prompts else None)
     recipe = recipe_of(wish)
@@ -117,6 +117,37 @@ def load_painter(recipe: Recipe, wish: Wish, *, quiet: bool) -> DiffusersPainter
     return painter
 
 
+def open_picture_painter(
+    option: str, model: str, recipe: str, controlnet: str, device: str, *, quiet: bool
+) -> tuple[Painter, str]:
+    """Load whoever the user wants to paint in pictures of a data set; with what `load_painter` says on stderr.
+
+    Args:
+        option: That asked for it, for what is refused.
+        model: See `Wish`; so are recipe, controlnet and device.
+        recipe: See model.
+        controlnet: See model.
+        device: See model.
+        quiet: Leave out the plan of memory.
+
+    Returns:
+        The painter, and a hash of how its model is used.
+
+    Raises:
+        RefusedError: There is no such model or recipe, it can't be loaded, or it paints no pictures.
+    """
+    wish = Wish(model, recipe, controlnet, "", 0, 5, 1, 0, False, device)
+    chosen = recipe_of(wish)
+    if chosen.kind == SKIN:
+        raise RefusedError(f"{option}: recipe {chosen.name} is the small model's, which paints no pictures")
+    return load_painter(chosen, wish, quiet=quiet), recipe_hash(chosen)
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """Of what in a recipe decides the bytes."""
+    return settings_hash({name: value for name, value in asdict(recipe).items() if name not in TOLD})
+
+
 def _recipe_for(wish: Wish) -> Recipe:
     """The first recipe by name for models of the kind that a folder holds."""
     from pain3d.pipeline.texture.model_folder import find_model, inspect_model
@@ -152,10 +183,9 @@ class DiffusionMaker:
 
     def __init__(self, painter: DiffusersPainter, recipe: Recipe, prompts: Prompts, wish: Wish) -> None:
         self.origin = painter.origin
-        used = {name: value for name, value in asdict(recipe).items() if name not in TOLD}
         self.settings: Mapping[str, Any] = {
             "recipe": recipe.name,
-            "recipe_hash": settings_hash(used),
+            "recipe_hash": recipe_hash(recipe),
             "views": wish.views,
             "view_size": wish.view_size or VIEW_SIZE,
             "size": wish.size,

@@ -17,9 +17,11 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate, max_pool2d
 from pain3d.console.refused import RefusedError
 from pain3d.head.model import Head
 from pain3d.pipeline.texture.delighting import linear_light
-from pain3d.pipeline.texture.painter import Painter, Prompt
+from pain3d.pipeline.texture.painter import Painter
+from pain3d.pipeline.texture.prompts import Prompts
 from pain3d.pipeline.texture.refine import scene_conditions
 from pain3d.pipeline.texture.skin_model.grid import push_pull
+from pain3d.random import MAX_SEED, keyed_number
 from pain3d.rendering.frames import render_scenes
 from pain3d.rendering.scene_inputs import inputs_of
 from pain3d.scene import NO_SENSOR, Scene
@@ -29,25 +31,30 @@ COARSE: Final = 128  # pixels a side of what is spread in, a power of two
 LARGEST: Final = 255  # of a byte
 
 
+def plate_seed(scene: Scene) -> int:
+    """The seed of the plate behind a scene: of its person and view."""
+    return keyed_number(scene.seed, "plate", scene.identity_id, scene.view_id) & MAX_SEED
+
+
 def paint_plates(
     scenes: Sequence[Scene],
     painter: Painter,
-    prompt: Prompt,
-    seed: int,
+    prompts: Prompts,
     head: Head | None = None,
     textures: Mapping[str, Tensor] | None = None,
 ) -> dict[int, Tensor]:
     """What stands behind one person's head, for each view; `render_scenes(scenes, plates=...)` puts it there.
 
     The painter is shown the neutral face of each view, metered, in neutral light and without noise, and paints all
-    that the head does not cover. So a plate is exposed as such a picture, and looks in it as it was painted; exposure
-    and white balance of a scene's sensor then change it as they change a procedural background.
+    that the head does not cover, each view by itself: a place of the kind of the scene's background
+    (`Prompts.background_for`), of a seed of its own (`plate_seed`). A plate is exposed as such a picture, and looks in
+    it as it was painted; exposure and white balance of a scene's sensor then change it as they change a procedural
+    background.
 
     Args:
         scenes: Of one person, with fixed cameras; among them the neutral face (expression 0) of each view.
         painter: Who paints.
-        prompt: What it is asked for, see `Prompts.background_for`.
-        seed: Of the person: the views have it with their number.
+        prompts: What it is asked for.
         head: Whose shapes the identity mixes; None is the default head.
         textures: Of scenes that name one, see `render_scenes`.
 
@@ -64,14 +71,17 @@ def paint_plates(
     head = head or Head.default()
     neutral = _neutral_of(scenes)
     shots = render_scenes(neutral, head, textures=textures)
-    _, conditions = next(scene_conditions(head, inputs_of(neutral, head, textures)))
-    alpha = torch.from_numpy(shots.alpha)
-    painted = painter.inpaint(
-        torch.from_numpy(shots.image).float() / LARGEST, alpha < LARGEST, conditions, prompt, seed
-    )
-    near = max_pool2d((alpha > 0).float()[:, None], 2 * GRAIN + 1, 1, GRAIN)
-    plates = _spread(linear_light(painted).permute(0, 3, 1, 2), 1 - near).permute(0, 2, 3, 1).contiguous()
-    return {scene.view_id: plate for scene, plate in zip(neutral, plates, strict=True)}
+    plates = {}
+    for scene, image, covered in zip(neutral, shots.image, shots.alpha, strict=True):
+        _, conditions = next(scene_conditions(head, inputs_of([scene], head, textures)))
+        picture, alpha = torch.from_numpy(image)[None].float() / LARGEST, torch.from_numpy(covered)[None]
+        painted = painter.inpaint(
+            picture, alpha < LARGEST, conditions, prompts.background_for(scene), plate_seed(scene)
+        )
+        near = max_pool2d((alpha > 0).float()[:, None], 2 * GRAIN + 1, 1, GRAIN)
+        plate = _spread(linear_light(painted).permute(0, 3, 1, 2), 1 - near)
+        plates[scene.view_id] = plate[0].permute(1, 2, 0).contiguous()
+    return plates
 
 
 def _neutral_of(scenes: Sequence[Scene]) -> list[Scene]:

@@ -11,11 +11,10 @@ from pain3d.console.refused import RefusedError
 from pain3d.face.landmarker import Landmarker
 from pain3d.head import Head
 from pain3d.pipeline.config import SynthConfig
-from pain3d.pipeline.rows import PaintedOver
-from pain3d.pipeline.texture.making import TOLD, Wish, load_painter, recipe_of
+from pain3d.pipeline.painted import PaintedOver
+from pain3d.pipeline.texture.making import open_picture_painter
 from pain3d.pipeline.texture.painter import Painter, Prompt
 from pain3d.pipeline.texture.prompts import load_prompts
-from pain3d.pipeline.texture.recipes import SKIN
 from pain3d.pipeline.texture.refine import refine_scenes
 from pain3d.pipeline.texture.steadiness import LIMITS, Bytes, Detector
 from pain3d.random import MAX_SEED, keyed_number
@@ -108,14 +107,11 @@ def refiner_of(wish: RefineWish, *, quiet: bool = True) -> Refiner:
     with _opening:
         if wish not in _opened:
             detector = Landmarker()
-            asked = Wish(wish.model, wish.recipe, wish.controlnet, "", 0, 5, 1, 0, False, wish.device)
-            recipe = recipe_of(asked)
-            if recipe.kind == SKIN:
-                raise RefusedError(f"--refine: recipe {recipe.name} is the small model's, which paints no pictures")
-            painter = load_painter(recipe, asked, quiet=quiet)
-            used = {name: value for name, value in asdict(recipe).items() if name not in TOLD}
+            painter, recipe_hash = open_picture_painter(
+                "--refine", wish.model, wish.recipe, wish.controlnet, wish.device, quiet=quiet
+            )
             _opened.clear()
-            _opened[wish] = Refiner(painter, detector, wish.strength, settings_hash(used))
+            _opened[wish] = Refiner(painter, detector, wish.strength, recipe_hash)
         return _opened[wish]
 
 
