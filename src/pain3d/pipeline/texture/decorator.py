@@ -15,8 +15,8 @@ from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.painted import Decorated, PaintedBehind
 from pain3d.pipeline.texture.making import open_picture_painter
 from pain3d.pipeline.texture.painter import Painter, PaintingError
-from pain3d.pipeline.texture.plates import paint_plates, plate_seed
 from pain3d.pipeline.texture.prompts import Prompts, load_prompts
+from pain3d.pipeline.workers import limited_threads
 from pain3d.rendering.scene_inputs import SceneInputs, plated
 from pain3d.run_folder import settings_hash
 from pain3d.scene import Scene
@@ -75,10 +75,12 @@ class Decorator:
         Raises:
             RefusedError: The painter refuses: out of memory, or pictures of a size that it can't paint.
         """
+        from pain3d.pipeline.texture.plates import paint_plates, plate_seed
+
         albedo, name = inputs.albedo, scenes[0].texture
         textures = {} if albedo is None else {name: torch.from_numpy(albedo)}
         try:
-            with self._turn:
+            with self._turn, limited_threads(1):  # sums over several round otherwise, and how many are free varies
                 plates = paint_plates(scenes, self._painter, self._prompts, Head.default(), textures)
         except PaintingError as error:
             return Decorated(inputs, fault=str(error))
