@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -22,13 +22,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
-from pain3d import Camera, Head, Identity, paint, sample_skin, surface, surface_maps
+from pain3d import Head, paint, sample_skin, surface_maps
 from pain3d.colour import linear_to_srgb
-from pain3d.kernels import backproject
 from pain3d.pipeline.texture.completion import complete
 from pain3d.pipeline.texture.skin_model import SkinModel
-from pain3d.pipeline.texture.skin_model.grid import push_pull
-from pain3d.pipeline.texture.views import see, standard_cameras, texel_surface
+from pain3d.pipeline.texture.skin_model.held_out import Case, by_push_pull, psnr, seen_weights
+from pain3d.pipeline.texture.views import standard_cameras
 from pain3d.skin.maps import SurfaceMaps
 from pain3d.skin.photographed import photographable
 
@@ -38,38 +37,12 @@ SHARES: Final = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the five scales, 
 SHOWN: Final = 4  # people on the sheet, one view each
 
 
-class Case(NamedTuple):
-    """A person [S, S, 3] linear that is to be found again, the base [S, S, 16], and who it is."""
-
-    number: int
-    true: Tensor
-    base: Tensor
-    who: Identity
-
-
 def held_out(number: int, head: Head) -> Case:
     """A person and another of the same age, sex and ancestry."""
     who, maps = head.sample_identity(SEED, number), surface_maps(head, SIZE)
-    true, base = (paint(maps, sample_skin(SEED + k, number, who.age, who.sex, who.ancestry)) for k in range(2))
-    return Case(number, true[..., :3].contiguous(), base, who)
-
-
-def seen_weights(case: Case, head: Head, cameras: Camera) -> Tensor:
-    """How well each camera sees each texel of the base's geometry, [N, S, S]."""
-    skin = sample_skin(SEED + 1, case.number, case.who.age, case.who.sex, case.who.ancestry)
-    seen = see(head, case.who, surface(head, skin), cameras)
-    depth = seen.conditions.depth
-    _, weights = backproject(
-        torch.ones(*depth.shape, 1), depth, torch.ones_like(depth), cameras.world_to_clip, cameras.position,
-        seen.mesh.vertices, seen.normals, head.topology.faces, *texel_surface(head, SIZE),
-    )  # fmt: skip
-    return weights
-
-
-def by_push_pull(case: Case, weight: Tensor) -> Tensor:
-    """Push–pull over the chart, of nothing but what was seen."""
-    seen = (weight > 0).float()[None, None]
-    return push_pull(case.true.permute(2, 0, 1)[None], seen)[0].permute(1, 2, 0)
+    skins = [sample_skin(SEED + k, number, who.age, who.sex, who.ancestry) for k in range(2)]
+    true, base = (paint(maps, skin) for skin in skins)
+    return Case(number, true[..., :3].contiguous(), base, who, skins[1])
 
 
 def score(done: Tensor, true: Tensor, unseen: Tensor) -> tuple[float, float]:
@@ -78,8 +51,7 @@ def score(done: Tensor, true: Tensor, unseen: Tensor) -> tuple[float, float]:
     one, other = (
         torch.from_numpy(linear_to_srgb(t.numpy()).astype(np.float32)).permute(2, 0, 1)[None] for t in (mixed, true)
     )
-    psnr = -10 * torch.log10(((one - other)[:, :, unseen] ** 2).mean())
-    return float(psnr), _ms_ssim(one, other, unseen.float()[None, None])
+    return psnr(done, true, unseen), _ms_ssim(one, other, unseen.float()[None, None])
 
 
 def _ms_ssim(one: Tensor, other: Tensor, where: Tensor) -> float:
@@ -137,9 +109,9 @@ def main() -> None:
                 started = time.perf_counter()
                 done = fill(case, weight)
                 spent = time.perf_counter() - started
-                psnr, ssim = score(done, case.true, unseen)
+                found, ssim = score(done, case.true, unseen)
                 rows.append({
-                    "person": number, "views": views, "way": way, "psnr": round(psnr, 3), "ms_ssim": round(ssim, 4),
+                    "person": number, "views": views, "way": way, "psnr": round(found, 3), "ms_ssim": round(ssim, 4),
                     "unseen": round(float(unseen.sum() / charted.sum()), 3), "seconds": round(spent, 3),
                 })  # fmt: skip
                 pictures.append(torch.where(charted[..., None], done, 0))

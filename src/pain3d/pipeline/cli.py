@@ -13,7 +13,7 @@ from pain3d.console.entry import Entry
 from pain3d.console.refused import WRONG
 from pain3d.console.settings import Within, checked, load_settings
 from pain3d.pipeline.config import Seed, SynthConfig
-from pain3d.pipeline.texture.command import Texture, paint_textures
+from pain3d.pipeline.texture.command import Teach, Texture, paint_textures, teach_textures
 
 
 @dataclass(frozen=True)
@@ -145,4 +145,5 @@ COMMANDS: Final = {
     "verify": Entry(Verify, _verify),
     "gallery": Entry(Gallery, _gallery),
     "texture": Entry(Texture, paint_textures, "what was painted is kept, the same command goes on from there"),
+    "teach": Entry(Teach, teach_textures, "what was learned is kept, the same command goes on from there"),
 }

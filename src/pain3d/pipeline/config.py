@@ -58,8 +58,8 @@ class SynthConfig:
     """Where skin and hair come from: painted by rule; by a diffusion model for each identity; or out of a bank that
     pain3d texture has painted, each texture for one identity."""
     model: str = ""
-    """Who paints: folder or hub id of a diffusers model; none is the recipe's, or without one the small model that
-    comes along."""
+    """Who paints: folder or hub id of a diffusers model, or weights of pain3d teach; none is the recipe's, or without
+    one the small model that comes along."""
     controlnet: str = ""
     """Folder or hub id of the model's ControlNet, where it isn't in the model's folder."""
     prompts: str = ""

@@ -1,4 +1,4 @@
-"""Knows what ``pain3d texture`` can be told, and what it prints."""
+"""Knows what ``pain3d texture`` and ``pain3d teach`` can be told, and what they print."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Texture:
     seed: Seed = 0
     """Whose people: those of a data set of that seed."""
     model: str = ""
-    """Folder or hub id of a diffusers model; none is the recipe's, or without one the small model that comes along."""
+    """Folder or hub id of a diffusers model, or weights of pain3d teach; none is the recipe's, or without one the small
+    model that comes along."""
     recipe: str = ""
     """How the model is used: a name, or a YAML file of your own; none is the one for models of that kind."""
     controlnet: str = ""
@@ -59,4 +60,41 @@ def paint_textures(command: Texture, started: float) -> int:
     print(f"{receipt['new_textures']} textures in {receipt['seconds']:.1f} s, painted by {receipt['model']}")
     print(f"to look at     {command.out / 'textures.png'}")
     print(f"to use         pain3d synth DATA --texture bank:{command.out}")
+    return 0
+
+
+@dataclass(frozen=True)
+class Teach:
+    """Teach the small skin model the textures of a bank; who is held out says whether it helped."""
+
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Folder of the weights: new, empty, or an unfinished one to go on with."""
+    bank: Annotated[Path | None, tyro.conf.arg(metavar="BANK")] = None
+    """Bank of textures, of pain3d texture, or textures/ of a data set."""
+    steps: Annotated[int, Within(1, 1_000_000)] = 400
+    """Of learning, eight textures each, on the CPU."""
+    seed: Seed = 0
+    """The same seed, bank and steps give the same weights."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """End with one JSON object on stdout."""
+
+
+def teach_textures(command: Teach, started: float) -> int:
+    """Run ``pain3d teach``."""
+    from pain3d.pipeline.texture.teaching_run import teach_bank
+
+    checked(command)
+    receipt = teach_bank(command, started)
+    if command.json:
+        print(json.dumps(receipt))
+        return 0
+    print(f"{receipt['textures']} textures learned in {receipt['seconds']:.1f} s, licence {receipt['licence']}")
+    print(f"{receipt['held_out']} people were held out; PSNR in dB of what the front of them does not show")
+    *others, (taught, found) = receipt["psnr"].items()
+    for way, decibels in others:
+        print(f"  {way:<24} {decibels:6.2f}   {taught} is better for {receipt['better'][way]}")
+    print(f"  {taught:<24} {found:6.2f}")
+    if found <= receipt["psnr"]["as it ships"]:
+        print("it did not help: the weights that ship complete these people as well or better")
+    print(f"to use         pain3d synth DATA --texture diffusion --model {receipt['weights']}")
     return 0

@@ -18,13 +18,13 @@ from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError, complain
 from pain3d.pipeline.plan import PlannedIdentity
-from pain3d.pipeline.texture.bank import Entry, TextureBank
+from pain3d.pipeline.texture.bank import Entry, Sitter, TextureBank
 from pain3d.pipeline.texture.choice import sitter_of
 from pain3d.pipeline.texture.painter import Origin, PaintingError, Prompt
 from pain3d.pipeline.workers import keep_memory
 from pain3d.random import MAX_SEED, keyed_number
 from pain3d.run_folder import settings_hash
-from pain3d.scene import Scene, sample_scenes
+from pain3d.scene import DemographicCell, Scene, sample_scenes
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ def fill(
 
 def _make(bank: TextureBank, person: PlannedIdentity, seed: int, maker: Maker, asked: str) -> None:
     """Put one person's texture into the bank, or what was asked for into quarantine."""
-    sitter, scene, drawn = sitter_of(person, seed), _scene(person, seed), painting_seed(seed, person.identity_id)
+    sitter, drawn = sitter_of(person, seed), painting_seed(seed, person.identity_id)
+    scene = scene_of(sitter)
     prompt = maker.prompt(scene)
     try:
         made = maker.make(scene, prompt, drawn)
@@ -141,12 +142,12 @@ def _make(bank: TextureBank, person: PlannedIdentity, seed: int, maker: Maker, a
 
 def _asked(person: PlannedIdentity, seed: int, maker: Maker) -> str:
     """Hash of all that decides a texture's bytes."""
-    prompt = maker.prompt(_scene(person, seed))
-    return settings_hash(
-        [asdict(part) for part in (sitter_of(person, seed), maker.origin, prompt)] + [dict(maker.settings)]
-    )
+    sitter = sitter_of(person, seed)
+    parts = (sitter, maker.origin, maker.prompt(scene_of(sitter)))
+    return settings_hash([asdict(part) for part in parts] + [dict(maker.settings)])
 
 
-def _scene(person: PlannedIdentity, seed: int) -> Scene:
-    """The neutral person."""
-    return sample_scenes(seed=seed, identity_id=person.identity_id, cell=person.cell, expressions=0, views=1)[0]
+def scene_of(sitter: Sitter) -> Scene:
+    """The neutral person that is painted."""
+    cell = DemographicCell(sitter.age_group, sitter.sex, sitter.ancestry)
+    return sample_scenes(seed=sitter.seed, identity_id=sitter.identity_id, cell=cell, expressions=0, views=1)[0]

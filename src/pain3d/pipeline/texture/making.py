@@ -13,6 +13,7 @@ from pain3d.head import Head
 from pain3d.pipeline.texture.filling import Made, Maker
 from pain3d.pipeline.texture.painter import Painter, PaintingError, Prompt
 from pain3d.pipeline.texture.recipes import SKIN
+from pain3d.records import LICENCE
 from pain3d.run_folder import settings_hash
 from pain3d.scene import Scene
 
@@ -34,7 +35,8 @@ class Wish:
     """What the user wants of whoever paints.
 
     Attributes:
-        model: Folder or hub id; empty is the recipe's, or without one the small model.
+        model: Folder or hub id, or weights of the small model that `pain3d teach` wrote; empty is the recipe's, or
+            without one the small model that ships.
         recipe: Name or file; empty is the one for models of that kind.
         controlnet: Folder or hub id; empty is the model's own, else the recipe's.
         prompts: File of prompts; empty is pain3d's.
@@ -74,13 +76,21 @@ def open_maker(wish: Wish, *, quiet: bool) -> Maker:
     recipe = recipe_of(wish)
     if recipe.kind == SKIN:
         from pain3d.pipeline.texture.skin_model import SkinModel
+        from pain3d.pipeline.texture.skin_model.weights import is_skin_model
 
-        needless = next((name for name in ("model", "controlnet", "prompts", "steps") if getattr(wish, name)), None)
-        if needless is not None:
-            raise RefusedError(f"recipe {recipe.name} is the small model's: {needless} has no part in it")
+        weights = Path(wish.model) if wish.model and is_skin_model(Path(wish.model)) else None
+        needless = ("controlnet", "prompts", "steps") if weights or not wish.model else ("model",)
+        name = next((name for name in needless if getattr(wish, name)), None)
+        if name is not None:
+            raise RefusedError(f"recipe {recipe.name} is the small model's: {name} has no part in it")
         if wish.size < LEAST:
             raise RefusedError(f"the small model makes textures of {LEAST} texels a side or more, got {wish.size}")
-        return SmallMaker(SkinModel.default(), wish.size)
+        model = SkinModel(weights) if weights else SkinModel.default()
+        if model.origin.licence != LICENCE:
+            complain(
+                f"{wish.model}: was taught textures under {model.origin.licence}: its terms hold for what it makes"
+            )
+        return SmallMaker(model, wish.size)
     if wish.steps:
         recipe = replace(recipe, steps=wish.steps)
     return DiffusionMaker(load_painter(recipe, wish, quiet=quiet), recipe, prompts, wish)
@@ -92,11 +102,16 @@ def recipe_of(wish: Wish) -> Recipe:
     Raises:
         RefusedError: There is no such recipe or model, or diffusers is not installed.
     """
-    if find_spec("diffusers") is None:
-        raise RefusedError("painting needs what an extra brings: pip install 'pain3d[diffusion]'")
+    need_diffusers()
     from pain3d.pipeline.texture.recipes import load_recipe
 
     return _recipe_for(wish) if wish.model and not wish.recipe else load_recipe(wish.recipe or SMALL)
+
+
+def need_diffusers() -> None:
+    """Raise RefusedError unless diffusers is installed."""
+    if find_spec("diffusers") is None:
+        raise RefusedError("painting needs what an extra brings: pip install 'pain3d[diffusion]'")
 
 
 def load_painter(recipe: Recipe, wish: Wish, *, quiet: bool) -> DiffusersPainter:
@@ -149,10 +164,13 @@ def recipe_hash(recipe: Recipe) -> str:
 
 
 def _recipe_for(wish: Wish) -> Recipe:
-    """The first recipe by name for models of the kind that a folder holds."""
+    """The first recipe by name for models of the kind that a folder holds, or a file of the small model's weights."""
     from pain3d.pipeline.texture.model_folder import find_model, inspect_model
     from pain3d.pipeline.texture.recipes import load_recipe, recipe_names
+    from pain3d.pipeline.texture.skin_model.weights import is_skin_model
 
+    if is_skin_model(Path(wish.model)):
+        return load_recipe(SMALL)
     control = find_model(wish.controlnet) if wish.controlnet else None
     kind = inspect_model(find_model(wish.model), control).kind
     return next(recipe for recipe in map(load_recipe, recipe_names()) if recipe.kind == kind)

@@ -27,6 +27,7 @@ from pain3d.pipeline.texture.skin_model.grid import (
 )
 from pain3d.pipeline.texture.skin_model.weights import SHIPPED, read_weights
 from pain3d.random import keyed_generator
+from pain3d.records import LICENCE, UNKNOWN_LICENCE
 from pain3d.skin.maps import Floats, SurfaceMaps
 from pain3d.skin.photographed import ALBEDO, photographable
 
@@ -41,7 +42,7 @@ DARKEST = 1e-3  # linear, added before a logarithm
 
 
 class SkinModel:
-    """The small model with its weights; it has seen procedural people alone, and no photograph.
+    """The small model with its weights; those that ship have seen procedural people alone, and no photograph.
 
     Attributes:
         net: The network.
@@ -49,12 +50,13 @@ class SkinModel:
     """
 
     def __init__(self, path: Path = SHIPPED) -> None:
-        """Read weights."""
-        self.net: SkinNet = read_weights(path)
+        """Read weights. Raises RefusedError where they can't be used."""
+        self.net: SkinNet
+        self.net, told = read_weights(path)
         self.origin = Origin(
             model=path.stem,
             model_hash=hashlib.sha256(path.read_bytes()).hexdigest(),
-            licence="CC0-1.0",
+            licence=LICENCE if path == SHIPPED else str(told.get("licence", UNKNOWN_LICENCE)),
             scheduler=f"DDIM, {NEW} steps from {KEPT_LEVELS:g} of the noise",
         )
 
