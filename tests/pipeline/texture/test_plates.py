@@ -118,6 +118,19 @@ def test_what_the_head_hides_is_spread_in_from_around_it(plates: Plates, plain: 
         assert (plate >= around.amin(0) - 1e-5).all() and (plate <= around.amax(0) + 1e-5).all()
 
 
+def test_around_what_the_head_hides_the_plate_goes_on_as_sharp(plates: Plates, plain: Frames) -> None:
+    """Else a blur beside a face that turned would tell that it isn't the neutral one: stripes are as steep there.
+
+    0.47 and 0.58 times as steep as elsewhere, 0.08 in the first with the coarse spread alone.
+    """
+    far = torch.from_numpy(far_from_the_head(plain.alpha)[:2])
+    around = torch.nn.functional.max_pool2d(far.float()[:, None], 13, 1, 6)[:, 0] > 0
+    for view, plate in plates.items():
+        steep = plate.diff(dim=1).abs().mean(2)
+        uncovered = (around & ~far)[view, :, 1:]
+        assert steep[uncovered].mean() > 0.4 * steep[far[view, :, 1:]].mean()
+
+
 def test_same_seed_same_bytes_whatever_else_is_rendered(
     scenes: tuple[Scene, ...], plates: Plates, plated: Frames
 ) -> None:

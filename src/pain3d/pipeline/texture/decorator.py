@@ -32,6 +32,7 @@ class PlateWish:
     recipe: str
     controlnet: str
     prompts: str
+    size: int
     device: str
 
 
@@ -121,7 +122,8 @@ def plate_wish_of(config: SynthConfig, device: str) -> PlateWish | None:
         raise RefusedError(
             "--backgrounds diffusion and --processes: each process would hold the model; leave --processes out"
         )
-    return PlateWish(config.background_model, recipe, config.background_controlnet, config.background_prompts, device)
+    whom = (config.background_model, recipe, config.background_controlnet, config.background_prompts)
+    return PlateWish(*whom, config.size, device)
 
 
 _opened: Final[dict[PlateWish, Decorator]] = {}
@@ -138,7 +140,7 @@ def decorator_of(wish: PlateWish, *, quiet: bool = True) -> Decorator:
         if wish not in _opened:
             prompts = load_prompts(Path(wish.prompts) if wish.prompts else None)
             painter, recipe_hash = open_picture_painter(
-                "--backgrounds", wish.model, wish.recipe, wish.controlnet, wish.device, quiet=quiet
+                "--backgrounds", wish.model, wish.recipe, wish.controlnet, wish.size, wish.device, quiet=quiet
             )
             _opened.clear()
             _opened[wish] = Decorator(painter, prompts, recipe_hash)

@@ -133,7 +133,7 @@ def load_painter(recipe: Recipe, wish: Wish, *, quiet: bool) -> DiffusersPainter
 
 
 def open_picture_painter(
-    option: str, model: str, recipe: str, controlnet: str, device: str, *, quiet: bool
+    option: str, model: str, recipe: str, controlnet: str, size: int, device: str, *, quiet: bool
 ) -> tuple[Painter, str]:
     """Load whoever the user wants to paint in pictures of a data set; with what `load_painter` says on stderr.
 
@@ -142,6 +142,7 @@ def open_picture_painter(
         model: See `Wish`; so are recipe, controlnet and device.
         recipe: See model.
         controlnet: See model.
+        size: Pixels a side of the pictures.
         device: See model.
         quiet: Leave out the plan of memory.
 
@@ -151,7 +152,7 @@ def open_picture_painter(
     Raises:
         RefusedError: There is no such model or recipe, it can't be loaded, or it paints no pictures.
     """
-    wish = Wish(model, recipe, controlnet, "", 0, 5, 1, 0, False, device)
+    wish = Wish(model, recipe, controlnet, "", 0, 5, 1, size, False, device)
     chosen = recipe_of(wish)
     if chosen.kind == SKIN:
         raise RefusedError(f"{option}: recipe {chosen.name} is the small model's, which paints no pictures")

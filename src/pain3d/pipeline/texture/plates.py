@@ -1,7 +1,8 @@
 """Knows how what stands behind a head is painted: around the neutral face of each view, once for all expressions.
 
-The renderer knows to a pixel where the head is; a painter fills the rest of its picture. What the neutral head hides
-is spread in from around it, since another face or pose uncovers a little of it.
+The renderer knows to a pixel where the head is; a painter fills the rest of its picture. Another face or pose uncovers
+some of what the neutral head hides, a tenth of the picture's width if it turns: there what lies around goes on,
+mirrored. A blur would tell from the background alone which faces are not neutral.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, interpolate, max_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from pain3d.console.refused import RefusedError
 from pain3d.head.model import Head
@@ -28,7 +32,12 @@ from pain3d.scene import NO_SENSOR, Scene
 
 GRAIN: Final = 8  # pixels that one latent of a painter shows: so near the head it may have painted some of the head on
 COARSE: Final = 128  # pixels a side of what is spread in, a power of two
+REACH: Final = 0.25  # of the picture's side: so deep into what the head hides goes what lies around, ever fainter
+SOFT: Final = 6.0  # pixels (σ) over which it gives way where it can't go on, and over which borders are smooth
 LARGEST: Final = 255  # of a byte
+
+Floats = npt.NDArray[np.float32]
+Truths = npt.NDArray[np.bool_]
 
 
 def plate_seed(scene: Scene) -> int:
@@ -78,9 +87,8 @@ def paint_plates(
         painted = painter.inpaint(
             picture, alpha < LARGEST, conditions, prompts.background_for(scene), plate_seed(scene)
         )
-        near = max_pool2d((alpha > 0).float()[:, None], 2 * GRAIN + 1, 1, GRAIN)
-        plate = _spread(linear_light(painted).permute(0, 3, 1, 2), 1 - near)
-        plates[scene.view_id] = plate[0].permute(1, 2, 0).contiguous()
+        near = cv2.dilate(covered, np.ones((2 * GRAIN + 1, 2 * GRAIN + 1), np.uint8)) > 0
+        plates[scene.view_id] = torch.from_numpy(_continued(linear_light(painted[0]).numpy(), ~near))
     return plates
 
 
@@ -97,9 +105,32 @@ def _neutral_of(scenes: Sequence[Scene]) -> list[Scene]:
     return list(neutral.values())
 
 
-def _spread(planes: Tensor, known: Tensor) -> Tensor:
-    """Planes [V, 3, H, W] as they are where known [V, 1, H, W] is 1, elsewhere spread in from there, coarsely."""
-    share = adaptive_avg_pool2d(known, COARSE)
-    mean = adaptive_avg_pool2d(planes * known, COARSE) / share.clamp_min(1e-8)
-    spread = interpolate(push_pull(mean, share), planes.shape[-2:], mode="bilinear")
-    return torch.where(known > 0, planes, spread)
+def _continued(plate: Floats, known: Truths) -> Floats:
+    """A plate [H, W, 3] as it is where known [H, W]; elsewhere what lies around goes on, mirrored at the border.
+
+    With d the distance to what is known, and n the direction in which it falls, a hidden pixel p has the colour at
+    p + 2 d n as far as that is known; the deeper it lies, the more of a coarse spread of all around.
+    """
+    if known.all() or not known.any():  # nothing to measure a distance to
+        return plate * known[..., None]
+    inside, outside = (cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 5) for part in (~known, known))
+    rising = np.stack(np.gradient(cv2.GaussianBlur(inside - outside, (0, 0), SOFT)))  # smooth, or lines would fray
+    rising /= np.maximum(np.linalg.norm(rising, axis=0), 1e-6)
+    row, column = (np.indices(known.shape) - 2 * inside * rising).astype(np.float32)
+    mirrored, usable = (
+        cv2.remap(picture, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        for picture in (plate, known.astype(np.float32))
+    )
+    usable = np.clip(2 * cv2.GaussianBlur(usable, (0, 0), SOFT) - 1, 0, 1) * (usable == 1)
+    share = usable * np.clip(1 - inside / (REACH * len(known)), 0, 1)
+    mixed = share[..., None] * mirrored + (1 - share[..., None]) * _spread(plate, known)
+    return np.where(known[..., None], plate, mixed).astype(np.float32)
+
+
+def _spread(plate: Floats, known: Truths) -> Floats:
+    """What is known of a plate, coarsely, and around it what follows from that, [H, W, 3]."""
+    planes, mask = torch.from_numpy(plate).permute(2, 0, 1)[None], torch.from_numpy(known)[None, None].float()
+    share = adaptive_avg_pool2d(mask, COARSE)
+    mean = adaptive_avg_pool2d(planes * mask, COARSE) / share.clamp_min(1e-8)
+    spread: Tensor = interpolate(push_pull(mean, share), known.shape, mode="bilinear")
+    return np.asarray(spread[0].permute(1, 2, 0))

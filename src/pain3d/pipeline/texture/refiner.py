@@ -31,6 +31,7 @@ class RefineWish:
     recipe: str
     controlnet: str
     strength: float
+    size: int
     device: str
 
 
@@ -91,7 +92,8 @@ def wish_of(config: SynthConfig, device: str) -> RefineWish | None:
         return None
     if config.processes > 1 and device == "cpu":
         raise RefusedError("--refine and --processes: each process would hold the model; leave --processes out")
-    return RefineWish(config.refine, config.refine_recipe, config.refine_controlnet, config.refine_strength, device)
+    whom = (config.refine, config.refine_recipe, config.refine_controlnet)
+    return RefineWish(*whom, config.refine_strength, config.size, device)
 
 
 _opened: Final[dict[RefineWish, Refiner]] = {}
@@ -108,7 +110,7 @@ def refiner_of(wish: RefineWish, *, quiet: bool = True) -> Refiner:
         if wish not in _opened:
             detector = Landmarker()
             painter, recipe_hash = open_picture_painter(
-                "--refine", wish.model, wish.recipe, wish.controlnet, wish.device, quiet=quiet
+                "--refine", wish.model, wish.recipe, wish.controlnet, wish.size, wish.device, quiet=quiet
             )
             _opened.clear()
             _opened[wish] = Refiner(painter, detector, wish.strength, recipe_hash)
