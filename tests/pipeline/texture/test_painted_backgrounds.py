@@ -170,7 +170,7 @@ def test_who_has_no_usable_plate_keeps_procedural_backgrounds(
 
     seeds = [row["background_seed"] for row in rows(made.out, "frames") if row["identity_id"] == last]
     monkeypatch.setattr(DiffusersPainter, "inpaint", spoilt)
-    receipt = synthesise(config, tmp_path / "out", quiet=True)
+    receipt = synthesise(replace(config, batch_size=2), tmp_path / "out", quiet=True)
     assert (receipt.behind, failed) == (4, seeds[:1])
     line = f"identity {last}: no usable plate (tiny-sd, seed {seeds[0]}: black), its backgrounds stay procedural"
     assert capsys.readouterr().err == f"pain3d: {line}\n"
