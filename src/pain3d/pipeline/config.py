@@ -64,6 +64,9 @@ class SynthConfig:
     """Folder or hub id of the model's ControlNet, where it isn't in the model's folder."""
     prompts: str = ""
     """YAML file of what painters are asked for, in place of pain3d's own."""
+    delight: str = ""
+    """Who takes the light out of what was painted: folder or hub id of an intrinsic image pipeline (Marigold); none is
+    pain3d's own fit."""
     texture_steps: Annotated[int, Within(0, 1_000)] = 0
     """Steps of the painter's sampler; 0 is the recipe's number."""
     texture_views: Annotated[int, Within(3, 5)] = 5
@@ -108,6 +111,7 @@ TEXTURE: Final = (
     "model",
     "controlnet",
     "prompts",
+    "delight",
     *(name for name in FIELDS if name.startswith("texture_")),
 )
 BACKGROUND: Final = tuple(name for name in FIELDS if name.startswith("background"))

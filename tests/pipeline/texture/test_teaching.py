@@ -21,12 +21,13 @@ from pain3d.pipeline.texture import teaching_run
 from pain3d.pipeline.texture.bank import Entry, Sitter, TextureBank
 from pain3d.pipeline.texture.command import Teach
 from pain3d.pipeline.texture.filling import scene_of
+from pain3d.pipeline.texture.painter import chain
 from pain3d.pipeline.texture.skin_model import SkinModel, lessons, teaching
 from pain3d.pipeline.texture.skin_model.grid import NUMBERS, SIDE
 from pain3d.pipeline.texture.skin_model.lessons import LOOSE, Lessons, batch_of
 from pain3d.pipeline.texture.skin_model.net import NOISES
 from pain3d.pipeline.texture.skin_model.weights import SHIPPED, is_skin_model, read_file
-from pain3d.pipeline.texture.teaching_run import LEAST, WEIGHTS, chain, divided, teach_bank
+from pain3d.pipeline.texture.teaching_run import LEAST, WEIGHTS, divided, teach_bank
 from pain3d.scene import demographic_grid
 from tests.conftest import Ran
 
@@ -51,10 +52,8 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
-    """One person is looked at, coarsely; steps are large from the first on, and take one thread of two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def small(one_thread: None) -> Iterator[None]:
+    """One person is looked at, coarsely; steps are large from the first on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lessons, "LOOKED_AT", 1)
         patch.setattr(lessons, "PICTURE", 64)
@@ -63,7 +62,6 @@ def small() -> Iterator[None]:
         patch.setattr(teaching, "WARM", 1)
         patch.setattr(teaching, "SAVED", 2)
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

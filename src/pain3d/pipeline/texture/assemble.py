@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
@@ -23,6 +23,10 @@ from pain3d.rendering.frames import Clock
 from pain3d.skin import Skin, paint, surface, surface_maps
 from pain3d.skin.photographed import ALBEDO
 
+if TYPE_CHECKING:
+    from pain3d.pipeline.texture.delighting import Delit
+    from pain3d.pipeline.texture.intrinsics import Intrinsics, Predicted
+
 BLACK: Final = 1 / 255  # mean sRGB of the head: painters that fail, or whose safety checker speaks, hand back zeros
 
 
@@ -38,14 +42,14 @@ class PaintedTexture:
         albedo: [S, S, 3] float32 linear in 0.003–0.95, for `pain3d.paint`.
         report: What is wrong with it.
         pictures: [N, H, W, 3] sRGB, as they were painted.
-        light: That was taken out.
+        light: That was taken out; None where an intrinsic image pipeline took it.
         seconds: Of each part.
     """
 
     albedo: Tensor
     report: QualityReport
     pictures: Tensor
-    light: Light
+    light: Light | None
     seconds: dict[str, float]
 
 
@@ -59,6 +63,7 @@ def make_texture(
     views: int = 5,
     view_size: int = 768,
     size: int = 1024,
+    intrinsics: Intrinsics | None = None,
 ) -> PaintedTexture:
     """Let a painter paint a person and make a texture of the pictures.
 
@@ -71,6 +76,7 @@ def make_texture(
         views: 3 or 5.
         view_size: Pixels a side of a picture.
         size: Texels a side, a power of two from 64 on.
+        intrinsics: Who takes the light out of pictures; None is the fit of `delighting`.
 
     Returns:
         PaintedTexture. Same arguments, same bytes, if the painter keeps to that.
@@ -79,6 +85,7 @@ def make_texture(
 
     Raises:
         SpoiltPicturesError: The pictures are not finite or black. Nothing is tried again here.
+        PaintingError: The albedo of an intrinsic image pipeline is not finite.
         ValueError: Numbers out of range, or pictures of another shape.
     """
     clock = Clock()
@@ -95,7 +102,13 @@ def make_texture(
     shown[seen.conditions.mask] = linear_light(pictures[seen.conditions.mask])
     lit, weights = project(shown, seen, size)
     clock.lap("backproject")
-    delit = delight(lit, weights, seen, base, skin, maps)
+    delit: Delit | Predicted
+    light = None
+    if intrinsics is None:
+        delit = delight(lit, weights, seen, base, skin, maps)
+        light = delit.found.light
+    else:
+        delit = intrinsics.delight(pictures, lit, weights, seen, seed)
     clock.lap("delight")
     fused, weight = fuse(delit.albedo, delit.weights)
     clock.lap("fuse")
@@ -103,7 +116,7 @@ def make_texture(
     clock.lap("complete")
     measured = report(albedo, delit, lit, base, seen, maps)
     clock.lap("quality")
-    return PaintedTexture(albedo, measured, pictures, delit.found.light, clock.laps)
+    return PaintedTexture(albedo, measured, pictures, light, clock.laps)
 
 
 def _check(pictures: Tensor, seen: Seen) -> None:

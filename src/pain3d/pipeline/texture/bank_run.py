@@ -69,7 +69,7 @@ def paint_bank(command: Texture, started: float) -> dict[str, Any]:
     from pain3d.pipeline.run import device_class
 
     device = device_class(command.device)
-    named = ("model", "recipe", "controlnet", "prompts", "steps", "views", "size", "view_size", "check")
+    named = ("model", "recipe", "controlnet", "prompts", "steps", "views", "size", "view_size", "check", "delight")
     wish = Wish(**{name: getattr(command, name) for name in named}, device="cuda" if device == "cuda" else "cpu")
     maker = open_maker(wish, quiet=command.json)
     what = {

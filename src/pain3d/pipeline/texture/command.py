@@ -32,6 +32,8 @@ class Texture:
     """Folder or hub id of its ControlNet, where that isn't in the model's folder."""
     prompts: str = ""
     """YAML file of what painters are asked for, in place of pain3d's own."""
+    delight: str = ""
+    """Folder or hub id of an intrinsic image pipeline (Marigold) that takes the light out; none is pain3d's own fit."""
     steps: Annotated[int, Within(0, 1_000)] = 0
     """Of the sampler; 0 is the recipe's number."""
     views: Annotated[int, Within(3, 5)] = 5

@@ -18,6 +18,7 @@ from pain3d.run_folder import settings_hash
 from pain3d.scene import Scene
 
 if TYPE_CHECKING:
+    from pain3d.pipeline.texture.intrinsics import Intrinsics
     from pain3d.pipeline.texture.paint import DiffusersPainter
     from pain3d.pipeline.texture.prompts import Prompts
     from pain3d.pipeline.texture.recipes import Recipe
@@ -46,6 +47,7 @@ class Wish:
         view_size: Pixels a side of a view; 0 is `VIEW_SIZE`.
         check: Whether a texture in which the quality report finds a fault is put aside.
         device: As torch names it.
+        delight: Folder or hub id of an intrinsic image pipeline that takes the light out; empty is the fit.
     """
 
     model: str
@@ -58,6 +60,7 @@ class Wish:
     view_size: int
     check: bool
     device: str
+    delight: str = ""
 
 
 def open_maker(wish: Wish, *, quiet: bool) -> Maker:
@@ -79,7 +82,7 @@ def open_maker(wish: Wish, *, quiet: bool) -> Maker:
         from pain3d.pipeline.texture.skin_model.weights import is_skin_model
 
         weights = Path(wish.model) if wish.model and is_skin_model(Path(wish.model)) else None
-        needless = ("controlnet", "prompts", "steps") if weights or not wish.model else ("model",)
+        needless = ("controlnet", "prompts", "steps", "delight") if weights or not wish.model else ("model",)
         name = next((name for name in needless if getattr(wish, name)), None)
         if name is not None:
             raise RefusedError(f"recipe {recipe.name} is the small model's: {name} has no part in it")
@@ -93,7 +96,12 @@ def open_maker(wish: Wish, *, quiet: bool) -> Maker:
         return SmallMaker(model, wish.size)
     if wish.steps:
         recipe = replace(recipe, steps=wish.steps)
-    return DiffusionMaker(load_painter(recipe, wish, quiet=quiet), recipe, prompts, wish)
+    intrinsics = None
+    if wish.delight:
+        from pain3d.pipeline.texture.intrinsics import open_intrinsics
+
+        intrinsics = open_intrinsics(wish.delight, wish.device, wish.view_size or VIEW_SIZE, quiet=quiet)
+    return DiffusionMaker(load_painter(recipe, wish, quiet=quiet), recipe, prompts, wish, intrinsics)
 
 
 def recipe_of(wish: Wish) -> Recipe:
@@ -200,8 +208,10 @@ class SmallMaker:
 class DiffusionMaker:
     """Textures from views that a diffusion model paints."""
 
-    def __init__(self, painter: DiffusersPainter, recipe: Recipe, prompts: Prompts, wish: Wish) -> None:
-        self.origin = painter.origin
+    def __init__(
+        self, painter: DiffusersPainter, recipe: Recipe, prompts: Prompts, wish: Wish, intrinsics: Intrinsics | None
+    ) -> None:
+        self.origin = painter.origin if intrinsics is None else intrinsics.joined(painter.origin)
         self.settings: Mapping[str, Any] = {
             "recipe": recipe.name,
             "recipe_hash": recipe_hash(recipe),
@@ -210,7 +220,7 @@ class DiffusionMaker:
             "size": wish.size,
             "check": wish.check,
         }
-        self._painter, self._prompts, self._check = painter, prompts, wish.check
+        self._painter, self._prompts, self._check, self._intrinsics = painter, prompts, wish.check, intrinsics
 
     def prompt(self, scene: Scene) -> Prompt:
         """Of the person's axes, by its seed."""
@@ -222,7 +232,10 @@ class DiffusionMaker:
 
         sizes = {name: self.settings[name] for name in ("views", "view_size", "size")}
         try:
-            made = make_texture(Head.default(), (scene.identity, scene.skin), self._painter, prompt, seed, **sizes)
+            made = make_texture(
+                Head.default(), (scene.identity, scene.skin), self._painter, prompt, seed, **sizes,
+                intrinsics=self._intrinsics,
+            )  # fmt: skip
         except SpoiltPicturesError as error:
             raise PaintingError(str(error)) from error
         faults = made.report.faults()

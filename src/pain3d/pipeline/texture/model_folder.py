@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +52,7 @@ class ModelFolder:
     Attributes:
         path: Folder in the layout of diffusers.
         weights: Single file of all weights of the base; `path` then holds settings and tokenisers alone.
-        kind: One of `KINDS`.
+        kind: One of `KINDS`, or another word where it is asked for by name.
         control: Folder or single file of its ControlNet; None where the base takes depth itself (FLUX.1-Depth).
         variant: Part of the weights' names, such as ``fp16``, where all of them have it.
         parameters: Count of all weights, ControlNet included.
@@ -146,16 +146,7 @@ def inspect_model(path: Path, control: Path | None = None, settings: Path | None
         if settings is None:
             raise RefusedError(f"{path}: a file of weights alone: the recipe must name a folder of settings (settings)")
         path = settings
-    index_file = path / "model_index.json"
-    if not index_file.is_file():
-        raise RefusedError(f"{path}: no model_index.json: not a folder of a diffusers model")
-    index = _read_json(index_file)
-    components = {
-        name: str(entry[1]) for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2 and entry[1]
-    }
-    components.pop("controlnet", None)  # looked at below, wherever it is
-    for name, made in components.items():
-        _check_component(path, name, made, weights=single is None)
+    _, components = read_components(path, weights=single is None)
     main = next((name for name in ("unet", "transformer") if name in components), None)
     if main is None:
         raise RefusedError(f"{path}: neither unet nor transformer in model_index.json")
@@ -167,6 +158,17 @@ def inspect_model(path: Path, control: Path | None = None, settings: Path | None
         _check_control(control, path, kind, base)
     elif not takes_depth(kind, base):
         raise RefusedError(f"{path}: a ControlNet is missing: name one (--controlnet), or put it in controlnet/")
+    return describe(path, components, kind, single, control)
+
+
+def describe(
+    path: Path, components: Iterable[str], kind: str, single: Path | None = None, control: Path | None = None
+) -> ModelFolder:
+    """What is known of a model whose components were looked at; see `ModelFolder`.
+
+    Raises:
+        RefusedError: A file of weights is cut.
+    """
     parts = [path / name for name in components] if single is None else []
     weights = [file for part in parts for file in sorted(part.glob("*.safetensors"))]
     held = sorted(control.glob("*.safetensors")) if control and control.is_dir() else [f for f in (control,) if f]
@@ -185,6 +187,29 @@ def inspect_model(path: Path, control: Path | None = None, settings: Path | None
         int((vae.get("block_out_channels") or [vae.get("base_dim", 128)])[0]),
         " AND ".join(sorted(licences - {UNKNOWN})) or UNKNOWN,
     )
+
+
+def read_components(path: Path, *, weights: bool = True) -> tuple[dict[str, Any], dict[str, str]]:
+    """What model_index.json of a folder says, and its components but the ControlNet: class of each by name.
+
+    Args:
+        path: The folder.
+        weights: Whether it holds weights too, or settings and tokenisers alone.
+
+    Raises:
+        RefusedError: It is no such folder, or a component is missing or holds pickles alone; names which.
+    """
+    index_file = path / "model_index.json"
+    if not index_file.is_file():
+        raise RefusedError(f"{path}: no model_index.json: not a folder of a diffusers model")
+    index = _read_json(index_file)
+    components = {
+        name: str(entry[1]) for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2 and entry[1]
+    }
+    components.pop("controlnet", None)  # looked at by who asks, wherever it is
+    for name, made in components.items():
+        _check_component(path, name, made, weights=weights)
+    return index, components
 
 
 def takes_depth(kind: str, settings: dict[str, Any]) -> bool:

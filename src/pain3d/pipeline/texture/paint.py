@@ -121,7 +121,7 @@ def open_painter(
     chosen = getattr(torch, dtype or ("float32" if device == "cpu" else recipe.dtype))
     plan = plan_memory(folder, recipe, chosen, size)
     try:
-        with _within_memory(plan):
+        with within_memory(plan):
             pipeline = load_pipeline(folder, recipe, device, chosen)
     except RefusedError:
         raise
@@ -246,13 +246,13 @@ class DiffusersPainter:
             "num_inference_steps": recipe.steps,
             "true_cfg_scale" if recipe.kind == "qwen" else "guidance_scale": recipe.guidance,
             "controlnet_conditioning_scale": recipe.control_scale,
-            "generator": [_generator(seed, stage, view) for view in range(views.start, views.stop)],
+            "generator": [generator_of(seed, stage, view) for view in range(views.start, views.stop)],
             "output_type": "pt",
             "return_dict": False,
             **({"ip_adapter_image": self._picture} if self._picture is not None else {}),
             **more,
         }
-        with _within_memory(self.memory):
+        with within_memory(self.memory):
             made = pipeline(**{key: value for key, value in wanted.items() if key in takes})[0]
         return torch.as_tensor(made).float().cpu().permute(0, 2, 3, 1).clamp(0, 1).contiguous()
 
@@ -289,7 +289,7 @@ class DiffusersPainter:
         latents = self._encode(pictures).float()
         sigma = first_sigma(self._pipeline.scheduler, sigmas, latents[0, 0].numel() // 4)
         noise = [
-            torch.randn(latents.shape[1:], generator=_generator(seed, "refine/noise", view))
+            torch.randn(latents.shape[1:], generator=generator_of(seed, "refine/noise", view))
             for view in range(views.start, views.stop)
         ]
         return pack((1 - sigma) * latents + sigma * torch.stack(noise).to(latents), self._recipe.kind == "qwen")
@@ -312,7 +312,8 @@ def _origin(folder: ModelFolder, recipe: Recipe, name: str) -> Origin:
 
 
 @contextmanager
-def _within_memory(plan: MemoryPlan) -> Iterator[None]:
+def within_memory(plan: MemoryPlan) -> Iterator[None]:
+    """Where memory runs out the plan is told; raises RefusedError then."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -322,7 +323,8 @@ def _within_memory(plan: MemoryPlan) -> Iterator[None]:
         raise RefusedError(f"out of memory; smaller views or one view in a pass may help ({plan})") from error
 
 
-def _generator(seed: int, stage: str, view: int) -> torch.Generator:
+def generator_of(seed: int, stage: str, view: int) -> torch.Generator:
+    """The noise of a view, by its key; on the CPU, so that it is the same on any device."""
     return torch.Generator("cpu").manual_seed(keyed_number(seed, f"texture/{stage}", view))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
 from pain3d.pipeline.texture.conditions import Conditions
+from pain3d.records import LICENCE, UNKNOWN_LICENCE
 
 # Of the denoised estimate of N views, as latents [N, C, h, w]: what they show in common, to be taken in its place.
 Blend = Callable[[Tensor], Tensor]
@@ -29,6 +30,14 @@ class Origin:
     model_hash: str
     licence: str
     scheduler: str
+
+
+def chain(licences: Sequence[str]) -> str:
+    """One licence of several that all hold, joined by AND; CC0 asks for nothing beside another."""
+    parts = dict.fromkeys(part for licence in licences for part in licence.split(" AND "))
+    if UNKNOWN_LICENCE in parts:
+        return UNKNOWN_LICENCE
+    return " AND ".join(part for part in parts if part != LICENCE) or LICENCE
 
 
 @dataclass(frozen=True)

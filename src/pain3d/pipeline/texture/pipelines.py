@@ -67,13 +67,7 @@ FAMILIES: Final = {
 
 def load_pipeline(folder: ModelFolder, recipe: Recipe, device: str, dtype: torch.dtype) -> Any:
     """The pipeline that paints, with ControlNet, scheduler, LoRA and IP-Adapter, on its device."""
-    import_torchvision()
-    import diffusers
-    import transformers
-
-    for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
+    diffusers = quiet_diffusers()
     options = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
     family = FAMILIES[f"{folder.kind}+control" if folder.kind == "flux" and folder.control else folder.kind]
     parts = {}
@@ -110,6 +104,28 @@ def load_pipeline(folder: ModelFolder, recipe: Recipe, device: str, dtype: torch
     if recipe.compile:
         net_of(pipeline).compile()
     return pipeline
+
+
+def load_intrinsics(path: Path, variant: str | None, device: str) -> Any:
+    """Marigold's pipeline that says the albedo of pictures, in float32, on its device."""
+    kind = quiet_diffusers().MarigoldIntrinsicsPipeline
+    pipeline = kind.from_pretrained(
+        path, variant=variant, dtype=torch.float32, use_safetensors=True, local_files_only=True
+    ).to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def quiet_diffusers() -> Any:
+    """diffusers, which says nothing but errors, and transformers likewise."""
+    import_torchvision()
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+    return diffusers
 
 
 def net_of(pipeline: Any) -> Any:

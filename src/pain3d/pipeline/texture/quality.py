@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from pain3d.rendering.tone import skin_tone, tone_texels
 from pain3d.skin.compose import SCATTER
 from pain3d.skin.maps import SurfaceMaps
 from pain3d.skin.photographed import ALBEDO, photographable
+
+if TYPE_CHECKING:
+    from pain3d.pipeline.texture.intrinsics import Predicted
 
 BLOCKS: Final = 128  # a side of the texture: what is called tone or light here is broader than 3 mm
 FACE_DEPTH, FACE_HEIGHT = 10.0, (-95.0, 75.0)  # mm of z and of y: where a texel of the skin is of the face
@@ -89,7 +92,9 @@ LEAST_COVERAGE: Final = 0.75
 MOST_TONE: Final = 40.0
 
 
-def report(albedo: Tensor, delit: Delit, lit: Tensor, base: Tensor, seen: Seen, maps: SurfaceMaps) -> QualityReport:
+def report(
+    albedo: Tensor, delit: Delit | Predicted, lit: Tensor, base: Tensor, seen: Seen, maps: SurfaceMaps
+) -> QualityReport:
     """Measure a finished texture.
 
     Args:
@@ -170,7 +175,7 @@ def _step(size: int) -> int:
     return max(1, size // BLOCKS)
 
 
-def _seam(delit: Delit, face: Tensor, size: int) -> float:
+def _seam(delit: Delit | Predicted, face: Tensor, size: int) -> float:
     """See `QualityReport.seam`."""
     if len(delit.weights) < 2:
         return 0.0

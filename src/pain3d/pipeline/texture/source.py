@@ -16,6 +16,7 @@ from pain3d.pipeline.texture.making import Wish, open_maker
 from pain3d.run_folder import settings_hash
 
 PROCEDURAL: Final = "procedural"
+NAMED: Final = ("model", "controlnet", "prompts", "delight")  # fields of a configuration that a painter has alone
 
 
 class Source(Protocol):
@@ -98,7 +99,7 @@ def open_source(config: SynthConfig, device: str, *, quiet: bool) -> Source | No
         RefusedError: It says what there is not, or the model or the bank can't be used.
     """
     kind, _, name = config.texture.partition(":")
-    asked = next((name for name in ("model", "controlnet", "prompts") if getattr(config, name)), None)
+    asked = next((name for name in NAMED if getattr(config, name)), None)
     if kind != "diffusion" and asked is not None:
         raise RefusedError(f"--{asked} is for a painter: name one by --texture diffusion")
     if config.texture == PROCEDURAL:
@@ -109,6 +110,6 @@ def open_source(config: SynthConfig, device: str, *, quiet: bool) -> Source | No
         of_texture = {
             name: getattr(config, f"texture_{name}") for name in ("steps", "views", "size", "view_size", "check")
         }
-        named = {name: getattr(config, name) for name in ("model", "controlnet", "prompts")}
+        named = {name: getattr(config, name) for name in NAMED}
         return Painted(open_maker(Wish(**named, **of_texture, recipe=name, device=device), quiet=quiet), config.seed)
     raise RefusedError(f"texture must be procedural, diffusion, diffusion:RECIPE or bank:DIR, got {config.texture!r}")

@@ -26,10 +26,10 @@ from pain3d.pipeline.texture.bank import Entry, Sitter, TextureBank, read_textur
 from pain3d.pipeline.texture.completion import complete
 from pain3d.pipeline.texture.filling import scene_of
 from pain3d.pipeline.texture.making import need_diffusers
+from pain3d.pipeline.texture.painter import chain
 from pain3d.pipeline.texture.views import standard_cameras
 from pain3d.pipeline.workers import keep_memory
 from pain3d.provenance import code_version, pain3d_version
-from pain3d.records import LICENCE, UNKNOWN_LICENCE
 from pain3d.run_folder import RESOLVED, RunFolder, RunKind, settings_hash
 from pain3d.scene import CELLS, DemographicCell
 from pain3d.skin import paint, surface_maps
@@ -155,14 +155,6 @@ def divided(bank: TextureBank) -> tuple[list[str], list[str]]:
     held = min(MOST, max(FEWEST, len(of) // HELD))
     names = list(of.values())
     return [own[0] for own in names[:held]], [name for own in names[held:] for name in own]
-
-
-def chain(licences: Sequence[str]) -> str:
-    """One licence of several that all hold, joined by AND; CC0 asks for nothing beside another."""
-    parts = dict.fromkeys(part for licence in licences for part in licence.split(" AND "))
-    if UNKNOWN_LICENCE in parts:
-        return UNKNOWN_LICENCE
-    return " AND ".join(part for part in parts if part != LICENCE) or LICENCE
 
 
 def painters_of(entries: Sequence[Entry]) -> list[dict[str, Any]]:
