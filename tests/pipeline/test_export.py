@@ -69,6 +69,13 @@ def said_columns() -> tuple[str, ...]:
     return ("AU04", "AU06", "AU07", "AU09", "AU10", "AU43", "PSPI")
 
 
+def test_pictures_of_procedural_skin_are_cc0(exported: Path) -> None:
+    assert (
+        "\nLicence of the pictures: CC0-1.0. Annotations and heatmaps: CC0-1.0.\n"
+        in (exported / "README.md").read_text()
+    )
+
+
 def test_the_split_is_the_data_sets(small: Path, exported: Path) -> None:
     with (exported / "split.csv").open(newline="") as file:
         table = {row["annotation_base_name"]: row["split"] for row in csv.DictReader(file)}

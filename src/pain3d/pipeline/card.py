@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import product
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -43,6 +42,7 @@ def make_card(
     counts: Mapping[str, Mapping[str, int]],
     painters: Mapping[Painter, int],
     painted: ImagesPainted,
+    licences: Sequence[str],
 ) -> str:
     """Write the card.
 
@@ -51,14 +51,12 @@ def make_card(
         counts: Rows per subset and split; a split without rows is left out of the card, so that the rest still loads.
         painters: Whose textures how many identities have.
         painted: In how many images somebody painted.
+        licences: Of the images.
 
     Returns:
         Markdown with a YAML head.
     """
     images = sum(counts["frames"].values())
-    over = {"", str(resolved["refine_licence"])} if painted.refined else {""}
-    behind = {"" if painted.behind < images else str(resolved["background_licence"])}
-    behind |= {str(resolved["background_licence"])} if painted.behind else set()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=jinja2.StrictUndefined,
@@ -75,7 +73,7 @@ def make_card(
         size_class=next((name for name, least in SIZES if images < least), "10M<n<100M"),
         licence=LICENCE,
         painters={painter: people for painter, people in painters.items() if painter.model},
-        licences=sorted({row_licence(who.licence, *others) for who in painters for others in product(behind, over)}),
+        licences=licences,
         people_without=sum(people for painter, people in painters.items() if not painter.model),
         row_licence=row_licence,
         painted=painted,

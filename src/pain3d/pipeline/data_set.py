@@ -58,6 +58,10 @@ class DataSet:
                 read[name] += table[name].to_pylist()
         return read
 
+    def licences(self) -> list[str]:
+        """Licences of the images, as their rows say them, sorted; several where a painter has no part in some."""
+        return sorted(set(self.columns("frames", ["licence"])["licence"]))
+
     def rows(self, subset: str, columns: Sequence[str], keep: set[str] | None = None) -> Iterator[Row]:
         """Rows of a subset with some columns, a row group in memory at a time.
 

@@ -44,7 +44,7 @@ def describe(plan: Plan, folder: DataFolder) -> ImagesPainted:
     for name, content in (
         (f"LICENSES/{LICENCE}.txt", (TEMPLATES / f"{LICENCE}.txt").read_bytes()),
         ("LICENSES/NOTICE-head.txt", notice),
-        ("README.md", make_card(folder.resolved, counts, painters_of(data), painted).encode()),
+        ("README.md", make_card(folder.resolved, counts, painters_of(data), painted, data.licences()).encode()),
         (CONTACT_SHEET, sheet.result()),
         (REPORT, report.encode()),
     ):

@@ -101,6 +101,21 @@ def test_the_card_names_the_chain_of_licences(made: Path, plain: Path) -> None:
     assert "\nlicense: cc0-1.0\n" in bare and "Who painted" not in bare
 
 
+def test_an_export_has_the_licences_of_its_pictures(pain3d: Run, made: Path, tmp_path: Path) -> None:
+    out, forbidden = Path(shutil.copytree(made, tmp_path / "out")), "CC0-1.0 AND LicenseRef-non-commercial"
+
+    def said(to: Path) -> str:
+        assert pain3d("export", out, "--format", "3dpain", "--to", to).code == 0
+        return (to / "README.md").read_text()
+
+    end = " (the README of the data set that was exported says who painted). Annotations and heatmaps: CC0-1.0.\n"
+    assert f"\nLicence of the pictures: CC0-1.0 AND MIT / unknown{end}" in said(tmp_path / "first")
+    for split in ("train", "validation", "test"):
+        frames = f"data/frames/{split}-00000-of-00001.parquet"
+        edit(out, frames, lambda rows: [row.update(licence=forbidden) for row in rows])
+    assert f"\nLicence of the pictures: {forbidden}{end}" in said(tmp_path / "second")
+
+
 def test_verify_looks_into_the_bank(pain3d: Run, made: Path, tmp_path: Path) -> None:
     assert pain3d("verify", made).code == 0
     out = Path(shutil.copytree(made, tmp_path / "out"))

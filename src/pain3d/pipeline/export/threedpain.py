@@ -33,8 +33,10 @@ JPEG_START: Final = b"\xff\xd8\xff"
 
 README: Final = """# A pain3d data set in the layout of 3DPain
 
-Synthetic faces made by pain3d {version}: no person was photographed. Licence {licence}. Not for diagnosis.
+Synthetic faces made by pain3d {version}: no person was photographed. Not for diagnosis.
 Configuration {config}, seed {seed}.
+
+Licence of the pictures: {licences}{painted}. Annotations and heatmaps: {licence}.
 
 - `{pictures}/`: a JPEG per view, the bytes of the data set. Neutral pictures have no annotation: all 0.
 - `{annotations}/`: AU4, AU6, AU7, AU9, AU10 (0-5), AU43 (0/1) and PSPI (0-16) of each pain expression. Other action
@@ -155,8 +157,11 @@ def _write_jpeg(path: Path, row: Row, column: str) -> int:
 
 
 def _readme(source: DataSet) -> str:
+    licences = source.licences()
     return README.format(
         version=pain3d_version(),
+        licences=" / ".join(licences),
+        painted="" if licences == [LICENCE] else " (the README of the data set that was exported says who painted)",
         licence=LICENCE,
         config=source.resolved["config_hash"][:12],
         seed=source.resolved["seed"],
