@@ -2,8 +2,8 @@
 
 Three kinds of fields. *What* fields decide every byte of the data set and are hashed; *how* fields (``device`` as
 asked, ``batch_size``, ``processes``) decide only speed; fields of *painters* say where to look, and what is hashed is
-what they find there: a model by its weights, a bank by its textures. The device class that was picked is hashed too,
-because pixels are bit-identical on one class of devices only.
+what they find there: a model by its weights, a bank by its textures, prompts by their words. The device class that was
+picked is hashed too, because pixels are bit-identical on one class of devices only.
 """
 
 from __future__ import annotations

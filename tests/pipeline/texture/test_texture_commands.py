@@ -11,16 +11,19 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
+from pain3d.console.refused import RefusedError
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.folder import DataFolder
 from pain3d.pipeline.plan import PlannedIdentity
-from pain3d.pipeline.run import synthesise
-from pain3d.pipeline.texture import filling
+from pain3d.pipeline.run import preview, synthesise
+from pain3d.pipeline.texture import bank_run, filling
 from pain3d.pipeline.texture.bank import TextureBank
 from pain3d.pipeline.texture.making import Wish, open_maker
 from pain3d.pipeline.texture.paint import DiffusersPainter
+from pain3d.pipeline.texture.prompts import load_prompts
 from pain3d.pipeline.texture.skin_model import SkinModel
 from pain3d.scene import CELLS
 from tests.conftest import Ran
@@ -95,6 +98,28 @@ def test_any_batch_and_any_stop_give_the_same_bytes(
     monkeypatch.setattr(DiffusersPainter, "paint", lambda *arguments: asked.append(arguments) or paint(*arguments))
     synthesise(config, out, quiet=True)
     assert len(asked) == 1 and hashes(out) == hashes(made)  # what was painted is not painted again
+
+
+def test_other_words_are_another_configuration(
+    pain3d: Run, made: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever they are written; those for backgrounds have no part in textures."""
+    files = {"same": {"negative": load_prompts().negative, "nobody": "hat"}, "other": {"negative": "hat"}}
+    for name, words in files.items():
+        (tmp_path / name).write_text(yaml.safe_dump(words))
+    with pytest.raises(RefusedError, match="finished data set of this configuration"):
+        preview(SynthConfig(**SMALL, **TINY, model=str(model), prompts=str(tmp_path / "same")), made)
+    with pytest.raises(RefusedError, match=r"another configuration \(.*texture_prompts_hash"):
+        preview(SynthConfig(**SMALL, **TINY, model=str(model), prompts=str(tmp_path / "other")), made)
+    bank, options = tmp_path / "bank", (*OPTIONS, *SIZES, "--no-check", "--model", model)
+    with monkeypatch.context() as patch:  # stopped: painted, but not finished
+        patch.setattr(bank_run, "_sheet", lambda *_: (_ for _ in ()).throw(SystemError("killed")))
+        with pytest.raises(SystemError):
+            pain3d("texture", bank, *options, "--prompts", tmp_path / "same")
+    before = hashes(bank)
+    ran = pain3d("texture", bank, *options, "--prompts", tmp_path / "other")
+    assert ran.code == 2 and "an unfinished bank of another configuration (prompts_hash" in ran.err
+    assert len(TextureBank(bank)) == 2 and hashes(bank) == before
 
 
 @pytest.mark.parametrize("kind", ["sdxl", "flux"])

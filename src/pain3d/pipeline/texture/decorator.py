@@ -18,7 +18,6 @@ from pain3d.pipeline.texture.painter import Painter, PaintingError
 from pain3d.pipeline.texture.prompts import Prompts, load_prompts
 from pain3d.pipeline.workers import limited_threads
 from pain3d.rendering.scene_inputs import SceneInputs, plated
-from pain3d.run_folder import settings_hash
 from pain3d.scene import Scene
 
 PROCEDURAL: Final = "procedural"
@@ -60,10 +59,9 @@ class Decorator:
         self._painter, self._prompts = painter, prompts
         self._turn = threading.Lock()
         origin = {f"background_{name}": value for name, value in asdict(painter.origin).items()}
-        asked = {"background": prompts.words["background"], "nobody": prompts.nobody}
         self.fields: dict[str, Any] = {
             "backgrounds": "diffusion", **origin, "background_recipe_hash": recipe_hash,
-            "background_prompts_hash": settings_hash(asked),
+            "background_prompts_hash": prompts.background_hash,
         }  # fmt: skip
 
     def decorate(self, inputs: SceneInputs, scenes: tuple[Scene, ...]) -> Decorated:

@@ -47,7 +47,7 @@ class Maker(Protocol):
 
     Attributes:
         origin: What rows say of who paints.
-        settings: What else decides the bytes: views, sizes.
+        settings: What else decides the bytes: views, sizes, the words of prompts.
     """
 
     origin: Origin

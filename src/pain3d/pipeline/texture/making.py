@@ -215,6 +215,7 @@ class DiffusionMaker:
         self.settings: Mapping[str, Any] = {
             "recipe": recipe.name,
             "recipe_hash": recipe_hash(recipe),
+            "prompts_hash": prompts.person_hash,
             "views": wish.views,
             "view_size": wish.view_size or VIEW_SIZE,
             "size": wish.size,

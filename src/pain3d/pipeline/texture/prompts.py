@@ -23,6 +23,7 @@ from pain3d.colour import typology_angle
 from pain3d.console.refused import RefusedError, hint, one_line
 from pain3d.head.identity import ANCESTRIES, SEXES
 from pain3d.pipeline.texture.painter import Prompt
+from pain3d.run_folder import settings_hash
 from pain3d.scene import Scene
 from pain3d.skin import Skin
 from pain3d.skin.appearance import BLACK_HAIR, BROWN_HAIR, FAIR_HAIR, HAIR_STYLES, IRISES
@@ -84,6 +85,17 @@ class Prompts:
     def background_for(self, scene: Scene) -> Prompt:
         """Of what stands behind the person of a scene: a place of the kind of its background."""
         return Prompt(str(self.words["background"][scene.background]), self.nobody)
+
+    @property
+    def person_hash(self) -> str:
+        """Of the words that `prompt_for` may say of anybody."""
+        words = {name: entry for name, entry in self.words.items() if name != "background"}
+        return settings_hash({"positive": self.positive, "negative": self.negative, **words})
+
+    @property
+    def background_hash(self) -> str:
+        """Of the words that `background_for` may say of anything."""
+        return settings_hash({"background": self.words["background"], "nobody": self.nobody})
 
     def _rung(self, name: str, value: float) -> str:
         """The first words of a ladder whose bound a value reaches; nothing below all of them."""
