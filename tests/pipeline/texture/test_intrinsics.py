@@ -134,7 +134,8 @@ def test_models_that_say_no_albedo_are_one_line(pain3d: Run, marigold: Path, tmp
     MAKERS["sd"](tmp_path / "sd")
 
     def refused(delight: Path | str, model: Path | str = tmp_path / "sd") -> str:
-        ran = pain3d("texture", tmp_path / "out", "--model", model, "--delight", delight, "--device", "cpu", "--json")
+        small = ("--identities", "1", "--views", "3", "--size", "128", "--view-size", "64", "--device", "cpu", "--json")
+        ran = pain3d("texture", tmp_path / "out", "--model", model, "--delight", delight, *small)
         assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1) and not (tmp_path / "out").exists()
         return ran.err.removeprefix("pain3d: ").rstrip()
 
