@@ -11,12 +11,14 @@ import ctypes
 import gc
 import multiprocessing
 import sys
+import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
+from typing import Final
 
 import cv2
 import pyarrow
@@ -111,6 +113,35 @@ def limited_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
         sys.setswitchinterval(before[2])
+
+
+class OneThread:
+    """A context, of which `ONE_THREAD` is the one of a process, in which torch and the kernels keep to one thread.
+
+    For what paints: sums over several threads round otherwise, and how many are free varies. The number is the
+    process's, so of all who are in the context the first sets it and the last puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limit: AbstractContextManager[None] = nullcontext()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._limit = limited_threads(1)
+                self._limit.__enter__()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limit.__exit__(None, None, None)
+
+
+ONE_THREAD: Final = OneThread()
 
 
 def limit_threads(threads: int) -> None:

@@ -162,7 +162,7 @@ def test_who_has_no_usable_plate_keeps_procedural_backgrounds(
     original, failed = DiffusersPainter.inpaint, []
 
     def spoilt(self: DiffusersPainter, *asked: Any) -> torch.Tensor:
-        assert torch.get_num_threads() == 1  # whatever the batch: sums over several round otherwise
+        assert torch.get_num_threads() == 1  # whatever the batch: see ONE_THREAD
         if asked[-1] in seeds:
             failed.append(asked[-1])
             raise PaintingError(f"tiny-sd, seed {asked[-1]}: black")
