@@ -184,6 +184,12 @@ def irradiance_on_face(sh: Floats, key_direction: Floats, key_colour: Floats) ->
     return np.asarray((ambient + key) @ weights)
 
 
+def face_irradiance(key_direction: Floats) -> Floats:
+    """What each harmonic and a key light at a unit vector [3] add to `irradiance_on_face`, [10], while none is cut."""
+    facing, irradiance, weights = _face()
+    return np.append(weights @ irradiance, weights @ np.maximum(facing @ key_direction, 0))
+
+
 @cache
 def _lamps() -> tuple[Floats, ...]:
     """Of all presets: ambient [P, 3] and key [P]; of lamps azimuth, elevation [P, L] and colour [P, L, 3].

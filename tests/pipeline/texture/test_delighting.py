@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ import pain3d
 from pain3d.kernels import shade
 from pain3d.light import Light
 from pain3d.pipeline.texture import delighting, light_fit, views
+from pain3d.pipeline.texture.pores import relief_gloss
 from pain3d.pipeline.texture.projection import project
 from pain3d.skin import SurfaceMaps
 from pain3d.skin.photographed import photographable
@@ -83,8 +85,62 @@ def test_what_is_left_is_the_skin(asked: Asked, name: str, turn: float) -> None:
     assert bool((done.weights <= weights).all())
 
 
+def test_what_places_have_in_common_is_solved_for() -> None:
+    """Beside the dense inverse of what points of one place share and what each has of its own."""
+    draw = torch.Generator().manual_seed(4)
+    count, unknowns = 12, 5
+    residual = torch.randn(count, 3, generator=draw)
+    jacobian = torch.randn(count, 3, unknowns, generator=draw)
+    own = 200 + 300 * torch.rand(count, 3, generator=draw)
+    place = torch.tensor([0, 0, 0, 1, 1, 2, 3, 3, 3, 3, 1, 2])
+    matrix, pull = light_fit._told_by(residual, jacobian, own, place)
+    dense, right = np.zeros((unknowns, unknowns)), np.zeros(unknowns)
+    for channel in range(3):
+        shared = light_fit.SKIN**2 * (place[:, None] == place).double()
+        precision = np.linalg.inv(np.diag(1 / own[:, channel].double()) + shared.numpy())
+        slopes = jacobian[:, channel].double().numpy()
+        dense += slopes.T @ precision @ slopes
+        right += slopes.T @ precision @ residual[:, channel].double().numpy()
+    np.testing.assert_allclose(matrix, dense, rtol=1e-4, atol=0.1)  # float32 sums of terms of up to 1e4
+    np.testing.assert_allclose(pull, right, rtol=1e-4, atol=0.1)
+
+
+def test_light_is_metered_as_presets_are() -> None:
+    light = Light.preset("evening", azimuth_degrees=20)
+    numbers = torch.cat([light.sh[0], light.key_colour]).T.double().numpy().ravel()
+    elevation = float(torch.rad2deg(torch.asin(light.key_direction[0, 1])))
+    azimuth = float(torch.rad2deg(torch.atan2(*light.key_direction[0, [0, 2]])))
+    state = light_fit._State(azimuth, elevation, 1.2 * numbers, np.zeros(1), np.zeros(1), 0.0)
+    more, slopes = light_fit._metered(state)
+    assert more == pytest.approx(np.log(1.2), abs=2e-3)  # directions where no harmonics are below 0, on 72 normals
+    for unknown in (0, 9, 25):
+        moved = state.light.copy()
+        moved[unknown] += 1e-3
+        assert (light_fit._metered(state._replace(light=moved))[0] - more) / 1e-3 == pytest.approx(
+            slopes[unknown], 0.01
+        )
+    raised = light_fit._metered(state._replace(elevation=elevation + 0.5))[0]
+    assert (raised - more) / 0.5 == pytest.approx(slopes[31], rel=0.01)
+
+
+def test_gloss_of_pores_is_told_from_pigment() -> None:
+    """On dark skin: a spot that has the light's colour is gloss, one of melanin is skin."""
+    size = 114
+    skin = torch.tensor([0.25, 0.14, 0.08])
+    melanin, blood = torch.tensor([-0.57, -0.62, -0.53]), torch.tensor([-0.1, -0.7, -0.7])
+    mirrored = torch.full((size, size, 3), 0.05)
+    flat = skin.expand(size, size, 3)
+    glossy, marked = flat.clone(), flat.clone()
+    glossy[40:42, 40:42] += 0.3 * mirrored[40:42, 40:42]
+    marked[70:72, 70:72] *= (0.15 * melanin).exp()
+    found = relief_gloss(glossy, mirrored, melanin, blood)
+    assert 0.15 < float(found[40, 40]) < 0.3
+    assert float(found[20, 20].abs()) < 1e-4
+    assert float(relief_gloss(marked, mirrored, melanin, blood)[70, 70].abs()) < 0.05
+
+
 def test_without_skin_there_is_no_light() -> None:
-    none = light_fit.Skins(*(torch.zeros(0, *shape) for shape in ((3,), (), (), (3,), (8, 3))))
+    none = light_fit.Skins(*(torch.zeros(0, *shape) for shape in ((), (3,), (), (), (3,), (8, 3))))
     points = light_fit.Points(*(torch.zeros(0, *shape) for shape in ((3,), (3,), (), (), (), ())))
     with pytest.raises(ValueError, match="no texel of it was seen"):
         light_fit.find_light(points, none, 1)

@@ -1,7 +1,8 @@
 """Knows how the light in painted colours is taken away: found on the skin by `light_fit`, divided out view by view.
 
-Our shading is inverted: what the surface mirrors is subtracted, what is left is divided by what falls on it. So is the
-tone map of our pictures, for want of knowing a painter's: below 0.8 it changes nothing.
+Our shading is inverted: what the surface mirrors is subtracted, what is left is divided by what falls on it, and gloss
+of pores, which the surface does not have, is told by its colour (`relief_gloss`). So is the tone map of our pictures
+inverted, for want of knowing a painter's: below 0.8 it changes nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch.nn.functional import normalize
 
 from pain3d.kernels.rendering.colour import GAMMA, KNEE, OFFSET, TOE, TOE_SLOPE
 from pain3d.pipeline.texture.light_fit import FoundLight, Points, Skins, diffuse_light, find_light, gloss
+from pain3d.pipeline.texture.pores import relief_gloss
 from pain3d.pipeline.texture.views import Seen, texel_surface
 from pain3d.skin.appearance import Skin
 from pain3d.skin.chromophores import skin_albedo
@@ -32,16 +34,8 @@ CLIPPED: Final = (0.9, 1.6)  # linear light from which, and at which no longer, 
 HIGHLIGHT: Final = 0.7  # share of what is seen that may be gloss: more would be noise of what little is left
 SHADE: Final = (0.1, 0.3)  # shares of the mean light: below the first a texel's is not known, from the second on it is
 # Of the procedural person's pigments, in deviations: what a painter who was asked for such a person may have made.
-MELANIN, SOCKET_MELANIN, BLOOD, FLUSH, SOCKET_BLOOD, LIPS, CAROTENE, BEARD = (
-    0.20,
-    0.03,
-    0.08,
-    0.06,
-    0.05,
-    0.15,
-    0.20,
-    0.5,
-)
+MELANIN, SOCKET_MELANIN, BLOOD, FLUSH = 0.25, 0.03, 0.16, 0.06
+SOCKET_BLOOD, LIPS, CAROTENE, BEARD = 0.05, 0.15, 0.36, 0.5
 
 
 @dataclass(frozen=True)
@@ -90,6 +84,7 @@ def delight(colours: Tensor, weights: Tensor, seen: Seen, base: Tensor, skin: Sk
         diffuse = diffuse_light(texels.normal, texels.occlusion, texels.scatter, found.light)
         believed = ((diffuse.mean(1) / diffuse.mean() - SHADE[0]) / (SHADE[1] - SHADE[0])).clamp(0, 1)
         albedo, left = torch.zeros_like(colours), torch.zeros_like(weights)
+        pigments = _changed(skin, melanin=MELANIN), _changed(skin, haemoglobin=BLOOD)
         for view, (colour, weight) in enumerate(zip(colours, weights, strict=True)):
             at = torch.nonzero(weight.flatten()[texels.place] > 0)[:, 0]
             place = texels.place[at]
@@ -97,7 +92,11 @@ def delight(colours: Tensor, weights: Tensor, seen: Seen, base: Tensor, skin: Sk
             mirrored = gloss(texels.points(at, seen.cameras.position[view]), found.light) * found.shine
             kept = (lit - mirrored).maximum((1 - HIGHLIGHT) * lit)
             clear = 1 - (mirrored.mean(1) / lit.mean(1).clamp(min=DARK)).clamp(0, 1)
-            albedo[view].view(-1, 3)[place] = (kept / diffuse[at].clamp(min=DARK)).clamp(*ALBEDO)
+            fallen, smooth, under = diffuse[at].clamp(min=DARK), torch.zeros_like(colour), albedo[view].view(-1, 3)
+            under[place] = (kept / fallen).clamp(*ALBEDO)
+            smooth.view(-1, 3)[place] = mirrored / fallen
+            more = relief_gloss(albedo[view], smooth, *pigments)
+            under[place] = (under - smooth.view(-1, 3) * more.view(-1, 1))[place].clamp(*ALBEDO)
             left[view].view(-1)[place] = weight.flatten()[place] * believed[at] * _unclipped(lit) * clear.square()
         return Delit(albedo, left, found)
 
@@ -169,7 +168,7 @@ def _found(
         lit = means(colour * weight[..., None])[where] / trust[:, None]
         painted = under[where].clamp(min=ALBEDO[0])
         points.append(texels.points(at[some], seen.cameras.position[view]))
-        skins.append(Skins(lit, torch.full((len(some),), view), trust * _unclipped(lit), painted, freedom[some]))
+        skins.append(Skins(where, lit, torch.full((len(some),), view), trust * _unclipped(lit), painted, freedom[some]))
     return find_light(
         Points(*(torch.cat(part) for part in zip(*points, strict=True))),
         Skins(*(torch.cat(part) for part in zip(*skins, strict=True))),
@@ -179,30 +178,28 @@ def _found(
 
 def _freedom(skin: Skin, masks: dict[str, Tensor]) -> Tensor:
     """[P, K, 3] what a deviation of each pigment adds to the logarithm of the albedo, where its mask is."""
-
-    def changed(melanin: float = 0.0, haemoglobin: float = 0.0, carotene: float = 0.0) -> Tensor:
-        """What more of each adds to bare skin, [3]; half of it on either side."""
-        ends = []
-        for sign in (0.5, -0.5):
-            pigment, blood, yellow = (
-                np.clip(own + sign * more, 0, 1)
-                for own, more in ((skin.melanin, melanin), (skin.haemoglobin, haemoglobin), (skin.carotene, carotene))
-            )
-            albedo = skin_albedo(
-                np.full((1, 1), pigment, np.float32), np.full((1, 1), blood, np.float32), float(yellow)
-            )
-            ends.append(torch.from_numpy(np.log(albedo[0, 0])))
-        return ends[0] - ends[1]
-
     everywhere = torch.ones_like(masks["lips"])
     parts = (
-        (everywhere, changed(melanin=MELANIN)),
-        (masks["socket"], changed(melanin=SOCKET_MELANIN)),
-        (everywhere, changed(haemoglobin=BLOOD)),
-        (masks["flush"], changed(haemoglobin=FLUSH)),
-        (masks["socket"], changed(haemoglobin=SOCKET_BLOOD)),
-        (masks["lips"], changed(haemoglobin=LIPS)),
-        (everywhere, changed(carotene=CAROTENE)),
+        (everywhere, _changed(skin, melanin=MELANIN)),
+        (masks["socket"], _changed(skin, melanin=SOCKET_MELANIN)),
+        (everywhere, _changed(skin, haemoglobin=BLOOD)),
+        (masks["flush"], _changed(skin, haemoglobin=FLUSH)),
+        (masks["socket"], _changed(skin, haemoglobin=SOCKET_BLOOD)),
+        (masks["lips"], _changed(skin, haemoglobin=LIPS)),
+        (everywhere, _changed(skin, carotene=CAROTENE)),
         (masks["tinted"], -BEARD * torch.tensor(BEARD_TINT)),
     )
     return torch.stack([mask[:, None] * change for mask, change in parts], 1).float()
+
+
+def _changed(skin: Skin, melanin: float = 0.0, haemoglobin: float = 0.0, carotene: float = 0.0) -> Tensor:
+    """What more of each pigment adds to the logarithm of bare skin's albedo, [3]; half of it on either side."""
+    ends = []
+    for sign in (0.5, -0.5):
+        pigment, blood, yellow = (
+            np.clip(own + sign * more, 0, 1)
+            for own, more in ((skin.melanin, melanin), (skin.haemoglobin, haemoglobin), (skin.carotene, carotene))
+        )
+        albedo = skin_albedo(np.full((1, 1), pigment, np.float32), np.full((1, 1), blood, np.float32), float(yellow))
+        ends.append(torch.from_numpy(np.log(albedo[0, 0])))
+    return ends[0] - ends[1]

@@ -1,12 +1,13 @@
 """Knows which light fell on a face that was painted: the most probable one, given what skin and what lights there are.
 
 Light and skin can't be told apart by a picture alone: twice the light on half the albedo is the same picture, and so is
-a warm lamp on pale skin. Three things decide. Skin has few colours: the procedural person's albedo, with the freedom
+a warm lamp on pale skin. Four things decide. Skin has few colours: the procedural person's albedo, with the freedom
 that melanin, blood and carotene leave it. Lights have few forms: those of our presets with their key where it is tried
-(`light_prior`). And pictures are metered: what falls on a face has the same mean, so that brightness tells the tone.
-What lies between goes to each by its variance: a least-squares problem of some fifty unknowns, solved by Gauss–Newton
-from several places of the key, on texels of skin, with weights that fall with the residual (Cauchy's): hair, shadows
-and highlights are not skin under this light.
+(`light_prior`). Pictures are metered: what falls on a face has the same mean, so that brightness tells the tone. And
+skin is the same to all who see it, while gloss moves with the eye: where views differ it is gloss. What lies between
+goes to each by its variance: a least-squares problem of some fifty unknowns, solved by Gauss–Newton from several places
+of the key, on texels of skin, with weights that fall with the residual (Cauchy's): hair, shadows and highlights are not
+skin under this light.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pain3d.colour import LUMINANCE
 from pain3d.kernels.shading import sh_basis
 from pain3d.kernels.shading.reference import A0, A1, A2, HORIZON, MIN_COSINE, MIN_ROUGHNESS, SKIN_F0, WRAP, unit
-from pain3d.light import LIGHTS, Light, direction, key_azimuth
+from pain3d.light import LIGHTS, METERED, Light, direction, face_irradiance, key_azimuth
 
 Doubles = npt.NDArray[np.float64]
 
@@ -35,13 +37,14 @@ FIRST_STEPS, STEPS = 4, 5  # of Gauss–Newton from each start, and from the bes
 MOST: Final = 6000  # points that are looked at, about; where fits begin one of so many of them
 THINNED: Final = 6
 TURN: Final = 0.5  # degrees, of the difference by which the key's direction is differentiated
-# ln, standard deviations: of a picture's exposure against a metered one, of a channel's white balance, of a view
-# against the others, and of what a texel's skin is off all freedom.
-EXPOSURE, WHITE, GAIN, SKIN = 0.05, 0.015, 0.03, 0.10
-SHINE: Final = 0.4  # ln, of how much all skin mirrors against the procedural person's: dry to oily
-LOOSE: Final = 1.2  # times the deviation of the presets: there are other lights than ours
-# Points beside each other err together: as much as so many independent ones is what all points say.
-INDEPENDENT: Final = 1000
+# ln, standard deviations: of what falls on a face against a metered picture's, of a channel's white balance, of a view
+# against the others; of a place's skin off all freedom, and of what two views see of it.
+EXPOSURE, WHITE, GAIN, SKIN, BETWEEN = 0.01, 0.02, 0.02, 0.10, 0.05
+SHINE: Final = 0.2  # ln, of how much all skin mirrors against the procedural person's: dry to oily
+LOOSE: Final = 2.0  # times the deviation of the presets: there are other lights than ours
+BRIGHT: Final = 0.1  # ln, of all of a light before it is metered
+# Places beside each other err together: as much as so many independent points is what all points say.
+INDEPENDENT: Final = 150
 DARK: Final = 1e-3  # linear: below it a logarithm says nothing
 
 
@@ -64,7 +67,7 @@ class Points(NamedTuple):
     roughness: Tensor
     scatter: Tensor
 
-    def some(self, which: slice | Tensor) -> Points:
+    def some(self, which: Tensor) -> Points:
         """Some of the points."""
         return Points(*(part[which] for part in self))
 
@@ -73,6 +76,7 @@ class Skins(NamedTuple):
     """What was seen at P points, and what skin may be there.
 
     Attributes:
+        place: [P] int64, which place of the skin it is: views that saw the same one have the same number.
         seen: [P, 3] linear light.
         view: [P] int64, who saw it.
         trust: [P] 0–1.
@@ -80,13 +84,14 @@ class Skins(NamedTuple):
         freedom: [P, K, 3] what a standard deviation of each freedom adds to its logarithm.
     """
 
+    place: Tensor
     seen: Tensor
     view: Tensor
     trust: Tensor
     albedo: Tensor
     freedom: Tensor
 
-    def some(self, which: slice) -> Skins:
+    def some(self, which: Tensor) -> Skins:
         """Some of the points."""
         return Skins(*(part[which] for part in self))
 
@@ -164,7 +169,7 @@ def light_prior(azimuth: int) -> tuple[Doubles, Doubles]:
     mean = rows.mean(0)
     apart = (rows - mean) * LOOSE / len(rows) ** 0.5
     channels = np.stack([np.where(np.arange(3).repeat(PER_CHANNEL) == k, mean, 0) for k in range(3)])
-    spread = np.concatenate([apart, EXPOSURE * mean[None], WHITE * channels, 0.01 * np.abs(mean).max() * np.eye(30)])
+    spread = np.concatenate([apart, BRIGHT * mean[None], WHITE * channels, 0.01 * np.abs(mean).max() * np.eye(30)])
     return mean, np.linalg.cholesky(spread.T @ spread)
 
 
@@ -176,13 +181,25 @@ def find_light(points: Points, skins: Skins, views: int) -> FoundLight:
     """
     if len(skins.seen) == 0:
         raise ValueError("there must be skin to find a light on, no texel of it was seen")
-    some, few = slice(None, None, max(1, round(len(skins.seen) / MOST))), slice(None, None, THINNED)
+    every = max(1, round(len(skins.seen) / MOST))
+    some = _every(every, skins.place)
     points, skins = points.some(some), skins.some(some)
+    few = _every(THINNED, skins.place)
     begun = [_descended(points.some(few), skins.some(few), _start(a, skins, views), FIRST_STEPS) for a in STARTS]
     _, best = min(begun, key=lambda one: one[0])
     cost, found = _descended(points, skins, best, STEPS)
     light, gains, skin = _told(found)
     return FoundLight(light, gains, skin, math.exp(found.shine), cost)
+
+
+def _every(step: int, place: Tensor) -> Tensor:
+    """[P] bool: all points of one place of so many."""
+    return _numbered(place) % step == 0
+
+
+def _numbered(place: Tensor) -> Tensor:
+    """Places [P] as numbers from 0 without gaps."""
+    return torch.from_numpy(np.unique(place.numpy(), return_inverse=True)[1])
 
 
 class _State(NamedTuple):
@@ -244,18 +261,54 @@ def _slopes(points: Points, skins: Skins, state: _State) -> tuple[Tensor, Tensor
     return residual, torch.cat([of_light, *turned, mirrored, viewed[:, None].expand(-1, 3, -1), of_skin], 2)
 
 
+def _metered(state: _State) -> tuple[float, Doubles]:
+    """How much more falls on a face than in a metered picture, ln, and its slope by light [30], azimuth, elevation."""
+
+    def falling(azimuth: float, elevation: float) -> Doubles:
+        """What each number of the light adds, [30]: it is linear in them."""
+        return np.outer(LUMINANCE, face_irradiance(direction(azimuth, elevation))).ravel()
+
+    own = falling(state.azimuth, state.elevation)
+    total = max(float(own @ state.light), DARK)
+    turned = (falling(state.azimuth + TURN, state.elevation), falling(state.azimuth, state.elevation + TURN))
+    slopes = [*own / total, *((way - own) @ state.light / (total * TURN) for way in turned)]
+    return math.log(total / METERED), np.array(slopes)
+
+
+def _told_by(residual: Tensor, jacobian: Tensor, weight: Tensor, place: Tensor) -> tuple[Doubles, Doubles]:
+    """Normal matrix [X, X] and right side [X] of P points whose places' skins are off by an unknown each, solved for.
+
+    Args:
+        residual: [P, 3].
+        jacobian: [P, 3, X].
+        weight: [P, 3] inverse variance of what is a view's own.
+        place: [P] int64 from 0.
+    """
+    weighed = jacobian * weight[..., None]
+    certain, off, slopes = (
+        part.new_zeros(int(place.max()) + 1, *part.shape[1:]).index_add_(0, place, part)
+        for part in (weight, residual * weight, weighed)
+    )
+    flat, common, share = jacobian.flatten(0, 1), slopes.flatten(0, 1), 1 / (SKIN**-2 + certain)
+    matrix = flat.T @ weighed.flatten(0, 1) - common.T @ (common * share.flatten()[:, None])
+    pull = residual.flatten() @ weighed.flatten(0, 1) - (off * share).flatten() @ common
+    return matrix.double().numpy(), pull.double().numpy()
+
+
 def _descended(points: Points, skins: Skins, state: _State, steps: int) -> tuple[float, _State]:
     """State after so many steps of Gauss–Newton, and the cost before the last; each weighs anew (Cauchy)."""
     views = len(state.gains)
-    share = skins.trust[:, None] * (INDEPENDENT / skins.trust.sum().clamp(min=1e-9))
+    share = float(INDEPENDENT / skins.trust.sum().clamp(min=1e-9))
+    place = _numbered(skins.place)
     cost = math.inf
     for _ in range(steps):
         residual, jacobian = _slopes(points, skins, state)
         strange = (residual / (2 * SKIN)).square()
-        weight = (share / (1 + strange) / SKIN**2).flatten()[:, None]
-        flat = jacobian.flatten(0, 1)
-        matrix = (flat.T @ (flat * weight)).double().numpy()
-        pull = (flat.T @ (residual.flatten()[:, None] * weight)).double().numpy()[:, 0]
+        matrix, pull = _told_by(residual, jacobian, skins.trust[:, None] / (1 + strange) / BETWEEN**2, place)
+        matrix, pull = share * matrix, share * pull
+        metered, slope = _metered(state)
+        matrix[: len(slope), : len(slope)] += np.outer(slope, slope) / EXPOSURE**2
+        pull[: len(slope)] -= slope * (metered / EXPOSURE**2)
         # Each unknown in its own deviations, of which the prior has it so many off.
         mean, root = light_prior(round(state.azimuth))
         deviations = [AZIMUTH, ELEVATION[1], SHINE, *[GAIN] * views, *[1.0] * len(state.skin)]
@@ -266,7 +319,8 @@ def _descended(points: Points, skins: Skins, state: _State, steps: int) -> tuple
              [state.shine / SHINE], state.gains / GAIN, state.skin]
         )  # fmt: skip
         step = np.linalg.solve(whiten.T @ matrix @ whiten + np.eye(len(away)), whiten.T @ pull - away)
-        cost = 2 * float((share * torch.log1p(strange)).sum()) + 0.5 * float(away @ away)
+        cost = 2 * share * float((skins.trust[:, None] * torch.log1p(strange)).sum())
+        cost += 0.5 * (float(away @ away) + (metered / EXPOSURE) ** 2)
         moved = whiten @ np.clip(step, -LONGEST, LONGEST)
         light, (azimuth, elevation, shine), gains, skin = np.split(moved, np.cumsum([len(root), 3, views]))
         state = _State(
