@@ -23,6 +23,7 @@ from pain3d.pipeline.texture.assemble import make_texture
 from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.painter import Blend, Origin, Prompt
 from pain3d.pipeline.texture.views import see, standard_cameras
+from pain3d.pipeline.workers import PAINTING
 from pain3d.skin.compose import SCATTER
 from pain3d.skin.photographed import photographable
 
@@ -116,10 +117,11 @@ class TextureMaker:
 
         def run(number: int) -> Mapping[str, Any]:
             person: PersonSet = workload.ring[number]
-            made = make_texture(
-                head, (person.who, person.skin), Photographer(person.pictures), Prompt("", ""), 0,
-                views=VIEWS, view_size=person.pictures.shape[1], size=side,
-            )  # fmt: skip
+            with PAINTING:  # as the commands do
+                made = make_texture(
+                    head, (person.who, person.skin), Photographer(person.pictures), Prompt("", ""), 0,
+                    views=VIEWS, view_size=person.pictures.shape[1], size=side,
+                )  # fmt: skip
             return {"albedo": made.albedo}
 
         return run

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Final
 
@@ -41,6 +41,7 @@ KILLED = "a worker process was killed, for want of memory perhaps; published sha
 GIL_SECONDS = 0.0005
 # Options of glibc's mallopt: one heap for all threads, for blocks of any size, of which 1 GB may lie idle.
 KEEP = {-8: 1, -3: 1 << 30, -1: 1 << 30}  # M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+PAINTING_THREADS: Final = 2  # also on one core, and on fifty: the bytes of what is painted follow them
 AHEAD = 2  # tasks waiting per worker: enough that none idles while the writer writes
 
 
@@ -115,33 +116,34 @@ def limited_threads(threads: int) -> Iterator[None]:
         sys.setswitchinterval(before[2])
 
 
-class OneThread:
-    """A context, of which `ONE_THREAD` is the one of a process, in which torch and the kernels keep to one thread.
+class FixedThreads:
+    """A context, of which `PAINTING` is the one of a process, in which torch has the same threads on every machine.
 
-    For what paints: sums over several threads round otherwise, and how many are free varies. The number is the
-    process's, so of all who are in the context the first sets it and the last puts it back.
+    For what paints: on another number of threads sums round otherwise, and how many there are varies with the machine,
+    with the batch and with what a stopped run left. The number is the process's, so of all who are in the context the
+    first sets it and the last puts it back.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._limit: AbstractContextManager[None] = nullcontext()
+        self._before = 0
 
     def __enter__(self) -> None:
         with self._lock:
             if not self._inside:
-                self._limit = limited_threads(1)
-                self._limit.__enter__()
+                self._before = torch.get_num_threads()
+                torch.set_num_threads(PAINTING_THREADS)
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                self._limit.__exit__(None, None, None)
+                torch.set_num_threads(self._before)
 
 
-ONE_THREAD: Final = OneThread()
+PAINTING: Final = FixedThreads()
 
 
 def limit_threads(threads: int) -> None:

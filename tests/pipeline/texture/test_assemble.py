@@ -26,7 +26,7 @@ from pain3d.pipeline.texture.painter import Blend, Origin, Prompt
 from pain3d.pipeline.texture.projection import project
 from pain3d.pipeline.texture.quality import MOST, report
 from pain3d.pipeline.texture.views import see, standard_cameras
-from pain3d.pipeline.workers import ONE_THREAD
+from pain3d.pipeline.workers import PAINTING, PAINTING_THREADS
 from pain3d.scene import CELLS, Scene
 from pain3d.skin import Skin
 
@@ -129,10 +129,10 @@ def test_of_two_who_paint_the_last_gives_the_threads_back() -> None:
     before, one, other = torch.get_num_threads(), ExitStack(), ExitStack()
     try:
         torch.set_num_threads(3)
-        one.enter_context(ONE_THREAD)
-        other.enter_context(ONE_THREAD)
+        one.enter_context(PAINTING)
+        other.enter_context(PAINTING)
         one.close()
-        assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == PAINTING_THREADS
         other.close()
         assert torch.get_num_threads() == 3
     finally:

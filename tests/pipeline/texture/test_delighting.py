@@ -128,15 +128,17 @@ def test_gloss_of_pores_is_told_from_pigment() -> None:
     size = 114
     skin = torch.tensor([0.25, 0.14, 0.08])
     melanin, blood = torch.tensor([-0.57, -0.62, -0.53]), torch.tensor([-0.1, -0.7, -0.7])
-    mirrored = torch.full((size, size, 3), 0.05)
-    flat = skin.expand(size, size, 3)
-    glossy, marked = flat.clone(), flat.clone()
-    glossy[40:42, 40:42] += 0.3 * mirrored[40:42, 40:42]
-    marked[70:72, 70:72] *= (0.15 * melanin).exp()
-    found = relief_gloss(glossy, mirrored, melanin, blood)
-    assert 0.15 < float(found[40, 40]) < 0.3
-    assert float(found[20, 20].abs()) < 1e-4
-    assert float(relief_gloss(marked, mirrored, melanin, blood)[70, 70].abs()) < 0.05
+    place = torch.arange(5 * size, 100 * size)[torch.arange(95 * size) % size < 90]
+    glossy, marked = skin.repeat(len(place), 1), skin.repeat(len(place), 1)
+    mirrored = torch.full_like(glossy, 0.05)
+    spot = (place // size // 2 == 20) & (place % size // 2 == 20)
+    far = place // size > 60
+    glossy[spot] += 0.3 * mirrored[spot]
+    marked[spot] *= (0.15 * melanin).exp()
+    found = relief_gloss(glossy, mirrored, place, size, melanin, blood)
+    assert float(found[spot].min()) > 0.15 and float(found[spot].max()) < 0.3
+    assert float(found[far].abs().max()) < 1e-4  # also at the border of what is seen
+    assert float(relief_gloss(marked, mirrored, place, size, melanin, blood)[spot].abs().max()) < 0.05
 
 
 def test_without_skin_there_is_no_light() -> None:

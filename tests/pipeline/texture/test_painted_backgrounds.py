@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from pain3d.background import BACKGROUNDS
 from pain3d.head import Head
-from pain3d.pipeline import device_synthesis
+from pain3d.pipeline import device_synthesis, workers
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.encoding import encode_image
 from pain3d.pipeline.painted import NOT_BEHIND
@@ -162,7 +162,7 @@ def test_who_has_no_usable_plate_keeps_procedural_backgrounds(
     original, failed = DiffusersPainter.inpaint, []
 
     def spoilt(self: DiffusersPainter, *asked: Any) -> torch.Tensor:
-        assert torch.get_num_threads() == 1  # whatever the batch: see ONE_THREAD
+        assert torch.get_num_threads() == workers.PAINTING_THREADS  # whatever the batch: see PAINTING
         if asked[-1] in seeds:
             failed.append(asked[-1])
             raise PaintingError(f"tiny-sd, seed {asked[-1]}: black")

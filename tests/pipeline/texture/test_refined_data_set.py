@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pain3d.face.landmarker import Reading
-from pain3d.pipeline import device_synthesis
+from pain3d.pipeline import device_synthesis, workers
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.run import Receipt, synthesise
 from pain3d.pipeline.texture import making, refiner
@@ -42,7 +42,7 @@ class Tinter:
     origin = Origin("tinter", "c" * 64, "MIT", "1 step")
 
     def refine(self, pictures: Tensor, conditions: Conditions, prompt: Prompt, seed: int, strength: float) -> Tensor:
-        assert torch.get_num_threads() == 1  # a batch of three leaves several: see ONE_THREAD
+        assert torch.get_num_threads() == workers.PAINTING_THREADS  # a batch of three leaves several: see PAINTING
         assert strength == 0.25 and "photograph" in prompt.positive and seed >= 0
         made = pictures * torch.tensor([1.0, 0.95, 0.9])
         made[1::2] = 0

@@ -16,7 +16,7 @@ from pain3d.pipeline.painted import Decorated, PaintedBehind
 from pain3d.pipeline.texture.making import open_picture_painter
 from pain3d.pipeline.texture.painter import Painter, PaintingError
 from pain3d.pipeline.texture.prompts import Prompts, load_prompts
-from pain3d.pipeline.workers import ONE_THREAD
+from pain3d.pipeline.workers import PAINTING
 from pain3d.rendering.scene_inputs import SceneInputs, plated
 from pain3d.scene import Scene
 
@@ -79,7 +79,7 @@ class Decorator:
         albedo, name = inputs.albedo, scenes[0].texture
         textures = {} if albedo is None else {name: torch.from_numpy(albedo)}
         try:
-            with self._turn, ONE_THREAD:
+            with self._turn, PAINTING:
                 plates = paint_plates(scenes, self._painter, self._prompts, Head.default(), textures)
         except PaintingError as error:
             return Decorated(inputs, fault=str(error))

@@ -92,11 +92,10 @@ def delight(colours: Tensor, weights: Tensor, seen: Seen, base: Tensor, skin: Sk
             mirrored = gloss(texels.points(at, seen.cameras.position[view]), found.light) * found.shine
             kept = (lit - mirrored).maximum((1 - HIGHLIGHT) * lit)
             clear = 1 - (mirrored.mean(1) / lit.mean(1).clamp(min=DARK)).clamp(0, 1)
-            fallen, smooth, under = diffuse[at].clamp(min=DARK), torch.zeros_like(colour), albedo[view].view(-1, 3)
-            under[place] = (kept / fallen).clamp(*ALBEDO)
-            smooth.view(-1, 3)[place] = mirrored / fallen
-            more = relief_gloss(albedo[view], smooth, *pigments)
-            under[place] = (under - smooth.view(-1, 3) * more.view(-1, 1))[place].clamp(*ALBEDO)
+            fallen = diffuse[at].clamp(min=DARK)
+            under, smooth = (kept / fallen).clamp(*ALBEDO), mirrored / fallen
+            more = relief_gloss(under, smooth, place, maps.size, *pigments)
+            albedo[view].view(-1, 3)[place] = (under - smooth * more[:, None]).clamp(*ALBEDO)
             left[view].view(-1)[place] = weight.flatten()[place] * believed[at] * _unclipped(lit) * clear.square()
         return Delit(albedo, left, found)
 

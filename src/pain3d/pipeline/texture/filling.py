@@ -21,7 +21,7 @@ from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.texture.bank import Entry, Sitter, TextureBank
 from pain3d.pipeline.texture.choice import sitter_of
 from pain3d.pipeline.texture.painter import Origin, PaintingError, Prompt
-from pain3d.pipeline.workers import ONE_THREAD
+from pain3d.pipeline.workers import PAINTING
 from pain3d.random import MAX_SEED, keyed_number
 from pain3d.run_folder import settings_hash
 from pain3d.scene import DemographicCell, Scene, sample_scenes
@@ -122,7 +122,7 @@ def _make(bank: TextureBank, person: PlannedIdentity, seed: int, maker: Maker, a
     scene = scene_of(sitter)
     prompt = maker.prompt(scene)
     try:
-        with ONE_THREAD:
+        with PAINTING:
             made = maker.make(scene, prompt, drawn)
     except PaintingError as error:
         bank.quarantine(asked, sitter, str(error))

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Final
 
 import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,34 +24,41 @@ MELANIN, BLOOD, ELSE = 0.05, 0.03, 0.02
 GLOSS: Final = 0.2
 
 
-def relief_gloss(albedo: Tensor, mirrored: Tensor, melanin: Tensor, blood: Tensor) -> Tensor:
-    """How much more, or less, a view's texels mirror than the smooth head does.
+def relief_gloss(albedo: Tensor, mirrored: Tensor, place: Tensor, size: int, melanin: Tensor, blood: Tensor) -> Tensor:
+    """How much more, or less, P texels of a view mirror than the smooth head does.
 
     Args:
-        albedo: [S, S, 3] linear, gloss of pores still in it; 0 where nothing is known.
-        mirrored: [S, S, 3] what the smooth head mirrors, as albedo: divided by the light.
+        albedo: [P, 3] linear, gloss of pores still in it.
+        mirrored: [P, 3] what the smooth head mirrors, as albedo: divided by the light.
+        place: [P] in the flat texture.
+        size: Texels a side of it.
         melanin: [3] what more melanin adds to the logarithm of this skin's albedo, of any length.
         blood: [3] the same of blood.
 
     Returns:
-        [S, S] as a share of `mirrored`: the most probable one.
+        [P] as a share of `mirrored`: the most probable one.
 
     Gradients: none.
     """
-    known = (albedo > 0).all(2)
-    seen = albedo.clamp(min=ALBEDO[0])
-    off = (seen.log() - _around(seen.log(), known)) * known[..., None]
     directions = torch.stack([MELANIN * melanin / melanin.norm(), BLOOD * blood / blood.norm()], 1)
     certain = torch.linalg.inv(directions @ directions.T + ELSE**2 * torch.eye(3))
+    seen = albedo.clamp(min=ALBEDO[0])
+    tone = seen.log()
     change = mirrored / seen
     weighed = change @ certain
-    share: Tensor = (weighed * off).sum(2) / (GLOSS**-2 + (weighed * change).sum(2))
+    off = tone - _around(tone, place, size)
+    share: Tensor = (weighed * off).sum(1) / (GLOSS**-2 + (weighed * change).sum(1))
     return share
 
 
-def _around(planes: Tensor, known: Tensor) -> Tensor:
-    """Means [S, S, C] over a square around each texel, of what is known in it."""
-    side = round(len(known) * SURROUNDINGS) // 2 * 2 + 1
-    mask = known.numpy().astype(np.float32)
-    total = cv2.blur(planes.numpy() * mask[..., None], (side, side))
-    return torch.from_numpy(total / np.maximum(cv2.blur(mask, (side, side)), 1e-3)[..., None])
+def _around(tone: Tensor, place: Tensor, size: int) -> Tensor:
+    """Means [P, 3] over a square around each texel, of those that are there."""
+    if len(place) == 0:
+        return tone
+    rows = slice(int(place.min()) // size, int(place.max()) // size + 1)
+    planes = torch.zeros(size * size, 4)
+    planes[place] = torch.nn.functional.pad(tone, (0, 1), value=1.0)
+    band = planes.view(size, size, 4)[rows].numpy()
+    side = round(size * SURROUNDINGS) // 2 * 2 + 1
+    around = torch.from_numpy(cv2.blur(band, (side, side))).view(-1, 4)[place - rows.start * size]
+    return around[:, :3] / around[:, 3:]

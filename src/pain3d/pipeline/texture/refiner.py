@@ -17,7 +17,7 @@ from pain3d.pipeline.texture.painter import Painter, Prompt
 from pain3d.pipeline.texture.prompts import load_prompts
 from pain3d.pipeline.texture.refine import refine_scenes
 from pain3d.pipeline.texture.steadiness import LIMITS, Bytes, Detector
-from pain3d.pipeline.workers import ONE_THREAD
+from pain3d.pipeline.workers import PAINTING
 from pain3d.random import MAX_SEED, keyed_number
 from pain3d.rendering.scene_inputs import SceneInputs
 from pain3d.run_folder import settings_hash
@@ -69,7 +69,7 @@ class Refiner:
 
     def paint_over(self, pictures: Bytes, inputs: SceneInputs, wanted: Overpainting) -> tuple[Bytes, PaintedOver]:
         """Paint over the pictures [B, H, W, 3] of one identity; who painted over which goes with them."""
-        with self._turn, ONE_THREAD:
+        with self._turn, PAINTING:
             made = refine_scenes(
                 self._painter, pictures, inputs, Head.default(), wanted.prompt, wanted.seed, self._detector,
                 self._strength,
