@@ -23,7 +23,6 @@ from pain3d.pipeline.texture.assemble import make_texture
 from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.painter import Blend, Origin, Prompt
 from pain3d.pipeline.texture.views import see, standard_cameras
-from pain3d.pipeline.workers import PAINTING
 from pain3d.skin.compose import SCATTER
 from pain3d.skin.photographed import photographable
 
@@ -109,7 +108,7 @@ class TextureMaker:
 
     def start(self, case: str, workload: Workload) -> Round:
         """Draw the maps, which all people share, and keep memory as the command does."""
-        from pain3d.pipeline.workers import keep_memory  # here: it loads tyro, which a bare GPU machine lacks
+        from pain3d.pipeline.workers import PAINTING, keep_memory  # here: it loads tyro, which a bare GPU machine lacks
 
         keep_memory()
         head, side = Head.default(), workload.size.side
