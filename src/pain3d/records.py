@@ -142,37 +142,52 @@ _PROVENANCE = (
     Column("licence", "string", "of all that made the row, SPDX; unknown where a painter's licence is"),
     Column("synthetic", "bool", "always true: no person was photographed"),
 )
+
+
+def _by_painter(purpose: str, painter: str, model: str, seed: str, scheduler: str) -> tuple[Column, ...]:
+    """The columns that say who painted something, what for, and how."""
+    return (
+        Column(f"{purpose}_model", "string", model),
+        Column(f"{purpose}_model_hash", "string", f"SHA-256 of {painter}'s weights and settings"),
+        Column(f"{purpose}_licence", "string", f"licence of {painter}'s weights, SPDX, or unknown"),
+        Column(f"{purpose}_prompt", "string", f"what {painter} was asked for"),
+        Column(f"{purpose}_seed", "int64", seed),
+        Column(f"{purpose}_scheduler", "string", f"{painter}'s sampler, {scheduler}"),
+    )
+
+
 # In every subset that shows skin; of procedural skin the texts are empty and the seed is -1: pandas and datasets turn a
 # column of whole numbers with nulls into one of floats.
 _TEXTURE = (
     Column("texture", "string", "name of the painted texture, folder textures/ab/ab...; empty: the skin is procedural"),
-    Column("texture_model", "string", "who painted the texture"),
-    Column("texture_model_hash", "string", "SHA-256 of the painter's weights and settings"),
-    Column("texture_licence", "string", "licence of the painter's weights, SPDX, or unknown"),
-    Column("texture_prompt", "string", "what the painter was asked for"),
-    Column("texture_seed", "int64", "of the painting; -1: the skin is procedural"),
-    Column("texture_scheduler", "string", "the painter's sampler, its steps and scales"),
+    *_by_painter(
+        "texture",
+        "the painter",
+        "who painted the texture",
+        "of the painting; -1: the skin is procedural",
+        "its steps and scales",
+    ),
 )
 TEXTURE_COLUMNS: Final = tuple(column.name for column in _TEXTURE)
 # Of a procedural background the texts are empty and the seed is -1.
-_BEHIND = (
-    Column("background_model", "string", "who painted what stands behind the head; empty: it is procedural"),
-    Column("background_model_hash", "string", "SHA-256 of that painter's weights and settings"),
-    Column("background_licence", "string", "licence of that painter's weights, SPDX, or unknown"),
-    Column("background_prompt", "string", "what that painter was asked for"),
-    Column("background_seed", "int64", "of the painting behind; -1: the background is procedural"),
-    Column("background_scheduler", "string", "that painter's sampler, its steps and scales"),
+_BEHIND = _by_painter(
+    "background",
+    "that painter",
+    "who painted what stands behind the head; empty: it is procedural",
+    "of the painting behind; -1: the background is procedural",
+    "its steps and scales",
 )
 BACKGROUND_COLUMNS: Final = tuple(column.name for column in _BEHIND)
 # Of a picture that nobody painted over the texts are empty and the seed is -1.
 _REFINED = (
     Column("refined", "bool", "whether the image was painted over, and its face stayed where the labels say"),
-    Column("refine_model", "string", "who painted over it"),
-    Column("refine_model_hash", "string", "SHA-256 of that painter's weights and settings"),
-    Column("refine_licence", "string", "licence of that painter's weights, SPDX, or unknown"),
-    Column("refine_prompt", "string", "what that painter was asked for"),
-    Column("refine_seed", "int64", "of the painting over; -1: the image is as it was rendered"),
-    Column("refine_scheduler", "string", "that painter's sampler, its steps and scales, and the strength"),
+    *_by_painter(
+        "refine",
+        "that painter",
+        "who painted over it",
+        "of the painting over; -1: the image is as it was rendered",
+        "its steps and scales, and the strength",
+    ),
 )
 _NEUTRAL_REFINED = Column("neutral_refined", "bool", "whether neutral_image was painted over; the licence counts it")
 REFINED_COLUMNS: Final = (*(column.name for column in _REFINED), _NEUTRAL_REFINED.name)

@@ -29,16 +29,28 @@ def resolved_text(resolved: Mapping[str, Any]) -> str:
     return "".join(f"{name}: {json.dumps(value)}\n" for name, value in resolved.items())
 
 
-DATA_SET: Final = RunKind(
-    mark=("pain3d_format", FORMAT_VERSION),
-    last=MANIFEST,
-    text=resolved_text,
-    # Its hash changes exactly when something else does.
-    decides=lambda resolved: {name: value for name, value in resolved.items() if name != "config_hash"},
-    foreign="not empty, and not a data set of pain3d",
-    other="holds {state} data set of another configuration ({changed})",
-    finished="holds a finished data set of this configuration",
-)
+def resolved_kind(mark: tuple[str, int], last: str, foreign: str, called: str) -> RunKind:
+    """A kind of run whose folder says by ``config.resolved.yaml`` what decides its bytes, with their hash.
+
+    Args:
+        mark: Name and number of its format.
+        last: The file that is written last.
+        foreign: What a folder that isn't one is not.
+        called: What is in the folder, in words.
+    """
+    return RunKind(
+        mark=mark,
+        last=last,
+        text=resolved_text,
+        # Its hash changes exactly when something else does.
+        decides=lambda resolved: {name: value for name, value in resolved.items() if name != "config_hash"},
+        foreign=f"not empty, and not {foreign}",
+        other=f"holds {{state}} {called} of another configuration ({{changed}})",
+        finished=f"holds a finished {called} of this configuration",
+    )
+
+
+DATA_SET: Final = resolved_kind(("pain3d_format", FORMAT_VERSION), MANIFEST, "a data set of pain3d", "data set")
 
 
 class FileEntry(TypedDict):

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pain3d.console.refused import RefusedError
 from pain3d.files import remove_empty
-from pain3d.pipeline.folder import resolved_text
+from pain3d.pipeline.folder import resolved_kind
 from pain3d.pipeline.gallery import Cell, Sheet, draw_sheet, portrait
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.texture.bank import ENTRY, QUARANTINE, TextureBank
 from pain3d.pipeline.texture.filling import fill
 from pain3d.pipeline.texture.making import Wish, open_maker
 from pain3d.provenance import code_version, pain3d_version
-from pain3d.run_folder import RESOLVED, RunFolder, RunKind, settings_hash
+from pain3d.run_folder import RESOLVED, RunFolder, settings_hash
 from pain3d.scene import demographic_grid, sample_scenes
 
 if TYPE_CHECKING:
@@ -32,15 +32,7 @@ SHEET: Final = "textures.png"
 SHOWN: Final = 12  # people on the sheet
 SIDE_YAW: Final = 50.0  # degrees of the second picture of each
 CELL: Final = 316  # pixels a side: six pictures make a sheet of about 2000
-BANK: Final = RunKind(
-    mark=("pain3d_bank", 1),
-    last=LIST,
-    text=resolved_text,
-    decides=lambda resolved: {name: value for name, value in resolved.items() if name != "config_hash"},
-    foreign="not empty, and not a bank of textures",
-    other="holds {state} bank of another configuration ({changed})",
-    finished="holds a finished bank of this configuration",
-)
+BANK: Final = resolved_kind(("pain3d_bank", 1), LIST, "a bank of textures", "bank")
 
 
 class BankFolder(RunFolder):

@@ -21,7 +21,7 @@ from pain3d.colour import srgb_to_linear
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
 from pain3d.head import Head
-from pain3d.pipeline.folder import resolved_text
+from pain3d.pipeline.folder import resolved_kind
 from pain3d.pipeline.texture.bank import Entry, Sitter, TextureBank, read_texture
 from pain3d.pipeline.texture.completion import complete
 from pain3d.pipeline.texture.filling import scene_of
@@ -30,7 +30,7 @@ from pain3d.pipeline.texture.painter import chain
 from pain3d.pipeline.texture.views import standard_cameras
 from pain3d.pipeline.workers import keep_memory
 from pain3d.provenance import code_version, pain3d_version
-from pain3d.run_folder import RESOLVED, RunFolder, RunKind, settings_hash
+from pain3d.run_folder import RESOLVED, RunFolder, settings_hash
 from pain3d.scene import CELLS, DemographicCell
 from pain3d.skin import paint, surface_maps
 from pain3d.skin.photographed import ALBEDO, photographable
@@ -48,15 +48,7 @@ LEAST: Final = 8  # people: of fewer less than two could be held out
 HELD, FEWEST, MOST = 8, 2, 24  # one of so many is held out; at least and at most
 COMPARED: Final = 512  # texels a side, as in benchmarks/completed.py
 RATE: Final = 2e-4  # of AdamW: a third of that of a net that knows nothing yet
-TAUGHT: Final = RunKind(
-    mark=("pain3d_teaching", 1),
-    last=REPORT,
-    text=resolved_text,
-    decides=lambda resolved: {name: value for name, value in resolved.items() if name != "config_hash"},
-    foreign="not empty, and not a folder of pain3d teach",
-    other="holds {state} course of another configuration ({changed})",
-    finished="holds a finished course of this configuration",
-)
+TAUGHT: Final = resolved_kind(("pain3d_teaching", 1), REPORT, "a folder of pain3d teach", "course")
 
 
 class TaughtFolder(RunFolder):
