@@ -53,14 +53,6 @@ class Photographer:
         assert shot is not None
         return self.spoil(shot)
 
-    def inpaint(self, pictures: Tensor, where: Tensor, conditions: Conditions, prompt: Prompt, seed: int) -> Tensor:
-        """Nothing asks for it here."""
-        raise NotImplementedError
-
-    def refine(self, pictures: Tensor, conditions: Conditions, prompt: Prompt, seed: int, strength: float) -> Tensor:
-        """Nothing asks for it here."""
-        raise NotImplementedError
-
 
 @pytest.fixture(scope="module")
 def person() -> tuple[Identity, Skin, Skin]:

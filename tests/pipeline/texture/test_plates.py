@@ -13,7 +13,7 @@ from pain3d.background import BACKGROUNDS
 from pain3d.console.refused import RefusedError
 from pain3d.kernels.rendering import encode_srgb, tone_map
 from pain3d.pipeline.texture.conditions import Conditions
-from pain3d.pipeline.texture.painter import Blend, Origin, Prompt
+from pain3d.pipeline.texture.painter import Prompt
 from pain3d.pipeline.texture.plates import GRAIN, paint_plates, plate_seed
 from pain3d.pipeline.texture.prompts import load_prompts
 from pain3d.random import keyed_generator
@@ -27,22 +27,14 @@ Plates = dict[int, Tensor]
 class Decorator:
     """A painter of stripes: their colours are the seed's, and nothing of the head's is changed."""
 
-    origin = Origin("decorator", 64 * "0", "CC0-1.0", "none")
-
     def __init__(self) -> None:
         self.asked: list[tuple[Tensor, Tensor, Conditions, Prompt, int]] = []
-
-    def paint(self, conditions: Conditions, prompt: Prompt, seed: int, blend: Blend | None = None) -> Tensor:
-        raise NotImplementedError
 
     def inpaint(self, pictures: Tensor, where: Tensor, conditions: Conditions, prompt: Prompt, seed: int) -> Tensor:
         self.asked.append((pictures, where, conditions, prompt, seed))
         room = keyed_generator(seed, "room").random((1, 1, SIZE, 3))
         painted = torch.from_numpy((np.rint(room * 240) / 255).astype(np.float32))
         return torch.where(where[..., None], painted, pictures)
-
-    def refine(self, pictures: Tensor, conditions: Conditions, prompt: Prompt, seed: int, strength: float) -> Tensor:
-        raise NotImplementedError
 
 
 @pytest.fixture(scope="module")

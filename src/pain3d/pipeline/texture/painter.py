@@ -48,7 +48,31 @@ class Prompt:
     negative: str
 
 
-class Painter(Protocol):
+class Paints(Protocol):
+    """Paints N views of one head; see `Painter`."""
+
+    def paint(self, conditions: Conditions, prompt: Prompt, seed: int, blend: Blend | None = None) -> Tensor:
+        """Paint all views from nothing."""
+        ...
+
+
+class Inpaints(Protocol):
+    """Paints parts of N pictures; see `Painter`."""
+
+    def inpaint(self, pictures: Tensor, where: Tensor, conditions: Conditions, prompt: Prompt, seed: int) -> Tensor:
+        """Paint anew where [N, H, W] is true, and leave the rest as it is."""
+        ...
+
+
+class Refines(Protocol):
+    """Paints over N pictures; see `Painter`."""
+
+    def refine(self, pictures: Tensor, conditions: Conditions, prompt: Prompt, seed: int, strength: float) -> Tensor:
+        """Paint over pictures: strength 0 leaves them, 1 paints from nothing."""
+        ...
+
+
+class Painter(Paints, Inpaints, Refines, Protocol):
     """Paints N views of one head. All pictures are [N, H, W, 3] float32 sRGB in 0–1, on the CPU.
 
     The same arguments give the same bytes, whatever was painted before. `seed` belongs to the person: views have it
@@ -56,18 +80,6 @@ class Painter(Protocol):
     """
 
     origin: Origin
-
-    def paint(self, conditions: Conditions, prompt: Prompt, seed: int, blend: Blend | None = None) -> Tensor:
-        """Paint all views from nothing."""
-        ...
-
-    def inpaint(self, pictures: Tensor, where: Tensor, conditions: Conditions, prompt: Prompt, seed: int) -> Tensor:
-        """Paint anew where [N, H, W] is true, and leave the rest as it is."""
-        ...
-
-    def refine(self, pictures: Tensor, conditions: Conditions, prompt: Prompt, seed: int, strength: float) -> Tensor:
-        """Paint over pictures: strength 0 leaves them, 1 paints from nothing."""
-        ...
 
 
 class PaintingError(RuntimeError):

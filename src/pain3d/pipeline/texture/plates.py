@@ -21,7 +21,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 from pain3d.console.refused import RefusedError
 from pain3d.head.model import Head
 from pain3d.pipeline.texture.delighting import linear_light
-from pain3d.pipeline.texture.painter import Painter
+from pain3d.pipeline.texture.painter import Inpaints
 from pain3d.pipeline.texture.prompts import Prompts
 from pain3d.pipeline.texture.refine import scene_conditions
 from pain3d.pipeline.texture.skin_model.grid import push_pull
@@ -47,7 +47,7 @@ def plate_seed(scene: Scene) -> int:
 
 def paint_plates(
     scenes: Sequence[Scene],
-    painter: Painter,
+    painter: Inpaints,
     prompts: Prompts,
     head: Head | None = None,
     textures: Mapping[str, Tensor] | None = None,

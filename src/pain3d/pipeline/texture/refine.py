@@ -16,7 +16,7 @@ import torch
 from pain3d.camera import Camera
 from pain3d.head.model import Head
 from pain3d.pipeline.texture.conditions import Conditions
-from pain3d.pipeline.texture.painter import Painter, PaintingError, Prompt
+from pain3d.pipeline.texture.painter import PaintingError, Prompt, Refines
 from pain3d.pipeline.texture.steadiness import Bytes, Detector, Truths, what_moved
 from pain3d.pipeline.texture.views import look
 from pain3d.rendering.scene_inputs import SceneInputs, grown_surface
@@ -41,7 +41,7 @@ class Refined:
 
 
 def refine_pictures(
-    painter: Painter,
+    painter: Refines,
     pictures: Bytes,
     conditions: Conditions,
     prompt: Prompt,
@@ -79,7 +79,7 @@ def refine_pictures(
 
 
 def refine_scenes(
-    painter: Painter,
+    painter: Refines,
     pictures: Bytes,
     inputs: SceneInputs,
     head: Head,
