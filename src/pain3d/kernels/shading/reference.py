@@ -52,32 +52,23 @@ class Lights(NamedTuple):
     key_colour: Annotated[Tensor, "B 3", FLOATS]
 
 
-def sh_basis(direction: Tensor) -> Tensor:
-    """The nine real spherical harmonics to degree 2, by l then m.
+def sh_basis(direction: Tensor, degree: int = 2) -> Tensor:
+    """The real spherical harmonics to degree 2, by l then m.
 
     Args:
         direction: [..., 3] unit vectors.
+        degree: 1 or 2.
 
     Returns:
-        [..., 9].
+        [..., 4 or 9].
 
     Gradients: to direction.
     """
     x, y, z = direction.unbind(-1)
-    return torch.stack(
-        [
-            torch.full_like(x, Y00),
-            Y1 * y,
-            Y1 * z,
-            Y1 * x,
-            Y2 * x * y,
-            Y2 * y * z,
-            Y20 * (3 * z * z - 1),
-            Y2 * x * z,
-            Y22 * (x * x - y * y),
-        ],
-        -1,
-    )
+    harmonics = [torch.full_like(x, Y00), Y1 * y, Y1 * z, Y1 * x]
+    if degree == 2:
+        harmonics += [Y2 * x * y, Y2 * y * z, Y20 * (3 * z * z - 1), Y2 * x * z, Y22 * (x * x - y * y)]
+    return torch.stack(harmonics, -1)
 
 
 def unit(vector: Tensor) -> Tensor:
@@ -114,7 +105,7 @@ def shade_reference(points: SurfacePoints, lights: Lights) -> Tensor:
     gloss = key * (distribution * visibility * fresnel * n_l)
 
     mirrored = 2 * (n * v).sum(-1, keepdim=True) * n - v
-    seen = (sh_basis(mirrored)[..., :4] @ sh[:, :4]).clamp(min=0)  # l ≤ 1: what a rough surface mirrors
+    seen = (sh_basis(mirrored, degree=1) @ sh[:, :4]).clamp(min=0)  # l ≤ 1: what a rough surface mirrors
     grazing = (1 - rough).clamp(min=SKIN_F0)
     horizon = (n_v / HORIZON).clamp(max=1)
     ambient = seen * ((SKIN_F0 + (grazing - SKIN_F0) * (1 - n_v) ** 5) * (1 - rough) * horizon)

@@ -98,9 +98,7 @@ def make_texture(
     pictures = painter.paint(seen.conditions, prompt, seed, blend_of(seen))
     _check(pictures, seen)
     clock.lap("paint")
-    shown = torch.zeros_like(pictures)
-    shown[seen.conditions.mask] = linear_light(pictures[seen.conditions.mask])
-    lit, weights = project(shown, seen, size)
+    lit, weights = project(_shown(pictures, seen), seen, size)
     clock.lap("backproject")
     delit: Delit | Predicted
     light = None
@@ -119,6 +117,13 @@ def make_texture(
     return PaintedTexture(albedo, measured, pictures, light, clock.laps)
 
 
+def _shown(pictures: Tensor, seen: Seen) -> Tensor:
+    """Linear light [N, H, W, 3] of the head, 0 beside it."""
+    inside = torch.nonzero(seen.conditions.mask.flatten())[:, 0]
+    light = linear_light(pictures.flatten(0, 2).index_select(0, inside))
+    return torch.zeros(pictures.shape).flatten(0, 2).index_copy_(0, inside, light).view(pictures.shape)
+
+
 def _check(pictures: Tensor, seen: Seen) -> None:
     """Raise where pictures can't become a texture."""
     wanted = (*seen.conditions.mask.shape, 3)
@@ -126,5 +131,7 @@ def _check(pictures: Tensor, seen: Seen) -> None:
         raise ValueError(f"pictures must be {list(wanted)}, got {list(pictures.shape)}")
     if not bool(torch.isfinite(pictures).all()):
         raise SpoiltPicturesError("not finite")
-    if any(float(picture[mask].mean()) < BLACK for picture, mask in zip(pictures, seen.conditions.mask, strict=True)):
+    masks = seen.conditions.mask
+    bright = (pictures.mean(3) * masks).sum((1, 2)) / masks.sum((1, 2))
+    if bool((bright < BLACK).any()):
         raise SpoiltPicturesError("black")

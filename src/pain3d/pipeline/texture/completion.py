@@ -87,7 +87,7 @@ def complete(texture: Tensor, weight: Tensor, base: Tensor, maps: SurfaceMaps) -
     whole = kept >= 1
     partly = (kept > 0) & ~whole
     done[partly] += kept[partly][:, None] * (colours[partly] - done[partly])
-    done[whole] = colours[whole]
+    np.copyto(done, colours, where=whole[..., None])
     return torch.from_numpy(done)
 
 

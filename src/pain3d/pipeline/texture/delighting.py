@@ -86,17 +86,19 @@ def delight(colours: Tensor, weights: Tensor, seen: Seen, base: Tensor, skin: Sk
         albedo, left = torch.zeros_like(colours), torch.zeros_like(weights)
         pigments = _changed(skin, melanin=MELANIN), _changed(skin, haemoglobin=BLOOD)
         for view, (colour, weight) in enumerate(zip(colours, weights, strict=True)):
-            at = torch.nonzero(weight.flatten()[texels.place] > 0)[:, 0]
-            place = texels.place[at]
-            lit = colour.flatten(0, 1)[place] / found.gains[view]
+            seen_by = weight.flatten().index_select(0, texels.place)
+            at = torch.nonzero(seen_by > 0)[:, 0]
+            place = texels.place.index_select(0, at)
+            lit = colour.flatten(0, 1).index_select(0, place) / found.gains[view]
             mirrored = gloss(texels.points(at, seen.cameras.position[view]), found.light) * found.shine
             kept = (lit - mirrored).maximum((1 - HIGHLIGHT) * lit)
             clear = 1 - (mirrored.mean(1) / lit.mean(1).clamp(min=DARK)).clamp(0, 1)
-            fallen = diffuse[at].clamp(min=DARK)
+            fallen = diffuse.index_select(0, at).clamp(min=DARK)
             under, smooth = (kept / fallen).clamp(*ALBEDO), mirrored / fallen
             more = relief_gloss(under, smooth, place, maps.size, *pigments)
-            albedo[view].view(-1, 3)[place] = (under - smooth * more[:, None]).clamp(*ALBEDO)
-            left[view].view(-1)[place] = weight.flatten()[place] * believed[at] * _unclipped(lit) * clear.square()
+            albedo[view].view(-1, 3).index_copy_(0, place, (under - smooth * more[:, None]).clamp(*ALBEDO))
+            trust = seen_by.index_select(0, at) * believed.index_select(0, at) * _unclipped(lit) * clear.square()
+            left[view].view(-1).index_copy_(0, place, trust)
         return Delit(albedo, left, found)
 
 
@@ -113,8 +115,8 @@ class _Texels(NamedTuple):
 
     def points(self, at: Tensor, camera: Tensor) -> Points:
         """Some of them as a camera sees them."""
-        normal, *rest = (part[at] for part in self[2:])
-        return Points(normal, normalize(camera - self.position[at], dim=1), *rest)
+        position, normal, *rest = (part.index_select(0, at) for part in self[1:])
+        return Points(normal, normalize(camera - position, dim=1), *rest)
 
 
 def _texels(weights: Tensor, seen: Seen, base: Tensor, maps: SurfaceMaps) -> _Texels:
@@ -122,11 +124,12 @@ def _texels(weights: Tensor, seen: Seen, base: Tensor, maps: SurfaceMaps) -> _Te
     mesh, topology = seen.mesh, seen.head.topology
     shown = torch.from_numpy(photographable(maps))
     place = torch.nonzero((shown & (texel_faces >= 0) & (weights > 0).any(0)).flatten())[:, 0]
-    corners = topology.faces.long()[texel_faces.flatten()[place].long()]
+    corners = topology.faces.index_select(0, texel_faces.flatten().index_select(0, place)).flatten()
     occlusion = topology.occlusion if mesh.occlusion is None else mesh.occlusion[0]
     carried = torch.cat([seen.normals[0], mesh.vertices[0], occlusion[:, None]], 1)
-    mixed = torch.einsum("pk,pkc->pc", barycentrics.flatten(0, 1)[place], carried[corners])
-    painted = base.flatten(0, 1)[place]
+    at_corners = carried.index_select(0, corners).view(-1, 3, carried.shape[1])
+    mixed = torch.einsum("pk,pkc->pc", barycentrics.flatten(0, 1).index_select(0, place), at_corners)
+    painted = base.flatten(0, 1).index_select(0, place)
     gloss_of = (painted[:, channel].contiguous() for channel in (3, 4, SCATTER))
     return _Texels(place, mixed[:, 3:6], normalize(mixed[:, :3], dim=1), mixed[:, 6].contiguous(), *gloss_of)
 
@@ -146,7 +149,7 @@ def _found(
     def means(planes: Tensor) -> Tensor:
         """[S, S, C] to [s², C], over blocks."""
         side = size // step
-        return planes.view(side, step, side, step, -1).mean((1, 3)).flatten(0, 1)
+        return planes.view(side, step, -1).mean(1).view(side * side, step, -1).mean(1)  # at once: 3 times as long
 
     under = means(base[..., :3].contiguous())
     seen_by = [means(weight) for weight in weights]

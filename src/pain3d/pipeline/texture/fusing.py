@@ -87,7 +87,7 @@ def _best_around(weights: Tensor, share: Tensor) -> Tensor:
 
 def _planes(colours: Tensor, known: Tensor) -> Tensor:
     """Colours [H, W, C] as [C, H, W], 0 where nothing is known [H, W]."""
-    return torch.where(known > 0, colours.permute(2, 0, 1), 0.0)
+    return torch.where(known > 0, colours.permute(2, 0, 1).contiguous(), 0.0)
 
 
 def _shares(weights: Tensor, best: Tensor) -> Tensor:

@@ -138,7 +138,7 @@ def gloss_rows(points: Points, key: Tensor) -> tuple[Tensor, Tensor]:
     lobe = alpha.square() / (math.pi * spread.square()) * visibility * fresnel * n_l * shine
     grazing = SKIN_F0 + ((1 - rough).clamp(min=SKIN_F0) - SKIN_F0) * (1 - n_v) ** 5
     mirror = grazing * (1 - rough) * (n_v / HORIZON).clamp(max=1) * shine
-    return sh_basis(2 * facing[:, None] * n - v)[:, :4] * mirror[:, None], lobe
+    return sh_basis(2 * facing[:, None] * n - v, degree=1) * mirror[:, None], lobe
 
 
 def diffuse_light(normal: Tensor, occlusion: Tensor, scatter: Tensor, light: Light) -> Tensor:

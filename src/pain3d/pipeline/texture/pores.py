@@ -57,8 +57,8 @@ def _around(tone: Tensor, place: Tensor, size: int) -> Tensor:
         return tone
     rows = slice(int(place.min()) // size, int(place.max()) // size + 1)
     planes = torch.zeros(size * size, 4)
-    planes[place] = torch.nn.functional.pad(tone, (0, 1), value=1.0)
+    planes.index_copy_(0, place, torch.nn.functional.pad(tone, (0, 1), value=1.0))
     band = planes.view(size, size, 4)[rows].numpy()
     side = round(size * SURROUNDINGS) // 2 * 2 + 1
-    around = torch.from_numpy(cv2.blur(band, (side, side))).view(-1, 4)[place - rows.start * size]
+    around = torch.from_numpy(cv2.blur(band, (side, side))).view(-1, 4).index_select(0, place - rows.start * size)
     return around[:, :3] / around[:, 3:]

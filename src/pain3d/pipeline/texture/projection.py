@@ -54,8 +54,8 @@ def project(
         seen.head.topology.faces, *texel_surface(seen.head, size), power=power, least_cosine=least_cosine,
     )  # fmt: skip
     known = weights > LEAST
-    colours = taken[..., :-1] / torch.where(known, taken[..., -1], 1.0)[..., None]
-    return torch.where(known[..., None], colours, 0.0), torch.where(known, weights, 0.0)
+    share = torch.where(known, taken[..., -1], torch.inf)  # what is not known becomes 0
+    return taken[..., :-1] / share[..., None], torch.where(known, weights, 0.0)
 
 
 def trusted(seen: Seen, shown: Fragments, metres: float) -> Tensor:
@@ -75,13 +75,17 @@ def trusted(seen: Seen, shown: Fragments, metres: float) -> Tensor:
     layer = torch.arange(len(names), device=shown.depth.device)
     layer[names.index("neck")] = names.index("skin")
     inside = torch.nonzero(shown.face_ids.flatten() >= 0)[:, 0]  # a picture is half background
-    faces = shown.face_ids.flatten()[inside].long()
+    faces = shown.face_ids.flatten().index_select(0, inside)
     moved = (seen.opened - seen.mesh.vertices)[0].norm(dim=1)[topology.faces.long()]  # [F, 3]
+    weights, distance = (
+        plane.index_select(0, inside) for plane in (shown.barycentrics.flatten(0, 2), shown.depth.flatten())
+    )
     depth, shift = shown.depth.clone(), torch.full_like(shown.depth, torch.inf)
-    shift.view(-1)[inside] = (moved[faces] * shown.barycentrics.flatten(0, 2)[inside]).sum(1)
-    depth.view(-1)[inside] += APART * layer[topology.face_parts.long()][faces]
+    shift.view(-1).index_copy_(0, inside, (moved.index_select(0, faces) * weights).sum(1))
+    layers = layer[topology.face_parts.long()].index_select(0, faces)
+    depth.view(-1).index_copy_(0, inside, distance + APART * layers)
     across = 2 * torch.tan(torch.deg2rad(seen.cameras.fov_degrees) / 2).max() / shown.depth.shape[1]
-    pixel = float(across * shown.depth.view(-1)[inside].mean())  # metres
+    pixel = float(across * distance.mean())  # metres
     pixels = max(1, round(metres / pixel))
     torn = edge_confidence(shift, jump=TORN * pixel, pixels=pixels)
     return torch.minimum(torn, edge_confidence(depth, jump=STEEPEST * pixel, pixels=pixels))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d, normalize
+from torch.nn.functional import normalize
 
 from pain3d.camera import Camera
 from pain3d.facs.action_units import ActionUnits
@@ -156,11 +156,13 @@ def at_pixels(values: Tensor, faces: Tensor, shown: Fragments) -> Tensor:
 
     Gradients: to values.
     """
-    inside = shown.face_ids >= 0
-    seen = values.new_zeros(*inside.shape, values.shape[1])
-    corners = faces.long()[shown.face_ids[inside].long()]
-    seen[inside] = torch.einsum("pk,pkc->pc", shown.barycentrics[inside].to(values.dtype), values[corners])
-    return seen
+    inside = torch.nonzero(shown.face_ids.flatten() >= 0)[:, 0]
+    corners = faces.index_select(0, shown.face_ids.flatten().index_select(0, inside)).flatten()
+    at_corners = values.index_select(0, corners).view(-1, 3, values.shape[1])
+    barycentrics = shown.barycentrics.flatten(0, 2).index_select(0, inside).to(values.dtype)
+    seen = values.new_zeros(shown.face_ids.numel(), values.shape[1])
+    seen = seen.index_copy(0, inside, torch.einsum("pk,pkc->pc", barycentrics, at_corners))
+    return seen.view(*shown.face_ids.shape, -1)
 
 
 def _visible(pixels: Tensor, distance: Tensor, depth: Tensor) -> Tensor:
@@ -169,12 +171,14 @@ def _visible(pixels: Tensor, distance: Tensor, depth: Tensor) -> Tensor:
     The farthest of 3 × 3 pixels counts: of a point on an outline only half of them show its surface.
     """
     height, width = depth.shape[1:]
-    farthest = max_pool2d(depth[:, None], 3, 1, 1)[:, 0]
     columns, rows = pixels.floor().long().unbind(2)
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    views = torch.arange(len(depth), device=depth.device)[:, None]
-    there = farthest[views, rows.clamp(0, height - 1), columns.clamp(0, width - 1)]
-    return inside & (distance <= there + BEHIND)
+    views = torch.arange(len(depth), device=depth.device)[:, None, None, None]
+    around = torch.arange(-1, 2, device=depth.device)
+    near_rows = (rows[..., None, None] + around[:, None]).clamp(0, height - 1)
+    near_columns = (columns[..., None, None] + around).clamp(0, width - 1)
+    farthest = depth[views, near_rows, near_columns].amax((2, 3))
+    return inside & (distance <= farthest + BEHIND)
 
 
 def flat(seen: Seen, albedo: Tensor) -> Tensor:
