@@ -9,10 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Set before any test imports a hub client: they read it once, at import.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -37,6 +42,11 @@ hypothesis.settings.load_profile("fixed")  # pytest's --hypothesis-profile is re
 # 4 identities: two in train, so a shard holds more than one; 2 views, so a pair can be mixed up. Of the CPU everywhere.
 SMALL_SETTINGS = {"identities": 4, "expressions": 3, "views": 2, "size": 64, "seed": 7, "device": "cpu"}
 SMALL_OPTIONS = tuple(word for name, value in SMALL_SETTINGS.items() for word in (f"--{name}", str(value)))
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # as systems call it; playwright's own is not fetched
+CHROMIUM_OPTIONS = (  # no sandbox: a container's root has none; and no word to anybody's servers
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
 COMPILATIONS = Path(__file__).resolve().parents[1] / "build" / "triton"  # that of `make gpu`
 
 
@@ -86,3 +96,20 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pipeline") / "small"
     synthesise(SynthConfig(**SMALL_SETTINGS), out, quiet=True)
     return out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A headless Chromium of the system; where there is none the test is skipped by name.
+
+    Of a module: while it is open, playwright's event loop runs in this thread, and nobody else's could.
+    """
+    path = next(filter(None, map(which, CHROMIUM)), None)
+    if path is None:
+        pytest.skip(f"no browser here: none of {', '.join(CHROMIUM)} is installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, headless=True, args=list(CHROMIUM_OPTIONS))
+        yield opened
+        opened.close()
