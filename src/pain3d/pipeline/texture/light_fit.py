@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot, pad
 
 from pain3d.colour import LUMINANCE
 from pain3d.kernels.shading import sh_basis
-from pain3d.kernels.shading.reference import A0, A1, A2, HORIZON, MIN_COSINE, MIN_ROUGHNESS, SKIN_F0, WRAP, unit
+from pain3d.kernels.shading.reference import A0, A1, A2, HORIZON, MIN_COSINE, MIN_ROUGHNESS, SKIN_F0, WRAP
 from pain3d.light import LIGHTS, METERED, Light, direction, face_irradiance, key_azimuth
 
 Doubles = npt.NDArray[np.float64]
@@ -45,6 +46,7 @@ LOOSE: Final = 2.0  # times the deviation of the presets: there are other lights
 BRIGHT: Final = 0.1  # ln, of all of a light before it is metered
 # Places beside each other err together: as much as so many independent points is what all points say.
 INDEPENDENT: Final = 150
+TINY: Final = 1e-12  # of what is divided by
 DARK: Final = 1e-3  # linear: below it a logarithm says nothing
 
 
@@ -114,43 +116,57 @@ class FoundLight(NamedTuple):
     cost: float
 
 
-def diffuse_rows(normal: Tensor, occlusion: Tensor, scatter: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-    """What a surface of albedo 1 makes of light of each harmonic [P, 9] and of the key [P, 3]; see the room `shade`."""
+def dot(one: Tensor, two: Tensor) -> Tensor:
+    """Inner products [P] of vectors [P, 3]; a sum over three columns takes three times as long."""
+    return (one * two) @ one.new_ones(3)
+
+
+def ambient_rows(normal: Tensor, occlusion: Tensor) -> Tensor:
+    """What a surface of albedo 1 makes of light of each harmonic [P, 9]; see the room `shade`."""
     lambert = normal.new_tensor([A0] + [A1] * 3 + [A2] * 5) / math.pi
+    return sh_basis(normal) * lambert * occlusion[:, None]
+
+
+def wrapped_row(normal: Tensor, scatter: Tensor, key: Tensor) -> Tensor:
+    """What a surface of albedo 1 makes of the key [P, 3]; see `shade`."""
     wrap = scatter[:, None] * normal.new_tensor(WRAP)
-    wrapped = ((normal @ key)[:, None] + wrap).clamp(min=0) / (1 + wrap).square() / math.pi
-    return sh_basis(normal) * lambert * occlusion[:, None], wrapped
+    return ((normal @ key)[:, None] + wrap).clamp(min=0) / (1 + wrap).square() / math.pi
 
 
-def gloss_rows(points: Points, key: Tensor) -> tuple[Tensor, Tensor]:
-    """What light of each harmonic of degree 0 and 1 [P, 4] and of the key [P] a surface mirrors; see `shade`."""
+def mirror_rows(points: Points) -> Tensor:
+    """What light of each harmonic of degree 0 and 1 a surface mirrors [P, 4]; see `shade`."""
     n, v = points.normal, points.eye
-    rough = points.roughness.clamp(MIN_ROUGHNESS, 1)
-    half = unit(key + v)
-    facing = (n * v).sum(-1)
-    n_l, n_v = (n @ key).clamp(min=0), facing.clamp(MIN_COSINE, 1)
-    n_h, v_h = (n * half).sum(-1).clamp(0, 1), (v * half).sum(-1).clamp(0, 1)
-    alpha = rough.square()
+    facing = dot(n, v)
+    rough, n_v = points.roughness.clamp(MIN_ROUGHNESS, 1), facing.clamp(MIN_COSINE, 1)
+    grazing = SKIN_F0 + ((1 - rough).clamp(min=SKIN_F0) - SKIN_F0) * (1 - n_v) ** 5
+    mirror = grazing * (1 - rough) * (n_v / HORIZON).clamp(max=1) * (points.occlusion * points.specular)
+    return sh_basis(2 * facing[:, None] * n - v, degree=1) * mirror[:, None]
+
+
+def lobe_row(points: Points, key: Tensor) -> Tensor:
+    """What light of the key a surface mirrors [P]; see `shade`."""
+    to_key, to_eye, between = points.normal @ key, dot(points.normal, points.eye), points.eye @ key
+    n_l, n_v = to_key.clamp(min=0), to_eye.clamp(MIN_COSINE, 1)
+    v_h = ((1 + between) / 2).clamp(TINY, 1).sqrt()  # the half vector is as far from either: k + v is 2 (v·h) long
+    n_h = ((to_key + to_eye) / (2 * v_h)).clamp(0, 1)
+    alpha = points.roughness.clamp(MIN_ROUGHNESS, 1).square()
     spread = n_h.square() * (alpha.square() - 1) + 1
     visibility = 0.5 / (2 * n_l * n_v + alpha * (n_l + n_v - 2 * n_l * n_v))
     fresnel = SKIN_F0 + (1 - SKIN_F0) * (1 - v_h) ** 5
     shine = points.occlusion * points.specular
-    lobe = alpha.square() / (math.pi * spread.square()) * visibility * fresnel * n_l * shine
-    grazing = SKIN_F0 + ((1 - rough).clamp(min=SKIN_F0) - SKIN_F0) * (1 - n_v) ** 5
-    mirror = grazing * (1 - rough) * (n_v / HORIZON).clamp(max=1) * shine
-    return sh_basis(2 * facing[:, None] * n - v, degree=1) * mirror[:, None], lobe
+    return alpha.square() / (math.pi * spread.square()) * visibility * fresnel * n_l * shine
 
 
 def diffuse_light(normal: Tensor, occlusion: Tensor, scatter: Tensor, light: Light) -> Tensor:
     """[P, 3]: what a surface of albedo 1 sends out under one light, gloss apart."""
-    ambient, wrapped = diffuse_rows(normal, occlusion, scatter, light.key_direction[0])
-    return (ambient @ light.sh[0]).clamp(min=0) + wrapped * light.key_colour[0]
+    wrapped = wrapped_row(normal, scatter, light.key_direction[0])
+    return (ambient_rows(normal, occlusion) @ light.sh[0]).clamp(min=0) + wrapped * light.key_colour[0]
 
 
 def gloss(points: Points, light: Light) -> Tensor:
     """[P, 3]: what a surface mirrors under one light."""
-    mirror, lobe = gloss_rows(points, light.key_direction[0])
-    return (mirror @ light.sh[0, :4]).clamp(min=0) + lobe[:, None] * light.key_colour[0]
+    lobe = lobe_row(points, light.key_direction[0])
+    return (mirror_rows(points) @ light.sh[0, :4]).clamp(min=0) + lobe[:, None] * light.key_colour[0]
 
 
 @lru_cache(maxsize=256)
@@ -225,27 +241,44 @@ def _told(state: _State) -> tuple[Light, Tensor, Tensor]:
     return light, torch.from_numpy(np.exp(state.gains)).float(), torch.from_numpy(state.skin).float()
 
 
-def _shone(
-    points: Points, albedo: Tensor, azimuth: float, elevation: float, numbers: Tensor, shine: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What light of each number of a channel leaves the points [P, 3, 10], their sum, and what is mirrored [P, 3]."""
-    key = torch.from_numpy(direction(azimuth, elevation)).float()
-    ambient, wrapped = diffuse_rows(points.normal, points.occlusion, points.scatter, key)
-    mirror, lobe = gloss_rows(points, key)
-    mirrored = math.exp(shine) * torch.cat([mirror, torch.zeros(len(lobe), 5), lobe[:, None]], 1)
-    rows = torch.cat([albedo[..., None] * ambient[:, None], (albedo * wrapped)[..., None]], 2) + mirrored[:, None]
-    return rows, torch.einsum("pcn,cn->pc", rows, numbers).clamp(min=DARK), mirrored @ numbers.T
+class _Sent(NamedTuple):
+    """What P points send out of light that has no direction of its own: the same all through a fit.
+
+    Attributes:
+        ambient: [P, 9] of each harmonic, of albedo 1.
+        mirror: [P, 9] of each, mirrored.
+    """
+
+    ambient: Tensor
+    mirror: Tensor
+
+    @classmethod
+    def by(cls, points: Points) -> _Sent:
+        """By these points."""
+        return cls(ambient_rows(points.normal, points.occlusion), pad(mirror_rows(points), (0, 5)))
 
 
-def _slopes(points: Points, skins: Skins, state: _State) -> tuple[Tensor, Tensor]:
+def _slopes(points: Points, sent: _Sent, skins: Skins, state: _State) -> tuple[Tensor, Tensor]:
     """Residual [P, 3] in ln, and how it falls with each unknown [P, 3, X].
 
     Unknowns: the light by channel, azimuth, elevation, shine, gains, skin.
     """
     albedo = skins.albedo * torch.einsum("pkc,k->pc", skins.freedom, torch.from_numpy(state.skin).float()).exp()
     numbers = torch.from_numpy(state.light.reshape(3, PER_CHANNEL)).float()
-    rows, light, glossy = _shone(points, albedo, state.azimuth, state.elevation, numbers, state.shine)
-    viewed = torch.nn.functional.one_hot(skins.view, len(state.gains)).float()
+    shine = math.exp(state.shine)
+
+    def keyed(azimuth: float, elevation: float) -> tuple[Tensor, Tensor]:
+        """What leaves the points of a key of 1 in this direction [P, 3], and the part of it that is mirrored [P]."""
+        key = torch.from_numpy(direction(azimuth, elevation)).float()
+        lobe = shine * lobe_row(points, key)
+        return albedo * wrapped_row(points.normal, points.scatter, key) + lobe[:, None], lobe
+
+    of_key, lobe = keyed(state.azimuth, state.elevation)
+    mirrored = shine * sent.mirror
+    rows = torch.cat([albedo[..., None] * sent.ambient[:, None] + mirrored[:, None], of_key[..., None]], 2)
+    whole = torch.einsum("pcn,cn->pc", rows, numbers)
+    light = whole.clamp(min=DARK)
+    viewed = one_hot(skins.view, len(state.gains)).float()
     gain = viewed @ torch.from_numpy(state.gains).float()
     residual = skins.seen.clamp(min=DARK).log() - light.log() - gain[:, None]
     of_light = torch.zeros(*residual.shape, 3 * PER_CHANNEL)
@@ -254,11 +287,12 @@ def _slopes(points: Points, skins: Skins, state: _State) -> tuple[Tensor, Tensor
         of_light[:, channel, columns] = rows[:, channel] / light[:, channel, None]
     turned = []
     for azimuth, elevation in ((TURN, 0.0), (0.0, TURN)):
-        where = state.azimuth + azimuth, state.elevation + elevation
-        turned.append((_shone(points, albedo, *where, numbers, state.shine)[1] / light).log()[..., None] / TURN)
-    mirrored = (glossy / light)[..., None]  # it has no albedo in it
-    of_skin = skins.freedom.transpose(1, 2) * (1 - mirrored)
-    return residual, torch.cat([of_light, *turned, mirrored, viewed[:, None].expand(-1, 3, -1), of_skin], 2)
+        moved = keyed(state.azimuth + azimuth, state.elevation + elevation)[0] - of_key
+        turned.append(((whole + moved * numbers[:, -1]).clamp(min=DARK) / light).log()[..., None] / TURN)
+    glossy = mirrored @ numbers[:, :-1].T + lobe[:, None] * numbers[:, -1]
+    mirrored_share = (glossy / light)[..., None]  # it has no albedo in it
+    of_skin = skins.freedom.transpose(1, 2) * (1 - mirrored_share)
+    return residual, torch.cat([of_light, *turned, mirrored_share, viewed[:, None].expand(-1, 3, -1), of_skin], 2)
 
 
 def _metered(state: _State) -> tuple[float, Doubles]:
@@ -299,10 +333,10 @@ def _descended(points: Points, skins: Skins, state: _State, steps: int) -> tuple
     """State after so many steps of Gauss–Newton, and the cost before the last; each weighs anew (Cauchy)."""
     views = len(state.gains)
     share = float(INDEPENDENT / skins.trust.sum().clamp(min=1e-9))
-    place = _numbered(skins.place)
+    place, sent = _numbered(skins.place), _Sent.by(points)
     cost = math.inf
     for _ in range(steps):
-        residual, jacobian = _slopes(points, skins, state)
+        residual, jacobian = _slopes(points, sent, skins, state)
         strange = (residual / (2 * SKIN)).square()
         matrix, pull = _told_by(residual, jacobian, skins.trust[:, None] / (1 + strange) / BETWEEN**2, place)
         matrix, pull = share * matrix, share * pull

@@ -13,7 +13,9 @@ from typing import Final
 import cv2
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from pain3d.pipeline.texture.light_fit import dot
 from pain3d.skin.photographed import ALBEDO
 
 SURROUNDINGS: Final = 1 / 57  # of the texture's side, that a texel is held against: 7 mm on the cheek
@@ -47,18 +49,18 @@ def relief_gloss(albedo: Tensor, mirrored: Tensor, place: Tensor, size: int, mel
     change = mirrored / seen
     weighed = change @ certain
     off = tone - _around(tone, place, size)
-    share: Tensor = (weighed * off).sum(1) / (GLOSS**-2 + (weighed * change).sum(1))
-    return share
+    return dot(weighed, off) / (GLOSS**-2 + dot(weighed, change))
 
 
 def _around(tone: Tensor, place: Tensor, size: int) -> Tensor:
     """Means [P, 3] over a square around each texel, of those that are there."""
     if len(place) == 0:
         return tone
-    rows = slice(int(place.min()) // size, int(place.max()) // size + 1)
-    planes = torch.zeros(size * size, 4)
-    planes.index_copy_(0, place, torch.nn.functional.pad(tone, (0, 1), value=1.0))
-    band = planes.view(size, size, 4)[rows].numpy()
     side = round(size * SURROUNDINGS) // 2 * 2 + 1
-    around = torch.from_numpy(cv2.blur(band, (side, side))).view(-1, 4).index_select(0, place - rows.start * size)
+    row, column = place // size, place % size
+    top, left = int(row.min()) - side, int(column.min()) - side
+    high, wide = int(row.max()) + side + 1 - top, int(column.max()) + side + 1 - left
+    at = (row - top) * wide + column - left
+    planes = torch.zeros(high * wide, 4).index_copy_(0, at, pad(tone, (0, 1), value=1.0)).view(high, wide, 4)
+    around = torch.from_numpy(cv2.blur(planes.numpy(), (side, side))).view(-1, 4).index_select(0, at)
     return around[:, :3] / around[:, 3:]
