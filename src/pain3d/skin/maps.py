@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ Bytes = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
 Plane = Any  # Floats [h, w] of one person or of the head; a tensor [K, h, w] of many people, or [h, w] on their device
 
+MIRRORED = 2.0  # mm: how far off the mirror image the texel of the other side may lie
 FRONTAL_EXTENT = 110.0  # mm: half the side of the frontal picture that turns (x, y) into texels
 FRONTAL_SIZE = 440  # pixels: 0.5 mm each
 FRONTAL_CENTRE = 20.0  # mm: height of its middle
@@ -86,6 +88,26 @@ class SurfaceMaps:
         if key not in self.limits:
             self.limits[key] = bounds(self.masks[mask][box] > LIMITED[mask])
         return self.limits[key]
+
+    @cached_property
+    def mirror(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """The column [S, S] of each texel's mirror image in its own row, and whether there is one.
+
+        The charts of skin and neck are symmetric about an axis of constant u; texels whose image lies elsewhere (a few
+        near the seam behind) have none.
+        """
+        columns = np.tile(np.arange(self.size), (self.size, 1))
+        symmetric = np.zeros_like(self.covered)
+        for name in ("skin", "neck"):
+            inside = (self.part == self.part_names.index(name)) & self.covered
+            across = np.flatnonzero(inside.any(0))
+            columns[inside] = int(across[0] + across[-1]) - columns[inside]
+            symmetric |= inside
+        rows = np.arange(self.size)[:, None]
+        near = symmetric & (self.part[rows, columns] == self.part) & self.covered[rows, columns]
+        for plane, sign in ((self.x, -1), (self.y, 1), (self.z, 1)):
+            near &= np.abs(plane[rows, columns] - sign * plane) < MIRRORED
+        return columns, near
 
     def on(self, device: torch.device) -> SurfaceMaps:
         """The planes of these maps as tensors on a device, made once; what places strokes stays where it is."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pain3d import Head, paint, sample_skin, surface_maps
 from pain3d.colour import linear_to_lab
-from pain3d.pipeline.texture.completion import complete, mirror_columns, regions_of
+from pain3d.pipeline.texture.completion import complete, regions_of
 from pain3d.skin.maps import SurfaceMaps
 from pain3d.skin.photographed import photographable
 
@@ -94,7 +94,7 @@ def test_one_side_takes_the_detail_of_the_other(case: Case) -> None:
     true = case.base[..., :3].clone()
     true[mole] *= 0.4
     done = complete(true, left, case.base, case.maps)
-    columns, mirrored = mirror_columns(case.maps)
+    columns, mirrored = case.maps.mirror
     other = np.nonzero(mole.numpy() & mirrored)
     image = done[other[0], columns[other]]
     assert len(image) > 10
@@ -102,7 +102,7 @@ def test_one_side_takes_the_detail_of_the_other(case: Case) -> None:
 
 
 def test_the_mirror_is_one(case: Case) -> None:
-    columns, mirrored = mirror_columns(case.maps)
+    columns, mirrored = case.maps.mirror
     charted = case.shown.numpy()
     assert mirrored[charted].mean() > 0.99
     rows, there = np.nonzero(mirrored)

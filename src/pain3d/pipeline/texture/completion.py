@@ -30,7 +30,6 @@ STRANGE = (
 PURE = 4  # a texel of half skin, half hair says little of either: power of its share of a region
 BORDER = 2.4  # mm over which what was seen passes into what was not
 FULL_WEIGHT = 0.05  # weight from which on a texel is wholly what was seen: below it a view glanced
-MIRRORED = 2.0  # mm: how far off the mirror image the texel of the other side may lie
 TEXEL = 0.4 * 1024  # mm times texels a side: what a texel of the face measures
 DARKEST = 1e-3  # linear, added before a logarithm: black says nothing of the tone
 
@@ -72,7 +71,7 @@ def complete(texture: Tensor, weight: Tensor, base: Tensor, maps: SurfaceMaps) -
 
     kept = _share_kept(seen_weight, shown & maps.covered, size)
     filled = albedo * cv2.exp(tone)
-    mirror, mirrored = mirror_columns(maps)
+    mirror, mirrored = maps.mirror
     rows = np.arange(size)[:, None]
     other = np.where(mirrored, kept[rows, mirror], 0) * (kept < 1)
     if other.any():
@@ -121,24 +120,6 @@ def tone_fields(colours: Floats, weight: Floats, albedo: Floats, regions: Floats
         field = _push_pull(ratio, certain, there, places)
         fields.append(cv2.resize(field, (maps.size, maps.size), interpolation=cv2.INTER_LINEAR))
     return np.stack(fields)
-
-
-def mirror_columns(maps: SurfaceMaps) -> tuple[npt.NDArray[np.int64], Where]:
-    """The column [S, S] of each texel's mirror image in its own row, and whether there is one.
-
-    The charts of skin and neck are symmetric about an axis of constant u; texels whose image lies elsewhere (a few near
-    the seam behind) have none.
-    """
-    columns = np.tile(np.arange(maps.size), (maps.size, 1))
-    for name in ("skin", "neck"):
-        inside = (maps.part == maps.part_names.index(name)) & maps.covered
-        across = np.flatnonzero(inside.any(0))
-        columns[inside] = int(across[0] + across[-1]) - columns[inside]
-    rows = np.arange(maps.size)[:, None]
-    near = photographable(maps) & maps.covered & (maps.part[rows, columns] == maps.part) & maps.covered[rows, columns]
-    for plane, sign in ((maps.x, -1), (maps.y, 1), (maps.z, 1)):
-        near &= np.abs(plane[rows, columns] - sign * plane) < MIRRORED
-    return columns, near
 
 
 def _share_kept(weight: Floats, charted: Where, size: int) -> Floats:

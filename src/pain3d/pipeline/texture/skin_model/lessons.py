@@ -14,7 +14,6 @@ from pain3d.camera import Camera
 from pain3d.head.identity import Identity
 from pain3d.head.model import Head
 from pain3d.mesh import Surface
-from pain3d.pipeline.texture.completion import mirror_columns
 from pain3d.pipeline.texture.skin_model.grid import SIDE, dressed, numbers_of, reduced, tone_of
 from pain3d.pipeline.texture.skin_model.net import NOISES
 from pain3d.pipeline.texture.views import DISTANCE, FIELD, TARGET, see, standard_cameras
@@ -70,7 +69,7 @@ def person_of(head: Head, who: Identity, skin: Skin, albedo: Tensor | None = Non
 
 def lessons_of(head: Head, people: Iterable[Person], seen: Seen) -> Lessons:
     """Bundle people and what views see."""
-    columns = mirror_columns(surface_maps(head, SIDE))[0]
+    columns = surface_maps(head, SIDE).mirror[0]
     pictures, told, worn = (torch.stack(part) for part in zip(*people, strict=True))
     return Lessons(pictures, told, worn, seen, columns)
 
