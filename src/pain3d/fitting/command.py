@@ -67,9 +67,9 @@ def run_fit(command: FitFaces, _: float) -> int:
         if path.resolve() in {(command.out / name).resolve() for name in NAMES}:
             raise RefusedError(f"{path}: would be replaced by a result, choose another --out")
     from pain3d.fitting.stages import fit
-    from pain3d.pictures import read_upright
+    from pain3d.pictures import read_picture
 
-    pixels = [read_upright(path) for path in paths]
+    pixels = [read_picture(path) for path in paths]
     marks = _landmarks(command.landmarks, paths)
     count, shown = len(command.images), _Watched(quiet=command.json)
     try:

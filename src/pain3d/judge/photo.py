@@ -20,7 +20,7 @@ from pain3d.judge.drawing import Tile, mosaic, new_plot, saved
 from pain3d.judge.extra import ASTRONAUT, described
 from pain3d.judge.measures import OUTER_EYES, median
 from pain3d.judge.verdict import Figure, Measure, Table, Verdict
-from pain3d.pictures import open_picture
+from pain3d.pictures import read_picture
 from pain3d.pipeline.contact_sheet import decode
 from pain3d.pipeline.data_set import DataSet
 
@@ -60,8 +60,7 @@ NAMES = (
 
 def judge_photo(data: DataSet, most: int, quiet: bool) -> Verdict:
     """Compare at most so many near-frontal frames with the photograph."""
-    with open_picture(ASTRONAUT.find()) as file:
-        photograph = np.asarray(file.convert("RGB"), np.uint8)
+    photograph = read_picture(ASTRONAUT.find())
     with Landmarker() as landmarker:
         reading = landmarker.read(photograph)
     assert reading is not None, "MediaPipe sees the face in the photograph"

@@ -15,7 +15,7 @@ from benchmarks.fitted import held_out
 from pain3d import Head, Scene, render_scenes
 from pain3d.fitting.command import COMMANDS
 from pain3d.fitting.files import NAMES, files_of, written
-from pain3d.pictures import read_upright
+from pain3d.pictures import read_picture
 from tests.conftest import Ran
 
 SIDE = 160  # pixels of the picture: it is read, cut and compared as any other
@@ -148,7 +148,7 @@ def test_several_faces_are_refused(
     assert ran.code == 2 and "2 faces found" in ran.err and not (tmp_path / "out").exists()
 
 
-def test_a_picture_is_read_upright(face: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_picture_is_read_picture(face: tuple[Path, Path], tmp_path: Path) -> None:
     """EXIF says that the file lies on its side; CMYK becomes RGB within a JPEG's and the conversion's loss."""
     with Image.open(face[0]) as picture:
         upright = np.asarray(picture.convert("RGB"), int)
@@ -158,5 +158,5 @@ def test_a_picture_is_read_upright(face: tuple[Path, Path], tmp_path: Path) -> N
         stream = io.BytesIO()
         picture.convert("CMYK").save(stream, "JPEG", quality=95)
     (tmp_path / "cmyk.jpg").write_bytes(stream.getvalue())
-    assert (read_upright(tmp_path / "turned.png") == upright).all()
-    assert np.abs(read_upright(tmp_path / "cmyk.jpg").astype(int) - upright).mean() < 4
+    assert (read_picture(tmp_path / "turned.png") == upright).all()
+    assert np.abs(read_picture(tmp_path / "cmyk.jpg").astype(int) - upright).mean() < 4

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from pain3d.console.refused import RefusedError
 from pain3d.files import flush_folder, partial_path, write_durably, write_flushed
+from pain3d.pictures import decode_picture
 from pain3d.rendering.frames import TEXTURE_SIZE
 
 PICTURE: Final = "albedo.png"
@@ -171,16 +172,15 @@ def read_texture(place: Path, size: int = TEXTURE_SIZE) -> Tensor:
         RefusedError: It is damaged.
     """
     _, content = _whole(place)
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None or picture.shape[0] != picture.shape[1]:
+    picture = decode_picture(content, str(place / PICTURE))
+    if picture.shape[0] != picture.shape[1]:
         raise _damaged(place, f"{PICTURE} is no square picture")
-    picture = picture[..., ::-1]  # OpenCV has blue first
     if len(picture) != size:
         smaller = len(picture) > size
-        picture = cv2.resize(
-            np.ascontiguousarray(picture), (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+        picture = np.asarray(
+            cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC), np.uint8
         )
-    return torch.from_numpy(np.ascontiguousarray(picture, np.uint8))
+    return torch.from_numpy(np.array(picture))  # torch wants memory that it may write to
 
 
 def read_entry(place: Path) -> Entry:

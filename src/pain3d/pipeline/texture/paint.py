@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pain3d.console.refused import RefusedError, one_line
-from pain3d.pictures import open_picture
+from pain3d.pictures import read_picture
 from pain3d.pipeline.texture.blending import blend_steps, pack, paint_together
 from pain3d.pipeline.texture.condition_pictures import (
     depth_pictures,
@@ -140,13 +140,15 @@ class DiffusersPainter:
     """
 
     def __init__(self, pipeline: Any, recipe: Recipe, origin: Origin, memory: MemoryPlan) -> None:
+        from PIL import Image
+
         self.origin = origin
         self.memory = memory
         self.repainted: dict[int, str] = {}
         self._pipeline = pipeline
         self._recipe = recipe
         self._family = family_of(pipeline, recipe.kind)
-        self._picture = open_picture(Path(recipe.ip_picture)) if recipe.ip_picture else None
+        self._picture = Image.fromarray(read_picture(Path(recipe.ip_picture))) if recipe.ip_picture else None
 
     def paint(self, conditions: Conditions, prompt: Prompt, seed: int, blend: Blend | None = None) -> Tensor:
         """Paint all views from nothing, [N, H, W, 3]; `blend` is applied to the denoised estimate at every step."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
 from pain3d.face.square import SQUARE_COLUMNS, face_square
+from pain3d.pictures import decode_picture
 from pain3d.records import FORMAT_VERSION
 from pain3d.training.data.samples import UNITS, Samples, skin_tone, yaw_word
 
@@ -175,14 +176,8 @@ class ParquetPixels:
 
     def picture(self, row: int) -> npt.NDArray[np.uint8]:
         """See `Pixels`."""
-        import simplejpeg
-
         encoded, path = self._encoded(row, "image")
-        try:
-            # strict: a truncated JPEG is an error, not a grey half
-            return np.asarray(simplejpeg.decode_jpeg(encoded, "RGB", strict=True), np.uint8)
-        except ValueError as error:
-            raise RefusedError(f"{path}: the picture of {self.names[row]} can't be read ({_line(error)})") from error
+        return decode_picture(encoded, f"{path}: the picture of {self.names[row]}")
 
     def heatmap(self, row: int) -> npt.NDArray[np.uint8] | None:
         """See `Pixels`."""

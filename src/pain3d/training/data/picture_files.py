@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
-from pain3d.pictures import open_picture
+from pain3d.pictures import read_picture
 from pain3d.training.data.folds import LEAST_FOLDS
 from pain3d.training.data.samples import UNITS, Pixels, Samples
 
@@ -31,26 +31,6 @@ class PictureFiles:
     def heatmap(self, row: int) -> npt.NDArray[np.uint8] | None:
         """None: the data set has no heatmaps."""
         return None
-
-
-def read_picture(path: Path) -> npt.NDArray[np.uint8]:
-    """A picture file as [H, W, 3] RGB, its pixels as they are stored: no rotation by metadata.
-
-    Raises:
-        RefusedError: It can't be read, is cut off, or is in a format that `open_picture` doesn't know.
-    """
-    import simplejpeg
-
-    try:
-        content = path.read_bytes()
-        if simplejpeg.is_jpeg(content):
-            return cast("npt.NDArray[np.uint8]", simplejpeg.decode_jpeg(content, "RGB"))
-        with open_picture(path) as image:
-            return np.asarray(image.convert("RGB"), np.uint8)
-    except RefusedError:  # a ValueError, too
-        raise
-    except (OSError, ValueError, SyntaxError) as error:
-        raise RefusedError(f"{path}: can't be read as a picture ({type(error).__name__})") from error
 
 
 def pictures_in(folder: Path) -> list[Path]:

@@ -41,7 +41,11 @@ class Frames:
         self._lock = threading.Lock()
 
     def picture(self, row: int) -> npt.NDArray[np.uint8]:
-        """The picture of a row, [H, W, 3]; a grey one three times. Raises RefusedError naming file and place."""
+        """The picture of a row, [H, W, 3]; a grey one three times; of 16 bits the upper 8.
+
+        Raises:
+            RefusedError: It can't be read, or its values don't lie in 0–255; names file and place.
+        """
         place = int(self.places[row])
         try:
             with self._lock:
@@ -50,8 +54,12 @@ class Frames:
                 pixels = np.asarray(self._file["image"][place])
         except (OSError, KeyError, IndexError) as error:
             raise RefusedError(f"{self.path}: image {place} can't be read ({type(error).__name__})") from error
-        if pixels.dtype != np.uint8:
-            pixels = np.clip(np.rint(np.nan_to_num(pixels)), 0, 255).astype(np.uint8)
+        if pixels.dtype == np.uint16:
+            pixels = (pixels >> 8).astype(np.uint8)  # as `read_picture`
+        elif pixels.dtype != np.uint8:
+            if not ((pixels >= 0) & (pixels <= 255)).all():  # NaN too
+                raise RefusedError(f"{self.path}: image {place} has values that don't lie in 0..255")
+            pixels = np.rint(pixels).astype(np.uint8)
         grey = pixels.ndim == 2 or pixels.shape[2] == 1
         return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, 2) if grey else pixels
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
 from pain3d.face.square import cut, square_from_points
-from pain3d.pictures import read_upright
+from pain3d.pictures import read_picture
 
 if TYPE_CHECKING:
     from pain3d.face.detect import Face
@@ -53,7 +53,7 @@ def read_portrait(path: Path, box: Box | None, pixels: int) -> Portrait:
     Raises:
         RefusedError: It can't be read, has no face, or one that is too small; names the file.
     """
-    picture = read_upright(path)
+    picture = read_picture(path)
     square, notes = (square_of_box(path, picture, box), []) if box is not None else find_square(path, picture)
     side = square[2]
     if side < LEAST_SIDE:
