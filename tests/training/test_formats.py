@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simplejpeg
+from PIL import Image
 
 from pain3d.console.refused import RefusedError
 from pain3d.training.data import open_data
@@ -138,6 +139,50 @@ def test_3dpain_person_without_a_neutral_is_named(threedpain: Path) -> None:
         require_neutrals(samples, np.arange(len(samples)))
 
 
+def test_every_name_that_the_published_loader_takes_is_read(threedpain: Path) -> None:
+    """It cuts a name off at the first of its words; what is left is the expression."""
+    folder = threedpain / "meshes_inpainted"
+    more = ("_bg_002.jpg", "_render_007.png", "_deform_1.jpg", ".jpg", "_view_001_bg_004.jpg", "_textured_view_003.jpeg")
+    for place, rest in enumerate(more):
+        (folder / f"flame_sample_0001_pain_1{rest}").write_bytes(jpeg(200 + place))
+    samples = open_3dpain(threedpain)
+    ids = [name.removeprefix("flame_sample_0001_pain_1") for name in samples.ids if "0001_pain_1_" in f"{name}_"]
+    assert ids == [
+        "", "_deform_001", "_render_007", "_bg_002", "_view_000", "_view_001", "_view_001_bg_004", "_view_002",
+        "_view_003",
+    ]  # fmt: skip
+    row = row_of(samples, "flame_sample_0001_pain_1_bg_002")
+    assert samples.pspi[row] == 14 and np.abs(samples.pixels.picture(row).astype(int) - 200).max() <= 1
+
+
+def test_what_an_annotation_does_not_name_is_0(threedpain: Path) -> None:
+    (threedpain / FIRST_JSON).write_bytes(b'{"AU4": 2, "AU43": 1}')
+    samples = open_3dpain(threedpain)
+    row = row_of(samples, "flame_sample_0000_pain_1_view_000")
+    assert samples.au[row].tolist() == [2, 0, 0, 0, 0, 1] and samples.pspi[row] == 3
+
+
+def test_a_picture_on_its_side_is_trained_on_upright(threedpain: Path) -> None:
+    stored = np.zeros((24, 36, 3), np.uint8)
+    stored[:, :12] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn it 90° clockwise: what lies left is on top
+    Image.fromarray(stored).save(threedpain / FIRST_PICTURE, exif=exif, quality=95)
+    samples = open_3dpain(threedpain)
+    seen = samples.pixels.picture(row_of(samples, "flame_sample_0000_pain_1_view_000"))
+    assert seen.shape == (36, 24, 3) and seen[:10].min() > 240 and seen[14:].max() < 15
+
+
+def test_sixteen_bits_are_trained_on_as_eight(threedpain: Path) -> None:
+    grey = np.arange(0, 240, 10, dtype=np.uint8)[None].repeat(24, 0)
+    (threedpain / FIRST_PICTURE).unlink()
+    path = (threedpain / FIRST_PICTURE).with_suffix(".png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(path)
+    samples = open_3dpain(threedpain)
+    seen = samples.pixels.picture(row_of(samples, "flame_sample_0000_pain_1_view_000"))
+    assert (seen == grey[..., None]).all()
+
+
 FIRST_JSON = "annotations/flame_sample_0000_pain_1_annotations.json"
 FIRST_PICTURE = "meshes_inpainted/flame_sample_0000_pain_1_textured_view_000_inpainted.jpg"
 
@@ -148,6 +193,8 @@ FIRST_PICTURE = "meshes_inpainted/flame_sample_0000_pain_1_textured_view_000_inp
         (FIRST_JSON, None, [FIRST_JSON, "missing"]),
         (FIRST_JSON, b"{", [FIRST_JSON, "JSON"]),
         (FIRST_JSON, b"[1, 2]", [FIRST_JSON, "AU4"]),
+        (FIRST_JSON, b'{"PSPI": 0}', [FIRST_JSON, "names none of AU4, AU6"]),
+        (FIRST_JSON, b'{"AU4": 2, "PSPI": 5}', [FIRST_JSON, "PSPI is 5", "give 2"]),
         (FIRST_JSON, b'{"AU4": true}', [FIRST_JSON, "AU4", "True"]),
         (FIRST_JSON, annotation((4, 2, 4, 3, 1, 1), 11), [FIRST_JSON, "PSPI is 11", "give 12"]),
         (FIRST_JSON, annotation((6, 2, 4, 3, 1, 1), 14), [FIRST_JSON, "AU4 must be in 0..5"]),

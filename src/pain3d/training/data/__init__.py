@@ -17,8 +17,8 @@ def open_data(path: Path, fold: int = 0) -> Samples:
     """Open a data set of any kind that is known, told by what lies in its folder.
 
     Args:
-        path: A folder of ``pain3d synth``, 3DPain, SynPAIN or UNBC-McMaster in HDF5.
-        fold: Which of its published folds is the test, of SynPAIN and UNBC-McMaster.
+        path: A folder of ``pain3d synth``, 3DPain, SynPAIN or UNBC-McMaster, in HDF5 or in its own folders.
+        fold: Which of its published folds is the test, of SynPAIN and of UNBC-McMaster in HDF5.
 
     Raises:
         RefusedError: Nothing of that is there, or it can't be read; one line says what.
@@ -37,11 +37,16 @@ def open_data(path: Path, fold: int = 0) -> Samples:
         from pain3d.training.data.unbc import open_unbc
 
         return open_unbc(path, fold)
+    if (path / "Images").is_dir() and (path / "Frame_Labels").is_dir():
+        from pain3d.training.data.unbc_folders import open_unbc_folders
+
+        return open_unbc_folders(path)
     if any(SYNPAIN.search(file.name) for file in path.rglob("*")):
         from pain3d.training.data.synpain import open_synpain
 
         return open_synpain(path, fold)
     raise RefusedError(
         f"{path}: no data set that is known; looked for manifest.json (pain3d), annotations/ or "
-        "meshes_inpainted/ (3DPain), *.h5 or *.hdf5 (UNBC-McMaster), ID_Pain_Man_Young.jpg (SynPAIN)"
+        "meshes_inpainted/ (3DPain), *.h5 or *.hdf5, or Images/ and Frame_Labels/ (UNBC-McMaster), "
+        "ID_Pain_Man_Young.jpg (SynPAIN)"
     )

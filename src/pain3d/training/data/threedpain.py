@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
 from pain3d.facs.pain_score import PAIN_AUS, check_intensity, pspi
+from pain3d.pictures import read_picture
 from pain3d.training.data.parquet import subject_name
-from pain3d.training.data.picture_files import PictureFiles, by_name, gather, pictures_in, read_picture
+from pain3d.training.data.picture_files import PictureFiles, by_name, gather, pictures_in
 from pain3d.training.data.samples import UNITS, Samples, pspi_of
 
 PICTURE_FOLDERS: Final = (
@@ -32,9 +33,9 @@ HEATMAPS: Final = "heatmaps"
 ORIGIN: Final = "pain3d.json"  # an export of pain3d says of which run it is
 SPLIT_COLUMNS: Final = ("annotation_base_name", "split")
 SPLIT_WORDS: Final = {"0": "train", "1": "validation", "2": "test"}
-PICTURE: Final = re.compile(
-    r"(?P<person>flame_sample_\d+)_(?:neutral|pain_(?P<pain>\d+))(?:_textured)?_view_(?P<view>\d+)(?:_inpainted)?",
-)
+NUMBERED: Final = ("view", "bg", "render", "deform")  # what the published loader lets follow an expression's name
+_WORDS: Final = "|".join(["textured", "inpainted", *(rf"{word}_\d+" for word in NUMBERED)])
+PICTURE: Final = re.compile(rf"(?P<person>flame_sample_\d+)_(?:neutral|pain_(?P<pain>\d+))(?P<rest>(?:_(?:{_WORDS}))*)")
 EXPRESSION: Final = re.compile(r"(?P<person>flame_sample_\d+)_pain_\d+")
 # The "hot" ramp fills red, then green, then blue; weighed by these shares of it, a colour is its place on the ramp.
 RAMP_SHARES: Final = (0.365, 0.381, 0.254)
@@ -46,13 +47,19 @@ class Named(NamedTuple):
 
     person: str
     pain: int  # number of the pain expression; 0 is neutral
-    view: int
+    places: tuple[int, ...]  # the numbers of NUMBERED; −1 where the name has none
     path: Path
 
     @property
     def expression(self) -> str:
         """``flame_sample_0003_pain_2`` or ``flame_sample_0003_neutral``."""
         return f"{self.person}_pain_{self.pain}" if self.pain else f"{self.person}_neutral"
+
+    @property
+    def sample(self) -> str:
+        """``flame_sample_0003_pain_2_view_001``; of a picture without any number the expression's name."""
+        numbers = zip(NUMBERED, self.places, strict=True)
+        return self.expression + "".join(f"_{word}_{number:03d}" for word, number in numbers if number >= 0)
 
 
 class FrontalHeatmaps(PictureFiles):
@@ -113,7 +120,7 @@ def open_3dpain(folder: Path) -> Samples:
         FrontalHeatmaps(
             [picture.path for picture in pictures], [heatmaps.get(picture.expression) for picture in pictures], neutral
         ),
-        [f"{picture.expression}_view_{picture.view:03d}" for picture in pictures],
+        [picture.sample for picture in pictures],
         _people(folder, pictures),
         split=_split(folder, pictures),
         au=au,
@@ -125,14 +132,16 @@ def open_3dpain(folder: Path) -> Samples:
 
 def _pictures(folder: Path) -> list[Named]:
     held = [folder / name for name in PICTURE_FOLDERS if (folder / name).is_dir()]
-    named: dict[tuple[str, int, int], Named] = {}
+    named: dict[tuple[str, int, tuple[int, ...]], Named] = {}
     for path in (path for place in held for path in pictures_in(place)):
         match = PICTURE.fullmatch(path.stem)
         if match is None:
             raise RefusedError(
                 f"{path}: not a name of 3DPain, as flame_sample_0000_pain_1_textured_view_000_inpainted.jpg"
             )
-        picture = Named(match["person"], int(match["pain"] or 0), int(match["view"]), path)
+        numbers = dict(re.findall(r"_([a-z]+)_(\d+)", match["rest"]))
+        places = tuple(int(numbers.get(word, -1)) for word in NUMBERED)
+        picture = Named(match["person"], int(match["pain"] or 0), places, path)
         other = named.setdefault(picture[:3], picture)
         if other is not picture:
             raise RefusedError(f"{path}: the same picture as {other.path}")
@@ -156,25 +165,28 @@ def _people(folder: Path, pictures: Sequence[Named]) -> list[str]:
 
 
 def _read_annotation(path: Path) -> list[float]:
-    """The six action units of an annotation, in the order of `UNITS`."""
+    """The six action units of an annotation, in the order of `UNITS`; one that it doesn't name is 0."""
     try:
         content: Any = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise RefusedError(f"{path}: can't be read as JSON ({error})") from error
-    values: list[float] = []
-    for name in (*(f"AU{number}" for number in PAIN_AUS), "PSPI"):
-        value = content.get(name) if isinstance(content, dict) else None
+    names = [f"AU{number}" for number in PAIN_AUS]
+    if not isinstance(content, dict) or not any(name in content for name in names):
+        raise RefusedError(f"{path}: names none of {', '.join(names)}")
+    values: dict[str, float] = {}
+    for name in (*names, "PSPI"):
+        value = content.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RefusedError(f"{path}: {name} must be a number, got {value!r}")
-        values.append(float(value))
-    *units, score = values
+        values[name] = float(value)
+    units = [values[name] for name in names]
     try:
         for number, value in zip(PAIN_AUS, units, strict=True):
             check_intensity(number, value)
     except ValueError as error:
         raise RefusedError(f"{path}: {error}") from error
-    if score != pspi(*units):
-        raise RefusedError(f"{path}: PSPI is {score:g}, its action units give {pspi(*units):g}")
+    if "PSPI" in content and values["PSPI"] != pspi(*units):
+        raise RefusedError(f"{path}: PSPI is {values['PSPI']:g}, its action units give {pspi(*units):g}")
     return units
 
 
