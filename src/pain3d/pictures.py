@@ -8,6 +8,7 @@ simplejpeg, in half of Pillow's time, and turned as Pillow would turn it.
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -37,6 +38,8 @@ TURNS: Final = {
     2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
     5: (True, 1, 1), 6: (True, 1, -1), 7: (True, -1, -1), 8: (True, -1, 1),
 }  # fmt: skip
+PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+PNG_HEADER: Final = 33  # bytes
 BITS_OF_TIFF: Final = 258  # the tag of bits a channel
 DEEP: Final = "I;16"  # how Pillow's names of grey with 9 to 16 bits begin
 DEPTHS: Final = {"I": "whole numbers of 32 bits", "F": "floats"}  # nobody knows which of them is white
@@ -86,6 +89,20 @@ def decode_picture(content: bytes, name: str) -> Pixels:
         raise
     except (OSError, SyntaxError, ValueError) as error:
         raise RefusedError(f"{name}: damaged ({' '.join(str(error).split())})") from error
+
+
+def decode_heatmap(content: bytes) -> Pixels:
+    """The levels [H, W] of a heat map, an 8-bit grey PNG. Raises ValueError if it isn't one, or has MOST_PIXELS."""
+    import cv2
+
+    # PNG 1.2, 11.2.2: the header says width, height, bits a channel and, 0 for grey, the colours.
+    if content[:8] == PNG_START and len(content) >= PNG_HEADER and content[24:26] == b"\x08\x00":
+        width, height = struct.unpack(">II", content[16:24])
+        if width * height <= MOST_PIXELS:
+            levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+            if levels is not None and levels.shape == (height, width):
+                return np.asarray(levels, np.uint8)
+    raise ValueError("not an 8-bit grey PNG")
 
 
 def _opened(content: bytes, name: str) -> ImageFile:

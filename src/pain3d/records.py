@@ -24,7 +24,10 @@ SUBSETS: Final = ("frames", "pairs", "expressions", "identities")
 SPLITS: Final = ("train", "validation", "test")
 LICENCE: Final = "CC0-1.0"  # the head, its shapes and the procedural skin are CC0, so are the pictures made of them
 UNKNOWN_LICENCE: Final = "unknown"  # of a painter whose folder holds no card
-HEATMAP_UNIT_MM: Final = 0.1  # one grey level; 255 levels reach 25.5 mm, a jaw drop (AU27 at 5) moves the chin less
+HEATMAP_UNIT_MM: Final = 0.1  # one grey level of a heat map whose skin moves less than 25.4 mm
+# A jaw drop (AU27 at 4 or 5) moves the chin by up to 40.7 mm: then the unit is doubled until all of it fits.
+HEATMAP_UNITS_MM: Final = tuple(HEATMAP_UNIT_MM * 2**doubled for doubled in range(4))
+CLIPPED_LEVEL: Final = 255  # so no heat map of ours reaches it; in data sets from before it is 25.5 mm or more
 ROW_GROUP_ROWS: Final = 128  # at most: one row group of images is then some 10 MB, what a reader holds at once
 
 
@@ -86,7 +89,7 @@ _HEATMAP = Column(
     "heatmap", "image", "how far each visible point moved from neutral; 8-bit grey PNG", "heatmap_unit_mm"
 )
 _HEATMAP_UNIT = Column(
-    "heatmap_unit_mm", "float32", "millimetres of one grey level of heatmap; 255 is 25.5 mm or more", "mm"
+    "heatmap_unit_mm", "float32", "millimetres of one grey level of heatmap: 0.1, doubled until nothing is clipped", "mm"
 )
 _NEUTRAL = Column("neutral", "bool", "true for expression 0, whose action units are all 0")
 _DEMOGRAPHICS = (

@@ -114,7 +114,6 @@ DECODERS = ("imread", "imreadmulti", "imdecode", "imdecodemulti", "decode_jpeg")
 # Who decodes beside the one reader: what we wrote ourselves, small enough for a sheet, and what a JPEG would lose.
 OWN_PICTURES = (
     Path("training/data/online.py"),
-    Path("training/data/parquet.py"),
     Path("pipeline/contact_sheet.py"),
 )
 

@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 
 from pain3d.camera import Camera
-from pain3d.pipeline.contact_sheet import decode, decode_heatmap, hot
+from pain3d.pictures import decode_heatmap
+from pain3d.pipeline.contact_sheet import decode, farthest, hot
 from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp
 from pain3d.pipeline.report import first_rows
 from pain3d.pipeline.rows import head_angles
-from pain3d.rendering.heatmap import quantise_heatmap
+from pain3d.rendering.heatmap import heatmap_unit, quantise_heatmap
 
 
 def test_heatmap_levels_are_tenths_of_a_millimetre() -> None:
@@ -24,6 +25,22 @@ def test_heatmap_levels_are_tenths_of_a_millimetre() -> None:
     levels = [[0, 0, 1, 10, 254, 255, 255, 255]]
     np.testing.assert_array_equal(quantise_heatmap(millimetres), levels)
     assert quantise_heatmap(torch.from_numpy(millimetres)).tolist() == levels
+
+
+def test_what_moves_far_has_a_larger_unit_and_is_not_clipped() -> None:
+    """A jaw drop moves the chin by 40.7 mm; the level that says "or more" is never reached."""
+    furthest = np.array([0, 10, 25.39, 25.4, 40.7, 50.7, 50.8, 101.5, 101.6, 200], np.float32)
+    units = [0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.4, 0.4, 0.8, 0.8]
+    assert [heatmap_unit(value) for value in furthest] == units
+    together = heatmap_unit(torch.from_numpy(furthest))
+    assert together.dtype == torch.float32 and together.tolist() == pytest.approx(units)
+    maps = furthest[:, None, None] * np.linspace(0, 1, 30, dtype=np.float32).reshape(5, 6)
+    there = quantise_heatmap(torch.from_numpy(maps), together[:, None, None]).numpy()
+    for levels, heat, unit in zip(there, maps, units, strict=True):
+        assert (levels == quantise_heatmap(heat, unit)).all(), "on a device as here"
+        assert levels.max() < 255 and np.abs(levels * unit - heat).max() < unit / 2 + 1e-5  # half a level; rounding
+    assert farthest(there[4], 0.2) == "up to 40.8 mm"
+    assert farthest(np.full((2, 2), 255, np.uint8), 0.1) == "at least 25.5 mm"
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])

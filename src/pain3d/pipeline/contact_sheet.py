@@ -8,8 +8,9 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, ImageDraw, ImageFont
 
+from pain3d.pictures import decode_heatmap
 from pain3d.pipeline.data_set import DataSet, Row
-from pain3d.records import HEATMAP_UNIT_MM
+from pain3d.records import CLIPPED_LEVEL
 
 IDENTITIES = 6
 PAIN_COLUMNS = 5
@@ -20,8 +21,8 @@ CAPTION = 30  # px under a row of pictures
 HEADING = 46  # px above it
 PAPER, INK, FAINT = (250, 249, 246), (28, 28, 30), (112, 110, 106)
 COLUMNS = (
-    "identity_id", "expression_id", "view_id", "sample_id", "PSPI", "image", "heatmap", "yaw_degrees", "pitch_degrees",
-    "age_group", "sex", "ancestry",
+    "identity_id", "expression_id", "view_id", "sample_id", "PSPI", "image", "heatmap", "heatmap_unit_mm",
+    "yaw_degrees", "pitch_degrees", "age_group", "sex", "ancestry",
 )  # fmt: skip
 Pixels = npt.NDArray[np.uint8]
 
@@ -72,7 +73,7 @@ def _draw_line(sheet: Image.Image, top: int, rows: list[Row], expressions: list[
     cells = [(decode(seen[0]["image"]["bytes"], CELL), "neutral")]
     cells += [(decode(row["image"]["bytes"], CELL), f"PSPI {row['PSPI']:g}") for row in picked]
     cells += [(np.zeros((1, 1, 3), np.uint8), "")] * (PAIN_COLUMNS - len(picked))
-    cells.append((hot(heat), f"moved up to {heat.max() * HEATMAP_UNIT_MM:.1f} mm"))
+    cells.append((hot(heat), f"moved {farthest(heat, strongest['heatmap_unit_mm'])}"))
     cells.append((decode(frontal["frontal_heatmap"]["bytes"], CELL), f"PSPI {strongest['PSPI']:g}, from the front"))
     for column, (picture, caption) in enumerate(cells):
         if not caption:
@@ -88,12 +89,10 @@ def decode(encoded: bytes, least: int = 0) -> Pixels:
     return np.asarray(simplejpeg.decode_jpeg(encoded, "RGB", min_height=least, min_width=least), np.uint8)
 
 
-def decode_heatmap(encoded: bytes) -> Pixels:
-    """Decode a grey PNG to its levels [H, W]. Raises ValueError if it isn't one."""
-    levels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
-    if levels is None or levels.ndim != 2 or levels.dtype != np.uint8:
-        raise ValueError("not an 8-bit grey PNG")
-    return np.asarray(levels, np.uint8)
+def farthest(levels: Pixels, unit: float) -> str:
+    """How far a heat map's skin moves, in words; `unit` is that of its levels, millimetres."""
+    top = int(levels.max())
+    return f"{'at least' if top == CLIPPED_LEVEL else 'up to'} {top * unit:.1f} mm"
 
 
 def hot(levels: Pixels) -> Pixels:

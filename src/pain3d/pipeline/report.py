@@ -11,11 +11,12 @@ from typing import Any
 from pain3d import figures
 from pain3d.console.page import html_page
 from pain3d.facs.action_units import AU_COLUMNS, FACS_NAMES, parse_name
+from pain3d.pictures import decode_heatmap
 from pain3d.pipeline.card import ImagesPainted
-from pain3d.pipeline.contact_sheet import decode, decode_heatmap, fit, hot
+from pain3d.pipeline.contact_sheet import decode, farthest, fit, hot
 from pain3d.pipeline.data_set import Columns, DataSet
 from pain3d.pipeline.encoding import encode_image
-from pain3d.records import HEATMAP_UNIT_MM, SPLITS, SUBSETS
+from pain3d.records import SPLITS, SUBSETS
 
 LABELS = (
     "identity_id", "split", "neutral", "PSPI", "age_group", "sex", "ancestry", "skin_ita_degrees", *AU_COLUMNS,
@@ -115,7 +116,10 @@ def _skin_chart(angles: Sequence[float]) -> str:
 
 def _samples(data: DataSet) -> list[list[tuple[str, str]]]:
     """Lines of (caption, data URI): for each of a few identities its strongest pain from every view, and heatmaps."""
-    wanted = ("identity_id", "expression_id", "view_id", "PSPI", "image", "heatmap", "age_group", "sex", "ancestry")
+    wanted = (
+        "identity_id", "expression_id", "view_id", "PSPI", "image", "heatmap", "heatmap_unit_mm", "age_group", "sex",
+        "ancestry",
+    )  # fmt: skip
     lines = []
     for rows in data.first_identities("frames", wanted, SAMPLES):
         worst = max(rows, key=lambda row: (row["PSPI"], -row["expression_id"]))["expression_id"]
@@ -125,7 +129,7 @@ def _samples(data: DataSet) -> list[list[tuple[str, str]]]:
             line.append(
                 (f"PSPI {row['PSPI']:g}, view {row['view_id']}", _picture(decode(row["image"]["bytes"], SAMPLE_PIXELS)))
             )
-            line.append((f"up to {heat.max() * HEATMAP_UNIT_MM:.1f} mm", _picture(hot(heat))))
+            line.append((farthest(heat, row["heatmap_unit_mm"]), _picture(hot(heat))))
         lines.append(line)
     return lines
 

@@ -18,15 +18,17 @@ import pyarrow.parquet as pq
 from pain3d.console.refused import RefusedError
 from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.facs.pain_score import MAX_INTENSITY
-from pain3d.pipeline.contact_sheet import decode, decode_heatmap
+from pain3d.pictures import decode_heatmap
+from pain3d.pipeline.contact_sheet import decode
 from pain3d.pipeline.folder import TEXTURES, FileEntry
 from pain3d.pipeline.painted import NOT_BEHIND, NOT_REFINED, texture_columns
 from pain3d.pipeline.shard_files import file_hash
 from pain3d.pipeline.texture.bank import check_texture
 from pain3d.records import (
     BACKGROUND_COLUMNS,
+    CLIPPED_LEVEL,
     COLUMNS,
-    HEATMAP_UNIT_MM,
+    HEATMAP_UNITS_MM,
     LICENCE,
     REFINED_COLUMNS,
     SPLITS,
@@ -185,8 +187,8 @@ def _check_constants(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[F
                 yield row, f"{name} is {value!r}, not {expected!r}"
     if "heatmap_unit_mm" in table.column_names:
         for row, unit in enumerate(table["heatmap_unit_mm"].to_pylist()):
-            if abs(unit - HEATMAP_UNIT_MM) > 1e-8:  # 0.1 as a float32 is off by 1.5e-9
-                yield row, f"heatmap_unit_mm is {unit}, not {HEATMAP_UNIT_MM}"
+            if not np.isclose(unit, HEATMAP_UNITS_MM, rtol=1e-7, atol=0).any():  # a float32 is off by 1.5e-8 of it
+                yield row, f"heatmap_unit_mm is {unit}, not one of {', '.join(f'{known:g}' for known in HEATMAP_UNITS_MM)}"
 
 
 def _check_backgrounds(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[Finding]:
@@ -323,6 +325,8 @@ def _check_pictures(task: tuple[int, str, bytes, int, bool]) -> list[Finding]:
         return [(row, f"{name} is {pixels.shape[1]} x {pixels.shape[0]}, not {size} x {size}")]
     if neutral and "heatmap" in name and pixels.any():
         return [(row, f"is neutral, but {name} isn't 0 everywhere")]
+    if is_heatmap and (pixels == CLIPPED_LEVEL).any():
+        return [(row, f"{name} is clipped at level {CLIPPED_LEVEL}: some of it moved further than it says")]
     return []
 
 

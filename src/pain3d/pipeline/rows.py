@@ -15,7 +15,6 @@ from pain3d.pipeline.painted import PaintedBehind, PaintedOver, Row, painted_col
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.records import (
     BACKGROUND_COLUMNS,
-    HEATMAP_UNIT_MM,
     LICENCE,
     REFINED_COLUMNS,
     SUBSETS,
@@ -87,8 +86,8 @@ class SceneRows:
 
 
 SEEN = {
-    "frames": ("image", "heatmap", "landmarks_2d", "landmarks_3d", "bbox", "coverage"),
-    "pairs": ("image", "neutral_image", "heatmap"),
+    "frames": ("image", "heatmap", "heatmap_unit_mm", "landmarks_2d", "landmarks_3d", "bbox", "coverage"),
+    "pairs": ("image", "neutral_image", "heatmap", "heatmap_unit_mm"),
     "expressions": ("frontal_heatmap",),
     "identities": ("image", "neutral_vertices"),
 }  # and skin_ita_degrees in each
@@ -155,7 +154,7 @@ def make_scene_rows(
             **made,
             "neutral": neutral,
         }
-        view = {**shared, **painted, "sample_id": name, "view_id": scene.view_id, "heatmap_unit_mm": HEATMAP_UNIT_MM}
+        view = {**shared, **painted, "sample_id": name, "view_id": scene.view_id}
         rows["frames"].append({**view, **cameras[position], **_surroundings(scene), "scene": scene.to_json()})
         if neutral:
             neutral_of_view[scene.view_id] = position
@@ -187,6 +186,7 @@ def complete_rows(
     rows: SceneRows,
     measures: Measures,
     pictures: Pictures,
+    heatmap_unit: npt.NDArray[np.float32],
     behind: PaintedBehind | None = None,
     over: PaintedOver | None = None,
 ) -> dict[str, pyarrow.RecordBatch]:
@@ -196,6 +196,7 @@ def complete_rows(
         rows: What the scenes tell.
         measures: Of what was rendered.
         pictures: The same, encoded.
+        heatmap_unit: [B] millimetres of a level of each heatmap.
         behind: Who painted what stands behind the head; None is nobody.
         over: Who painted over the pictures; None is nobody.
     """
@@ -211,6 +212,7 @@ def complete_rows(
         "frames": {
             "image": images,
             "heatmap": heatmaps,
+            "heatmap_unit_mm": heatmap_unit,
             "landmarks_2d": measures.landmarks_2d,
             "landmarks_3d": measures.landmarks_3d,
             "bbox": measures.bbox,
@@ -220,6 +222,7 @@ def complete_rows(
             "image": images.take(expressed),
             "neutral_image": images.take(neutral),
             "heatmap": heatmaps.take(expressed),
+            "heatmap_unit_mm": heatmap_unit[expressed.to_numpy()],
         },
         "expressions": {"frontal_heatmap": frontal},
         "identities": {"image": images.slice(rows.front, 1), "neutral_vertices": measures.neutral_vertices[None]},

@@ -175,22 +175,30 @@ def decorate(prepared: PreparedIdentity) -> Decorated:
 
 
 def pixels_of(shots: RenderedPeople) -> dict[str, Tensor]:
-    """What of the shots goes to the host, by name and on their device: heatmaps as levels, of alpha its count."""
+    """What of the shots goes to the host, by name and on their device: heatmaps as levels of a unit each, and so on.
+
+    Of alpha it is how many pixels are covered.
+    """
     from pain3d.rendering.frames import COVERED
-    from pain3d.rendering.heatmap import quantise_heatmap
+    from pain3d.rendering.heatmap import heatmap_unit, quantise_heatmap
     from pain3d.skin.maps import bounds
 
     if shots.image.device.type == "cpu":  # picture by picture: what stays in the cache takes a tenth of the time
         levels = torch.zeros(shots.heatmap.shape, dtype=torch.uint8)
-        for heatmap, written in zip(shots.heatmap.numpy(), levels.numpy(), strict=True):
+        units = torch.empty(len(levels))
+        for number, (heatmap, written) in enumerate(zip(shots.heatmap.numpy(), levels.numpy(), strict=True)):
             moved = bounds(heatmap > 0)  # a third of the picture
-            written[moved] = quantise_heatmap(heatmap[moved])
+            unit = float(heatmap_unit(heatmap[moved].max(initial=0)))
+            written[moved], units[number] = quantise_heatmap(heatmap[moved], unit), unit
         covered = torch.tensor([np.count_nonzero(picture >= COVERED) for picture in shots.alpha.numpy()])
     else:
-        levels, covered = quantise_heatmap(shots.heatmap), (shots.alpha >= COVERED).flatten(1).sum(1)
+        units = heatmap_unit(shots.heatmap.flatten(1).amax(1))
+        levels = quantise_heatmap(shots.heatmap, units[:, None, None])
+        covered = (shots.alpha >= COVERED).flatten(1).sum(1)
     return {
         "image": shots.image,
         "heatmap": levels.contiguous(),
+        "heatmap_unit": units,
         "frontal_heatmap": shots.frontal_heatmap.contiguous(),
         "landmarks": shots.landmarks,
         "covered": covered,
@@ -241,7 +249,7 @@ def encode_identity(
     measures = measure(
         prepared.inputs, pixels["landmarks"], seen["covered"], seen["tone"][0], seen["neutral"][0], setup.maps
     )
-    batches = complete_rows(prepared.rows, measures, pictures, decorated.behind, over)
+    batches = complete_rows(prepared.rows, measures, pictures, seen["heatmap_unit"], decorated.behind, over)
     ended = time.perf_counter()
     seconds = {"sample": prepared.seconds, **seconds, "encode": encoded - started, "rows": ended - encoded}
     return EncodedIdentity(prepared.identity_id, len(prepared.qualities), batches, seconds, decorated.fault)

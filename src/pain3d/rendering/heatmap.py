@@ -18,7 +18,7 @@ from pain3d.head.identity import Identity
 from pain3d.head.model import Head
 from pain3d.kernels.deformation import vertex_normals
 from pain3d.mesh import Mesh, Surface
-from pain3d.records import HEATMAP_UNIT_MM
+from pain3d.records import CLIPPED_LEVEL, HEATMAP_UNIT_MM, HEATMAP_UNITS_MM
 from pain3d.rendering.view import render
 from pain3d.skin.maps import bounds
 
@@ -77,21 +77,32 @@ def millimetres_moved(neutral: Tensor, expressed: Tensor) -> Tensor:
     return distance * MILLIMETRES
 
 
-@overload
-def quantise_heatmap(millimetres: Tensor) -> Tensor: ...
+def heatmap_unit(furthest: Any) -> Any:
+    """Millimetres of one grey level of heat maps: 0.1, doubled until the largest of `HEATMAP_UNITS_MM` or all fits.
 
-
-@overload
-def quantise_heatmap(millimetres: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]: ...
-
-
-def quantise_heatmap(millimetres: Any) -> Any:
-    """Grey levels of `HEATMAP_UNIT_MM`, uint8, rounded half up: 255 is 25.5 mm and more. NaN is not expected.
-
-    Of a tensor a tensor, on its device; of an array an array, which on a CPU takes half the time.
+    Args:
+        furthest: What moved furthest in each map, millimetres: a number, or a tensor of any shape, on any device.
     """
-    levels = millimetres * (1 / HEATMAP_UNIT_MM)
-    levels = levels.clip(max=255)
+    doubled = sum(furthest >= (CLIPPED_LEVEL - 1) * unit for unit in HEATMAP_UNITS_MM[:-1])
+    return 2**doubled * HEATMAP_UNIT_MM
+
+
+@overload
+def quantise_heatmap(millimetres: Tensor, unit: Tensor | float = HEATMAP_UNIT_MM) -> Tensor: ...
+
+
+@overload
+def quantise_heatmap(millimetres: npt.NDArray[np.float32], unit: float = HEATMAP_UNIT_MM) -> npt.NDArray[np.uint8]: ...
+
+
+def quantise_heatmap(millimetres: Any, unit: Any = HEATMAP_UNIT_MM) -> Any:
+    """Grey levels of so many millimetres, uint8, rounded half up: 255 is 255 of them and more. NaN is not expected.
+
+    Of a tensor a tensor, on its device, with a unit of its own for each map if need be ([B, 1, 1]); of an array an
+    array, which on a CPU takes half the time.
+    """
+    levels = millimetres * (1 / unit)
+    levels = levels.clip(max=CLIPPED_LEVEL)
     levels += 0.5
     return levels.to(torch.uint8) if isinstance(levels, Tensor) else levels.astype(np.uint8)
 

@@ -41,7 +41,7 @@ Licence of the pictures: {licences}{painted}. Annotations and heatmaps: {licence
 - `{pictures}/`: a JPEG per view, the bytes of the data set. Neutral pictures have no annotation: all 0.
 - `{annotations}/`: AU4, AU6, AU7, AU9, AU10 (0-5), AU43 (0/1) and PSPI (0-16) of each pain expression. Other action
   units that the data set holds have no place in this layout.
-- `{heatmaps}/`: how far the skin moved from neutral, seen from the front; white is 10 mm in every picture.
+- `{heatmaps}/`: how far the skin moved from neutral, seen from the front; white is 10 mm or more in every picture.
 - `{split}`: 0 train, 1 validation, 2 test; no identity lies in two.
 - `{origin}`: the run that made the data set; identity and seed together are a person.
 

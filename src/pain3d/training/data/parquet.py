@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
 from pain3d.face.square import SQUARE_COLUMNS, face_square
-from pain3d.pictures import decode_picture
-from pain3d.records import FORMAT_VERSION
+from pain3d.pictures import decode_heatmap, decode_picture
+from pain3d.records import FORMAT_VERSION, HEATMAP_UNIT_MM
 from pain3d.training.data.samples import UNITS, Samples, skin_tone, yaw_word
 
 MANIFEST: Final = "manifest.json"
@@ -27,6 +27,7 @@ KEPT_BYTES: Final = 256 * 2**20  # of encoded pictures: 25,000 of 256 pixels
 _SIDED: Final = tuple(f"{unit}_{side}" for unit in UNITS for side in "LR")
 _NEEDED: Final = ("sample_id", "identity_id", "split", "seed", "image", *UNITS, *_SIDED, "PSPI", "neutral")
 _WORDS: Final = {"age group": "age_group", "sex": "sex", "ancestry": "ancestry"}  # slice → column
+_UNIT: Final = "heatmap_unit_mm"
 _ANGLES: Final = {"skin tone": ("skin_ita_degrees", skin_tone), "yaw": ("yaw_degrees", yaw_word)}
 
 
@@ -69,7 +70,7 @@ def open_pain3d(folder: Path) -> Samples:
         neutral=table["neutral"].to_numpy(),
         square=_squares(table),
         slices=slices,
-        pixels=ParquetPixels(parts, table["sample_id"].to_pylist()),
+        pixels=ParquetPixels(parts, table["sample_id"].to_pylist(), _heatmap_units(table)),
     )
 
 
@@ -131,7 +132,7 @@ class _Part:
 
     def labels(self) -> Any:
         """All rows, without the pictures."""
-        wanted = {*_NEEDED, *_WORDS.values(), *(column for column, _ in _ANGLES.values()), *SQUARE_COLUMNS} - {"image"}
+        wanted = {*_NEEDED, *_WORDS.values(), *(column for column, _ in _ANGLES.values()), *SQUARE_COLUMNS, _UNIT} - {"image"}
         columns = sorted(wanted & self.names())
         return self.read(columns, range(self.metadata.num_row_groups))
 
@@ -154,11 +155,13 @@ class ParquetPixels:
     Args:
         parts: The files.
         names: [N] of the rows, for what is refused.
+        units: [N] millimetres of a level of their heat maps.
         kept_bytes: Of encoded pictures, at most; the row group in use is kept in any case.
     """
 
     parts: list[_Part]
     names: list[str]
+    units: npt.NDArray[np.float32]
     kept_bytes: int = KEPT_BYTES
     _kept: OrderedDict[tuple[int, str], Any] = field(default_factory=OrderedDict, init=False)
     _bytes: int = field(default=0, init=False)
@@ -181,15 +184,16 @@ class ParquetPixels:
 
     def heatmap(self, row: int) -> npt.NDArray[np.uint8] | None:
         """See `Pixels`."""
-        import cv2
-
         if not self._has_heatmaps:
             return None
         encoded, path = self._encoded(row, "heatmap")
-        levels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
-        if levels is None or levels.ndim != 2 or levels.dtype != np.uint8:
-            raise RefusedError(f"{path}: the heat map of {self.names[row]} is no 8-bit grey PNG")
-        return np.asarray(levels, np.uint8)
+        try:
+            levels = decode_heatmap(encoded)
+        except ValueError as error:
+            raise RefusedError(f"{path}: the heat map of {self.names[row]} is {error}") from None
+        factor = round(float(self.units[row]) / HEATMAP_UNIT_MM)
+        # What then is clipped moved 25.5 mm, and augmentation shows 10 mm as white already.
+        return levels if factor == 1 else np.minimum(levels.astype(np.uint16) * factor, 255).astype(np.uint8)
 
     def _encoded(self, row: int, column: str) -> tuple[bytes, Path]:
         """The bytes of an encoded picture and the file that they are from."""
@@ -211,6 +215,13 @@ class ParquetPixels:
 def _columns(table: Any, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
     """Columns of numbers as [N, columns]."""
     return np.stack([table[name].to_numpy() for name in names], 1).astype(np.float32)
+
+
+def _heatmap_units(table: Any) -> npt.NDArray[np.float32]:
+    """Millimetres of a level of each row's heat map; `HEATMAP_UNIT_MM` where nothing is said."""
+    if _UNIT not in table.column_names:
+        return np.full(table.num_rows, HEATMAP_UNIT_MM, np.float32)
+    return np.asarray(table[_UNIT].to_numpy(), np.float32)
 
 
 def _squares(table: Any) -> npt.NDArray[np.float32]:
