@@ -48,15 +48,15 @@ DEPTHS: Final = {"I": "whole numbers of 32 bits", "F": "floats"}  # nobody knows
 def read_picture(path: Path) -> Pixels:
     """A picture file as [H, W, 3] sRGB, upright as its EXIF tag says; the first frame of several.
 
-    Of 16 bits a channel the upper 8 are taken, of grey as of colour: 65,535 is 255. Where alpha hides a part, the colour
-    that is stored there is seen.
+    Of 16 bits a channel the upper 8 are taken, of grey as of colour: 65,535 is 255. Where alpha hides a part, the
+    colour that is stored there is seen.
 
     Args:
         path: A file in one of FORMATS, whatever its name ends in.
 
     Raises:
-        RefusedError: No such file, none of FORMATS, damaged, too large, wholly transparent, or of pixels without a known
-            white; names the file.
+        RefusedError: No such file, none of FORMATS, damaged, too large, wholly transparent, or of pixels without a
+            known white; names the file.
     """
     if not path.is_file():
         raise RefusedError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}")

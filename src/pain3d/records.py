@@ -89,7 +89,10 @@ _HEATMAP = Column(
     "heatmap", "image", "how far each visible point moved from neutral; 8-bit grey PNG", "heatmap_unit_mm"
 )
 _HEATMAP_UNIT = Column(
-    "heatmap_unit_mm", "float32", "millimetres of one grey level of heatmap: 0.1, doubled until nothing is clipped", "mm"
+    "heatmap_unit_mm",
+    "float32",
+    "millimetres of one grey level of heatmap: 0.1, doubled until nothing is clipped",
+    "mm",
 )
 _NEUTRAL = Column("neutral", "bool", "true for expression 0, whose action units are all 0")
 _DEMOGRAPHICS = (

@@ -122,11 +122,10 @@ def opened_pictures(source: str) -> list[int]:
     """Lines that decode a picture: `Image.open`, or its `open` under whatever name, and DECODERS."""
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Attribute) and node.attr == "open" and ast.unparse(node.value).endswith("Image"):
+        name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+        if name in DECODERS:
             found.append(node.lineno)
-        elif (isinstance(node, ast.Attribute) and node.attr in DECODERS) or (
-            isinstance(node, ast.Name) and node.id in DECODERS
-        ):
+        elif isinstance(node, ast.Attribute) and name == "open" and ast.unparse(node.value).endswith("Image"):
             found.append(node.lineno)
         elif isinstance(node, ast.ImportFrom) and node.module == "PIL.Image":
             found += [node.lineno for alias in node.names if alias.name == "open"]

@@ -14,7 +14,7 @@ from pain3d.pictures import FORMATS, LFS_POINTER, decode_picture, read_picture
 from tests.endless import endless_eps
 
 # A ramp along both sides, with every channel its own.
-RAMP = np.stack(np.meshgrid(np.arange(0, 240, 20), np.arange(0, 240, 30)) + [np.full((8, 12), 90)], 2).astype(np.uint8)
+RAMP = np.stack([*np.meshgrid(np.arange(0, 240, 20), np.arange(0, 240, 30)), np.full((8, 12), 90)], 2).astype(np.uint8)
 
 
 def saved(path: Path, pixels: np.ndarray | Image.Image, **settings: object) -> Path:

@@ -76,6 +76,10 @@ def test_pictures_of_procedural_skin_are_cc0(exported: Path) -> None:
     )
 
 
+def test_the_readme_says_how_the_published_code_is_told_the_split(exported: Path) -> None:
+    assert "`--split_csv split.csv`" in (exported / "README.md").read_text()
+
+
 def test_the_split_is_the_data_sets(small: Path, exported: Path) -> None:
     with (exported / "split.csv").open(newline="") as file:
         table = {row["annotation_base_name"]: row["split"] for row in csv.DictReader(file)}

@@ -142,7 +142,14 @@ def test_3dpain_person_without_a_neutral_is_named(threedpain: Path) -> None:
 def test_every_name_that_the_published_loader_takes_is_read(threedpain: Path) -> None:
     """It cuts a name off at the first of its words; what is left is the expression."""
     folder = threedpain / "meshes_inpainted"
-    more = ("_bg_002.jpg", "_render_007.png", "_deform_1.jpg", ".jpg", "_view_001_bg_004.jpg", "_textured_view_003.jpeg")
+    more = (
+        "_bg_002.jpg",
+        "_render_007.png",
+        "_deform_1.jpg",
+        ".jpg",
+        "_view_001_bg_004.jpg",
+        "_textured_view_003.jpeg",
+    )
     for place, rest in enumerate(more):
         (folder / f"flame_sample_0001_pain_1{rest}").write_bytes(jpeg(200 + place))
     samples = open_3dpain(threedpain)

@@ -89,7 +89,7 @@ def test_row_groups_come_and_go(copy: Path) -> None:
         rewrite(copy, path, pq.read_table(path), rows_a_group=5)
     samples = open_data(copy)
     assert isinstance(samples.pixels, ParquetPixels)
-    tight = ParquetPixels(samples.pixels.parts, samples.pixels.names, kept_bytes=1)
+    tight = ParquetPixels(samples.pixels.parts, samples.pixels.names, samples.pixels.units, kept_bytes=1)
     for row in np.random.default_rng(0).permutation(len(samples)).tolist():
         np.testing.assert_array_equal(tight.picture(row), samples.pixels.picture(row))
         np.testing.assert_array_equal(tight.heatmap(row), samples.pixels.heatmap(row))
@@ -118,8 +118,26 @@ def test_a_damaged_picture_is_named(copy: Path) -> None:
     store = CropStore(samples, 32)
     store.images([0])
     for row in (1, 2):
-        with pytest.raises(RefusedError, match=f"{path.name}: the picture of {samples.ids[row]} can't be read"):
+        with pytest.raises(
+            RefusedError, match=f"{path.name}: the picture of {samples.ids[row]}: (damaged|not a picture)"
+        ):
             store.images([0, row])
+
+
+def test_a_heat_map_is_read_in_the_unit_of_its_row(copy: Path) -> None:
+    """Twice the unit, twice the levels; beyond 25.5 mm white is white."""
+    path = frames_of(copy)[0]
+    table = pq.read_table(path)
+    row = next(place for place, heat in enumerate(table["neutral"].to_pylist()) if not heat)
+    units = np.full(len(table), 0.1, np.float32)
+    units[row] = 0.2
+    place = table.column_names.index("heatmap_unit_mm")
+    before = open_data(copy)
+    once = before.pixels.heatmap(row)
+    rewrite(copy, path, table.set_column(place, table.schema.field(place), pa.array(units)))
+    twice = open_data(copy).pixels.heatmap(row)
+    assert once is not None and twice is not None and 0 < once.max() and once.dtype == twice.dtype == np.uint8
+    assert (twice == np.minimum(once.astype(int) * 2, 255)).all()
 
 
 def test_a_truncated_file_is_named(copy: Path) -> None:

@@ -24,7 +24,9 @@ def unbc(tmp_path: Path) -> Path:
     """Two subjects of a sequence of three frames: calm, in pain, smiling; numbers as MATLAB writes them."""
     folder = tmp_path / "UNBC"
     for number, subject in enumerate(SUBJECTS):
-        for frame, (units, score) in enumerate((("", 0), (FACS + FACS.replace("4.0", "43.0", 1), 3), ("12 1 0 0", 0)), 1):
+        for frame, (units, score) in enumerate(
+            (("", 0), (FACS + FACS.replace("4.0", "43.0", 1), 3), ("12 1 0 0", 0)), 1
+        ):
             stem = place(subject, frame)
             for kind, content in (("PSPI", f"   {score:.7e}\r\n"), ("FACS", units)):
                 path = folder / "Frame_Labels" / kind / f"{stem}_facs.txt"

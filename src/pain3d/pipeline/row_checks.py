@@ -188,7 +188,10 @@ def _check_constants(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[F
     if "heatmap_unit_mm" in table.column_names:
         for row, unit in enumerate(table["heatmap_unit_mm"].to_pylist()):
             if not np.isclose(unit, HEATMAP_UNITS_MM, rtol=1e-7, atol=0).any():  # a float32 is off by 1.5e-8 of it
-                yield row, f"heatmap_unit_mm is {unit}, not one of {', '.join(f'{known:g}' for known in HEATMAP_UNITS_MM)}"
+                yield (
+                    row,
+                    f"heatmap_unit_mm is {unit}, not one of {', '.join(f'{known:g}' for known in HEATMAP_UNITS_MM)}",
+                )
 
 
 def _check_backgrounds(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[Finding]:

@@ -102,8 +102,8 @@ def test_bad_input_is_one_line_and_writes_nothing(
 ) -> None:
     picture, marks = face
     monkeypatch.setattr("pain3d.face.detect.find_faces", lambda _: [])
-    deep = tmp_path / "deep.png"
-    Image.fromarray(np.zeros((64, 64), np.uint16)).save(deep)
+    deep = tmp_path / "deep.tiff"
+    Image.fromarray(np.zeros((64, 64), np.float32)).save(deep)
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:2000])
     (tmp_path / "bad.json").write_text('{"face.png": [[1, 2], "x"]}')
@@ -117,7 +117,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
         ([tmp_path], "a folder"),
         ([tmp_path / "text.jpg"], "text.jpg: not a picture"),
         ([tmp_path / "cut.png"], "cut.png: damaged"),
-        ([deep], "deep.png: its pixels are I"),
+        ([deep], "deep.tiff: its pixels are floats"),
         ([pictured(tmp_path, "grey.png")], "grey.png: no face found"),
         ([pictured(tmp_path, "cmyk.jpg", mode="CMYK")], "cmyk.jpg: no face found"),  # read, and without a face
         ([picture, "--landmarks", tmp_path / "bad.json"], "bad.json: not points"),

@@ -45,8 +45,8 @@ Licence of the pictures: {licences}{painted}. Annotations and heatmaps: {licence
 - `{split}`: 0 train, 1 validation, 2 test; no identity lies in two.
 - `{origin}`: the run that made the data set; identity and seed together are a person.
 
-The published training code must be told the split: `--split_csv {split}`. With the list that it takes by default, which is
-of other people of these names, some of the test end up in training.
+The published training code must be told the split: `--split_csv {split}`. With the list that it takes by default, which
+is of other people of these names, some of the test end up in training.
 
 "flame_sample" is the name that the loader looks for. The heads are not made with FLAME.
 """

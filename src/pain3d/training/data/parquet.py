@@ -132,7 +132,9 @@ class _Part:
 
     def labels(self) -> Any:
         """All rows, without the pictures."""
-        wanted = {*_NEEDED, *_WORDS.values(), *(column for column, _ in _ANGLES.values()), *SQUARE_COLUMNS, _UNIT} - {"image"}
+        wanted = {*_NEEDED, *_WORDS.values(), *(column for column, _ in _ANGLES.values()), *SQUARE_COLUMNS, _UNIT} - {
+            "image"
+        }
         columns = sorted(wanted & self.names())
         return self.read(columns, range(self.metadata.num_row_groups))
 

@@ -92,12 +92,12 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _rows(path: Path) -> list[list[float]] | None:
     """Rows of numbers; None where there is no file."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise RefusedError(f"{path}: larger than {MOST_BYTES} bytes, no labels of a frame")
-        rows = [[float(word) for word in line.split()] for line in path.read_text(encoding="ascii").splitlines()]
-    except FileNotFoundError:
+    if not path.is_file():
         return None
+    if path.stat().st_size > MOST_BYTES:
+        raise RefusedError(f"{path}: larger than {MOST_BYTES} bytes, no labels of a frame")
+    try:
+        rows = [[float(word) for word in line.split()] for line in path.read_text(encoding="ascii").splitlines()]
     except (OSError, ValueError) as error:
         raise RefusedError(f"{path}: can't be read as numbers") from error
     if not all(math.isfinite(value) for row in rows for value in row):
