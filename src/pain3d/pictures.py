@@ -142,7 +142,7 @@ def _rgb(file: ImageFile, name: str) -> Pixels:
     image: Image = file
     if file.has_transparency_data:
         image = file.convert("RGBA")
-        if image.getextrema()[3] == (0, 0):
+        if image.getchannel("A").getextrema() == (0, 0):
             raise RefusedError(f"{name}: fully transparent, nothing is to be seen")
     return np.asarray(image.convert("RGB"), np.uint8)
 

@@ -123,9 +123,8 @@ def opened_pictures(source: str) -> list[int]:
     found = []
     for node in ast.walk(ast.parse(source)):
         name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-        if name in DECODERS:
-            found.append(node.lineno)
-        elif isinstance(node, ast.Attribute) and name == "open" and ast.unparse(node.value).endswith("Image"):
+        opens = isinstance(node, ast.Attribute) and name == "open" and ast.unparse(node.value).endswith("Image")
+        if opens or name in DECODERS:
             found.append(node.lineno)
         elif isinstance(node, ast.ImportFrom) and node.module == "PIL.Image":
             found += [node.lineno for alias in node.names if alias.name == "open"]

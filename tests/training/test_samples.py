@@ -136,7 +136,7 @@ def test_a_heat_map_is_read_in_the_unit_of_its_row(copy: Path) -> None:
     once = before.pixels.heatmap(row)
     rewrite(copy, path, table.set_column(place, table.schema.field(place), pa.array(units)))
     twice = open_data(copy).pixels.heatmap(row)
-    assert once is not None and twice is not None and 0 < once.max() and once.dtype == twice.dtype == np.uint8
+    assert once is not None and twice is not None and once.max() > 0 and once.dtype == twice.dtype == np.uint8
     assert (twice == np.minimum(once.astype(int) * 2, 255)).all()
 
 
