@@ -67,10 +67,11 @@ def _run(given: list[str], started: float) -> int:
         from pain3d.console.command_line import parse
         from pain3d.fitting.command import COMMANDS as FITTING
         from pain3d.judge.command import COMMANDS as JUDGING
+        from pain3d.live.command import COMMANDS as LOOKING
         from pain3d.pipeline.cli import COMMANDS as MAKING
         from pain3d.training.cli import COMMANDS as LEARNING
 
-        known = {**MAKING, **LEARNING, **FITTING, **JUDGING, "export": Entry(Export, _export)}
+        known = {**MAKING, **LEARNING, **FITTING, **JUDGING, **LOOKING, "export": Entry(Export, _export)}
         command = parse(given, {name: entry.form for name, entry in known.items()})
         entry = next(entry for entry in known.values() if isinstance(command, entry.form))
         left = entry.interrupted

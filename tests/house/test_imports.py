@@ -19,6 +19,7 @@ FORBIDDEN = {  # folder of src/pain3d: what it never imports; "" is the core, ev
     "pipeline": ("pain3d.training", "pain3d.judge"),
     "training": ("pain3d.pipeline", "pain3d.judge"),
     "judge": (),  # stands on both halves
+    "live": ("pain3d.training", "pain3d.judge"),  # a row that it saves is the pipeline's
     "__main__.py": (),  # the front door: it alone knows all commands
 }
 DOORS = {  # heavy library: the only files that import it
@@ -30,6 +31,8 @@ DOORS = {  # heavy library: the only files that import it
     "diffusers": ("pipeline/texture/pipelines.py", "pipeline/texture/skin_model/net.py"),
     "transformers": ("pipeline/texture/pipelines.py",),
     "h5py": ("training/data/unbc.py",),
+    "viser": ("live/window.py",),
+    "av": ("live/clip.py",),
 }
 
 

@@ -119,7 +119,7 @@ def inputs_of(
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
     moments = np.unique(expression, return_index=True)[1]  # the first scene of each
     grown = grown_surface(head, first.skin, first.wrinkles)
-    painted, background = _procedural(scenes) if plates is None else plated(scenes, plates)
+    painted, background = procedural_backgrounds(scenes) if plates is None else plated(scenes, plates)
     light = shots.light
     assert grown.cover is not None
     return SceneInputs(
@@ -190,8 +190,8 @@ def camera_rows(camera: Camera) -> list[dict[str, Any]]:
     return rows
 
 
-def _procedural(scenes: Sequence[Scene]) -> tuple[Floats, Whole]:
-    """The scenes' own backgrounds, and which of them stands behind each."""
+def procedural_backgrounds(scenes: Sequence[Scene]) -> tuple[Floats, Whole]:
+    """The scenes' own backgrounds [K, 128, 128, 3], linear, and which of the K stands behind each [B]."""
     places = [(s.background, s.background_blur, s.seed, s.identity_id, s.view_id, s.background_id) for s in scenes]
     order = {place: number for number, place in enumerate(dict.fromkeys(places))}
     painted = [

@@ -1,0 +1,157 @@
+"""The live look: its controls make a scene, and in a real browser a slider moves the picture where it should."""
+
+import io
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pain3d.facs.action_units import ActionUnits
+from pain3d.facs.pain_score import solutions
+from pain3d.live.look import Look, Person, formula, solution
+from pain3d.live.portrait import Portrait, overlaid
+from pain3d.live.saving import save_row, save_scene
+from pain3d.live.window import LiveWindow
+from pain3d.rendering.frames import render_scenes
+from pain3d.scene import CELLS, Scene
+from pain3d.setting import Pose
+from tests.conftest import Ran
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SIZE = 128
+PAIN = Look(Person(70.0, "male", "asian", 3), ActionUnits(AU4=4, AU6_L=3, AU12=2), Pose(neck_yaw=8.0), camera_yaw=-20.0)
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWindow]:
+    """One that is served, with a small picture and texture."""
+    opened = LiveWindow(tmp_path_factory.mktemp("view") / "saved", 0, SIZE, texels=256)
+    thread = threading.Thread(target=opened.serve)
+    thread.start()
+    yield opened
+    opened.close()
+    thread.join()
+
+
+def test_the_live_picture_is_the_scenes_own() -> None:
+    scene = PAIN.scene(SIZE)
+    picture, heat = Portrait(SIZE).take(scene)
+    frames = render_scenes([scene])
+    np.testing.assert_array_equal(picture, frames.image[0])
+    np.testing.assert_allclose(heat, frames.heatmap[0], atol=1e-3)  # mm; worst seen 1e-4: without hair below it
+
+
+def test_a_heatmap_lies_over_what_moves_alone() -> None:
+    picture, heat = np.full((2, 2, 3), 200, np.uint8), np.array([[0, 1], [2, 40]], np.float32)
+    np.testing.assert_array_equal(overlaid(picture, heat, 0.0), picture)
+    over = overlaid(picture, heat, 1.0)
+    assert over[0, 0].tolist() == [200] * 3 and over[1, 1].tolist() == [255] * 3
+    assert over[1, 0, 0] < 150 and over[1, 0, 1:].tolist() == [0, 0]  # 2 mm are dark red
+
+
+def test_a_person_belongs_to_a_cell_of_the_grid() -> None:
+    cells = {
+        Person(age, sex, kind).cell
+        for age in (18, 34, 54, 74, 95)
+        for sex, kind in {(c.sex, c.ancestry) for c in CELLS}
+    }
+    assert cells == set(CELLS)
+
+
+def test_another_solution_goes_through_all_of_them() -> None:
+    for score in (0, 7, 16):
+        every = {tuple(row) for row in solutions(score).tolist()}
+        found = [tuple(solution(score, number).values()) for number in range(len(every))]
+        assert set(found) == every and tuple(solution(score, len(every)).values()) == found[0]
+    assert (
+        formula(ActionUnits(AU4=4, AU6=2, AU7=3, AU43=1))
+        == "PSPI 8 = 4 (AU4) + 3 (AU6, AU7) + 0 (AU9, AU10) + 1 (AU43)"
+    )
+
+
+def test_what_is_saved_can_be_read(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    from pain3d.records import arrow_schema
+
+    scene, row = save_scene(tmp_path / "new", PAIN), save_row(tmp_path / "new", PAIN)
+    assert [path.name for path in (scene, row)] == ["face-001.scene.json", "face-002.parquet"]
+    assert Scene.from_json(scene.read_text()) == PAIN.scene(512)
+    table = pq.read_table(row)
+    assert table.schema.equals(arrow_schema("frames")) and table.num_rows == 1
+    (told,) = table.to_pylist()
+    assert told["PSPI"] == 7 and told["AU06_L"] == 3 and told["AU06_R"] == 0 and told["split"] == "live"
+    assert told["age"] == 70 and told["sex"] == "male" and told["yaw_degrees"] == pytest.approx(28, abs=0.1)
+    assert Scene.from_json(told["scene"]).au == PAIN.au
+    assert Image.open(io.BytesIO(told["image"]["bytes"])).size == (512, 512)
+
+
+def test_what_cant_be_served_is_one_line(pain3d: Callable[..., Ran], tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for options, said in (
+        (("--size", 8), "--size must be"),
+        (("--port", -1), "--port must be"),
+        (("--out", file), "not a folder"),
+    ):
+        ran = pain3d("view", *options)
+        assert ran.code == 2 and said in ran.err and ran.err.count("\n") == 1
+
+
+def test_it_is_served_on_the_loopback_alone_and_opens_no_tunnel(window: LiveWindow) -> None:
+    assert window.address.startswith("http://127.0.0.1:") and window.server.get_host() == "127.0.0.1"
+    assert window.server.request_share_url() is None
+
+
+@pytest.fixture(scope="module")
+def page(browser: "Browser", window: LiveWindow) -> Iterator["Page"]:
+    opened = browser.new_page(viewport={"width": 1280, "height": 800})
+    opened.goto(window.address)
+    opened.get_by_text("PSPI 0 =").wait_for()
+    yield opened
+    opened.close()
+
+
+def shown(page: "Page") -> np.ndarray:
+    """The picture that the page shows, [H, W, 3]."""
+    script = """async () => {
+        const blob = await fetch(document.querySelector('img[src^="blob:"]').src)
+        return Array.from(new Uint8Array(await blob.arrayBuffer()))
+    }"""
+    return np.asarray(Image.open(io.BytesIO(bytes(page.evaluate(script))))).astype(int)
+
+
+def control(page: "Page", label: str) -> str:
+    """Selector of the control that stands beside a label."""
+    return f'[id="{page.locator("label", has_text=re.compile(rf"^{label}$")).first.get_attribute("for")}"]'
+
+
+def press(page: "Page", label: str, key: str, formula: str) -> None:
+    """Press a key in a slider, and wait until the page tells the face that comes of it."""
+    page.locator(f"{control(page, label)} [role=slider]").press(key)
+    page.get_by_text(formula).wait_for()
+
+
+def moved(before: np.ndarray, after: np.ndarray, top: float, bottom: float) -> float:
+    """Mean difference in levels between two heights of the picture, 0 its top; between the ears."""
+    rows, columns = slice(int(top * SIZE), int(bottom * SIZE)), slice(int(0.3 * SIZE), int(0.7 * SIZE))
+    return float(np.abs(after - before)[rows, columns].mean())
+
+
+def test_a_slider_moves_the_picture_where_it_should(page: "Page", window: LiveWindow) -> None:
+    before = shown(page)
+    assert before.shape == (SIZE, SIZE, 3)
+    press(page, "AU4 brow lowerer", "End", "PSPI 5 = 5 (AU4)")
+    frowning = shown(page)
+    brows, chin = (0.33, 0.45), (0.6, 0.75)
+    assert moved(before, frowning, *brows) > 4 * moved(before, frowning, *chin)
+    press(page, "AU4 brow lowerer", "Home", "PSPI 0 =")
+    assert np.abs(shown(page) - before).max() == 0  # the same face, the same bytes
+    assert window.look().au == ActionUnits()
