@@ -11,7 +11,7 @@ from PIL import Image
 
 from pain3d.facs.action_units import ActionUnits
 from pain3d.live.clip import write_clip
-from pain3d.live.film import film
+from pain3d.live.film import film_of
 from pain3d.live.look import Look
 from pain3d.live.recording import Recording
 from tests.conftest import Ran
@@ -24,7 +24,7 @@ def pictures() -> list[np.ndarray]:
     """Neutral, in pain, lost, in pain: rendered with a small texture."""
     faces = (ActionUnits(), ActionUnits(AU4=5, AU6=5, AU9=5), None, ActionUnits(AU4=5, AU6=5, AU9=5))
     recording = Recording(faces, np.arange(4) / 10, (43,), ())
-    return list(film(recording, Look(), SIZE, texels=256))
+    return list(film_of(recording, Look(), SIZE, texels=256))
 
 
 def test_each_picture_shows_face_heat_and_curve(pictures: list[np.ndarray]) -> None:

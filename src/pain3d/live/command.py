@@ -115,7 +115,7 @@ def run_animate(command: Animate, _: float) -> int:
         raise RefusedError(f"--size must be even, got {command.size}")
     from pain3d.console.progress import Progress
     from pain3d.live.clip import kind_of, write_clip
-    from pain3d.live.film import film
+    from pain3d.live.film import film_of
     from pain3d.live.look import Look, Person
     from pain3d.live.recording import read_recording
 
@@ -127,7 +127,7 @@ def run_animate(command: Animate, _: float) -> int:
     with Progress(len(recording), quiet=command.json, what="pictures") as progress:
 
         def counted() -> Iterator[Pixels]:
-            for picture in film(recording, look, command.size):
+            for picture in film_of(recording, look, command.size):
                 yield picture
                 progress.add(1)
 

@@ -20,7 +20,7 @@ MUTED = 0.35  # of the picture's light below the heatmap
 Pixels = npt.NDArray[np.uint8]
 
 
-def film(recording: Recording, look: Look, size: int, texels: int = 1024) -> Iterator[Pixels]:
+def film_of(recording: Recording, look: Look, size: int, texels: int = 1024) -> Iterator[Pixels]:
     """Each picture [size, 3 · size, 3] of a recording, sRGB; where a face is lost the one before stands still, pale.
 
     Args:
