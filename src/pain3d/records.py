@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pain3d.facs.action_units import AU_COLUMNS, AU_NUMBERS, FACS_NAMES
+from pain3d.landmarks import GROUPS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -134,12 +135,21 @@ _SURROUNDINGS = (
     Column("jpeg_quality", "int32", "of image", "1-100"),
     Column("wrinkles", "bool", "whether the skin wrinkles with expression and age, or the geometry alone shows them"),
 )
+_ORDER = ", ".join(f"{group.first}-{group.first + group.count - 1} {group.name}" for group in GROUPS)
 _GEOMETRY = (
-    Column("landmarks_2d", "[[float32]]", "landmarks in the image, x right, y down", "px"),
+    Column("landmarks_2d", "[[float32]]", f"landmarks in the image, x right, y down; {_ORDER}: the person's own", "px"),
     Column("landmarks_3d", "[[float32]]", "the same landmarks in the world", "m"),
     Column("bbox", "[float32]", "x0 y0 x1 y1 around the facial landmarks; may reach outside the image", "px"),
     Column("coverage", "float32", "share of the pixels that the head covers", "0-1"),
 )
+# Of a pair, which has the image's and, under names of their own, those of neutral_image.
+VIEW_COLUMNS: Final = tuple(c.name for c in (*_CAMERA, *_GEOMETRY) if c.name != "camera_convention")
+_OF_NEUTRAL = tuple(
+    column._replace(name=f"neutral_{column.name}", meaning=f"of neutral_image: {column.meaning}")
+    for column in (*_CAMERA, *_GEOMETRY)
+    if column.name in VIEW_COLUMNS
+)
+LATER_IN_PAIRS: Final = tuple(column.name for column in (*_CAMERA, *_GEOMETRY, *_OF_NEUTRAL))
 _PROVENANCE = (
     Column("seed", "int64", "seed of the run; with identity_id it keys the skin, with view_id the background too"),
     Column("config_hash", "string", "SHA-256 of the configuration that made the row"),
@@ -231,6 +241,9 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         _HEATMAP_UNIT,
         *_au_columns(),
         *_DEMOGRAPHICS,
+        *_CAMERA,
+        *_GEOMETRY,
+        *_OF_NEUTRAL,
         *_TEXTURE,
         *_BEHIND,
         *_REFINED,
@@ -278,12 +291,21 @@ def arrow_schema(subset: str) -> pyarrow.Schema:
         subset: One of ``SUBSETS``.
 
     Returns:
-        A schema whose metadata key ``huggingface`` makes ``datasets`` decode the images without a loading script.
+        A schema whose metadata key ``huggingface`` makes ``datasets`` decode the images without a loading script. A
+        field's own metadata say its ``description`` and, where it has one, its ``unit``.
     """
     import pyarrow as pa
 
     metadata = {"huggingface": json.dumps({"info": {"features": features(subset)}})}
-    return pa.schema([(column.name, _arrow_type(column.kind)) for column in COLUMNS[subset]], metadata)
+    fields = [
+        pa.field(
+            column.name,
+            _arrow_type(column.kind),
+            metadata={"description": column.meaning} | ({"unit": column.unit} if column.unit else {}),
+        )
+        for column in COLUMNS[subset]
+    ]
+    return pa.schema(fields, metadata)
 
 
 def features(subset: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,12 +17,15 @@ import pytest
 import yaml
 from PIL import Image
 
+from pain3d.head import Head
+from pain3d.landmarks import GROUPS, LANDMARKS
 from pain3d.pipeline.encoding import encode_image
 from pain3d.pipeline.run import synthesise
-from pain3d.records import COLUMNS, ROW_GROUP_ROWS, SPLITS, SUBSETS, arrow_schema
+from pain3d.records import COLUMNS, ROW_GROUP_ROWS, SPLITS, SUBSETS, VIEW_COLUMNS, arrow_schema
 from pain3d.scene import Scene
 from tests.pipeline.conftest import SMALL, hashes
 
+FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
 MUST_HAVE = {
     "sample_id", "identity_id", "expression_id", "view_id", "split", "image", "heatmap", "AU04", "AU06", "AU07",
     "AU09", "AU10", "AU43", "PSPI", "neutral", "age_group", "sex", "ancestry",
@@ -76,6 +80,49 @@ def test_cameras_project_landmarks_to_their_pixels(frames: pd.DataFrame) -> None
         np.testing.assert_allclose(pixels[:2].T / pixels[2:].T, np.stack(row.landmarks_2d), atol=2e-3)  # px; seen 1e-4
 
 
+def test_the_page_of_formats_turns_our_camera_into_that_of_opencv(small: Path) -> None:
+    page = FORMATS.read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names: dict[str, Any] = {}
+    exec(code.replace("out/mine", str(small)), names)
+    # Worst seen of 360 pictures at 256²: 3.1e-5 px; K, R and t are float32.
+    np.testing.assert_allclose(names["pixels"][:, 0], np.stack(names["row"].landmarks_2d), atol=1e-3)
+
+
+def test_landmarks_are_in_the_order_that_is_documented(frames: pd.DataFrame) -> None:
+    page = FORMATS.read_text()
+    for group in GROUPS:
+        assert f"| {group.first}–{group.first + group.count - 1} | {group.name} | {group.course} |" in page
+    assert [group.first for group in GROUPS] == np.cumsum([0, *(group.count for group in GROUPS[:-1])]).tolist()
+    names = Head.default().landmark_names
+    assert len(names) == LANDMARKS and names[68:] == (
+        "right_eye_outer", "right_eye_inner", "left_eye_inner", "left_eye_outer", "right_pupil", "left_pupil",
+    )  # fmt: skip
+    template = Head.default().template[Head.default().landmarks].numpy()  # +x is the person's left, +y up
+    of = {group.name: template[group.first : group.first + group.count] for group in GROUPS}
+    for name, points in of.items():
+        if name.split()[0] in ("right", "left") and len(points) > 2:
+            assert (points[:, 0] < 0).all() == name.startswith("right")
+    assert of["jaw"][0, 0] < 0 < of["jaw"][16, 0] and of["jaw"][:, 1].argmin() == 8
+    for name in ("right brow", "left brow", "base of the nose"):
+        assert (np.diff(of[name][:, 0]) > 0).all(), name  # from the person's right to the left
+    assert (np.diff(of["ridge of the nose"][:, 1]) < 0).all()
+    for name, corner in (
+        ("right eye", 3),
+        ("left eye", 3),
+        ("outer line of the lips", 6),
+        ("inner line of the lips", 4),
+    ):
+        points = of[name]
+        assert points[:, 0].argmin() == 0 and points[:, 0].argmax() == corner, name
+        upper, lower = points[1:corner], points[corner + 1 :]
+        assert (np.diff(upper[:, 0]) > 0).all() and (np.diff(lower[:, 0]) < 0).all(), name
+        assert upper[:, 1].mean() > lower[:, 1].mean() or name.startswith("inner"), name  # lips that are shut touch
+    np.testing.assert_array_equal(of["eye corners"], template[[36, 39, 42, 45]])
+    for points in frames.landmarks_2d:
+        assert np.stack(points).shape == (LANDMARKS, 2)
+
+
 def test_scene_of_a_row(frames: pd.DataFrame) -> None:
     row = frames.iloc[5]
     scene = Scene.from_json(row.scene)
@@ -96,6 +143,17 @@ def test_pairs_are_the_pictures_of_frames(small: Path, frames: pd.DataFrame) -> 
         assert by_name.loc[row.sample_id].PSPI == row.PSPI
 
 
+def test_pairs_have_the_cameras_poses_and_landmarks_of_frames(small: Path) -> None:
+    frames, pairs = (pq.read_table(small / "data" / subset).to_pylist() for subset in ("frames", "pairs"))
+    by_name = {row["sample_id"]: row for row in frames}
+    for row in pairs:
+        image, neutral = by_name[row["sample_id"]], by_name[f"id{row['identity_id']:06d}_e00_v{row['view_id']}"]
+        assert {name: row[name] for name in VIEW_COLUMNS} == {name: image[name] for name in VIEW_COLUMNS}
+        beside = {f"neutral_{name}": neutral[name] for name in VIEW_COLUMNS}
+        assert {name: row[name] for name in beside} == beside
+        assert row["camera_convention"] == image["camera_convention"] == neutral["camera_convention"]
+
+
 @pytest.mark.parametrize("subset", SUBSETS)
 def test_files_follow_the_records(small: Path, subset: str) -> None:
     for path in (small / "data" / subset).iterdir():
@@ -103,6 +161,10 @@ def test_files_follow_the_records(small: Path, subset: str) -> None:
         assert file.schema_arrow.equals(arrow_schema(subset), check_metadata=False)
         features = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
         assert list(features) == [column.name for column in COLUMNS[subset]]
+        for column in COLUMNS[subset]:
+            said = file.schema_arrow.field(column.name).metadata
+            assert said[b"description"].decode() == column.meaning
+            assert said.get(b"unit", b"").decode() == column.unit
         groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
         assert max(group.num_rows for group in groups) <= ROW_GROUP_ROWS
         for group in groups:

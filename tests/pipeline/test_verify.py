@@ -135,6 +135,22 @@ def test_a_wrong_row_is_named(
     assert any(words in line and line.startswith(f"{FRAMES} row ") for line in found), found
 
 
+@pytest.mark.parametrize(
+    ("column", "shown", "source"),
+    [("landmarks_2d", "image", "{}"), ("neutral_camera_t", "neutral_image", "{:.8}_e00_v0")],
+)
+def test_a_pair_with_another_camera_or_landmarks_is_named(
+    pain3d: Run, copy: Path, column: str, shown: str, source: str
+) -> None:
+    def change(rows: list[dict[str, Any]]) -> None:
+        rows[0][column] = rows[1][column]
+
+    edit(copy, PAIRS, change)
+    name = pq.read_table(copy / PAIRS)["sample_id"][0].as_py()
+    words = f"camera, pose or landmarks of {shown} aren't those of {source.format(name)} in frames"
+    assert findings(pain3d, copy) == [f"{PAIRS} row 0 ({name}): {words}"]
+
+
 def test_a_pair_of_other_pictures_is_named(pain3d: Run, copy: Path) -> None:
     def change(rows: list[dict[str, Any]]) -> None:
         rows[0]["neutral_image"], rows[1]["neutral_image"] = rows[1]["neutral_image"], rows[0]["neutral_image"]

@@ -29,10 +29,12 @@ from pain3d.records import (
     CLIPPED_LEVEL,
     COLUMNS,
     HEATMAP_UNITS_MM,
+    LATER_IN_PAIRS,
     LICENCE,
     REFINED_COLUMNS,
     SPLITS,
     TEXTURE_COLUMNS,
+    VIEW_COLUMNS,
     columns_of_kind,
     row_licence,
     sample_id,
@@ -75,6 +77,7 @@ class Seen:
     sample_ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     splits: dict[int, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     images: dict[str, bytes] = field(default_factory=dict)
+    views: dict[str, bytes] = field(default_factory=dict)  # of each frame: camera, pose and landmarks
     textures: dict[str, dict[str, Any] | str] = field(default_factory=dict)  # what is known, or what is wrong
 
     def split_findings(self) -> Iterator[str]:
@@ -94,8 +97,9 @@ def check_file(out: Path, entry: FileEntry, resolved: Mapping[str, Any], seen: S
         with pq.ParquetFile(out / path) as file:
             names = file.schema_arrow.names
             wanted = [column.name for column in COLUMNS[entry["subset"]]]
-            known = [wanted]  # and those of data sets older than painted backgrounds, than refining, than textures
-            for later in (BACKGROUND_COLUMNS, REFINED_COLUMNS, TEXTURE_COLUMNS):
+            known = [wanted]  # and those of data sets older than pairs with cameras, backgrounds, refining, textures
+            in_pairs = LATER_IN_PAIRS if entry["subset"] == "pairs" else ()
+            for later in (in_pairs, BACKGROUND_COLUMNS, REFINED_COLUMNS, TEXTURE_COLUMNS):
                 known.append([name for name in known[-1] if name not in later])
             if names not in known:
                 yield f"{path}: columns differ, {', '.join(sorted({*names} ^ {*wanted})) or 'in their order'}"
@@ -334,7 +338,7 @@ def _check_pictures(task: tuple[int, str, bytes, int, bool]) -> list[Finding]:
 
 
 def _check_copies(table: pa.Table, subset: str, seen: Seen) -> Iterator[Finding]:
-    """The pictures of a pair must be those of its frames."""
+    """What a pair shows must be what its frames show: pictures, cameras, poses and landmarks."""
     names = table["sample_id"].to_pylist()
     columns = columns_of_kind(subset, "image")
     digests = {
@@ -344,14 +348,27 @@ def _check_copies(table: pa.Table, subset: str, seen: Seen) -> Iterator[Finding]
     if subset == "frames":
         for row, name in enumerate(names):
             seen.images |= {f"{name}.{column}": digests[column][row] for column in columns}
+        seen.views |= dict(zip(names, _views(table), strict=True))
         return
-    identities, views = table["identity_id"].to_pylist(), table["view_id"].to_pylist()
-    for row, name in enumerate(names):
-        neutral = sample_id(identities[row], 0, views[row])
+    keys = zip(table["identity_id"].to_pylist(), table["view_id"].to_pylist(), strict=True)
+    neutrals = [sample_id(identity, 0, view) for identity, view in keys]
+    for row, (name, neutral) in enumerate(zip(names, neutrals, strict=True)):
         for column, source in (("image", name), ("heatmap", name), ("neutral_image", neutral)):
             key = f"{source}.{'heatmap' if column == 'heatmap' else 'image'}"
             if seen.images.get(key) != digests[column][row]:
                 yield row, f"{column} isn't that of {source} in frames"
+    if LATER_IN_PAIRS[0] not in table.column_names:
+        return
+    for prefix, sources in (("", names), ("neutral_", neutrals)):
+        for row, (source, view) in enumerate(zip(sources, _views(table, prefix), strict=True)):
+            if seen.views.get(source) != view:
+                yield row, f"camera, pose or landmarks of {prefix}image aren't those of {source} in frames"
+
+
+def _views(table: pa.Table, prefix: str = "") -> list[bytes]:
+    """A digest of each row's camera, pose and landmarks."""
+    rows = table.select([prefix + name for name in VIEW_COLUMNS]).to_pylist()
+    return [hashlib.blake2b(repr([*row.values()]).encode(), digest_size=16).digest() for row in rows]
 
 
 def _bytes(table: pa.Table, column: str) -> Any:

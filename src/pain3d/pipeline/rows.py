@@ -85,9 +85,12 @@ class SceneRows:
     texture_licence: str = ""
 
 
+GEOMETRY = ("landmarks_2d", "landmarks_3d", "bbox", "coverage")
 SEEN = {
-    "frames": ("image", "heatmap", "heatmap_unit_mm", "landmarks_2d", "landmarks_3d", "bbox", "coverage"),
-    "pairs": ("image", "neutral_image", "heatmap", "heatmap_unit_mm"),
+    "frames": ("image", "heatmap", "heatmap_unit_mm", *GEOMETRY),
+    "pairs": (
+        "image", "neutral_image", "heatmap", "heatmap_unit_mm", *GEOMETRY, *(f"neutral_{name}" for name in GEOMETRY)
+    ),  # fmt: skip
     "expressions": ("frontal_heatmap",),
     "identities": ("image", "neutral_vertices"),
 }  # and skin_ita_degrees in each
@@ -159,8 +162,10 @@ def make_scene_rows(
         if neutral:
             neutral_of_view[scene.view_id] = position
         else:
-            pairs.append((position, neutral_of_view[scene.view_id]))
-            rows["pairs"].append(view)
+            beside = neutral_of_view[scene.view_id]
+            pairs.append((position, beside))
+            of_neutral = {f"neutral_{name}": value for name, value in cameras[beside].items()}
+            rows["pairs"].append({**view, **cameras[position], **of_neutral})
         if scene.view_id == 0:
             # A heatmap shows no skin: whoever painted it has no part in the row.
             name = sample_id(scene.identity_id, scene.expression_id)
@@ -207,22 +212,22 @@ def complete_rows(
     heatmaps = _files(kind, pictures.heatmap, [f"{name}.heatmap.png" for name in rows.names])
     frontal = _files(kind, pictures.frontal_heatmap, [f"{name}.frontal_heatmap.jpg" for name in rows.expressions])
     # Arrow copies what is in several rows: to make it anew of bytes would hold up all other threads.
-    expressed, neutral = (pa.array([pair[place] for pair in rows.pairs], pa.int32()) for place in (0, 1))
+    expressed, neutral = np.array(rows.pairs, np.int32).reshape(-1, 2).T
+    geometry = {name: getattr(measures, name) for name in GEOMETRY}
     seen: dict[str, dict[str, Any]] = {
         "frames": {
             "image": images,
             "heatmap": heatmaps,
             "heatmap_unit_mm": heatmap_unit,
-            "landmarks_2d": measures.landmarks_2d,
-            "landmarks_3d": measures.landmarks_3d,
-            "bbox": measures.bbox,
-            "coverage": measures.coverage,
+            **geometry,
         },
         "pairs": {
-            "image": images.take(expressed),
-            "neutral_image": images.take(neutral),
-            "heatmap": heatmaps.take(expressed),
-            "heatmap_unit_mm": heatmap_unit[expressed.to_numpy()],
+            "image": images.take(pa.array(expressed)),
+            "neutral_image": images.take(pa.array(neutral)),
+            "heatmap": heatmaps.take(pa.array(expressed)),
+            "heatmap_unit_mm": heatmap_unit[expressed],
+            **{name: values[expressed] for name, values in geometry.items()},
+            **{f"neutral_{name}": values[neutral] for name, values in geometry.items()},
         },
         "expressions": {"frontal_heatmap": frontal},
         "identities": {"image": images.slice(rows.front, 1), "neutral_vertices": measures.neutral_vertices[None]},
