@@ -16,8 +16,8 @@ Run = Callable[..., Ran]
     ("options", "line"),
     [
         (["--identities", "0"], "identities must be a whole number from 1 to 1000000, got 0"),
-        (["--size", "0"], "size must be a whole number from 1 to 4096, got 0"),
-        (["--size", "4097"], "size must be a whole number from 1 to 4096, got 4097"),
+        (["--size", "1"], "size must be a whole number from 16 to 4096, got 1"),
+        (["--size", "4097"], "size must be a whole number from 16 to 4096, got 4097"),
         (["--views", "0"], "views must be a whole number from 1 to 1000, got 0"),
         (["--expressions", "0"], "expressions must be a whole number from 1 to 1000, got 0"),
         (["--seed", "-1"], "seed must be a whole number from 0 to 9223372036854775807, got -1"),

@@ -84,7 +84,7 @@ def test_file_keeps_defaults(tmp_path: Path) -> None:
         ("3: 3", f"unknown key '3'; known are {', '.join(FIELDS)}"),
         ("- 3", "expected a mapping of names to values, got a list"),
         ("a: [", "not YAML at line 1"),
-        ("size: 0", "size must be a whole number from 1 to 4096, got 0"),
+        ("size: 15", "size must be a whole number from 16 to 4096, got 15"),
         ("a: !!python/object/apply:os.system ['true']", "not YAML at line 1"),
         ("x" * (1 << 20) + "x", "larger than 1048576 bytes, that is no configuration"),
     ],

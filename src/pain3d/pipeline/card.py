@@ -12,7 +12,7 @@ from pain3d.records import COLUMNS, LICENCE, SPLITS, row_licence
 
 MEANINGS: Final = {
     "frames": "one row per view of an expression: image, heatmap, labels, camera, landmarks, scene",
-    "pairs": "one row per pain frame, with the neutral image of the same person in the same view: its labels, camera and pose too",
+    "pairs": "one row per pain frame, with the neutral image of that person and view, with labels and cameras",
     "expressions": "one row per expression: labels and the heatmap from the front",
     "identities": "one row per identity: generator axes, a neutral image and the neutral mesh",
 }

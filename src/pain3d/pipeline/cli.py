@@ -10,10 +10,12 @@ from typing import Annotated, Final
 import tyro
 
 from pain3d.console.entry import Entry
-from pain3d.console.refused import WRONG
+from pain3d.console.refused import WRONG, RefusedError
 from pain3d.console.settings import Within, checked, load_settings
 from pain3d.pipeline.config import Seed, SynthConfig
 from pain3d.pipeline.texture.command import Teach, Texture, paint_textures, teach_textures
+
+DEFAULT_SEED, DEFAULT_SIZE = 7, 512  # of sheets
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,17 @@ class Verify:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Draw sheets to judge faces by eye: people, action units, the ladder of PSPI, strongest pain, profiles."""
+    """Show faces: of a finished data set a page to look through; anywhere else sheets to judge faces by eye."""
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
-    """Folder of the sheets; those of the same name are replaced."""
-    seed: Seed = 7
-    """Whose people: those of a data set of that seed."""
-    size: Annotated[int, Within(16, 2048)] = 512
-    """Pixels a side that a face is rendered at, before the sheet scales it."""
+    """A finished data set, which gets the page report/gallery.html; or the folder of the sheets (people, action units,
+    the ladder of PSPI, strongest pain, profiles): new, empty, or one of older sheets, which are replaced."""
+    people: Annotated[int, Within(0, 10_000)] = 0
+    """Of a data set: how many of its people the page shows; 0 is 24, or fewer where that is over 1,000 pictures."""
+    seed: Seed = DEFAULT_SEED
+    """Of sheets: whose people, those of a data set of that seed."""
+    size: Annotated[int, Within(16, 2048)] = DEFAULT_SIZE
+    """Of sheets: pixels a side that a face is rendered at, before the sheet scales it."""
 
 
 def _synth(command: Synth, started: float) -> int:
@@ -132,9 +137,23 @@ def _verify(command: Verify, started: float) -> int:
 
 
 def _gallery(command: Gallery, started: float) -> int:
-    from pain3d.pipeline.gallery import draw_gallery
+    from pain3d.pipeline.folder import MANIFEST
 
     checked(command)
+    if (command.out / MANIFEST).is_file():
+        from pain3d.pipeline.data_set import open_data_set
+        from pain3d.pipeline.gallery_page import write_gallery_page
+
+        if (command.seed, command.size) != (DEFAULT_SEED, DEFAULT_SIZE):
+            raise RefusedError(f"{command.out} is a data set: --seed and --size are of sheets, which it doesn't get")
+        page = write_gallery_page(open_data_set(command.out), command.people)
+        whom = f"{page.people} of {page.of_people} people, {page.pictures} pictures, {page.bytes / 1e6:.1f} MB"
+        print(f"{page.path}  {whom}")
+        return 0
+    if command.people:
+        raise RefusedError(f"{command.out} is no finished data set: --people is of its page")
+    from pain3d.pipeline.gallery import draw_gallery
+
     for path in draw_gallery(command.out, command.seed, command.size):
         print(path)
     return 0

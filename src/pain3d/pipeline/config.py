@@ -20,6 +20,7 @@ from pain3d.facs import LAWS
 from pain3d.run_folder import settings_hash
 
 HOW: Final = ("device", "batch_size", "processes")  # change speed, never bytes
+MIN_SIZE: Final = 16  # pixels a side: of a smaller picture no judge, net or eye finds a face
 Seed = Annotated[int, Within(0, 2**63 - 1)]  # an int64 column holds it
 
 
@@ -38,7 +39,7 @@ class SynthConfig:
     cameras: Annotated[str, OneOf(("fixed", "free")), tyro.conf.arg(metavar="{fixed,free}")] = "fixed"
     """Fixed: a view is one camera and background for all expressions. Free: drawn anew, and the light too, for every
     picture, so that a pain picture and the neutral of its view differ in more than the face."""
-    size: Annotated[int, Within(1, 4096)] = 512
+    size: Annotated[int, Within(MIN_SIZE, 4096)] = 512
     """Width and height of an image in pixels."""
     seed: Seed = 0
     """The same seed and configuration give the same bytes."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from pain3d.console.refused import RefusedError
 from pain3d.facs import ActionUnits
 from pain3d.facs.action_units import AU_NUMBERS, FACS_NAMES
 from pain3d.facs.pain_score import PAIN_AUS, solutions
@@ -101,9 +102,18 @@ def rung(score: int) -> ActionUnits:
 
 
 def draw_gallery(out: Path, seed: int, size: int = 512, only: Sequence[str] = ()) -> Iterator[Path]:
-    """Render and write each sheet to ``out/<name>.jpg``; yields the paths as they are written."""
+    """Render and write each sheet to ``out/<name>.jpg``; yields the paths as they are written.
+
+    Raises:
+        RefusedError: The folder holds something that is no sheet; nothing was written.
+    """
+    sheets = gallery_sheets(seed, size)
+    ours = {f"{sheet.name}.jpg" for sheet in sheets}
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in ours) if out.is_dir() else []
+    if foreign:
+        raise RefusedError(f"{out}: not empty, and not a folder of sheets: it holds {foreign[0]}")
     out.mkdir(parents=True, exist_ok=True)
-    for sheet in gallery_sheets(seed, size):
+    for sheet in sheets:
         if only and sheet.name not in only:
             continue
         path = out / f"{sheet.name}.jpg"
