@@ -14,14 +14,14 @@ class LandmarkGroup(NamedTuple):
     Attributes:
         name: What they lie on.
         first: Number of the first.
-        count: How many.
+        points: How many.
         course: From where to where they run.
         line: How they are joined when they are drawn: ``open``, ``closed``, or empty where they are points only.
     """
 
     name: str
     first: int
-    count: int
+    points: int
     course: str
     line: str = "open"
 
@@ -49,4 +49,4 @@ GROUPS: Final = (
     ),
     LandmarkGroup("pupils", 72, 2, "right, left: the foremost points of the eyeballs", ""),
 )
-LANDMARKS: Final = sum(group.count for group in GROUPS)
+LANDMARKS: Final = sum(group.points for group in GROUPS)

@@ -135,7 +135,7 @@ _SURROUNDINGS = (
     Column("jpeg_quality", "int32", "of image", "1-100"),
     Column("wrinkles", "bool", "whether the skin wrinkles with expression and age, or the geometry alone shows them"),
 )
-_ORDER = ", ".join(f"{group.first}-{group.first + group.count - 1} {group.name}" for group in GROUPS)
+_ORDER = ", ".join(f"{group.first}-{group.first + group.points - 1} {group.name}" for group in GROUPS)
 _GEOMETRY = (
     Column("landmarks_2d", "[[float32]]", f"landmarks in the image, x right, y down; {_ORDER}: the person's own", "px"),
     Column("landmarks_3d", "[[float32]]", "the same landmarks in the world", "m"),

@@ -92,14 +92,14 @@ def test_the_page_of_formats_turns_our_camera_into_that_of_opencv(small: Path) -
 def test_landmarks_are_in_the_order_that_is_documented(frames: pd.DataFrame) -> None:
     page = FORMATS.read_text()
     for group in GROUPS:
-        assert f"| {group.first}–{group.first + group.count - 1} | {group.name} | {group.course} |" in page
-    assert [group.first for group in GROUPS] == np.cumsum([0, *(group.count for group in GROUPS[:-1])]).tolist()
+        assert f"| {group.first}–{group.first + group.points - 1} | {group.name} | {group.course} |" in page
+    assert [group.first for group in GROUPS] == np.cumsum([0, *(group.points for group in GROUPS[:-1])]).tolist()
     names = Head.default().landmark_names
     assert len(names) == LANDMARKS and names[68:] == (
         "right_eye_outer", "right_eye_inner", "left_eye_inner", "left_eye_outer", "right_pupil", "left_pupil",
     )  # fmt: skip
     template = Head.default().template[Head.default().landmarks].numpy()  # +x is the person's left, +y up
-    of = {group.name: template[group.first : group.first + group.count] for group in GROUPS}
+    of = {group.name: template[group.first : group.first + group.points] for group in GROUPS}
     for name, points in of.items():
         if name.split()[0] in ("right", "left") and len(points) > 2:
             assert (points[:, 0] < 0).all() == name.startswith("right")

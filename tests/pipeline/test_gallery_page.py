@@ -107,7 +107,7 @@ def test_landmarks_lie_where_the_row_says(page: Page, made: Path) -> None:
     drawn = page.get_attribute("[data-name=id000001_e02_v1] .after .dots", "d")
     assert drawn is not None
     points = [[float(x) for x in point.split()] for point in re.findall(r"M([^h]+)h0", drawn)]
-    assert len(points) == LANDMARKS == sum(group.count for group in GROUPS)
+    assert len(points) == LANDMARKS == sum(group.points for group in GROUPS)
     np.testing.assert_allclose(points, np.stack(row.landmarks_2d), atol=0.051)  # px: written to a tenth
     lines = page.get_attribute("[data-name=id000001_e02_v1] .after .lines", "d")
     assert lines is not None and lines.count("M") == 9 and lines.count("Z") == 4

@@ -17,7 +17,8 @@ from pain3d.console.page import html_page
 from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.files import write_durably
 from pain3d.landmarks import GROUPS
-from pain3d.pipeline.contact_sheet import decode, decode_heatmap, fit
+from pain3d.pictures import decode_heatmap
+from pain3d.pipeline.contact_sheet import decode, farthest, fit
 from pain3d.pipeline.data_set import CELL, DataSet, Row
 from pain3d.pipeline.encoding import encode_image, encode_ramp
 from pain3d.rendering.heatmap import COLOUR_LIMIT_MM, colourise
@@ -74,7 +75,7 @@ def write_gallery_page(data: DataSet, people: int = 0) -> Written:
         views=sorted({row["view"] for row in rows}),
         content={
             "side": side,
-            "groups": [[group.first, group.count, group.line] for group in GROUPS],
+            "groups": [[group.first, group.points, group.line] for group in GROUPS],
             "people": {str(who): {**cells[who], "split": splits[who]} for who in shown},
             "rows": rows,
         },
@@ -119,10 +120,10 @@ def _shown(row: Row, side: int, scale: float) -> Row:
 def _heat(row: Row, side: int) -> Row:
     """The coloured heatmap, on the scale of all heatmaps, and how far the farthest point moved."""
     levels = decode_heatmap(row["heatmap"]["bytes"])
-    most = float(levels.max()) * row["heatmap_unit_mm"]
-    more = " or more" if levels.max() == np.iinfo(levels.dtype).max else ""
-    coloured = colourise(fit(levels.astype(np.float32), side) * np.float32(row["heatmap_unit_mm"]))
-    return {"heat": _address(encode_ramp(coloured, HEAT_QUALITY)), "moved": f"{most:.1f} mm{more}" if most else ""}
+    unit = row["heatmap_unit_mm"]
+    coloured = colourise(fit(levels.astype(np.float32), side) * np.float32(unit))
+    moved = farthest(levels, unit) if levels.any() else ""
+    return {"heat": _address(encode_ramp(coloured, HEAT_QUALITY)), "moved": moved}
 
 
 def _address(jpeg: bytes) -> str:

@@ -89,8 +89,13 @@ GEOMETRY = ("landmarks_2d", "landmarks_3d", "bbox", "coverage")
 SEEN = {
     "frames": ("image", "heatmap", "heatmap_unit_mm", *GEOMETRY),
     "pairs": (
-        "image", "neutral_image", "heatmap", "heatmap_unit_mm", *GEOMETRY, *(f"neutral_{name}" for name in GEOMETRY)
-    ),  # fmt: skip
+        "image",
+        "neutral_image",
+        "heatmap",
+        "heatmap_unit_mm",
+        *GEOMETRY,
+        *(f"neutral_{name}" for name in GEOMETRY),
+    ),
     "expressions": ("frontal_heatmap",),
     "identities": ("image", "neutral_vertices"),
 }  # and skin_ita_degrees in each
