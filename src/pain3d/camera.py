@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from pain3d.device import moved
 
 Degrees = float | Sequence[float] | Tensor
 CONVENTION = "world_to_view @ point; +X right, +Y up, camera looks along -Z; pixel centres at +0.5, row 0 on top"
+MOST_PIXELS = 16384  # a side
 MIN_DISTANCE = 0.05  # metres: nearer, the camera is inside the head
 
 
@@ -61,11 +63,11 @@ class Camera:
         Raises:
             ValueError: A value is out of range or not finite, or the numbers of values differ.
         """
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = picture_size(size)
         named = {"yaw_degrees": yaw_degrees, "pitch_degrees": pitch_degrees, "roll_degrees": roll_degrees,
                  "distance": distance, "fov_degrees": fov_degrees}  # fmt: skip
-        values = {name: torch.as_tensor(v, dtype=torch.float64).reshape(-1) for name, v in named.items()}
-        centre = torch.as_tensor(target, dtype=torch.float64).reshape(-1, 3)
+        values = {name: _numbers(name, value, 1).reshape(-1) for name, value in named.items()}
+        centre = _numbers("target", target, 3)
         count = max([len(v) for v in values.values()] + [len(centre)])
         limits = {"pitch_degrees": (-89.9, 89.9), "distance": (MIN_DISTANCE, 1e3), "fov_degrees": (1.0, 150.0)}
         for name, value in values.items():
@@ -74,8 +76,6 @@ class Camera:
             low, high = limits.get(name, (-1e6, 1e6))
             if not bool(((value >= low) & (value <= high)).all()):  # false for NaN too
                 raise ValueError(f"{name} must be in {low:g}..{high:g}, got {value.tolist()}")
-        if not 1 <= height <= 16384 or not 1 <= width <= 16384:
-            raise ValueError(f"size must be in 1..16384 pixels, got {(height, width)}")
         yaw, pitch, roll = (torch.deg2rad(values[n].expand(count)) for n in list(named)[:3])
         away = torch.stack([yaw.sin() * pitch.cos(), pitch.sin(), yaw.cos() * pitch.cos()], 1)  # target → camera
         right = torch.stack([yaw.cos(), 0 * yaw, -yaw.sin()], 1)
@@ -124,3 +124,27 @@ class Camera:
         x = (clip[..., 0] / clip[..., 2] * 0.5 + 0.5) * width
         y = (0.5 - clip[..., 1] / clip[..., 2] * 0.5) * height
         return torch.stack([x, y], -1)
+
+
+def picture_size(size: object) -> tuple[int, int]:
+    """Height and width of pictures, from one number for a square or from both.
+
+    Raises:
+        ValueError: It is neither, or out of 1..16384.
+    """
+    sides = tuple(size) if isinstance(size, Iterable) and not isinstance(size, str) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
+        raise ValueError(f"size must be whole pixels, one number for a square or (height, width), got {size!r}")
+    height, width = int(sides[0]), int(sides[1])
+    if not 1 <= height <= MOST_PIXELS or not 1 <= width <= MOST_PIXELS:
+        raise ValueError(f"size must be in 1..{MOST_PIXELS} pixels, got {(height, width)}")
+    return height, width
+
+
+def _numbers(name: str, given: object, each: int) -> Tensor:
+    """What a public argument holds as float64 [N, each]. Raises ValueError where it is something else."""
+    try:
+        return torch.as_tensor(given, dtype=torch.float64).reshape(-1, each)
+    except (TypeError, ValueError, RuntimeError) as error:
+        wanted = "a number, or N of them" if each == 1 else f"{each} numbers, or N times {each}"
+        raise ValueError(f"{name} must be {wanted}, got {given!r:.60}") from error

@@ -68,16 +68,21 @@ def demographic_grid(identities: int, seed: int) -> tuple[DemographicCell, ...]:
     """
     if identities < 1:
         raise ValueError(f"identities must be at least 1, got {identities}")
+    rounds = range(-(-identities // len(CELLS)))
+    return tuple(cell for number in rounds for cell in round_of_cells(seed, number))[:identities]
+
+
+def round_of_cells(seed: int, number: int) -> tuple[DemographicCell, ...]:
+    """The cells of identities 24 · number to 24 · number + 23 of `demographic_grid`."""
     pairs, ages = list(product(SEXES, ANCESTRIES)), list(AGE_GROUPS)
-    cells: list[DemographicCell] = []
-    for round_number in range(-(-identities // len(CELLS))):
-        generator = keyed_generator(seed, "cells", round_number)
-        order = np.argsort(generator.random(len(pairs)), kind="stable")
-        # Ages step on by one from six to six, from a first age per pair of which none occurs more than twice.
-        first = np.argsort(generator.random(2 * len(ages)), kind="stable")[: len(pairs)] % len(ages)
-        for six, place in product(range(len(ages)), range(len(pairs))):
-            cells.append(DemographicCell(ages[(six + first[place]) % len(ages)], *pairs[order[place]]))
-    return tuple(cells[:identities])
+    generator = keyed_generator(seed, "cells", number)
+    order = np.argsort(generator.random(len(pairs)), kind="stable")
+    # Ages step on by one from six to six, from a first age per pair of which none occurs more than twice.
+    first = np.argsort(generator.random(2 * len(ages)), kind="stable")[: len(pairs)] % len(ages)
+    return tuple(
+        DemographicCell(ages[(six + first[place]) % len(ages)], *pairs[order[place]])
+        for six, place in product(range(len(ages)), range(len(pairs)))
+    )
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,10 @@ def test_intrinsics_and_clip_agree() -> None:
     [
         ({"size": 0}, r"size must be in 1\.\.16384 pixels, got \(0, 0\)"),
         ({"size": (64, -1)}, r"size must be in 1\.\.16384 pixels, got \(64, -1\)"),
+        ({"size": 256.5}, r"size must be whole pixels, one number for a square or \(height, width\), got 256\.5$"),
+        ({"size": "large"}, r"size must be whole pixels, .*, got 'large'$"),
+        ({"yaw_degrees": "left"}, r"yaw_degrees must be a number, or N of them, got 'left'$"),
+        ({"target": (0.0, 0.1)}, r"target must be 3 numbers, or N times 3, got \(0\.0, 0\.1\)$"),
         ({"distance": 0.0}, r"distance must be in 0\.05\.\.1000, got \[0\.0\]"),
         ({"yaw_degrees": float("nan")}, r"yaw_degrees must be in .*, got \[nan\]"),
         ({"fov_degrees": 180.0}, r"fov_degrees must be in 1\.\.150, got \[180\.0\]"),

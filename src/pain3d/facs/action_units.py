@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -52,6 +53,20 @@ FACS_NAMES = {
 }  # fmt: skip
 CO_OCCURRING_AUS = (12, 20, 25, 26, 27)  # seen with pain, and not in the PSPI
 
+# The blend shapes of a face in ARKit, all 52, as developer.apple.com lists them (ARFaceAnchor.BlendShapeLocation).
+# MediaPipe's face landmarker gives 51 of them, without the tongue, and `_neutral`.
+ARKIT_NAMES = (
+    "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft",
+    "eyeWideLeft", "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight", "eyeLookUpRight",
+    "eyeSquintRight", "eyeWideRight", "jawForward", "jawLeft", "jawRight", "jawOpen", "mouthClose", "mouthFunnel",
+    "mouthPucker", "mouthLeft", "mouthRight", "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft", "mouthFrownRight",
+    "mouthDimpleLeft", "mouthDimpleRight", "mouthStretchLeft", "mouthStretchRight", "mouthRollLower", "mouthRollUpper",
+    "mouthShrugLower", "mouthShrugUpper", "mouthPressLeft", "mouthPressRight", "mouthLowerDownLeft",
+    "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "browDownLeft", "browDownRight", "browInnerUp",
+    "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft",
+    "noseSneerRight", "tongueOut",
+)  # fmt: skip
+ARKIT_NEUTRAL = "_neutral"  # MediaPipe's: how likely the face is at rest, no movement
 # ARKit blendshape names, both ways. The units that ARKit does not split by side answer for both sides.
 ARKIT_UNSPLIT = (
     "browInnerUp", "cheekPuff", "jawOpen", "mouthFunnel", "mouthPucker", "mouthRollLower", "mouthRollUpper",
@@ -60,6 +75,7 @@ ARKIT_UNSPLIT = (
 ARKIT_OF_AU: dict[int, str] = {n: moves[0][0] for n, moves in MOVES.items() if moves and n not in (23, 25)}
 ARKIT_OF_AU[27] = "jawOpen"
 AU_OF_ARKIT: dict[str, int] = {stem: n for n, stem in ARKIT_OF_AU.items()}
+AU_OF_ARKIT["mouthRollUpper"] = 28  # lip suck rolls both lips, see `MOVES`
 
 # FACS intensity → weight of the shape. The scale is not linear: A is a trace and B slight, C and D span most of the
 # movement (FACS manual, 2002). Weights between whole intensities are interpolated.
@@ -92,7 +108,9 @@ class ActionUnits:
         seen: set[tuple[int, int]] = set()
         for name, value in intensities.items():
             number, sides = parse_name(name)
-            check_intensity(number, float(value))
+            if np.ndim(value):
+                raise ValueError(f"{name} must be one number, got {value!r:.60}")
+            check_intensity(number, value)
             for side in sides:
                 if (number, side) in seen:
                     raise ValueError(f"{name} is given twice")
@@ -143,13 +161,13 @@ class ActionUnits:
         return np.array(self.values)
 
     def to_arkit(self) -> dict[str, float]:
-        """ARKit blendshape coefficients 0–1 (``browDownLeft`` …) of the action units that have one.
+        """All 52 ARKit blendshape coefficients 0–1 (``browDownLeft`` …), 0 where no action unit moves them.
 
         AU23, AU25 and AU26 share their shapes with others: AU23 and AU25 have no coefficient of their own, AU26 and
         AU27 both open ``jawOpen``.
         """
-        coefficients: dict[str, float] = {}
-        for number, stem in ARKIT_OF_AU.items():
+        coefficients = dict.fromkeys(ARKIT_NAMES, 0.0)
+        for stem, number in AU_OF_ARKIT.items():
             sides = self.values[AU_NUMBERS.index(number)]
             left, right = sides if number == 43 else intensity_to_weight(sides)
             if stem in ARKIT_UNSPLIT:
@@ -161,33 +179,48 @@ class ActionUnits:
         return coefficients
 
     @classmethod
-    def from_arkit(cls, coefficients: Mapping[str, float]) -> ActionUnits:
-        """The action units of ARKit coefficients 0–1; ``eyeBlink`` of 0.5 and more is AU43. Others must have a unit.
+    def from_arkit(cls, coefficients: Mapping[str, float | str], *, strict: bool = True) -> ActionUnits:
+        """The action units of ARKit coefficients 0–1, or of MediaPipe's; ``eyeBlink`` of 0.5 and more is AU43.
+
+        Args:
+            coefficients: Any of the 52 names, also with a capital (``BrowDownLeft``), a name of two sides without
+                its side for both, and MediaPipe's ``_neutral``, which says nothing. Blanks around a name don't count.
+            strict: Whether a coefficient that no action unit answers for (the gaze, the jaw's turn, ``mouthClose``,
+                …) must be 0; False leaves it out.
 
         Raises:
-            ValueError: A name has no action unit, or a coefficient is outside 0..1.
+            ValueError: No name is ARKit's, one without an action unit is not 0, or a coefficient is outside 0..1.
         """
         values: dict[str, float] = {}
-        for name, coefficient in coefficients.items():
-            stem = name
-            suffixes: tuple[str, ...] = ("_L", "_R")
+        for blank, value in coefficients.items():
+            given = blank.strip()
+            name = given[:1].lower() + given[1:]
+            stem, suffixes = name, tuple(f"_{side}" for side in SIDES)
             for ending, suffix in (("Left", "_L"), ("Right", "_R")):
                 if name.endswith(ending) and name.removesuffix(ending) in AU_OF_ARKIT:
                     stem, suffixes = name.removesuffix(ending), (suffix,)
             if stem not in AU_OF_ARKIT:
-                raise ValueError(f"ARKit name {name!r} has no action unit here")
-            if not 0 <= coefficient <= 1:
-                raise ValueError(f"ARKit coefficient {name} must be in 0..1, got {coefficient}")
-            number = AU_OF_ARKIT[stem]
-            intensity = float(coefficient >= 0.5) if number == 43 else float(weight_to_intensity(coefficient))
-            values |= {f"AU{number}{suffix}": intensity for suffix in suffixes}
+                if strict and name != ARKIT_NEUTRAL and foreign_number(given, value) != 0:
+                    raise ValueError(
+                        f"ARKit name {given!r} has no action unit here and is {value}: strict=False leaves it out"
+                    )
+                continue
+            number = foreign_number(given, value)
+            if not 0 <= number <= 1:
+                raise ValueError(f"ARKit coefficient {given} must be in 0..1, got {number:g}")
+            unit = AU_OF_ARKIT[stem]
+            intensity = float(number >= 0.5) if unit == 43 else float(weight_to_intensity(number))
+            for suffix in suffixes:  # of both lips' roll the larger
+                values[f"AU{unit}{suffix}"] = max(values.get(f"AU{unit}{suffix}", 0.0), intensity)
+        if not values:
+            raise ValueError(f"no name of ARKit such as browDownLeft, got {_listed(coefficients)}")
         return cls(**values)
 
     def to_openface(self) -> dict[str, float]:
         """OpenFace-style columns: ``AU04_r`` (intensity 0–5) and ``AU04_c`` (0 or 1); AU45 (blink) for AU43."""
         row: dict[str, float] = {}
         for number in AU_NUMBERS:
-            name = "AU45" if number == 43 else f"AU{number:02d}"
+            name = _openface_name(number)
             row |= {
                 f"{name}_r": self[number] * (MAX_INTENSITY if number == 43 else 1),
                 f"{name}_c": float(self[number] > 0),
@@ -195,22 +228,72 @@ class ActionUnits:
         return row
 
     @classmethod
-    def from_openface(cls, row: Mapping[str, float]) -> ActionUnits:
+    def from_openface(cls, row: Mapping[str, float | str], *, wanted: Iterable[int] = PAIN_AUS) -> ActionUnits:
         """The action units of OpenFace's ``AUxx_r`` columns (others are ignored); AU45 of 2.5 and more is AU43.
 
+        Args:
+            row: Name → number, or its text; OpenFace writes blanks before its names (``" AU04_r"``), which don't count.
+            wanted: Units that the row must tell, here those of PSPI: a score without one of them would be too low.
+                ``()`` takes what there is, if it is any.
+
         Raises:
-            ValueError: An intensity is outside 0..5.
+            ValueError: No column is OpenFace's, a wanted one is missing, or a value is no number in 0..5.
         """
-        values: dict[str, float] = {}
+        values: dict[int, float] = {}
         for name, value in row.items():
-            number = name.removesuffix("_r").removeprefix("AU")
-            if not name.endswith("_r") or not number.isdigit():
+            column = name.strip()
+            number = column.removesuffix("_r").removeprefix("AU")
+            if not column.endswith("_r") or not column.startswith("AU") or not number.isdigit():
                 continue
             if int(number) == 45:
-                values["AU43"] = float(value >= MAX_INTENSITY / 2)
+                values[43] = float(foreign_number(column, value) >= MAX_INTENSITY / 2)
             elif int(number) in MOVES:
-                values[f"AU{int(number)}"] = value
-        return cls(**values)
+                values[int(number)] = foreign_number(column, value)
+        if not values:
+            raise ValueError(f"no column of OpenFace such as AU04_r, got {_listed(row)}")
+        missing = [number for number in wanted if number not in values]
+        if missing:
+            names = ", ".join(_openface_name(number) + "_r" for number in missing)
+            raise ValueError(f"columns must hold {names}, got {_listed(row)}; wanted=() takes what there is")
+        return cls(**{f"AU{number}": value for number, value in values.items()})
+
+
+def _openface_name(number: int) -> str:
+    return "AU45" if number == 43 else f"AU{number:02d}"  # a blink is all that OpenFace has of shut eyes
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Some of the names, for an error."""
+    given = list(names)
+    return ", ".join(map(repr, given[:4])) + (f", … ({len(given)})" if len(given) > 4 else "") if given else "nothing"
+
+
+def foreign_number(name: str, value: float | str) -> float:
+    """The number that another program wrote, finite, maybe as text.
+
+    Raises:
+        ValueError: It is none; names the column.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    return number
+
+
+def units_of(au: ActionUnits | Mapping[str, float]) -> ActionUnits:
+    """The action units that a public function was given, also by name: ``{"AU4": 3, "AU6_L": 2}``.
+
+    Raises:
+        ValueError: Something else, an unknown name, or an intensity out of range.
+    """
+    if isinstance(au, ActionUnits):
+        return au
+    if not isinstance(au, Mapping) or not all(isinstance(name, str) for name in au):
+        raise ValueError(f"au must be ActionUnits or a dictionary such as {{'AU4': 3}}, got {au!r:.60}")
+    return ActionUnits(**au)
 
 
 def parse_name(name: str) -> tuple[int, tuple[int, ...]]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import product
-from typing import Literal, get_args
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from pain3d.random import DrawnNumbers
 
@@ -39,21 +41,61 @@ def pspi_probabilities(law: str) -> npt.NDArray[np.float64]:
     raise ValueError(f"law must be one of {', '.join(LAWS)}, got {law!r}")
 
 
-def pspi(au4: float, au6: float, au7: float, au9: float, au10: float, au43: float) -> float:
-    """PSPI of one face from FACS intensities (0–5, AU43 0 or 1). Raises ValueError out of range."""
-    values = (au4, au6, au7, au9, au10, au43)
-    for number, value in zip(PAIN_AUS, values, strict=True):
+@overload
+def pspi(au4: float, au6: float, au7: float, au9: float, au10: float, au43: float) -> float: ...
+
+
+@overload
+def pspi(au4: Any, au6: Any, au7: Any, au9: Any, au10: Any, au43: Any) -> Any: ...
+
+
+def pspi(au4: Any, au6: Any, au7: Any, au9: Any, au10: Any, au43: Any) -> Any:
+    """PSPI of one face from FACS intensities (0–5, AU43 0 or 1), or of each of many.
+
+    Args:
+        au4: A number; or an array, a tensor or a column of pandas [...], also lists and numbers beside these.
+        au6: As `au4`, of its shape; so are the rest.
+        au7: See au6.
+        au9: See au6.
+        au10: See au6.
+        au43: See au6.
+
+    Returns:
+        A number, or the kind that was given [...]; a column keeps its index.
+
+    Gradients: of tensors, to all six; where two are equal half to each.
+
+    Raises:
+        ValueError: A value is out of range or none; names the action unit and, of many, the first place.
+    """
+    given = (au4, au6, au7, au9, au10, au43)
+    for number, value in zip(PAIN_AUS, given, strict=True):
         check_intensity(number, value)
-    return au4 + max(au6, au7) + max(au9, au10) + au43
+    if all([isinstance(value, int | float) for value in given]):
+        return au4 + max(au6, au7) + max(au9, au10) + au43
+    many: list[Any] = [np.asarray(value) if isinstance(value, list | tuple) else value for value in given]
+    tensor = next((value for value in many if isinstance(value, Tensor)), None)
+    larger: Any = np.maximum
+    if tensor is not None:
+        larger, many = torch.maximum, [torch.as_tensor(value, device=tensor.device) for value in many]
+    au4, au6, au7, au9, au10, au43 = many
+    return au4 + larger(au6, au7) + larger(au9, au10) + au43
 
 
-def check_intensity(number: int, value: float) -> None:
-    """Raise ValueError, in one line that names the action unit, unless `value` is an intensity it can have."""
-    if number == 43:
-        if value not in (0, 1):
-            raise ValueError(f"AU43 must be 0 or 1 (eyes open or shut), got {value}")
-    elif not 0 <= value <= MAX_INTENSITY:  # false for NaN too
-        raise ValueError(f"AU{number} must be in 0..{MAX_INTENSITY}, got {value}")
+def check_intensity(number: int, value: Any) -> None:
+    """Raise ValueError, in one line that names the action unit, unless `value` is an intensity it can have, or many."""
+    wanted = "0 or 1 (eyes open or shut)" if number == 43 else f"in 0..{MAX_INTENSITY}"
+    if isinstance(value, int | float):
+        if not (value in (0, 1) if number == 43 else 0 <= value <= MAX_INTENSITY):  # true for NaN too
+            raise ValueError(f"AU{number} must be {wanted}, got {value}")
+        return
+    many = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if many.dtype.kind not in "biuf":
+        raise ValueError(f"AU{number} must be {wanted}, got {value!r}".partition("\n")[0])
+    wrong = np.flatnonzero(~(np.isin(many, (0, 1)) if number == 43 else (many >= 0) & (many <= MAX_INTENSITY)))
+    if len(wrong):
+        place = f" at {wrong[0]}" if many.ndim else ""
+        raise ValueError(f"AU{number} must be {wanted}, got {many.ravel()[wrong[0]]}{place}")
 
 
 @lru_cache(maxsize=1)

@@ -9,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.random import keyed_generator
+from pain3d.ranges import check_ancestry, check_number
 
 MIN_AGE, MAX_AGE = 18.0, 95.0  # adults only
 YOUNG_AGE, OLD_AGE = 25.0, 90.0  # years at which the young and the old shapes hold; between them they mix linearly
 ANCESTRIES = ("african", "asian", "caucasian")
 SEXES = ("female", "male")
+SEX_AXIS = "(0 female shapes, 1 male shapes)"
 MAX_COEFFICIENT = 2.2  # standard deviations of one local shape
+MOST_LOCAL = 10.0  # standard deviations that are taken at all: a coefficient beyond it is a slip, and moves centimetres
 MAX_MAHALANOBIS = 1.0  # of the whole vector, in units of the square root of its length (the typical value is 1)
 SIDE_CORRELATION = 0.97  # of a left shape with its right twin: faces are nearly symmetric
 
@@ -40,15 +43,13 @@ class Identity:
     local: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not MIN_AGE <= self.age <= MAX_AGE:
-            raise ValueError(f"age must be in {MIN_AGE:g}..{MAX_AGE:g} years (adults only), got {self.age}")
-        for name in ("sex", "muscle", "weight"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in 0..1, got {getattr(self, name)}")
-        if len(self.ancestry) != 3 or min(self.ancestry) < 0 or abs(sum(self.ancestry) - 1) > 1e-3:
-            raise ValueError(f"ancestry must be three shares that sum to 1, got {self.ancestry}")
-        if not np.isfinite(self.local).all():
-            raise ValueError("local has a coefficient that is not finite")
+        check_number("age", self.age, MIN_AGE, MAX_AGE, "years (adults only)")
+        check_number("sex", self.sex, 0, 1, SEX_AXIS)
+        for name in ("muscle", "weight"):
+            check_number(name, getattr(self, name), 0, 1, "(the average is 0.5)")
+        check_ancestry(self.ancestry)
+        for coefficient in self.local:
+            check_number("local", coefficient, -MOST_LOCAL, MOST_LOCAL, "standard deviations")
 
     def coefficients(
         self, names: Sequence[str], macro_count: int, sigma: npt.NDArray[np.floating]

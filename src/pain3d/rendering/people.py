@@ -5,6 +5,7 @@ To paint a person costs as much as to render dozens of faces, so whoever sees th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,14 +17,14 @@ from pain3d.device import LastCopy, moved_at_once
 from pain3d.head.model import Head
 from pain3d.kernels.rendering import CHANNELS
 from pain3d.kernels.texturing import Mipmaps
-from pain3d.kernels.texturing.reference import level_table
 from pain3d.mesh import Surface
 from pain3d.rendering.frames import TEXTURE_SIZE
 from pain3d.rendering.renderer import prepared_topology
 from pain3d.rendering.scene_inputs import grown_surface
 from pain3d.scene import Scene
+from pain3d.setting import FRAME_HEIGHT
 from pain3d.skin import surface_maps
-from pain3d.skin.painting import paint_people
+from pain3d.skin.painting import chain_length, paint_mipmaps, paint_people
 
 if TYPE_CHECKING:
     from pain3d.skin.sketch import Sketch
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # is 0.4 mm: levels 1 and 2 are read, but for hair. Level 0 is three quarters of the memory; without it faces differ by
 # 0.001 to 0.12 levels in the mean (9 pictures of 3 people), where another draw of the noise differs by 1.4.
 FINEST_FROM = 384
+TEXTURE_METRES = 0.41  # across 1,024 texels of 0.4 mm on the cheek
+LEAST_TEXTURE = 64  # texels a side: smaller ones have no room for the strokes
 
 
 @dataclass(frozen=True)
@@ -84,25 +87,35 @@ def _first_level(frame: int) -> int:
     return 0 if frame >= FINEST_FROM else 1
 
 
+def texture_side(frame: int) -> int:
+    """Texels a side, a power of two, of a texture that is as fine as pictures of `frame` pixels a side can show.
+
+    The nearest camera sees `FRAME_HEIGHT` metres of the face, a texture's side is `TEXTURE_METRES` on the cheek: its
+    texels are no larger than a pixel, and at most twice as fine.
+    """
+    wanted = frame * TEXTURE_METRES / FRAME_HEIGHT[0]
+    return int(min(max(2 ** math.ceil(math.log2(wanted)), LEAST_TEXTURE), TEXTURE_SIZE))
+
+
 class People:
     """Slots for painted people on one device; all memory is taken at once.
 
     Args:
         head: On the device; it can be read back, as can `prepared`, what the Triton kernels read of its topology.
-        slots: How many people there is room for: 90 MB each, or 22 MB where `frame` is below `FINEST_FROM`.
-        frame: As people are painted for.
+        slots: How many people there is room for: 90 MB each of 1,024 texels a side, 22 MB of 512, 6 MB of 256.
+        frame: Pixels a side of the pictures that they will be seen in.
+        side: Texels a side of the textures; None is what `paint_persons` keeps for `frame`.
     """
 
-    def __init__(self, head: Head, slots: int, *, frame: int) -> None:
+    def __init__(self, head: Head, slots: int, *, frame: int, side: int | None = None) -> None:
         self.head = head
-        self._side = TEXTURE_SIZE >> _first_level(frame)
-        offset, rows, columns = level_table(self._side, self._side)[-1]
+        self._side = TEXTURE_SIZE >> _first_level(frame) if side is None else side
         shapes, vertices = len(head.identity_names), len(head.template)
 
         def room(*shape: int) -> Tensor:
             return torch.zeros(slots, *shape, device=head.device)
 
-        self._texels = torch.empty(slots, offset + rows * columns, CHANNELS, device=head.device)
+        self._texels = torch.empty(slots, chain_length(self._side), CHANNELS, device=head.device)
         self._identity, self._growth, self._resting = room(shapes), room(vertices), room(vertices, 2)
         self._depth, self._cover = room(), room()
         self.prepared = prepared_topology(head)
@@ -127,13 +140,34 @@ class People:
             raise ValueError(
                 f"person.texels must be {list(self._texels.shape[1:])}, got {list(person.texels.shape)}: another frame"
             )
-        grown = person.surface
+        self._texels[slot].copy_(person.texels)
+        self._dress(slot, person.identity, person.surface)
+
+    def paint(self, slot: int, scene: Scene) -> None:
+        """Paint a person of a scene straight into a slot, at the slots' texels; who was there is gone.
+
+        Args:
+            slot: Which.
+            scene: Identity, skin and whether it wrinkles are looked at.
+
+        Raises:
+            ValueError: The scene names a texture, or the slots are not on the CPU.
+        """
+        if scene.texture:
+            raise ValueError(f"scene must name no texture, got {scene.texture}: only render_scenes is given any")
+        if self.head.device.type != "cpu":
+            raise ValueError(f"slots must be on the CPU to be painted into, these are on {self.head.device}")
+        maps = surface_maps(self.head, self._side)
+        paint_mipmaps(maps, scene.skin, out=self._texels[slot][None])
+        identity = self.head.identity_vector(scene.identity)[0]
+        self._dress(slot, identity, grown_surface(self.head, scene.skin, scene.wrinkles))
+
+    def _dress(self, slot: int, identity: Tensor, grown: Surface) -> None:
         cover = torch.zeros(1) if grown.cover is None else grown.cover
-        parts = (person.identity[None], grown.growth, grown.resting, grown.depth, cover)
+        parts = (identity[None], grown.growth, grown.resting, grown.depth, cover)
         kept = (self._identity, self._growth, self._resting, self._depth, self._cover)
         for room, part in zip(kept, moved_at_once(parts, self.head.device), strict=True):
             room[slot].copy_(part[0])
-        self._texels[slot].copy_(person.texels)
         self._creases = self._copied(grown.creases)
 
     def seen(self, slots: Tensor) -> tuple[Tensor, Surface]:

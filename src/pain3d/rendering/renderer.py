@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pain3d.camera import Camera
+from pain3d.camera import Camera, picture_size
 from pain3d.device import LastCopy, map_tensors, moved
 from pain3d.facs.action_units import ActionUnits
 from pain3d.head.identity import Identity
@@ -66,7 +66,7 @@ class Renderer:
         backend: ``"reference"``, ``"cpu"``, ``"triton"``, or None for the fastest that the device has.
 
     Raises:
-        ValueError: An output or a backend that there is not.
+        ValueError: A size, an output, a device or a backend that there is not.
         RuntimeError: The backend can't run on the device.
     """
 
@@ -83,7 +83,7 @@ class Renderer:
     ) -> None:
         head = head or Head.default()
         self.head = head if device is None else head.on(device)
-        self.size = (size, size) if isinstance(size, int) else size
+        self.size = picture_size(size)
         self.outputs = tuple(outputs)
         for name in self.outputs:
             if name not in RENDERER_OUTPUTS:
@@ -114,15 +114,15 @@ class Renderer:
         """Render N pictures of M meshes.
 
         Args:
-            cameras: N cameras; their size gives way to the renderer's.
+            cameras: N cameras, or one for all N; their size gives way to the renderer's.
             identity: Of 1 or M meshes, as `Head` takes it.
             au: Of 1 or M meshes, as `Head` takes it.
             pose: Poses by name, as `Head` takes them: ``{"neck_pose": [M, 3]}``, radians.
             light: A preset, or 1 or N lights.
-            texture: [1 or N, Ht, Wt, 16] (`pain3d.paint`) or its mipmaps; None is clay.
+            texture: [1 or N, Ht, Wt, 16] (`pain3d.paint` of N people) or its mipmaps; None is clay.
             background: [1 or N, Hb, Wb, 3] linear; None is dark grey.
             mesh_index: [N] which mesh each camera sees; None pairs them in order.
-            surface: Hair, cloth and wrinkles of 1 or M people (`pain3d.skin.surface`), as `Head` takes it.
+            surface: Hair, cloth and wrinkles of 1 or M people (`pain3d.surface` of M skins), as `Head` takes it.
             person_index: [M] whose mesh each one is, as `Head` takes it; identity and surface are then of P people.
 
         Returns:

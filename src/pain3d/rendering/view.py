@@ -72,13 +72,13 @@ def render(
     packed: Tensor | None = None,
     backend: str | None = None,
 ) -> View:
-    """Render N pictures of N meshes, of one mesh from N cameras, or of M meshes by index.
+    """Render N pictures of N meshes, of one mesh from N cameras, of N meshes by one camera, or of M meshes by index.
 
     Args:
         mesh: 1 or N meshes, or M where `mesh_index` is given.
-        cameras: N cameras.
+        cameras: 1 or N cameras; one takes as many pictures as there are meshes, textures, lights, … to be seen.
         light: A preset (``studio``, ``ward``, … : `pain3d.light.LIGHTS`) or 1 or N lights.
-        texture: [1 or N, Ht, Wt, 16] linear (`pain3d.paint`), or its mipmaps; None is clay. [K, …] where
+        texture: [1 or N, Ht, Wt, 16] linear (`pain3d.paint` of N people), or its mipmaps; None is clay. [K, …] where
             `texture_index` is given.
         background: [1 or N, Hb, Wb, 3] linear, stretched over the picture; None is dark grey.
         attributes: [1 or M, V, A] numbers on the vertices, to be seen per pixel (with ``"attributes"`` in `outputs`).
@@ -101,7 +101,6 @@ def render(
     Raises:
         ValueError: Numbers of meshes, lights or textures that do not fit, an unknown light or output.
     """
-    count = len(cameras)
     topology = mesh.topology
     lights = _preset(light, mesh.vertices) if isinstance(light, str) else light
     if texture is None:
@@ -110,14 +109,21 @@ def render(
         background = constant(GREY_BACKGROUND, mesh.vertices).expand(1, 1, 1, 3)
     textures = texture.texels if isinstance(texture, Mipmaps) else texture
     groups = {"lights": len(lights), "backgrounds": len(background)}
-    for what, rows, index in (("mesh", len(mesh), mesh_index), ("texture", len(textures), texture_index)):
+    for name, rows, index in (("meshes", len(mesh), mesh_index), ("textures", len(textures), texture_index)):
         if index is None:
-            groups["meshes" if what == "mesh" else "textures"] = rows
-        elif len(index) != count:
-            raise ValueError(f"{what}_index must have {count} entries for {count} cameras, got {len(index)}")
+            groups[name] = rows
+    indices = {"mesh_index": mesh_index, "texture_index": texture_index}
+    entries = {name: len(index) for name, index in indices.items() if index is not None}
+    count = len(cameras)
+    if count == 1:  # it sees all that there is to see
+        count = max([*groups.values(), *entries.values()])
+    seen_by = f"{count} cameras" if len(cameras) > 1 else f"{count} pictures"
+    for name, length in entries.items():
+        if length != count:
+            raise ValueError(f"{name} must have {count} entries for {seen_by}, got {length}")
     for name, length in groups.items():
         if length not in (1, count):
-            raise ValueError(f"there must be 1 or {count} {name} for {count} cameras, got {length}")
+            raise ValueError(f"there must be 1 or {count} {name} for {seen_by}, got {length}")
     for name in outputs:
         if name not in OUTPUTS:
             raise ValueError(f"outputs must be among {', '.join(OUTPUTS)}, got {name!r}")
@@ -130,8 +136,8 @@ def render(
         uv_faces=topology.uv_faces,
         texture=texture,
         occlusion=topology.occlusion[None] if mesh.occlusion is None else mesh.occlusion,
-        world_to_clip=world_to_clip,
-        camera_position=camera_position,
+        world_to_clip=_each(world_to_clip, count),
+        camera_position=_each(camera_position, count),
         sh=_each(lights.sh, count),
         key_direction=_each(lights.key_direction, count),
         key_colour=_each(lights.key_colour, count),

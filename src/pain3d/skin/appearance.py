@@ -5,12 +5,15 @@ The distributions are broad and overlap; ancestry and sex are the generator's ax
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from pain3d.head.identity import MAX_AGE, MIN_AGE, SEX_AXIS
 from pain3d.random import keyed_generator
+from pain3d.ranges import are_numbers, check_ancestry, check_number
 
 HAIR_STYLES = ("bald", "buzz", "short", "curly", "crop", "bun", "bob")
 WOMENS_STYLES, WOMENS_SHARES = ("bob", "crop", "bun", "short"), (0.52, 0.26, 0.14, 0.08 + 1e-9)
@@ -105,20 +108,30 @@ class Skin:
         if self.hair_style not in HAIR_STYLES:
             raise ValueError(f"hair_style must be one of {', '.join(HAIR_STYLES)}, got {self.hair_style!r}")
         for name in SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in 0..1, got {getattr(self, name)}")
-        if not 18 <= self.age <= 95:
-            raise ValueError(f"age must be in 18..95 years (adults only), got {self.age}")
-        if not 2 <= self.brow_thickness <= 14:
-            raise ValueError(f"brow_thickness must be in 2..14 mm, got {self.brow_thickness}")
+            check_number(name, getattr(self, name), 0, 1, SEX_AXIS if name == "sex" else "")
+        check_number("age", self.age, MIN_AGE, MAX_AGE, "years (adults only)")
+        check_number("brow_thickness", self.brow_thickness, 2, 14, "mm")
         for name in ("eye_colour", "hair_colour", "shirt_colour"):
-            colour = getattr(self, name)
-            if len(colour) != 3 or not all(0 <= c <= 1 for c in colour):
-                raise ValueError(f"{name} must be three numbers in 0..1, got {colour}")
+            if not are_numbers(getattr(self, name), 3, 0, 1):
+                raise ValueError(f"{name} must be three numbers in 0..1 (linear rgb), got {getattr(self, name)!r}")
 
     def generator(self, stage: str) -> np.random.Generator:
         """Where the random numbers of one stage of this person's painting come from."""
         return keyed_generator(self.seed, stage, self.identity)
+
+
+def people_of(skin: Skin | Sequence[Skin]) -> list[Skin]:
+    """The people that a public function was given: one, or several in their order.
+
+    Raises:
+        ValueError: Nobody is given, or something else than a `Skin`.
+    """
+    people = [skin] if isinstance(skin, Skin) else list(skin)
+    wrong = next((one for one in people if not isinstance(one, Skin)), None)
+    if not people or wrong is not None:
+        got = "none" if wrong is None else type(wrong).__name__
+        raise ValueError(f"skin must be a Skin or a sequence of them, got {got}")
+    return people
 
 
 SHARES = (
@@ -140,8 +153,9 @@ def sample_skin(seed: int, identity_id: int, age: float, sex: float, ancestry: t
     Raises:
         ValueError: A value is out of range.
     """
-    if len(ancestry) != 3 or min(ancestry) < 0 or abs(sum(ancestry) - 1) > 1e-3:
-        raise ValueError(f"ancestry must be three shares that sum to 1, got {ancestry}")
+    check_ancestry(ancestry)
+    check_number("sex", sex, 0, 1, SEX_AXIS)
+    check_number("age", age, MIN_AGE, MAX_AGE, "years (adults only)")
     generator = keyed_generator(seed, "skin/appearance", identity_id)
     normal = np.clip(generator.standard_normal(12), -2.3, 2.3)
     u = generator.random(24)

@@ -42,18 +42,16 @@ class Canvas:
     What no part of the head covers stays 0, and every person covers the same texels.
 
     Args:
-        maps: Whose texture.
-        texture: [H, W, 16] to paint in; None is new memory.
+        maps: Whose textures.
     """
 
-    def __init__(self, maps: SurfaceMaps, texture: Floats | None = None) -> None:
+    def __init__(self, maps: SurfaceMaps) -> None:
         self.maps = maps
         self.planes = [np.zeros((maps.size, maps.size), np.float32) for _ in range(CHANNELS)]
-        self.texture = np.empty((maps.size, maps.size, CHANNELS), np.float32) if texture is None else texture
 
 
-def paint_texture(canvas: Canvas, skin: Skin, photograph: Photograph | None = None) -> Floats:
-    """Paint a whole texture [H, W, 16], the canvas's own; see `paint`."""
+def paint_texture(canvas: Canvas, skin: Skin, texture: Floats, photograph: Photograph | None = None) -> None:
+    """Paint a whole texture [H, W, 16] into memory that is given; see `paint`."""
     maps = canvas.maps
     matrix = maps.masks["laid_slopes"] if skin.hair_style in COVERING else maps.slopes
     for number, (name, (rows, columns)) in enumerate(maps.boxes.items()):
@@ -69,8 +67,7 @@ def paint_texture(canvas: Canvas, skin: Skin, photograph: Photograph | None = No
     if photograph is not None:
         lay_photograph(canvas.planes[:3], maps, skin, photograph)
     _lay_wrinkles(canvas.planes, maps, skin)
-    cv2.merge(canvas.planes, canvas.texture)
-    return canvas.texture
+    cv2.merge(canvas.planes, texture)
 
 
 def paint_textures(maps: SurfaceMaps, crowd: Crowd, textures: Tensor, photographs: Sequence[Photograph | None]) -> None:

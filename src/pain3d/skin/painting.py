@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from pain3d.head.model import Head
 from pain3d.kernels.rendering.relief import CHANNELS
 from pain3d.kernels.texturing import Mipmaps, build_mipmaps
 from pain3d.kernels.texturing.reference import level_table
-from pain3d.skin.appearance import Skin
+from pain3d.skin.appearance import Skin, people_of
 from pain3d.skin.maps import SurfaceMaps
 
 if TYPE_CHECKING:
@@ -47,28 +47,40 @@ def surface_maps(head: Head, size: int = 1024) -> SurfaceMaps:
         return made[size]
 
 
-def paint(head_maps: SurfaceMaps, skin: Skin, albedo: Tensor | None = None) -> Tensor:
-    """Paint one person's texture; the same maps and skin give the same bytes, whatever the number of threads.
+def paint(
+    head_maps: SurfaceMaps, skin: Skin | Sequence[Skin], albedo: Tensor | Sequence[Tensor | None] | None = None
+) -> Tensor:
+    """Paint one person's texture, or those of K people; the same maps and skin give the same bytes, in any company.
 
     Args:
         head_maps: Of `surface_maps`; they say how large the texture is.
-        skin: Who.
+        skin: Who: one, or K of them.
         albedo: [H, W, 3] in place of the painted one wherever a photograph can show the head (`photographable`):
             float32 linear, clipped to 0.003–0.95, or uint8 sRGB. Eyes, teeth, gloss, relief and wrinkles stay painted.
+            Of K people [K, H, W, 3], or a sequence with one or None for each.
 
     Returns:
-        [H, W, 16] float32, as `pain3d.kernels.render` reads it: linear red, green and blue albedo (0.003–0.95),
-        specular scale (1 is skin), roughness (0.05–1), slopes of the relief, scatter (0–1), and two layers of wrinkles
-        at weight 1: slopes, shade and blood. Between the charts it goes on with the colour of the nearest one.
+        [H, W, 16] float32 of one person, [K, H, W, 16] of a sequence, as `pain3d.kernels.render` reads it: linear red,
+        green and blue albedo (0.003–0.95), specular scale (1 is skin), roughness (0.05–1), slopes of the relief,
+        scatter (0–1), and two layers of wrinkles at weight 1: slopes, shade and blood. Between the charts it goes on
+        with the colour of the nearest one.
 
     Gradients: none.
 
     Raises:
-        ValueError: An albedo of another size or type.
+        ValueError: An albedo of another size or type, another number of them than of people, or nobody.
     """
     from pain3d.skin.compose import Canvas, paint_texture  # here: `import pain3d` loads no OpenCV
 
-    return torch.from_numpy(paint_texture(Canvas(head_maps), skin, _photograph(albedo, head_maps)))
+    skins = people_of(skin)
+    albedos: list[Any] = [albedo] * len(skins) if albedo is None or isinstance(skin, Skin) else list(albedo)
+    if len(albedos) != len(skins):
+        raise ValueError(f"albedo must be one for each of {len(skins)} people, got {len(albedos)}")
+    size = head_maps.size
+    textures, canvas = torch.empty(len(skins), size, size, CHANNELS), Canvas(head_maps)
+    for texture, one, seen in zip(textures, skins, albedos, strict=True):
+        paint_texture(canvas, one, texture.numpy(), _photograph(seen, head_maps))
+    return textures[0] if isinstance(skin, Skin) else textures
 
 
 _kept = threading.local()
@@ -78,8 +90,10 @@ _kept = threading.local()
 BRUSHES = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))
 
 
-def paint_mipmaps(head_maps: SurfaceMaps, skin: Skin, albedo: Tensor | None = None) -> Mipmaps:
-    """As `paint`, with its mip levels, in memory that the thread's next call paints over.
+def paint_mipmaps(
+    head_maps: SurfaceMaps, skin: Skin, albedo: Tensor | None = None, out: Tensor | None = None
+) -> Mipmaps:
+    """As `paint`, with its mip levels, in memory that the thread's next call paints over, or in `out` [1, N, 16].
 
     Waits for one of `BRUSHES`.
     """
@@ -87,13 +101,21 @@ def paint_mipmaps(head_maps: SurfaceMaps, skin: Skin, albedo: Tensor | None = No
 
     size, seen = head_maps.size, _photograph(albedo, head_maps)
     if getattr(_kept, "maps", None) is not head_maps:
-        offset, rows, columns = level_table(size, size)[-1]
-        _kept.chain = torch.empty(1, offset + rows * columns, CHANNELS)
-        _kept.level = _kept.chain[:, : size * size].view(1, size, size, CHANNELS)
-        _kept.canvas, _kept.maps = Canvas(head_maps, _kept.level[0].numpy()), head_maps
+        _kept.canvas, _kept.maps, _kept.chain = Canvas(head_maps), head_maps, None
+    if out is None:
+        if _kept.chain is None:
+            _kept.chain = torch.empty(1, chain_length(size), CHANNELS)
+        out = _kept.chain
+    level = out[:, : size * size].view(1, size, size, CHANNELS)
     with BRUSHES:
-        paint_texture(_kept.canvas, skin, seen)
-    return build_mipmaps(_kept.level, out=_kept.chain)
+        paint_texture(_kept.canvas, skin, level[0].numpy(), seen)
+    return build_mipmaps(level, out=out)
+
+
+def chain_length(size: int) -> int:
+    """Texels N of the mip chain of a texture of `size` a side."""
+    offset, rows, columns = level_table(size, size)[-1]
+    return offset + rows * columns
 
 
 def paint_people(
@@ -123,10 +145,9 @@ def paint_people(
     device, size = torch.device(device), head_maps.size
     if device.type != "cpu":
         return paint_together(head_maps, skins, device, sketches, albedos)
-    offset, rows, columns = level_table(size, size)[-1]
-    texels = torch.empty(len(skins), offset + rows * columns, CHANNELS)
+    texels = torch.empty(len(skins), chain_length(size), CHANNELS)
     for chain, skin, albedo in zip(texels, skins, albedos or [None] * len(skins), strict=True):
-        chain.copy_(paint_mipmaps(head_maps, skin, albedo).texels[0])
+        paint_mipmaps(head_maps, skin, albedo, out=chain[None])
     return Mipmaps(texels, size, size)
 
 
@@ -143,8 +164,7 @@ def paint_together(
     from pain3d.skin.sketch import draw_sketch
 
     size = head_maps.size
-    offset, rows, columns = level_table(size, size)[-1]
-    texels = torch.empty(len(skins), offset + rows * columns, CHANNELS, device=device)
+    texels = torch.empty(len(skins), chain_length(size), CHANNELS, device=device)
     maps = head_maps.on(device)
     for first in range(0, len(skins), TOGETHER):
         some = slice(first, first + TOGETHER)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from pain3d.head.model import Head
 from pain3d.mesh import Surface
 from pain3d.random import keyed_generator
-from pain3d.skin.appearance import Skin
+from pain3d.skin.appearance import Skin, people_of
 from pain3d.skin.crease_weights import creases
 from pain3d.skin.shell import cover, growth
 
@@ -16,26 +18,33 @@ DEPTH_AGES, DEPTHS = (20.0, 90.0), (0.90, 1.15)
 DEPTH_SPREAD = 0.10  # standard deviation between people of one age
 
 
-def surface(head: Head, skin: Skin) -> Surface:
-    """One person's surface, on the head's device.
+def surface(head: Head, skin: Skin | Sequence[Skin]) -> Surface:
+    """The surface of one person or of P, on the head's device, as `Head` and `Renderer` take it.
 
     Args:
         head: Whose vertices; what is the same for all people of a head is made once and shared.
-        skin: Who.
+        skin: Who: one, or P of them in the order of their identities.
 
     Returns:
-        Surface with `growth` [1, V], `resting` [1, V, 2], `depth` [1] and `creases` [A, 2, V, 2].
+        Surface with `growth` [P, V], `resting` [P, V, 2], `depth` [P], `cover` [P] and `creases` [A, 2, V, 2].
 
     Gradients: none.
+
+    Raises:
+        ValueError: Nobody is given.
     """
+    skins = people_of(skin)
     wrinkled = creases(head)
+    return Surface(
+        growth=torch.cat([growth(head, one) for one in skins]),
+        resting=torch.stack([wrinkled.resting + wrinkled.aged * one.age_marks for one in skins]),
+        depth=torch.tensor([_depth(one) for one in skins], dtype=torch.float32, device=head.device),
+        creases=wrinkled.brought,
+        cover=torch.tensor([cover(one) for one in skins], device=head.device),
+    )
+
+
+def _depth(skin: Skin) -> float:
     normal = float(keyed_generator(skin.seed, "skin/depth", skin.identity).standard_normal())
     share = min(max((skin.age - DEPTH_AGES[0]) / (DEPTH_AGES[1] - DEPTH_AGES[0]), 0.0), 1.0)
-    depth = (DEPTHS[0] + (DEPTHS[1] - DEPTHS[0]) * share) * (1 + DEPTH_SPREAD * min(max(normal, -1.5), 1.5))
-    return Surface(
-        growth=growth(head, skin),
-        resting=(wrinkled.resting + wrinkled.aged * skin.age_marks)[None],
-        depth=torch.tensor([depth], dtype=torch.float32, device=head.device),
-        creases=wrinkled.brought,
-        cover=torch.tensor([cover(skin)], device=head.device),
-    )
+    return (DEPTHS[0] + (DEPTHS[1] - DEPTHS[0]) * share) * (1 + DEPTH_SPREAD * min(max(normal, -1.5), 1.5))

@@ -1,7 +1,9 @@
 """PSPI, its solutions and the laws that draw them."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from pain3d.facs import MAX_PSPI, pspi, sample_pain_units, solutions
 from pain3d.facs.pain_score import pspi_probabilities
@@ -14,6 +16,40 @@ def test_published_examples() -> None:
     assert pspi(4, 5, 5, 0, 5, 0) == 14
     assert pspi(0, 3, 3, 0, 0, 1) == 4
     assert pspi(5, 5, 5, 5, 5, 1) == MAX_PSPI == 16
+
+
+def test_many_are_scored_as_one_is() -> None:
+    """Arrays, lists, tensors (with gradients) and columns of pandas, which keep their index."""
+    rows = solutions(9)[::7]
+    expected = [pspi(*map(float, row)) for row in rows]
+    units = rows.T.astype(float)
+    assert pspi(*units).tolist() == pspi(*units.tolist()).tolist() == expected == [9.0] * len(rows)
+    assert pspi(*rows.T).tolist() == expected
+    table = pd.DataFrame(units.T, columns=list("abcdef"), index=range(5, 5 + len(rows)))
+    scored = pspi(*(table[name] for name in table))
+    assert isinstance(scored, pd.Series) and scored.tolist() == expected and scored.index.equals(table.index)
+    tensors = torch.from_numpy(units).requires_grad_()
+    scores = pspi(*tensors[:5], 0 * tensors[5])
+    scores.sum().backward()
+    assert (scores + tensors[5]).tolist() == expected and tensors.grad is not None
+    assert (tensors.grad[0] == 1).all() and (tensors.grad[1] + tensors.grad[2] == 1).all()
+    assert pspi(np.float32(2), 1, 1, 0, 0, True) == 4
+
+
+@pytest.mark.parametrize(
+    ("au4", "message"),
+    [
+        (np.array([0.0, 6.0]), r"AU4 must be in 0\.\.5, got 6\.0 at 1$"),
+        ([0.0, float("nan")], r"AU4 must be in 0\.\.5, got nan at 1$"),
+        (torch.tensor([-1.0, 2.0]), r"AU4 must be in 0\.\.5, got -1\.0 at 0$"),
+        (pd.Series(["1", "2"]), r"AU4 must be in 0\.\.5, got "),
+        ("3", r"AU4 must be in 0\.\.5, got '3'$"),
+    ],
+)
+def test_a_wrong_one_of_many_is_named(au4: object, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}") as caught:
+        pspi(au4, 0, 0, 0, 0, 0)
+    assert "\n" not in str(caught.value)
 
 
 def test_solutions_are_all_and_only_the_right_ones() -> None:

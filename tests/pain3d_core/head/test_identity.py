@@ -15,9 +15,16 @@ HEAD = Head.default()
     [
         ({"age": 17.0}, r"age must be in 18\.\.95 years \(adults only\), got 17"),
         ({"age": float("nan")}, r"age must be in 18\.\.95"),
-        ({"sex": 1.5}, r"sex must be in 0\.\.1, got 1\.5"),
+        ({"sex": 1.5}, r"sex must be in 0\.\.1 \(0 female shapes, 1 male shapes\), got 1\.5"),
         ({"ancestry": (1.0, 1.0, 0.0)}, r"ancestry must be three shares that sum to 1"),
-        ({"local": (float("inf"),)}, r"local has a coefficient that is not finite"),
+        ({"sex": "female"}, r"sex must be in 0\.\.1 \(0 female shapes, 1 male shapes\), got 'female'$"),
+        ({"age": None}, r"age must be in 18\.\.95 years \(adults only\), got None$"),
+        (
+            {"ancestry": "asian"},
+            r"ancestry must be three shares that sum to 1 \(african, asian, caucasian\), got 'asian'$",
+        ),
+        ({"ancestry": 1.0}, r"ancestry must be three shares that sum to 1 .*, got 1\.0$"),
+        ({"local": (0.1, float("inf"))}, r"local must be in -10\.\.10 standard deviations, got inf$"),
     ],
 )
 def test_out_of_range(fields: dict[str, object], message: str) -> None:

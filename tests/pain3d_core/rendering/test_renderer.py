@@ -86,6 +86,49 @@ def test_triton_draws_what_the_cpu_draws() -> None:
     torch.testing.assert_close(view.heatmap.cpu(), expected.heatmap, rtol=0, atol=1e-3)  # mm
 
 
+def test_one_camera_sees_many_faces() -> None:
+    """As many pictures as there are expressions, people, textures or lights; each as with a camera of its own."""
+    camera, renderer = pain3d.Camera.orbit(yaw_degrees=15.0), Renderer(size=24, outputs=("image", "heatmap"))
+    many = pain3d.Camera.orbit(yaw_degrees=[15.0] * 12)
+    units = [pain3d.ActionUnits(AU4=number / 3) for number in range(12)]
+    view, expected = renderer(camera, au=units), renderer(many, au=units)
+    assert view.image is not None and view.heatmap is not None and len(view.image) == 12
+    assert torch.equal(view.image, expected.image) and torch.equal(view.heatmap, expected.heatmap)
+    mesh, lights = HEAD(), map_tensors(pain3d.Light.preset("ward"), lambda part: torch.cat([part, part * 0.5]))
+    for given in ({"light": lights}, {"texture": torch.rand(2, 4, 4, 16)}, {"background": torch.rand(2, 1, 1, 3)},
+                  {"mesh_index": torch.zeros(2).long()}, {"texture_index": torch.zeros(2).long()}):  # fmt: skip
+        assert len(pain3d.render(mesh, replace(camera, size=(16, 16)), **given).image) == 2
+    with pytest.raises(ValueError, match=r"^there must be 1 or 3 lights for 3 pictures, got 2$"):
+        pain3d.render(HEAD(au=units[:3]), camera, light=lights)
+    with pytest.raises(ValueError, match=r"^mesh_index must have 3 entries for 3 pictures, got 2$"):
+        pain3d.render(mesh, camera, texture=torch.rand(3, 4, 4, 16), mesh_index=torch.zeros(2).long())
+
+
+def test_people_come_in_batches() -> None:
+    """From parameters to textured pictures of different people: each as that person alone gets it."""
+    people = [HEAD.sample_identity(seed=0, identity_id=number) for number in range(3)]
+    skins = [
+        pain3d.sample_skin(0, number, age=one.age, sex=one.sex, ancestry=one.ancestry)
+        for number, one in enumerate(people)
+    ]
+    maps, camera, renderer = pain3d.surface_maps(HEAD, 64), pain3d.Camera.orbit(yaw_degrees=15.0), Renderer(size=32)
+    grown, painted = surface(HEAD, skins), pain3d.paint(maps, skins)
+    assert grown.growth.shape == (3, len(HEAD.template)) and painted.shape == (3, 64, 64, 16)
+    together = renderer(camera, identity=people, au=PAIN, surface=grown, texture=painted).image
+    assert together is not None and len(together) == 3
+    for number, (person, skin) in enumerate(zip(people, skins, strict=True)):
+        texture = pain3d.paint(maps, skin)
+        assert torch.equal(texture, painted[number])
+        alone = renderer(camera, identity=person, au=PAIN, surface=surface(HEAD, skin), texture=texture[None]).image
+        assert alone is not None and torch.equal(alone[0], together[number])
+    with pytest.raises(ValueError, match=r"^skin must be a Skin or a sequence of them, got none$"):
+        surface(HEAD, [])
+    with pytest.raises(ValueError, match=r"^skin must be a Skin or a sequence of them, got Identity$"):
+        pain3d.paint(maps, people)
+    with pytest.raises(ValueError, match=r"^albedo must be one for each of 3 people, got 1$"):
+        pain3d.paint(maps, skins, [None])
+
+
 def test_layout_and_dtype() -> None:
     bytes_ = Renderer(size=24)(CAMERAS, au=PAIN).image
     scaled = Renderer(size=24, image_dtype="bfloat16", layout="NCHW")(CAMERAS, au=PAIN).image

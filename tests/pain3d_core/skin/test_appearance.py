@@ -96,6 +96,8 @@ def test_dark_eyes_and_hair_are_dominant() -> None:
     [
         ("melanin", 1.2, r"melanin must be in 0\.\.1, got 1\.2"),
         ("melanin", float("nan"), r"melanin must be in 0\.\.1, got nan"),
+        ("sex", "male", r"sex must be in 0\.\.1 \(0 female shapes, 1 male shapes\), got 'male'$"),
+        ("eye_colour", "brown", r"eye_colour must be three numbers in 0\.\.1 \(linear rgb\), got 'brown'$"),
         ("age", 12.0, r"age must be in 18\.\.95 years \(adults only\), got 12\.0"),
         ("hair_style", "mohican", r"hair_style must be one of bald, .*, got 'mohican'"),
         ("brow_thickness", 0.0, r"brow_thickness must be in 2\.\.14 mm, got 0\.0"),
@@ -110,6 +112,8 @@ def test_values_are_checked(field: str, value: object, message: str) -> None:
 def test_ancestry_is_checked() -> None:
     with pytest.raises(ValueError, match="ancestry must be three shares that sum to 1"):
         sample_skin(0, 0, 30.0, 0.5, (0.5, 0.5, 0.5))
+    with pytest.raises(ValueError, match=r"^sex must be in .*, got 'female'$"):
+        sample_skin(0, 0, 30.0, "female", ASIAN)  # type: ignore[arg-type]
 
 
 def test_spectra_and_white_are_physical() -> None:
