@@ -139,10 +139,14 @@ def press(page: "Page", label: str, key: str, formula: str) -> None:
     page.get_by_text(formula).wait_for()
 
 
-def moved(before: np.ndarray, after: np.ndarray, top: float, bottom: float) -> float:
-    """Mean difference in levels between two heights of the picture, 0 its top; between the ears."""
-    rows, columns = slice(int(top * SIZE), int(bottom * SIZE)), slice(int(0.3 * SIZE), int(0.7 * SIZE))
-    return float(np.abs(after - before)[rows, columns].mean())
+def moved(before: np.ndarray, after: np.ndarray, rows: tuple[float, float], columns: tuple[float, float]) -> float:
+    """Mean difference in levels within a part of the picture, as shares of its sides from top left."""
+    box = tuple(slice(int(first * SIZE), int(last * SIZE)) for first, last in (rows, columns))
+    return float(np.abs(after - before)[box].mean())
+
+
+BROWS, CHIN = (0.33, 0.45), (0.6, 0.75)
+EARS, HIS_RIGHT, HIS_LEFT = (0.3, 0.7), (0.3, 0.45), (0.55, 0.7)
 
 
 def test_a_slider_moves_the_picture_where_it_should(page: "Page", window: LiveWindow) -> None:
@@ -150,8 +154,53 @@ def test_a_slider_moves_the_picture_where_it_should(page: "Page", window: LiveWi
     assert before.shape == (SIZE, SIZE, 3)
     press(page, "AU4 brow lowerer", "End", "PSPI 5 = 5 (AU4)")
     frowning = shown(page)
-    brows, chin = (0.33, 0.45), (0.6, 0.75)
-    assert moved(before, frowning, *brows) > 4 * moved(before, frowning, *chin)
+    assert moved(before, frowning, BROWS, EARS) > 4 * moved(before, frowning, CHIN, EARS)
     press(page, "AU4 brow lowerer", "Home", "PSPI 0 =")
     assert np.abs(shown(page) - before).max() == 0  # the same face, the same bytes
     assert window.look().au == ActionUnits()
+
+
+def test_sides_apart_move_one_side(page: "Page", window: LiveWindow) -> None:
+    before = shown(page)
+    page.locator(control(page, "sides linked")).uncheck()
+    press(page, "AU4 brow lowerer, left", "End", "PSPI 5 = 5 (AU4)")
+    assert window.look().au == ActionUnits(AU4_L=5)
+    frowning = shown(page)
+    assert moved(before, frowning, BROWS, HIS_LEFT) > 4 * moved(before, frowning, BROWS, HIS_RIGHT)
+    page.locator(control(page, "sides linked")).check()
+    page.get_by_text("AU4 brow lowerer, left").wait_for(state="detached")
+    assert window.look().au == ActionUnits(AU4=5)
+    press(page, "AU4 brow lowerer", "Home", "PSPI 0 =")
+
+
+def test_a_score_has_more_than_one_face(page: "Page", window: LiveWindow) -> None:
+    press(page, "PSPI", "ArrowRight", "PSPI 1 =")
+    first = window.look().au
+    page.get_by_role("button", name="another solution").click()
+    page.get_by_text(formula(ActionUnits(**{f"AU{n}": v for n, v in solution(1, 1).items()}))).wait_for()
+    second = window.look().au
+    assert first.pspi() == second.pspi() == 1 and first != second
+    press(page, "heat map", "End", "PSPI 1 =")
+    press(page, "PSPI", "End", "PSPI 16 = 5 (AU4) + 5 (AU6, AU7) + 5 (AU9, AU10) + 1 (AU43)")
+    picture = shown(page)
+    assert np.mean((picture[..., 0] > 200) & (picture[..., 2] < 60)) > 0.01  # hot, as no skin is
+    press(page, "heat map", "Home", "PSPI 16 =")
+    press(page, "PSPI", "Home", "PSPI 0 =")
+
+
+def test_a_button_saves_what_is_looked_at(page: "Page", window: LiveWindow) -> None:
+    page.get_by_role("button", name="save scene").click()
+    path = window.folder / "face-001.scene.json"
+    page.get_by_text(str(path)).wait_for()
+    assert Scene.from_json(path.read_text()) == window.look().scene(512)
+
+
+def test_a_browser_may_send_anything(window: LiveWindow) -> None:
+    controls = window._controls
+    kept = {name: controls[name].value for name in ("AU4_L", "age", "sex", "AU43_L")}
+    for name, value in (("AU4_L", 99.0), ("age", float("nan")), ("sex", "?"), ("AU43_L", 0.7)):
+        controls[name].value = value
+    look = window.look()
+    assert look.au == ActionUnits(AU4=5, AU43=1) and look.person == Person(18.0, "female")
+    for name, value in kept.items():
+        controls[name].value = value

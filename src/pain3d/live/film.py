@@ -15,8 +15,10 @@ from pain3d.figures import FAINT, HUE, INK, PALE, PX, STYLE
 from pain3d.live.look import Look
 from pain3d.live.portrait import Portrait, overlaid
 from pain3d.live.recording import Recording
+from pain3d.rendering.heatmap import COLOUR_LIMIT_MM
 
 MUTED = 0.35  # of the picture's light below the heatmap
+CAPTION = "#d8d5cf"
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -36,7 +38,17 @@ def film_of(recording: Recording, look: Look, size: int, texels: int = 1024) -> 
         picture, heat = portrait.take(replace(look, au=last).scene(size))
         grey = np.repeat((picture @ np.array([0.299, 0.587, 0.114]) * MUTED).astype(np.uint8)[..., None], 3, 2)
         shown = picture if face is not None else (picture // 2 + 120).astype(np.uint8)
-        yield np.concatenate([shown, overlaid(grey, heat, 1.0), chart.at(number)], 1)
+        yield np.concatenate([shown, _captioned(overlaid(grey, heat, 1.0)), chart.at(number)], 1)
+
+
+def _captioned(heat: Pixels) -> Pixels:
+    """A heatmap's picture with what its brightest colour means."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    drawn, size = Image.fromarray(heat), len(heat)
+    words, font = f"white: {COLOUR_LIMIT_MM:g} mm from neutral, or more", ImageFont.load_default(size / 28)
+    ImageDraw.Draw(drawn).text((0.04 * size, 0.94 * size), words, CAPTION, font)
+    return np.asarray(drawn)
 
 
 class _Chart:

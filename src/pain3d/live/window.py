@@ -116,11 +116,13 @@ class LiveWindow:
             self.server.stop()
 
     def _value(self, name: str) -> Any:
-        """Of a control, within its limits: a browser may send anything."""
+        """Of a control, one that it can have: a browser may send anything."""
         control = self._controls[name]
         value = control.value
-        if hasattr(control, "max") and control.max is not None:
-            return min(max(value, control.min), control.max)
+        if hasattr(control, "options"):
+            return value if value in control.options else control.options[0]
+        if hasattr(control, "max"):
+            return min(max(control.min, value), control.max)  # of NaN the least
         return value
 
     def _keep(self, name: str, control: Any) -> None:
