@@ -107,10 +107,10 @@ def read_recording(path: Path, program: str, fps: float = 0.0, clip: bool = Fals
     if not columns:
         raise RefusedError(f"{path}: no column of {program} in it, such as {_example(program)}; {_seen(header)}")
     _check_one_face(path, header, lines)
-    made: Callable[[Row], ActionUnits] = ActionUnits.from_arkit if program == "arkit" else _of_units
+    made: Callable[[Row], ActionUnits] = ActionUnits.from_arkit if program == "arkit" else _of_openface
     faces: list[ActionUnits | None] = []
     for number, cells in lines:
-        row = _numbers(path, number, cells, columns, program, clip)
+        row = _numbers(f"{path} line {number}", header, cells, columns, program, clip)
         faces.append(None if row is None or _lost(header, cells) else made(row))
     lost = sum(face is None for face in faces)
     if lost == len(faces):
@@ -154,32 +154,37 @@ def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def _columns(header: Sequence[str], program: str) -> dict[str, int]:
-    """Places of the columns that are read, by what they are for: ``AU4``, or ARKit's name as Apple writes it."""
+    """Places of the columns that are read, by what ARKit or OpenFace would call them."""
     found: dict[str, int] = {}
     for place, name in enumerate(header):
         if program == "arkit":
-            apple = name[:1].lower() + name[1:]
-            if _arkit_unit(apple) is not None:
-                found[apple] = place
+            if _arkit_unit(name) is not None:
+                found[name] = place
         elif (match := re.fullmatch(LAYOUTS[program].pattern, name)) and int(match[1]) in (*AU_NUMBERS, BLINK):
-            found[f"AU{int(match[1])}"] = place
+            number = BLINK if int(match[1]) == 43 else int(match[1])
+            found[f"AU{number:02d}_r"] = place
     return found
 
 
 def _arkit_unit(name: str) -> int | None:
-    return AU_OF_ARKIT.get(name.removesuffix("Left").removesuffix("Right"))
+    apple = name[:1].lower() + name[1:]  # Live Link Face begins with a capital
+    return AU_OF_ARKIT.get(apple.removesuffix("Left").removesuffix("Right"))
 
 
 def _told(columns: Mapping[str, int], program: str) -> set[int]:
     """The units that a table tells."""
     if program == "arkit":
         return {unit for name in columns if (unit := _arkit_unit(name)) is not None}
-    numbers = {int(name.removeprefix("AU")) for name in columns}
-    return numbers - {BLINK} | ({43} if BLINK in numbers else set())
+    numbers = {int(name[2:4]) for name in columns}
+    return numbers | ({43} if BLINK in numbers else set())
+
+
+def _of_openface(row: Row) -> ActionUnits:
+    return ActionUnits.from_openface({name: MAX_INTENSITY * value for name, value in row.items()}, wanted=())
 
 
 def _numbers(
-    path: Path, line: int, cells: Sequence[str], columns: Mapping[str, int], program: str, clip: bool
+    where: str, header: Sequence[str], cells: Sequence[str], columns: Mapping[str, int], program: str, clip: bool
 ) -> Row | None:
     """The numbers of a row on 0–1 of their scale; None where none of them is a number: the tracker lost the face."""
     top = LAYOUTS[program].top if program in LAYOUTS else 1.0
@@ -189,23 +194,18 @@ def _numbers(
         try:
             row[name] = float(text or "nan")
         except ValueError:
-            raise RefusedError(f"{path} line {line}: {name} is {text[:40]!r}, not a number") from None
-    none = [name for name, value in row.items() if math.isnan(value)]
+            raise RefusedError(f"{where}: {header[place]} is {text[:40]!r}, not a number") from None
+    none = [columns[name] for name, value in row.items() if math.isnan(value)]
     if len(none) == len(row):
         return None
     if none:
-        raise RefusedError(f"{path} line {line}: {none[0]} is no number, though others of the row are")
+        raise RefusedError(f"{where}: {header[none[0]]} is no number, though others of the row are")
     for name, value in row.items():
         if not 0 <= value <= top and not clip:
-            raise RefusedError(f"{path} line {line}: {name} is {value:g}, must be in 0..{top:g} (--clip takes the end)")
+            told = f"{header[columns[name]]} is {value:g}, must be in 0..{top:g} (--clip takes the end)"
+            raise RefusedError(f"{where}: {told}")
         row[name] = min(max(value, 0.0), top) / top
     return row
-
-
-def _of_units(row: Row) -> ActionUnits:
-    shut = max(row.get("AU43", 0.0), row.get(f"AU{BLINK}", 0.0))
-    units = {name: MAX_INTENSITY * value for name, value in row.items() if name not in ("AU43", f"AU{BLINK}")}
-    return ActionUnits(**units, AU43=float(shut >= 0.5))
 
 
 def _lost(header: Sequence[str], cells: Sequence[str]) -> bool:
