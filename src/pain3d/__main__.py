@@ -92,8 +92,12 @@ def _run(given: list[str], started: float) -> int:
 
 def _export(command: Export, started: float) -> int:
     word = command.format or ("onnx" if command.onnx else "")
-    if word not in FORMATS or (command.onnx and word != "onnx"):
+    if not word:
+        raise RefusedError("--format is missing: 3dpain for a data set, onnx for a model")
+    if word not in FORMATS:
         raise RefusedError(f"--format {word!r}{hint(word, FORMATS)}")
+    if command.onnx and word != "onnx":
+        raise RefusedError(f"--onnx and --format {word} contradict each other")
     if command.to is None:
         raise RefusedError("--to DEST is missing: where to write")
     if word == "onnx":

@@ -13,11 +13,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pain3d.console.command_line import parse
 from pain3d.console.refused import RefusedError
+from pain3d.training.cli import Evaluate, Train
+from pain3d.training.config import preset
 from pain3d.training.model.backbone import Backbone, make_backbone
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.factory import build_model
 from pain3d.training.model.first_weights import LOUDNESS, start_anew, waves
+from pain3d.training.model.pretrained import save_pretrained
 from pain3d.training.model.weights import read_weights
 
 TINY: dict[str, Any] = {"width": 32, "depth": 2, "heads": 2, "image_size": 32}
@@ -46,6 +50,11 @@ def pictures(count: int, side: int) -> Tensor:
         (ROTARY, 5, (3, 3), 192),
         (ModelConfig(architecture="siamese", image_size=48), 0, (3, 3), 192),
         (ModelConfig(architecture="siamese", backbone="resnet10t", image_size=64), 0, (2, 2), 512),
+        (ModelConfig(backbone="resnet18", image_size=64), 1, (2, 2), 512),  # maps, channels first
+        (ModelConfig(backbone="convnext_tiny", image_size=64), 1, (2, 2), 768),  # with a norm behind its maps
+        (ModelConfig(backbone="swin_tiny_patch4_window7_224", image_size=64), 1, (2, 2), 768),  # maps, channels last
+        (ModelConfig(backbone="vit_base_patch16_siglip_224", **TINY), 1, (2, 2), 32),  # patches without CLS
+        (ModelConfig(backbone="mixer_s32_224", image_size=64), 1, (2, 2), 512),
     ],
     ids=lambda value: value.backbone if isinstance(value, ModelConfig) else None,
 )
@@ -55,6 +64,58 @@ def test_tokens(config: ModelConfig, prefix: int, grid: tuple[int, int], width: 
     tokens = backbone.tokens(pictures(2, config.image_size))
     assert tokens.shape == (2, prefix + grid[0] * grid[1], width)
     assert torch.isfinite(tokens).all()
+    tokens.square().sum().backward()
+    for name, parameter in backbone.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name  # what no token depends on doesn't train
+
+
+def test_a_map_is_read_row_by_row_behind_its_mean() -> None:
+    """The same places from maps with channels first and last, behind the mean of the patches."""
+
+    class Map(torch.nn.Module):
+        num_features = 3
+
+        def __init__(self, last: bool) -> None:
+            super().__init__()
+            self.last = last
+
+        def forward_features(self, pictures: Tensor) -> Tensor:
+            small = torch.nn.functional.avg_pool2d(pictures, 8)
+            return small.permute(0, 2, 3, 1) if self.last else small
+
+    seen = pictures(2, 32)
+    wanted = torch.nn.functional.avg_pool2d(seen, 8).flatten(2).transpose(1, 2)
+    for last in (False, True):
+        tokens = Backbone(Map(last), 32).tokens(seen)
+        assert torch.equal(tokens[:, 1:], wanted)
+        torch.testing.assert_close(tokens[:, 0], wanted.mean(1), atol=1e-7, rtol=0)  # seen 0 and 7e-9: order of a sum
+    several = Map(last=False)
+    several.forward_features = lambda pictures: (pictures, pictures)  # type: ignore[method-assign, assignment, return-value]
+    with pytest.raises(ValueError, match="no tokens or feature map of one size, but a tuple"):
+        Backbone(several, 32)
+
+
+def test_another_backbone_than_the_preset_s_has_its_own_shape() -> None:
+    shape = ("depth", "width", "heads", "conv_stem")
+    assert [getattr(preset("tiny", "vitpain", "resnet18"), name) for name in shape] == [0, 0, 0, False]
+    assert preset("tiny", "vitpain", "vit_tiny_patch16_224") == preset("tiny", "vitpain")
+    options = ["train", "run", "--backbone", "resnet18"]
+    assert parse(options, {"train": Train, "evaluate": Evaluate}).settings.conv_stem is False
+    assert parse([*options, "--depth", "3"], {"train": Train, "evaluate": Evaluate}).settings.depth == 3
+
+
+def test_a_feature_map_learns_and_its_weights_come_from_a_file(tmp_path: Path) -> None:
+    """A whole net on maps, and batch norms from our own file, which doesn't count batches."""
+    model = build_model(ModelConfig(backbone="resnet10t", image_size=64, fusion_heads=2), seed=3)
+    said = model(pictures(2, 64), pictures(1, 64), attention=True)
+    assert said.tokens.shape == (2, 5, 512) and said.attention is not None
+    assert said.attention["au"].shape == (2, 6, 4) and said.attention["neutral"].shape == (2, 2, 5, 5)
+    (said.pspi_logit.sum() + said.au.sum() + said.binary.sum()).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
+    save_pretrained(model, tmp_path, {})
+    read = make_backbone(model.config, str(tmp_path / "model.safetensors"))
+    for name, parameter in model.backbone.named_parameters():
+        assert torch.equal(read.get_parameter(name), parameter), name
 
 
 @pytest.mark.parametrize("config", [ModelConfig(**{**TINY, "image_size": 48}), ROTARY], ids=["learnt", "rotary"])
@@ -139,7 +200,12 @@ class Pickled:
         ({}, "weights.bin", r"weights\.bin: weights are read from \.safetensors or \.pth"),
         ({}, "hub:vit_base_patch16_224", r"hub:vit_base_patch16_224: the backbone is vit_tiny_patch16_224"),
         ({"backbone": "vit_tine"}, "random", r"'vit_tine': timm \S+ knows no such model"),
-        ({"backbone": "resnet10t", "depth": None, "width": None, "heads": None}, "random", r"resnet10t: "),
+        (
+            {"backbone": "resnet10t"},
+            "random",
+            r"resnet10t: can't be given depth, heads, width, which are of plain ViTs",
+        ),
+        ({"backbone": "swin_tiny_patch4_window7_224", "depth": None}, "random", r"can't be given heads, width, which"),
         ({"image_size": 40}, "random", r"vit_tiny_patch16_224: image_size must be a multiple of 16, got 40"),
         ({"image_size": 40, "conv_stem": True}, "random", r"conv_stem needs patches of 16 px"),
     ],
@@ -160,8 +226,7 @@ def test_refused_in_one_line(saved: tuple[Backbone, Path], config: dict[str, Any
 def test_each_architecture_wants_its_kind() -> None:
     with pytest.raises(RefusedError, match="siamese needs a conv net"):
         make_backbone(ModelConfig(architecture="siamese", backbone="vit_tiny_patch16_224", image_size=224))
-    with pytest.raises(RefusedError, match="vitpain needs a transformer with a CLS token"):
-        make_backbone(ModelConfig(backbone="small_conv"))
+    assert make_backbone(ModelConfig(backbone="small_conv", image_size=48)).prefix == 1  # the mean of its map
 
 
 def test_tables_of_other_things_are_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pain3d.console.refused import RefusedError
 from pain3d.training.evaluation import plots
 from pain3d.training.evaluation.comparison import comparison_table, signed, with_interval
 from pain3d.training.evaluation.latex import escaped
-from pain3d.training.evaluation.metrics import compute_metrics, pooled_metrics
+from pain3d.training.evaluation.metrics import always_yes, compute_metrics, pooled_metrics
 from pain3d.training.evaluation.predictions import (
     Predictions,
     concatenate,
@@ -149,7 +149,7 @@ def test_report(tmp_path: Path) -> None:
         {"constant": compute_metrics(other, None, resamples=0)},
         {"constant": other},
         gallery,
-        {"command": "pain3d train --seed 3", "seed": np.int64(3)},
+        {"command": "pain3d train --seed 3", "seed": np.int64(3), "split": "test"},
     )
     assert sorted(path.name for path in out.iterdir()) == ["index.html", "metrics.json", "table.tex"]
     page = (out / "index.html").read_text()
@@ -171,8 +171,16 @@ def test_report(tmp_path: Path) -> None:
     assert r"net \textless{}1\textgreater{} \& 50 \%" in table and r"\toprule" in table
     assert len({line.count("&") - line.count(r"\&") for line in table.splitlines() if line.endswith(r"\\")}) == 1
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    write_report(out, "again", found, test)
+    with pytest.raises(RefusedError, match=r"another test \(net <1> & 50 %, split test of None\); give another --to"):
+        write_report(out, "again", found, test)
+    with pytest.raises(RefusedError, match="another test"):
+        write_report(out, "net <1> & 50 %", found, test, about={"split": "train"})
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    write_report(out, "net <1> & 50 %", found, test, about={"split": "test"})
     assert (out / "index.html").read_bytes() != before["index.html"]
+    (out / "metrics.json").write_text("[]")
+    with pytest.raises(RefusedError, match=r"metrics\.json: not the figures of a report"):
+        write_report(out, "net", found, test)
 
 
 def test_the_same_figures_give_the_same_bytes(tmp_path: Path) -> None:
@@ -243,6 +251,24 @@ def test_models_beside_each_other() -> None:
     said = table.terminal()
     assert all(name in said for name in ("good", "bad", "both", "PSPI MAE")) and "\x1b" not in said
     assert "PSPI Pearson r" not in {row[0] for row in comparison_table([("bad", bad)]).rows}
+
+
+def test_who_says_one_number_is_never_ahead() -> None:
+    """PSPI 6.1 of everybody has an F1 near the best, and stands beside what anybody gets for saying yes."""
+    test, validation = made_up(), made_up(seed=1)
+    constant = [dataclasses.replace(one, pspi=np.full(60, 6.1, np.float32), binary=np.full((60, 3), 0.9, np.float32))
+                for one in (test, validation)]  # fmt: skip
+    answers = {"6.1": constant, "net": [test, validation]}
+    rows = [(name, compute_metrics(*both, resamples=0)) for name, both in answers.items()]
+    table = comparison_table([*rows, ("always yes", always_yes(test, resamples=0))])
+    lines = {row[0]: row[1:] for row in table.rows}
+    names = list(lines)
+    assert names.index("AUROC ≥1") < names.index("Balanced accuracy ≥1") < names.index("F1 ≥1")
+    for least in (1, 2, 3):
+        assert lines[f"AUROC ≥{least}"][::2] == lines[f"Balanced accuracy ≥{least}"][::2] == ("0.500", "0.500")
+        assert lines[f"F1 ≥{least}"][0] == lines[f"F1 ≥{least}"][2]
+    assert not any(row[1] for row, name in zip(table.bold, names, strict=True) if not name.startswith("AU4"))
+    assert lines["PSPI MAE"][2] == "–"
 
 
 def test_small_words() -> None:

@@ -112,17 +112,25 @@ def test_a_pickled_checkpoint_is_refused(pain3d: Callable[..., Ran], layout: Pat
 
 def test_people_who_are_known_are_not_tested_or_it_is_said(pain3d: Callable[..., Ran], layout: Path) -> None:
     """And an EPS named like a picture is refused: its program never runs."""
-    run, report = layout.parent / "run", layout.parent / "report"
+    run = layout.parent / "run"
     assert train(pain3d, layout).code == 0
     strangers = "whom no model was trained on"
     assert figures(layout)["people"] == f"People {strangers}."
     assert strangers in (run / "evaluation" / "index.html").read_text()
+    tested = {path.name: path.read_bytes() for path in (run / "evaluation").iterdir()}
     for split, says in (("train", "was trained on people of this test (4 of 4)"), ("validation", "(1 of 1)")):
-        ran = pain3d("evaluate", "--model", run, "--split", split, "--to", report, "--resamples", "0")
-        assert ran.code == 0 and says in ran.out, ran.err
+        ran = pain3d("evaluate", "--model", run, "--split", split, "--resamples", "0")
+        assert ran.code == 0 and says in ran.out.splitlines()[0], ran.err
         for page in ("index.html", "metrics.json", "table.tex"):
-            text = (report / page).read_text()
+            text = (run / f"evaluation_{split}" / page).read_text()
             assert says in text and strangers not in text
+        assert '<p class="known">A model was' in (run / f"evaluation_{split}" / "index.html").read_text()
+    ran = pain3d("evaluate", "--model", run, "--split", "train", "--to", run / "evaluation")
+    assert ran.code == 2 and "holds the report of another test (run, split test of 3DPain layout)" in ran.err
+    assert {path.name: path.read_bytes() for path in (run / "evaluation").iterdir()} == tested
+    others = json.loads(tested["metrics.json"])["others"]
+    f1 = [others[name]["thresholds"]["1"]["f1"] for name in ("always yes", "mean predictor")]
+    assert f1[0] == f1[1] > 0
     ran = pain3d("evaluate", "--model", run, "--split", "all", "--to", layout.parent / "other")
     assert ran.code == 2 and "was trained on: it can't be tested on" in ran.err and ran.err.count("\n") == 1
     assert not (layout.parent / "other").exists()
@@ -144,3 +152,6 @@ def test_folds_are_pooled(pain3d: Callable[..., Ran], faces: Path, tmp_path: Pat
     found = json.loads(ran.out)
     assert found["subjects"] == 6 and found["pictures"] == 48
     assert found["folds"]["pspi.mae"]["folds"] == 3
+    held = json.loads((tmp_path / "pooled" / "metrics.json").read_text())
+    assert set(held["others"]) == {"mean predictor", "always yes"}
+    assert held["others"]["mean predictor"]["pictures"] == 48

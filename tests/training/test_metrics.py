@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, f1_score, matthews_corrcoef, roc_auc_score
 
 from pain3d.console.refused import RefusedError
 from pain3d.training.evaluation import agreement
 from pain3d.training.evaluation.bootstrap import difference, interval, resampled_people, resampled_ranking
-from pain3d.training.evaluation.metrics import compute_metrics, pooled_metrics, value_at
+from pain3d.training.evaluation.metrics import always_yes, compute_metrics, pooled_metrics, value_at
 from pain3d.training.evaluation.overlap import refuse_overlap
 from pain3d.training.evaluation.predictions import Predictions, concatenate
 from pain3d.training.evaluation.thresholds import best_threshold
@@ -188,7 +188,10 @@ def test_the_nest_and_its_figures() -> None:
     chosen, _ = best_threshold(validation.binary_true[:, 1].astype(float), validation.binary[:, 1].astype(float))
     assert chosen is not None and head["threshold"] == chosen
     assert head["f1"] == pytest.approx(f1_score(test.binary_true[:, 1], test.binary[:, 1] >= chosen))
-    assert head["ci"]["f1"][0] < head["f1"] < head["ci"]["f1"][1]
+    for name, oracle in (("balanced_accuracy", balanced_accuracy_score), ("mcc", matthews_corrcoef)):
+        assert head[name] == pytest.approx(oracle(test.binary_true[:, 1], test.binary[:, 1] >= chosen))
+    for name in ("f1", "balanced_accuracy"):
+        assert head["ci"][name][0] < head[name] < head["ci"][name][1]
     assert set(found["au"]) == {"AU04", "AU06", "AU07", "AU09", "AU10", "AU43"}
     assert found["au"]["AU43"]["auc"] == pytest.approx(roc_auc_score(test.au_true[:, 5], test.au[:, 5]))
     assert value_at(found, "au_mean.pearson") == pytest.approx(
@@ -284,6 +287,10 @@ def test_constant_predictor_is_what_it_is() -> None:
     head = found["thresholds"]["1"]
     assert found["pspi"]["icc"] == 0 and head["auroc"] == 0.5
     assert head["f1"] == pytest.approx(head["f1_always_yes"]) and head["recall"] == 1
+    assert head["balanced_accuracy"] == 0.5 and head["mcc"] == 0
+    yes = always_yes(test, resamples=0)["thresholds"]["1"]
+    for name in ("auroc", "balanced_accuracy", "mcc", "f1", "precision", "recall"):
+        assert yes[name] == head[name]
 
 
 def test_no_positives() -> None:

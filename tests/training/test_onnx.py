@@ -1,11 +1,13 @@
 """Holds the ONNX file: the same answers for any batch, its metadata, and no file where the answers differ."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from pain3d.console.refused import RefusedError
+from pain3d.training import extra
 from pain3d.training.model import onnx_export
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.factory import build_model
@@ -13,7 +15,7 @@ from pain3d.training.model.onnx_export import export_onnx
 from pain3d.training.model.pretrained import load_pretrained, save_pretrained
 
 CONFIGS = {
-    "siamese alone": ModelConfig(architecture="siamese", image_size=32, neutral=False),
+    "siamese alone": ModelConfig(architecture="siamese", image_size=32, neutral=False, framing="square"),
     "lora": ModelConfig(
         backbone="vit_tiny_patch16_dinov3_qkvb", depth=1, width=64, heads=2, image_size=32, separate=True, lora_rank=2
     ),
@@ -53,6 +55,13 @@ def test_it_says_the_same(name: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     told = session.get_modelmeta().custom_metadata_map
     assert told["mean"] == "0.485 0.456 0.406"
     assert told["units"] == "AU04 AU06 AU07 AU09 AU10 AU43"
+    square = json.loads(told["square"])
+    if name == "lora":
+        assert square == {"of": "unknown: the model doesn't say"}
+    else:  # all of 15 cm, in which the eyes are 5.96 cm apart
+        assert square["side_metres"] == 0.15
+        assert square["side_in_eye_distances"] == pytest.approx(0.15 / 0.0596, abs=1e-3)
+        assert (square["pixels"], square["middle_below_eyes_metres"]) == (32, 0.022)
 
 
 def test_no_file_where_answers_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +84,6 @@ def test_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         export_onnx(tmp_path, tmp_path / "model.bin")
     with pytest.raises(RefusedError, match="none: no such folder"):
         export_onnx(tmp_path, tmp_path / "none" / "model.onnx")
-    monkeypatch.setattr(onnx_export, "NEEDS", ("onnx_of_another_world",))
+    monkeypatch.setitem(extra.NEEDS, "onnx", ("onnx_of_another_world",))
     with pytest.raises(RefusedError, match=r"needs onnx_of_another_world: pip install 'pain3d\[onnx\]'"):
         export_onnx(tmp_path, tmp_path / "model.onnx")

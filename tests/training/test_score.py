@@ -110,6 +110,7 @@ def test_a_score_is_what_evaluation_says_of_the_same_picture(samples, pictures, 
     assert face["pspi"] == pytest.approx(wanted.pspi[0], abs=1e-4)  # the same crop; rounded to 4 digits
     assert list(face["au"].values()) == pytest.approx(wanted.au[0], abs=1e-4)
     assert list(face["at_least"].values()) == pytest.approx(wanted.binary[0], abs=1e-4)
+    assert list(face["at_least"].values()) == sorted(face["at_least"].values(), reverse=True)
     fitted = load_ood(run / "model")
     assert fitted is not None
     assert face["out_of_distribution"]["distance"] == pytest.approx(score_ood(fitted, feature)[0].distance, rel=1e-4)
@@ -117,6 +118,17 @@ def test_a_score_is_what_evaluation_says_of_the_same_picture(samples, pictures, 
     assert json.loads((out / "scores.json").read_text()) == said
     with Image.open(face["picture"]) as drawn:
         assert drawn.size[0] > 1000 and len(np.unique(np.asarray(drawn))) > 100
+
+
+def test_heads_that_contradict_are_told_and_made_to_agree(alone, pictures, capsys) -> None:
+    one = ("--model", alone, "--box", "8,8,88,88", pictures[0])
+    (as_said,), (agreed,) = scored(capsys, *one)["faces"], scored(capsys, *one, "--consistent")["faces"]
+    assert agreed["pspi"] == as_said["pspi"] and abs(as_said["pspi"] - as_said["pspi_of_units"]) > 1
+    assert agreed["pspi_of_units"] == pytest.approx(agreed["pspi"], abs=1e-4)  # each rounded to 4 digits
+    au = list(agreed["au"].values())
+    assert au[0] + max(au[1:3]) + max(au[3:5]) + au[5] == pytest.approx(agreed["pspi"], abs=3e-4)
+    run_score(Score((pictures[0],), alone, box="8,8,88,88"))
+    assert "heads of their own, --consistent makes them agree" in capsys.readouterr().out
 
 
 def test_a_model_without_attention_and_pictures_of_one_name(alone, pictures, capsys, tmp_path) -> None:
@@ -144,8 +156,9 @@ def test_what_cannot_be_scored_is_refused_and_nothing_is_written(run, alone, pic
     assert refusal("--model", run, *box, face) == (
         f"{run}: it compares with a neutral face of the same person, give --neutral FILE"
     )
-    assert refusal("--model", alone, "--neutral", face, face).endswith("this model takes no neutral face")
-    assert refusal("--model", alone, "--neutral-box", "1,1,9,9", face) == "--neutral-box goes with --neutral"
+    both = (*box, "--neutral-box", "1,1,9,9")
+    assert refusal("--model", alone, "--neutral", face, *both, face).endswith("this model takes no neutral face")
+    assert refusal("--model", alone, *both, face) == "--neutral-box goes with --neutral"
     assert refusal("--model", alone, "--box", "1,2,3", face) == "--box must be x0,y0,x1,y1 in pixels, got '1,2,3'"
     assert "upper left" in refusal("--model", alone, "--box", "9,9,1,1", face)
     assert "does not lie in the picture, 96 × 96" in refusal("--model", alone, "--box", "8,8,88,97", face)
@@ -162,7 +175,7 @@ def test_a_teacher_is_refused(alone, pictures, tmp_path, monkeypatch) -> None:
 
     (alone / runs.RESOLVED).write_text("task: teacher\n")
     monkeypatch.setattr(runs, "open_run", lambda folder: type("Run", (), {"task": "teacher"}))
-    assert "learned from heat maps" in refusal("--model", alone, pictures[0])
+    assert "learned from heat maps" in refusal("--model", alone, "--box", "8,8,88,88", pictures[0])
     (alone / runs.RESOLVED).unlink()
 
 

@@ -9,13 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import tyro
 
 from pain3d.console.refused import RefusedError, hint
 
 ABOUT = "Labelled synthetic pain faces from a 3D head, and networks that learn from them. pain3d --version says which."
+
+# What other programs call what a command here calls otherwise; which of these a command has, it has.
+MEANT: Final[dict[str, tuple[str, ...]]] = {
+    "--workers": ("--processes",), "--num-workers": ("--processes",), "--jobs": ("--processes",),
+    "--batch-size": ("--batch",), "--learning-rate": ("--lr",), "--epochs": ("--steps",), "--max-steps": ("--steps",),
+    "--model-name": ("--backbone",), "--pretrained": ("--weights",), "--output": ("--to",), "--out": ("--to",),
+}  # fmt: skip
 
 
 def parse(given: Sequence[str], forms: Mapping[str, type]) -> Any:
@@ -61,7 +68,9 @@ def _parse_once(given: Sequence[str], forms: Mapping[str, type], default: Any) -
         new = renamed_options(command).get(option.replace("_", "-"))
         if new is not None:
             raise RefusedError(f"{option} is now {new}")
-        raise RefusedError(f"unknown option {option}{hint(option, options(command))}")
+        had = options(command)
+        meant = next((f", did you mean {word}?" for word in MEANT.get(option, ()) if word in had), None)
+        raise RefusedError(f"unknown option {option}{meant or hint(option, had)}")
     return command
 
 

@@ -11,8 +11,9 @@ import tyro
 
 from pain3d.console.entry import Entry
 from pain3d.console.refused import RefusedError
-from pain3d.console.settings import load_settings
+from pain3d.console.settings import load_settings, read_yaml
 from pain3d.training.config import PRESETS, TASKS, TrainConfig, checked_words, preset, validated
+from pain3d.training.extra import need_extra
 from pain3d.training.score.command import Score, run_score
 
 
@@ -39,7 +40,11 @@ class Train:
     def with_config(self) -> Train:
         """The defaults that preset, task and configuration file make. Raises RefusedError."""
         checked_words(self.preset, self.task)
-        settings = preset(self.preset, self.task)
+        usual = TrainConfig().backbone
+        named = self.settings.backbone
+        if named == usual and self.config is not None:
+            named = read_yaml(self.config).get("backbone", usual)
+        settings = preset(self.preset, self.task, None if named == usual else str(named))
         if self.config is not None:
             settings = load_settings(self.config, settings, validated)
         return Train(tyro.MISSING, settings=settings)
@@ -58,7 +63,7 @@ class Evaluate:
     beside: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN...")] = ()
     """Other runs in the same table."""
     to: Path | None = None
-    """Folder of the report; RUN/evaluation without it."""
+    """Folder of the report; without it RUN/evaluation, for other people RUN/evaluation_SPLIT or evaluation_DATA."""
     resamples: int = 1000
     """Of people, for the 95 % intervals."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -72,6 +77,9 @@ def _train(command: Train, started: float) -> int:
     settings = validated(command.settings)
     if command.data is None:
         raise RefusedError("--data DIR is missing: the data set to learn from")
+    if not command.data.exists():
+        raise RefusedError(f"{command.data}: no such folder")
+    need_extra("train", "training")
     learned = train(command.out, command.data, command.task, settings, quiet=command.json)
     if launched_ranks().rank:
         return 0  # the first tells for all
@@ -100,6 +108,10 @@ def _evaluate(command: Evaluate, started: float) -> int:
 
 
 def _report(command: Evaluate) -> object:
+    for folder in (*command.model, *command.beside, *([] if command.data is None else [command.data])):
+        if not folder.exists():
+            raise RefusedError(f"{folder}: no such folder")
+    need_extra("train", "evaluation")
     from pain3d.training.evaluator import evaluate
 
     return evaluate(

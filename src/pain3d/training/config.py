@@ -30,7 +30,7 @@ class TrainConfig:
 
     # The model.
     backbone: str = "vit_tiny_patch16_224"
-    """A name of timm."""
+    """A name of timm; another than the preset's has its own depth, width and heads, and no conv stem."""
     weights: str = "random"
     """Of the backbone: a file of safetensors, hub:NAME, or random."""
     image_size: Annotated[int, Within(16, 1024)] = 112
@@ -149,15 +149,31 @@ _PRESETS: Final[dict[str, dict[str, Any]]] = {
         "separate": True, "weight_decay": 0.1, "binary_weight": 1.0, "seed": 42, "ema_decay": 0.0,
     },
 }  # fmt: skip
+# Weights of the presets' backbones, as timm names them.
+_PUBLISHED: Final = {
+    "vit_large_patch16_dinov3": "hub:vit_large_patch16_dinov3.lvd1689m",  # of the paper: photographs
+    "vit_base_patch14_reg4_dinov2": "hub:vit_base_patch14_reg4_dinov2.lvd142m",
+}
 # A heat map is black where nothing moved, and black for every neutral face: a reference would say nothing.
 _TASKS: Final[dict[str, dict[str, Any]]] = {"vitpain": {}, "teacher": {"neutral": False}, "distill": {}, "siamese": {}}
 _SIAMESE_TINY: Final = {"lr": 2e-3, "backbone_lr": 2e-3}  # what worked for the conv net; the ViT wants half
 
 
-def preset(name: str, task: str) -> TrainConfig:
-    """The settings of a preset for a task. Raises RefusedError for an unknown name."""
+def preset(name: str, task: str, backbone: str | None = None) -> TrainConfig:
+    """The settings of a preset for a task.
+
+    Args:
+        name: Of the preset.
+        task: Of TASKS.
+        backbone: That was asked for. One that is not the preset's has its own shape: the preset's is of its own net.
+
+    Raises:
+        RefusedError: An unknown name.
+    """
     checked_words(name, task)
     chosen = {**_PRESETS[name], **_TASKS[task]}
+    if backbone not in (None, TrainConfig(**chosen).backbone):
+        chosen |= {"backbone": backbone, "depth": 0, "width": 0, "heads": 0, "conv_stem": False}
     if task == "siamese":
         if name != "tiny":
             raise RefusedError(f"--task siamese is a small net for comparison: it has --preset tiny only, got {name}")
@@ -182,8 +198,10 @@ def validated(config: TrainConfig) -> TrainConfig:
     if config.folds and config.fold >= config.folds:
         raise RefusedError(f"fold must be from 0 to folds - 1, got {config.fold} of {config.folds}")
     if config.lora_rank and config.weights == "random":
+        weights = _PUBLISHED.get(config.backbone, "hub:NAME")
         raise RefusedError(
-            "lora_rank freezes the backbone, and weights are random: give weights (a file, or hub:NAME) or lora_rank 0"
+            f"lora_rank freezes the backbone, and weights are random: add --weights {weights} (timm downloads it, "
+            "under a licence of its own) or --weights FILE, or train all of it with --lora-rank 0"
         )
     return config
 

@@ -17,16 +17,17 @@ from pain3d.training.data.batches import crop_side, ordered_batches
 from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
 from pain3d.training.evaluation.comparison import comparison_table
-from pain3d.training.evaluation.metrics import compute_metrics, pooled_metrics
+from pain3d.training.evaluation.metrics import always_yes, compute_metrics, pooled_metrics
 from pain3d.training.evaluation.overlap import STRANGERS, acquaintance, refuse_overlap
 from pain3d.training.evaluation.predictions import (
     Predictions,
     concatenate,
+    constant_like,
     mean_predictor,
     read_predictions,
     write_predictions,
 )
-from pain3d.training.evaluation.report import write_report
+from pain3d.training.evaluation.report import refuse_other_report, write_report
 from pain3d.training.loop import precision_of
 from pain3d.training.model.pretrained import load_pretrained
 from pain3d.training.prediction import predict, split_rows
@@ -43,7 +44,7 @@ from pain3d.training.run import (
 )
 
 EVERYBODY: Final = "all"
-MEAN: Final = "mean predictor"
+MEAN, ALWAYS_YES = "mean predictor", "always yes"  # beside every model: what any model must beat
 Rows = npt.NDArray[np.int64]
 Gallery = Callable[[Sequence[int]], list[tuple[bytes, bytes | None]]]
 
@@ -77,7 +78,7 @@ def evaluate(
         data: The data set; None is the one that each run learned from.
         split: Which people: ``test``, ``validation``, ``train`` or ``all``.
         beside: Other runs, tested on the same pictures.
-        to: Folder of the report; None is ``evaluation`` in the first run's.
+        to: Folder of the report; None is one of the split and the data set in the first run's, see `_folder_name`.
         resamples: Of people, for the intervals.
         quiet: Print nothing.
 
@@ -85,8 +86,8 @@ def evaluate(
         The metrics, without the tables beside them, and under ``people`` whether these are strangers to the runs.
 
     Raises:
-        RefusedError: A run or data set can't be read, nobody is in the split, or somebody in ``test`` or ``all`` was
-            learned from.
+        RefusedError: A run or data set can't be read, nobody is in the split, somebody in ``test`` or ``all`` was
+            learned from, or the folder holds the report of another test.
     """
     if split not in (*SPLITS, EVERYBODY):
         raise RefusedError(f"--split must be one of {', '.join((*SPLITS, EVERYBODY))}, got {split!r}")
@@ -95,11 +96,14 @@ def evaluate(
     runs, others = [open_run(folder) for folder in folders], [open_run(folder) for folder in beside]
     if len(runs) > 1 and others:
         raise RefusedError("--beside goes with one --model: folds are pooled")
-    parts = [_test_run(run, open_for(data or Path(run.data), run.config), split, None, quiet) for run in runs]
+    opened = [open_for(data or Path(run.data), run.config) for run in runs]
+    folder = to or runs[0].folder / _folder_name(runs, opened[0], split)
+    name, about = runs[0].folder.resolve().name, _about(runs, opened[0], split)
+    refuse_other_report(folder, name, about)  # before the minutes that follow
+    parts = [_test_run(run, samples, split, None, quiet) for run, samples in zip(runs, opened, strict=True)]
     first = parts[0]
     if len(parts) == 1:
-        learned = split_rows(first.samples, "train")
-        trained = first.samples.pspi[learned]
+        trained = first.samples.pspi[split_rows(first.samples, "train")]
         mean = float(np.nanmean(trained)) if np.isfinite(trained).any() else None
         found = compute_metrics(first.predictions, first.validation, resamples=resamples, trained_mean=mean)
         rivals = {other.folder.name: _test_run(other, first.samples, split, first.rows, quiet) for other in others}
@@ -107,17 +111,18 @@ def evaluate(
             name: compute_metrics(other.predictions, other.validation, resamples=resamples, trained_mean=mean)
             for name, other in rivals.items()
         }
-        if len(learned):
-            constant = mean_predictor(first.samples, learned, first.rows)
-            rows[MEAN] = compute_metrics(constant, None, resamples=resamples, trained_mean=mean)
+        if (constant := _mean_predictor(first)) is not None:
+            rows[MEAN] = compute_metrics(*constant, resamples=resamples, trained_mean=mean)
     else:
         found = pooled_metrics([(one.predictions, one.validation) for one in parts], resamples=resamples)
         rivals, rows = {}, {}
+        constants = [constant for constant in map(_mean_predictor, parts) if constant is not None]
+        if len(constants) == len(parts):
+            rows[MEAN] = pooled_metrics(constants, resamples=resamples)
     found["people"] = people = _acquaintance([*parts, *rivals.values()])
-    folder = to or first.run.folder / EVALUATION
-    folder.mkdir(parents=True, exist_ok=True)
     predictions = concatenate([one.predictions for one in parts])
-    name = first.run.folder.resolve().name
+    rows[ALWAYS_YES] = always_yes(predictions, resamples=resamples)
+    folder.mkdir(parents=True, exist_ok=True)
     write_report(
         folder,
         name,
@@ -126,14 +131,14 @@ def evaluate(
         others=rows,
         rivals={rival: other.predictions for rival, other in rivals.items()},
         gallery=_gallery(parts),
-        about=_about(parts, split),
+        about=about,
         people=people,
     )
     write_predictions(folder / "predictions.parquet", predictions)
     if not quiet:
-        print(comparison_table([(name, found), *rows.items()]).terminal(), end="")
         if people != STRANGERS:
             print(people)
+        print(comparison_table([(name, found), *rows.items()]).terminal(), end="")
         print(f"report  {folder / 'index.html'}")
     return found
 
@@ -168,6 +173,22 @@ def _test_run(run: Run, data: Samples, split: str, rows: Rows | None, quiet: boo
     return TestedRun(run, seen, samples, rows, predictions, validation)
 
 
+def _mean_predictor(one: TestedRun) -> tuple[Predictions, Predictions | None] | None:
+    """The training labels' means, said of a test's pictures and of those that choose thresholds; None: no labels."""
+    learned = split_rows(one.samples, "train")
+    if not len(learned):
+        return None
+    constant = mean_predictor(one.samples, learned, one.rows)
+    return constant, None if one.validation is None else constant_like(constant, one.validation)
+
+
+def _folder_name(runs: Sequence[Run], samples: Samples, split: str) -> str:
+    """``evaluation`` for one run on the test people of its own data; what differs is in the name: each has its own."""
+    words = [] if split == "test" else [split]
+    words += [] if samples.key == runs[0].data_key else [samples.name.replace(" ", "_")]
+    return "_".join([EVALUATION, *words, *([f"{len(runs)}_folds"] if len(runs) > 1 else [])])
+
+
 def _acquaintance(parts: Sequence[TestedRun]) -> str:
     """Whether the people of a test are strangers to the runs that were tested on them, a sentence."""
     tested, trained, chosen_by = set(), set(), set()
@@ -176,7 +197,7 @@ def _acquaintance(parts: Sequence[TestedRun]) -> str:
         tested |= people
         trained |= people & set(one.seen["train"])
         chosen_by |= people & set(one.seen["validation"])
-    return acquaintance(tested, trained, chosen_by)
+    return acquaintance(tested, trained, chosen_by, all(one.samples.key == one.run.data_key for one in parts))
 
 
 def _gallery(parts: Sequence[TestedRun]) -> Gallery:
@@ -203,13 +224,14 @@ def _png(picture: npt.NDArray[np.uint8]) -> bytes:
     return bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
 
 
-def _about(parts: Sequence[TestedRun], split: str) -> dict[str, Any]:
+def _about(runs: Sequence[Run], samples: Samples, split: str) -> dict[str, Any]:
     """What the report says of how it came about."""
-    first = parts[0].run
-    folds = f"{len(parts)} folds" if len(parts) > 1 else ""
+    first = runs[0]
+    folds = f"{len(runs)} folds" if len(runs) > 1 else ""
     return {
         "task": first.task,
-        "data": parts[0].samples.name,
+        "data": samples.name,
+        "data_key": samples.key[:12],
         "split": " of ".join(word for word in (split, folds) if word),
         "seed": first.config.seed,
         "steps": first.config.steps,

@@ -37,6 +37,7 @@ from pain3d.training.data.batches import Batches, crop_side
 from pain3d.training.data.folds import fold_split
 from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
+from pain3d.training.evaluation.consistency import heads_apart
 from pain3d.training.evaluation.predictions import Predictions, write_predictions
 from pain3d.training.loop import ALONE, Learned, TrainingJob, learn, precision_of
 from pain3d.training.model.pretrained import save_pretrained
@@ -75,7 +76,7 @@ def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: 
         raise RefusedError(f"--task {SIAMESE}: a small net, it learns in one process, not in {ranks.count}")
     device = pick_device(config.device, ranks)
     samples = split_samples(open_for(data, config), config)
-    task = make_task(task_name, config)
+    task = make_task(task_name, config, "whole" if np.isnan(samples.square).all() else "square")
     _check_heatmaps(samples, task, config)
     rows = training_rows(samples, config)
     identifier = config_hash(task_name, config, samples.key)
@@ -170,6 +171,9 @@ def open_run(folder: Path) -> Run:
         raise RefusedError(f"{folder}: not a training run of pain3d, it has no {RESOLVED}")
     try:
         held = yaml.safe_load(path.read_text())
+        if not isinstance(held, dict) or "task" not in held:
+            other = "a data set, which --data takes" if "pain3d_format" in (held or ()) else "something else"
+            raise RefusedError(f"{folder}: not a training run of pain3d, its {RESOLVED} is of {other}")
         if held["format"] != FORMAT:
             raise RefusedError(f"{path}: format {held['format']}, of another pain3d; this one reads {FORMAT}")
         return Run(folder, held["task"], held["data"], held["data_key"], TrainConfig(**held["config"]), held["hash"])
@@ -342,7 +346,7 @@ def _leave_model(
     """Write ``model/``: weights, card, and what it takes to tell a face that is unlike all it learned from."""
     model: Any = learned.model
     staging = run.folder / f".{MODEL}.partial"
-    card = {
+    card: dict[str, Any] = {
         "task": run.task,
         "data": samples.name,
         "people": len(names(samples, rows)),
@@ -351,13 +355,19 @@ def _leave_model(
         "seed": run.config.seed,
         "metrics": {f"validation {name}": value for name, value in learned.best.items()},
     }
-    save_pretrained(model, staging, card)
     if validation_store is not None:
         found, usual = predict_rows(model, validation_store, validation_rows)
+        apart = heads_apart(found)
+        card["metrics"] |= {
+            f"PSPI and that of its action units, {words}": apart[name]
+            for name, words in (("mean", "apart in the mean"), ("most_of_95", "95 % within"), ("largest", "at most"))
+        }
         write_predictions(run.folder / VALIDATION, found)
         if not task.heatmaps:
+            staging.mkdir(parents=True, exist_ok=True)
             few = CropStore(samples, validation_store.side, cache_mb=0)  # each of its pictures is looked at once
             save_ood(staging, fit_ood(predict_rows(model, few, rows[:: max(1, len(rows) // OOD_PICTURES)])[1], usual))
+    save_pretrained(model, staging, card)
     staging.replace(run.folder / MODEL)
 
 

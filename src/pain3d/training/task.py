@@ -154,9 +154,19 @@ class Distillation(Task):
         return out
 
 
-def make_task(name: str, config: TrainConfig) -> Task:
-    """The task of a run, its model with first weights. Raises RefusedError."""
-    model = build_model(model_config(name, config), seed=config.seed, weights=config.weights)
+def make_task(name: str, config: TrainConfig, framing: str = "") -> Task:
+    """The task of a run, its model with first weights.
+
+    Args:
+        name: Of the task.
+        config: Of the run.
+        framing: What of a picture the model will see, see `ModelConfig`.
+
+    Raises:
+        RefusedError: No such backbone, weights or teacher, or they don't fit.
+    """
+    shape = replace(model_config(name, config), framing=framing)
+    model = build_model(shape, seed=config.seed, weights=config.weights)
     if name != "distill":
         return Task(model, config, heatmaps=name == "teacher")
     return Distillation(model, config, _teacher(config, model))

@@ -6,6 +6,7 @@ why. Intervals are of 95 %, by drawing people again (`bootstrap`). Pictures with
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -13,10 +14,12 @@ from typing import Any, Final
 import numpy as np
 
 from pain3d.console.refused import RefusedError
+from pain3d.facs.pain_score import MAX_PSPI
 from pain3d.training.data.samples import THRESHOLDS, UNITS
 from pain3d.training.evaluation import agreement
 from pain3d.training.evaluation.binary import binary_metrics
 from pain3d.training.evaluation.bootstrap import resampled_people
+from pain3d.training.evaluation.consistency import heads_apart
 from pain3d.training.evaluation.predictions import Predictions, concatenate
 from pain3d.training.evaluation.recorder import Floats, Recorder, Statistic, why_not
 from pain3d.training.evaluation.slices import bias_table
@@ -67,7 +70,7 @@ def compute_metrics(
         trained_mean: Mean PSPI of the training labels, for the mean predictor; without it the validation labels' mean.
 
     Returns:
-        Keys pictures, subjects, pspi, thresholds, au, au_mean, slices, settings, undefined.
+        Keys pictures, subjects, pspi, thresholds, au, au_mean, heads_apart, slices, settings, undefined.
 
     Raises:
         RefusedError: There are no test pictures, or a person is in both parts.
@@ -112,10 +115,30 @@ def pooled_metrics(
     thresholds = join_thresholds([choose_thresholds(validation, len(test)) for test, validation in folds])
     pooled = _all_metrics(concatenate([test for test, _ in folds]), thresholds, None, seed, resamples)
     paths = ["pspi.pearson", "pspi.icc", "pspi.mae", "pspi.mse", "pspi.rmse", "au_mean.pearson", "au_mean.partial"]
-    paths += [f"thresholds.{least}.{name}" for least in THRESHOLDS for name in ("f1", "auroc")]
+    paths += [f"thresholds.{least}.{name}" for least in THRESHOLDS for name in ("auroc", "balanced_accuracy", "f1")]
     pooled["settings"]["validation_pictures"] = sum(len(part) for _, part in folds if part is not None)
     pooled["folds"] = {path: _over_folds([value_at(one, path) for one in each]) for path in paths}
     return pooled
+
+
+def always_yes(test: Predictions, *, seed: int = 0, resamples: int = 1000) -> dict[str, Any]:
+    """The figures of whoever answers yes to every yes-or-no question and nothing to others: what others must beat.
+
+    Args:
+        test: Whose truth is asked.
+        seed: Of the resamples.
+        resamples: Number of them.
+
+    Returns:
+        As `compute_metrics`, with what such answers have: thresholds, au with AU43 alone, undefined.
+    """
+    certain = dataclasses.replace(
+        test, pspi=np.full_like(test.pspi, MAX_PSPI), au=np.ones_like(test.au), binary=np.ones_like(test.binary)
+    )
+    yes = dict.fromkeys((*HEADS, *SCORES, EYES), DecisionThreshold(np.full(len(test), 1.0)))
+    found = _all_metrics(certain, yes, None, seed, resamples)
+    reasons = {path: why for path, why in found["undefined"].items() if path.startswith(("thresholds.", f"au.{EYES}."))}
+    return {"thresholds": found["thresholds"], "au": {EYES: found["au"][EYES]}, "undefined": reasons}
 
 
 def value_at(metrics: Mapping[str, Any], path: str) -> float | None:
@@ -134,14 +157,17 @@ def _all_metrics(
     people = len(test.people)
     recorder = Recorder(test, resampled_people(people, resamples, seed))
     units, average = _units(recorder, thresholds)
-    result = {
+    result: dict[str, Any] = {
         "pictures": len(test),
         "subjects": people,
         "pspi": _pspi(recorder, trained_mean),
         "thresholds": _thresholds(recorder, thresholds),
         "au": units,
         "au_mean": average,
+        "heads_apart": heads_apart(test),
     }
+    if result["heads_apart"]["mae_of_units"] is None:
+        recorder.undefined["heads_apart.mae_of_units"] = "no picture with a known PSPI"
     tables, reasons = bias_table(test, seed=seed, resamples=resamples)
     result["slices"] = tables
     result["settings"] = {

@@ -8,15 +8,19 @@ from typing import Final
 from pain3d.console.refused import RefusedError
 
 STRANGERS: Final = "People whom no model was trained on."
+BY_NAME: Final = "No model was trained on people of these names; it learned from another data set, which may show them."
 
 
-def acquaintance(tested: Iterable[str], trained: Iterable[str], chosen_by: Iterable[str]) -> str:
+def acquaintance(
+    tested: Iterable[str], trained: Iterable[str], chosen_by: Iterable[str], same_data: bool = True
+) -> str:
     """A sentence for a report: whether those who were tested are strangers to the models.
 
     Args:
         tested: Names of the people that were tested.
         trained: Names of the people that a model was trained on.
         chosen_by: Names of the people by whom its checkpoint was chosen.
+        same_data: Whether the names are of the data set that every model learned from.
     """
     people = set(tested)
     trained_on, chosen = len(people & set(trained)), len(people & set(chosen_by))
@@ -27,7 +31,7 @@ def acquaintance(tested: Iterable[str], trained: Iterable[str], chosen_by: Itera
         )
     if chosen:
         return f"A model was chosen by people of this test ({chosen} of {len(people)}): it may do worse on strangers."
-    return STRANGERS
+    return STRANGERS if same_data else BY_NAME
 
 
 def refuse_overlap(trained: Iterable[str], tested: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -138,6 +138,12 @@ def predictions_of(
         neutral=samples.neutral[chosen],
         slices={word: tuple(column[row] for row in chosen) for word, column in samples.slices.items()},
     )
+
+
+def constant_like(constant: Predictions, other: Predictions) -> Predictions:
+    """The same for other pictures: what whoever says ``constant`` of every picture says of those of ``other``."""
+    pspi, au, binary = (np.repeat(one[:1], len(other), 0) for one in (constant.pspi, constant.au, constant.binary))
+    return replace(other, pspi=pspi, au=au, binary=binary)
 
 
 def mean_predictor(samples: Samples, learned: npt.ArrayLike, tested: npt.ArrayLike) -> Predictions:

@@ -28,10 +28,12 @@ Pictures = Sequence[tuple[bytes, bytes | None]]
 Gallery = Callable[[Sequence[int]], Pictures]
 PAGE, NUMBERS, TABLE = "index.html", "metrics.json", "table.tex"
 ALSO: Final = ("predictions.parquet", "validation.parquet")  # what a caller may have put there first
+TEST: Final = ("split", "data", "data_key")  # of what is told about a report: which pictures it is of
 WORST: Final = 8  # pictures on each side of the gallery
 CAPTION: Final = (
-    "On neutral face: mean prediction, where PSPI is 0. AU: mean over five action units,"
-    " plain and given PSPI. F1 at thresholds chosen on validation people."
+    "On neutral face: mean prediction, where PSPI is 0. AU: mean over five action units, plain and given PSPI."
+    " Balanced accuracy and F1 at the thresholds that have the best F1 on validation people."
+    " Mean predictor: the means of the training labels for every picture; always yes: every answer is yes."
 )
 
 
@@ -46,7 +48,7 @@ def write_report(
     about: Mapping[str, Any] | None = None,
     people: str = STRANGERS,
 ) -> None:
-    """Write index.html, table.tex and, last, metrics.json; an older report in the folder is replaced.
+    """Write index.html, table.tex and, last, metrics.json; an older report of the same test is replaced.
 
     Args:
         folder: Made if it isn't there.
@@ -60,10 +62,11 @@ def write_report(
         people: Whether the test people are strangers to the models, a sentence; see `acquaintance`.
 
     Raises:
-        RefusedError: The folder is a file, or holds something that isn't a report; or a rival saw other pictures.
+        RefusedError: The folder is a file, or holds something else than a report of this test, see
+            `refuse_other_report`; or a rival saw other pictures.
     """
-    _check_folder(folder)
     others, about, caption = others or {}, about or {}, f"{people} {CAPTION}"
+    refuse_other_report(folder, name, about)
     settings = metrics["settings"]
     differences = {
         rival: difference(predictions, other, seed=settings["seed"], resamples=settings["resamples"])
@@ -75,6 +78,8 @@ def write_report(
     page = html_page(
         Path(__file__).parent / "templates" / "evaluation.html.j2",
         name=name,
+        people=people,
+        strangers=people == STRANGERS,
         metrics=metrics,
         facts=_facts(metrics),
         comparison=table,
@@ -113,13 +118,34 @@ def worst_rows(predictions: Predictions, most: int = WORST) -> tuple[list[int], 
     return sides[0], sides[1]
 
 
-def _check_folder(folder: Path) -> None:
+def refuse_other_report(folder: Path, name: str, about: Mapping[str, Any]) -> None:
+    """Refuse a folder where a report would replace anything but an older one of the same test.
+
+    Args:
+        folder: May be absent.
+        name: Of the model.
+        about: As `write_report` takes it; ``split``, ``data`` and ``data_key`` say which test it is.
+
+    Raises:
+        RefusedError: It is a file, no report of pain3d, or the report of another test, which is named.
+    """
     if folder.exists() and not folder.is_dir():
         raise RefusedError(f"{folder}: not a folder")
-    if folder.is_dir() and not (folder / NUMBERS).is_file():
+    if not folder.is_dir():
+        return
+    if not (folder / NUMBERS).is_file():
         foreign = sorted(path.name for path in folder.iterdir() if path.name not in (PAGE, TABLE, *ALSO))
         if foreign:
             raise RefusedError(f"{folder}: not a report of pain3d, it holds '{foreign[0]}'")
+        return
+    try:
+        held = json.loads((folder / NUMBERS).read_bytes())
+        before = [held["name"], *(held["about"].get(part, about.get(part)) for part in TEST)]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RefusedError(f"{folder / NUMBERS}: not the figures of a report of pain3d") from None
+    if before != [name, *(about.get(part) for part in TEST)]:
+        of = f"{before[0]}, split {before[1]} of {before[2]}"
+        raise RefusedError(f"{folder}: holds the report of another test ({of}); give another --to")
 
 
 def _facts(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -187,7 +213,8 @@ def _threshold_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for words, path, area, found in questions:
         cells = [f"{found['positives']:,} of {found['positives'] + found['negatives']:,}"]
-        cells += [with_interval(metrics, f"{path}.{name}", 3) for name in (area, "f1")]
+        cells += [with_interval(metrics, f"{path}.{name}", 3) for name in (area, "balanced_accuracy")]
+        cells += [_shown(found["mcc"], 3), with_interval(metrics, f"{path}.f1", 3)]
         cells += [_shown(found[name], 3) for name in ("f1_always_yes", "precision", "recall", "threshold")]
         rows.append([words, *cells])
     return rows

@@ -1,6 +1,7 @@
 """Knows timm, and is its only door: how an encoder is made, where its first weights come from, what its tokens are.
 
-Tokens always come from timm's own `forward_features`: rotary positions and register tokens are its business.
+Tokens always come from timm's own `forward_features`: rotary positions and register tokens are its business. What that
+gives is looked at, once, with a black picture: tokens with or without CLS, or a feature map, channels first or last.
 
 A backbone with 197 tokens of weights learnt elsewhere: ``vit_large_patch16_dinov3.lvd1689m`` is the one of the paper
 (photographs; the weights called sat493m are of satellite pictures and no use for faces).
@@ -8,6 +9,8 @@ A backbone with 197 tokens of weights learnt elsewhere: ``vit_large_patch16_dino
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +29,10 @@ from pain3d.training.model.weights import check_weights, read_weights
 HUB: Final = "hub:"  # starts the name of weights that timm downloads
 OURS: Final = "backbone.net."  # starts an encoder's keys in a model of ours
 HEADS: Final = ("head.", "head_dist.", "fc.", "classifier.", "fc_norm.", "attn_pool.", "mask_token")  # behind tokens
+COUNTS: Final = "num_batches_tracked"  # of batch norms; nothing uses it, and files of ours don't have it
+TOKENS, CHANNELS_FIRST, CHANNELS_LAST = "tokens", "channels first", "channels last"  # layouts of what nets make
+SHAPED: Final = {"depth": "depth", "embed_dim": "width", "num_heads": "heads", "embed_layer": "conv_stem"}
+UNKNOWN: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 SMALL_CHANNELS: Final = (32, 64, 128, 192)  # at 1/2, 1/4, 1/8 and 1/16: about a million weights, fast on two CPU cores
 # Tokens up to which softmax(Q Kᵀ) V is written out on a CPU. Forward and backward of width 192, depth 6 in bfloat16 on
 # one core: at 50 tokens 1.7 times as fast so; at 197 the fused kernel is 1.15 times as fast.
@@ -33,34 +40,50 @@ WRITTEN_OUT: Final = 128
 
 
 class Backbone(nn.Module):
-    """Pictures [B, 3, S, S] → tokens [B, L, D].
+    """Pictures [B, 3, S, S] → tokens [B, L, D], whatever kind of net it is.
 
-    On a CPU the attention of short sequences is written out, see `WRITTEN_OUT`. Elsewhere it is fused.
+    A transformer's tokens are its own. A feature map becomes a token a place, row by row. What has no CLS token gets
+    the mean of its patches in that place, where a `summary` is wanted.
+
+    On a CPU the attention of short sequences is written out, see `WRITTEN_OUT`. Elsewhere it is fused. Weights that no
+    token depends on (pooling, norms behind it) don't train.
+
+    Args:
+        net: timm's model.
+        size: S.
+        summary: Whether a token must stand before the patches.
 
     Attributes:
         net: timm's model.
         width: D.
-        prefix: Tokens before the patches, CLS first; 0 for a conv net.
+        prefix: Tokens before the patches, CLS or the mean first; 0 where there is none and no summary.
         grid: Rows and columns of patches; L is prefix + rows · columns.
+
+    Raises:
+        ValueError: What the net makes of a picture is neither tokens of a square of patches nor a feature map.
     """
 
-    def __init__(self, net: Any, size: int) -> None:
+    def __init__(self, net: Any, size: int, summary: bool = True) -> None:
         super().__init__()
         self.net: Any = net
         self.width = int(net.num_features)
-        self.prefix = int(getattr(net, "num_prefix_tokens", 0))
         self._attentions = [module for module in net.modules() if hasattr(module, "fused_attn")]
         self._fused: bool | None = None
-        self.grid = self._grid_of(size)
+        self._layout, own, self.grid = self._seen(size)
+        self._mean_first = summary and own == 0
+        self.prefix = 1 if self._mean_first else own
 
     def tokens(self, pictures: Tensor) -> Tensor:
         """[B, 3, S, S], (x − mean) / std → [B, L, D]: what stands before the patches, then patches row by row."""
         self._choose_attention(pictures.device)
-        if self.prefix == 0:
-            maps: Tensor = self.net.forward_features(pictures.contiguous(memory_format=torch.channels_last))
-            return maps.flatten(2).transpose(1, 2)
+        if self._layout == CHANNELS_FIRST:
+            pictures = pictures.contiguous(memory_format=torch.channels_last)
         tokens: Tensor = self.net.forward_features(pictures)
-        return tokens
+        if self._layout == CHANNELS_FIRST:
+            tokens = tokens.flatten(2).transpose(1, 2)
+        elif self._layout == CHANNELS_LAST:
+            tokens = tokens.flatten(1, 2)
+        return torch.cat([tokens.mean(1, keepdim=True), tokens], 1) if self._mean_first else tokens
 
     forward = tokens
 
@@ -71,18 +94,43 @@ class Backbone(nn.Module):
                 attention.fused_attn = fused
             self._fused = fused
 
-    @torch.no_grad()
-    def _grid_of(self, size: int) -> tuple[int, int]:
-        """Rows and columns of patches, from one black picture."""
+    def _seen(self, size: int) -> tuple[str, int, tuple[int, int]]:
+        """Layout of what the net makes of a black picture, its tokens before the patches, and its grid."""
         training = self.training
-        shape = self.eval().net.forward_features(torch.zeros(1, 3, size, size)).shape
+        with torch.enable_grad():
+            made = self.eval().net.forward_features(torch.zeros(1, 3, size, size))
         self.train(training)
-        if self.prefix == 0 and len(shape) == 4 and shape[1] == self.width:
-            return int(shape[2]), int(shape[3])
-        side = round(float(shape[1] - self.prefix) ** 0.5) if len(shape) == 3 else 0
-        if self.prefix == 0 or side * side + self.prefix != shape[1]:
-            raise ValueError(f"neither CLS and a square of patches nor maps of channels, but {list(shape)}")
-        return side, side
+        if not isinstance(made, Tensor):
+            raise ValueError(f"no tokens or feature map of one size, but a {type(made).__name__}")
+        used = _leaves_of(made)
+        for parameter in self.net.parameters():
+            parameter.requires_grad_(parameter.requires_grad and id(parameter) in used)
+        shape = list(made.shape)
+        if len(shape) == 4 and self.width in (shape[1], shape[3]):
+            last = shape[1] != self.width or getattr(self.net, "output_fmt", None) == "NHWC"
+            return (CHANNELS_LAST, 0, (shape[1], shape[2])) if last else (CHANNELS_FIRST, 0, (shape[2], shape[3]))
+        # A net that doesn't say how many tokens stand before the patches has none, or CLS.
+        known = getattr(self.net, "num_prefix_tokens", None)
+        for prefix in (0, 1) if known is None else (int(known),):
+            side = math.isqrt(shape[1] - prefix) if len(shape) == 3 and shape[1] > prefix else 0
+            if side and shape[1] == prefix + side**2 and shape[2] == self.width:
+                return TOKENS, prefix, (side, side)
+        raise ValueError(f"neither tokens of a square of patches nor a map of {self.width} channels, but {shape}")
+
+
+def _leaves_of(made: Tensor) -> set[int]:
+    """What a tensor was computed from, told by its graph: `id` of each parameter."""
+    found: set[int] = set()
+    seen: set[Any] = {made.grad_fn}
+    ahead = [node for node in seen if node is not None]
+    while ahead:
+        node = ahead.pop()
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        before = {one for one, _ in node.next_functions if one is not None} - seen
+        seen |= before
+        ahead += before
+    return found
 
 
 def make_backbone(config: ModelConfig, weights: str | None = None) -> Backbone:
@@ -98,19 +146,18 @@ def make_backbone(config: ModelConfig, weights: str | None = None) -> Backbone:
     """
     source = None if weights in (None, "", "random") else weights
     net = _make_net(config, source)
-    _drop_unused(net)
     patch = getattr(getattr(net, "patch_embed", None), "patch_size", (1, 1))[0]
     if config.image_size % patch:
         raise RefusedError(
             f"backbone {config.backbone}: image_size must be a multiple of {patch}, got {config.image_size}"
         )
     try:
-        backbone = Backbone(net, config.image_size)
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise RefusedError(f"backbone {config.backbone}: {one_line(error)}") from error
-    if (config.architecture == "siamese") != (backbone.prefix == 0):
-        kind = "a conv net" if config.architecture == "siamese" else "a transformer with a CLS token"
-        raise RefusedError(f"backbone {config.backbone}: {config.architecture} needs {kind}")
+        backbone = Backbone(net, config.image_size, summary=config.architecture != "siamese")
+    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        side = f"{config.image_size} x {config.image_size} pixels"
+        raise RefusedError(f"backbone {config.backbone}: no tokens of {side} ({one_line(error)})") from error
+    if config.architecture == "siamese" and backbone.prefix:
+        raise RefusedError(f"backbone {config.backbone}: siamese needs a conv net")
     if source is None and config.architecture == "vitpain":
         start_anew(backbone.net)
     if source is not None and not source.startswith(HUB):
@@ -137,23 +184,33 @@ def _make_net(config: ModelConfig, source: str | None) -> Any:
     name, options = config.backbone, _options(config)
     if not timm.is_model(name):
         raise RefusedError(f"backbone {name!r}: timm {timm.__version__} knows no such model")
+    shaped = options.keys() & SHAPED.keys()
     pretrained = source is not None and source.startswith(HUB)
     if source is not None and pretrained:
         wanted = source.removeprefix(HUB)
         if wanted.partition(".")[0] != name.partition(".")[0]:
             raise RefusedError(f"weights {source}: the backbone is {name}")
         name = wanted
-    try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-    except Exception as error:  # whatever timm, its models or the hub may raise: the user asked for this by name
-        raise RefusedError(f"backbone {name}: {one_line(error)}") from error
+    while True:
+        try:
+            return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+        except Exception as error:  # whatever timm, its models or the hub may raise: the user asked for this by name
+            unknown = UNKNOWN.search(str(error)) if isinstance(error, TypeError) else None
+            if unknown is not None and unknown[1] in ("img_size", "global_pool"):
+                del options[unknown[1]]  # a net that asks for no side; whether it takes ours shows when it sees one
+                continue
+            if shaped:
+                ours = ", ".join(sorted({SHAPED[option] for option in shaped}))
+                raise RefusedError(
+                    f"backbone {name}: can't be given {ours}, which are of plain ViTs (--depth 0 --width 0 --heads 0 "
+                    f"--no-conv-stem leaves it its own shape): {one_line(error)}"
+                ) from error
+            raise RefusedError(f"backbone {name}: {one_line(error)}") from error
 
 
 def _options(config: ModelConfig) -> dict[str, Any]:
     """What is asked of timm beside the name."""
-    if config.architecture == "siamese":
-        return {"global_pool": ""}
-    options: dict[str, Any] = {"img_size": config.image_size, "global_pool": "token"}
+    options: dict[str, Any] = {"img_size": config.image_size, "global_pool": ""}
     if config.width is not None and config.heads is None:
         options["num_heads"] = max(1, config.width // 64)  # timm's own ViTs have 64 channels a head
     for ours, theirs in (("depth", "depth"), ("width", "embed_dim"), ("heads", "num_heads")):
@@ -182,13 +239,6 @@ def _small_conv() -> Any:
     return made.to(memory_format=torch.channels_last)
 
 
-def _drop_unused(net: Any) -> None:
-    """Take away weights behind the tokens (a pooling of timm's own): they would never learn."""
-    for name in ("attn_pool", "fc_norm"):
-        if isinstance(getattr(net, name, None), nn.Module):
-            setattr(net, name, None if name == "attn_pool" else nn.Identity())
-
-
 def _load(net: Any, state: dict[str, Tensor], source: str) -> None:
     """Give an encoder its weights; all of them, and of its shapes."""
     if any(name.startswith(OURS) for name in state):
@@ -196,10 +246,14 @@ def _load(net: Any, state: dict[str, Tensor], source: str) -> None:
     else:
         adapt = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
         state = _adapted(adapt, state, net, source) if adapt is not None else state
-    wanted = net.state_dict()
-    state = {name: value for name, value in state.items() if name in wanted or not name.startswith(HEADS)}
+    wanted = {name: value for name, value in net.state_dict().items() if not name.endswith(COUNTS)}
+    state = {
+        name: value
+        for name, value in state.items()
+        if name in wanted or not (name.startswith(HEADS) or name.endswith(COUNTS))
+    }
     check_weights(state, wanted, f"weights {source}", "the backbone")
-    net.load_state_dict(state)
+    net.load_state_dict(state, strict=False)  # but for what counts batches, which nothing uses
 
 
 def _adapted(adapt: Any, state: dict[str, Tensor], net: Any, source: str) -> dict[str, Tensor]:

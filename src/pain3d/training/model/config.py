@@ -10,6 +10,7 @@ from typing import Any, Final
 from pain3d.console.refused import RefusedError
 
 BACKBONES: Final = {"vitpain": "vit_tiny_patch16_224", "siamese": "small_conv"}  # architecture: its usual backbone
+FRAMINGS: Final = ("square", "whole", "")
 DROPOUTS: Final = 4  # one before each linear layer of the PSPI head
 
 
@@ -32,6 +33,8 @@ class ModelConfig:
         lora_dropout: Dropout on what goes into them.
         fusion_heads: Heads of the neutral cross-attention and of the action unit queries.
         dropout: Before each linear layer of the PSPI head. The siamese net has no such head and ignores it.
+        framing: What of a picture it learned from: ``square`` of the face (`pain3d.face.square`), ``whole`` picture, or
+            empty where nobody said.
 
     Raises:
         RefusedError: A value is out of range, or two don't go together.
@@ -51,6 +54,7 @@ class ModelConfig:
     lora_dropout: float = 0.1
     fusion_heads: int = 8
     dropout: tuple[float, ...] = (0.5, 0.5, 0.3, 0.3)
+    framing: str = ""
 
     def __post_init__(self) -> None:
         if self.architecture not in BACKBONES:
@@ -59,6 +63,7 @@ class ModelConfig:
             object.__setattr__(self, "backbone", BACKBONES[self.architecture])
         object.__setattr__(self, "dropout", tuple(float(share) for share in self.dropout))
         for wrong, message in (
+            (self.framing not in FRAMINGS, f"framing must be one of {FRAMINGS}, got {self.framing!r}"),
             (self.image_size < 16, f"image_size must be at least 16, got {self.image_size}"),
             (self.lora_rank < 0, f"lora_rank must be at least 0, got {self.lora_rank}"),
             (not 0 <= self.lora_dropout < 1, f"lora_dropout must be in [0, 1), got {self.lora_dropout}"),

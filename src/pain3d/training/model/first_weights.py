@@ -29,6 +29,8 @@ def start_anew(net: Any) -> None:
     positions = getattr(net, "pos_embed", None)
     if not isinstance(positions, nn.Parameter) or getattr(net, "cls_token", None) is None:
         return
+    if positions.ndim != 3 or not hasattr(net.patch_embed, "grid_size"):
+        return
     rows, columns = net.patch_embed.grid_size
     before = positions.shape[1] - rows * columns  # CLS, where it has a position
     positions[0, before:] = LOUDNESS * waves(rows, columns, positions.shape[2])

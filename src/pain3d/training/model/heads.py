@@ -33,6 +33,19 @@ def hidden_widths(width: int) -> tuple[int, int, int]:
     return first, max(first // 2, 16), max(first // 4, 16)
 
 
+def ordered(logits: Tensor, training: bool) -> Tensor:
+    """Logits [B, T] of ever higher thresholds → each at most the one before: PSPI ≥ 2 is never likelier than PSPI ≥ 1.
+
+    Logits that are in order stay as they are. While training each keeps its own gradient: were it that of the smallest
+    one before, a head that begins too high would not learn.
+    """
+    columns = [logits[:, 0]]
+    for column in logits.unbind(1)[1:]:
+        columns.append(torch.minimum(columns[-1], column))
+    capped = torch.stack(columns, 1)
+    return logits + (capped - logits).detach() if training else capped
+
+
 class ScoreHead(nn.Module):
     """Fused CLS [B, D] → logit of the pain score [B]; sigmoid × 16 is the PSPI.
 
@@ -61,7 +74,7 @@ class ScoreHead(nn.Module):
 
 
 class ThresholdHead(nn.Module):
-    """Fused CLS [B, D] → logits of PSPI ≥ 1, 2, 3 [B, 3]: three small heads, computed as one.
+    """Fused CLS [B, D] → logits of PSPI ≥ 1, 2, 3 [B, 3], in order: three small heads, computed as one.
 
     Args:
         width: D.
@@ -80,7 +93,7 @@ class ThresholdHead(nn.Module):
         """[B, D] → [B, 3] float32."""
         with in_float32(fused):
             logits: Tensor = self.layers(fused.float())
-        return logits
+        return ordered(logits, self.training)
 
 
 class Intensity(nn.Module):

@@ -1,10 +1,12 @@
 """Knows how a model becomes one ONNX file, and asks ONNX Runtime whether that file says the same before it is kept.
 
-The file has float32 weights, any number of pictures a batch, and its metadata say how pictures are normalised.
+The file has float32 weights, any number of pictures a batch, and its metadata say which square of a picture is cut out
+(``square``, JSON), how pixels are normalised, and which action units come out.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import warnings
@@ -17,17 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from pain3d.console.refused import RefusedError
+from pain3d.face.square import BELOW_EYES, FIVE_POINTS, SIDE_METRES
 from pain3d.files import flush_folder, partial_path
 from pain3d.provenance import pain3d_version
 from pain3d.random import keyed_generator
 from pain3d.training.data.augmentation import MEAN, STD
+from pain3d.training.data.batches import crop_side
 from pain3d.training.data.samples import UNITS
+from pain3d.training.extra import need_extra
 from pain3d.training.model.factory import Model
 from pain3d.training.model.lora import merge_lora
 from pain3d.training.model.pretrained import load_pretrained
 
 OUTPUTS: Final = ("pspi", "au", "binary")
-NEEDS: Final = ("onnx", "onnxscript", "onnxruntime")
 CHECKED: Final = (2, 1)  # pictures in the batches of the check: a batch whose size got fixed would show
 TOLERANCE: Final = 1e-3  # PSPI, of 16. Worst seen 1e-6: three models with first weights, torch 2.13, runtime 1.32
 LARGEST: Final = 2**31 - 1  # bytes of one protobuf file
@@ -69,7 +73,7 @@ def export_onnx(source: Path, to: Path, quiet: bool = False) -> float:
         raise RefusedError(f"{to}: the name must end in .onnx")
     if not to.parent.is_dir():
         raise RefusedError(f"{to.parent}: no such folder")
-    _need_the_extra()
+    need_extra("onnx", "ONNX")
     model = load_pretrained(source)
     merge_lora(model)
     size = sum(weight.numel() * 4 for weight in model.state_dict().values())
@@ -88,12 +92,23 @@ def export_onnx(source: Path, to: Path, quiet: bool = False) -> float:
     return worst
 
 
-def _need_the_extra() -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in NEEDS if find_spec(name) is None]
-    if missing:
-        raise RefusedError(f"ONNX needs {', '.join(missing)}: pip install 'pain3d[onnx]'")
+def _square(model: Model) -> dict[str, Any]:
+    """What of a picture the model sees, for whoever has the file alone; see `pain3d.face.square`."""
+    config = model.config
+    if config.framing != "square":
+        return {"of": "the whole picture" if config.framing == "whole" else "unknown: the model doesn't say"}
+    share = config.image_size / crop_side(config.image_size)  # of what is cut the net sees the middle
+    side, eyes = SIDE_METRES * share, FIVE_POINTS[1][0] - FIVE_POINTS[0][0]
+    return {
+        "of": "the face, upright in the picture",
+        "pixels": config.image_size,
+        "side_metres": round(side, 4),
+        "side_in_eye_distances": round(side / eyes, 3),  # of a face that is seen from the front
+        "middle_below_eyes_metres": BELOW_EYES,
+        "middle_below_eyes_in_sides": round(BELOW_EYES / side, 3),
+        "eyes": "the middle of the four eye corners, at its depth",
+        "beyond_the_picture": "its edge, repeated",
+    }
 
 
 def _write(plain: _Plain, path: Path) -> None:
@@ -115,6 +130,7 @@ def _write(plain: _Plain, path: Path) -> None:
         mean=" ".join(map(str, MEAN)),
         std=" ".join(map(str, STD)),
         units=" ".join(UNITS),
+        square=json.dumps(_square(plain.model)),
         notice="not a medical device",
     )
     program.save(path, external_data=False)

@@ -19,6 +19,7 @@ from pain3d.training.model.heads import (
     UNIT_SCALE,
     Intensity,
     in_float32,
+    ordered,
 )
 from pain3d.training.model.vitpain import Outputs
 
@@ -94,6 +95,6 @@ class SiameseConv(nn.Module):
             pspi_logit=outputs[:, 0],
             pspi=outputs[:, 0].sigmoid() * MAX_PSPI,
             au=self.intensity(outputs[:, 1 + len(THRESHOLDS) :]),
-            binary=outputs[:, 1 : 1 + len(THRESHOLDS)],
+            binary=ordered(outputs[:, 1 : 1 + len(THRESHOLDS)], self.training),
             attention=None,
         )

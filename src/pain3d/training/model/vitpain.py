@@ -30,7 +30,7 @@ class Outputs:
         pspi_logit: [B]; sigmoid × 16 is the PSPI.
         pspi: [B], 0–16.
         au: [B, 6] at least 0: AU04 AU06 AU07 AU09 AU10 on 0–5 and AU43 on 0–1.
-        binary: [B, 3] logits of PSPI ≥ 1, 2, 3.
+        binary: [B, 3] logits of PSPI ≥ 1, 2, 3, none greater than the one before.
         attention: Where it was asked for and the model has any: ``au`` [B, 6, P] and, with a neutral face, ``neutral``
             [B, heads, L, Ln]; rows sum to 1.
     """

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import tyro
 
 from pain3d.console.refused import RefusedError
+from pain3d.face.detect import CENTERFACE
+from pain3d.training.extra import need_extra
 
 if TYPE_CHECKING:
     from pain3d.training.model.factory import Model
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pain3d.training.score.prediction import PortraitPrediction
 
 NUMBERS: Final = "scores.json"
+SAID_FROM: Final = 0.1  # PSPI between what two heads say; less is not seen in what is printed
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Score:
     """The same in every neutral picture."""
     to: Path | None = None
     """Folder of a picture for each face, and of scores.json; files of the same name are replaced."""
+    consistent: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Move action units and chances as little as makes them agree with PSPI; else each is what its own head says."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to score."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -55,6 +60,14 @@ def run_score(command: Score) -> None:
     if command.to is not None and command.to.exists() and not command.to.is_dir():
         raise RefusedError(f"--to {command.to}: not a folder")
     boxes = [_box(name, given) for name, given in (("--box", command.box), ("--neutral-box", command.neutral_box))]
+    if not command.model.is_dir():
+        raise RefusedError(f"{command.model}: no such folder of a model")
+    for path in (*command.faces, *command.neutral):
+        if not path.is_file():
+            raise RefusedError(f"{path}: {'a folder, not a picture' if path.is_dir() else 'no such file'}")
+    need_extra("train", "score")
+    if boxes[0] is None or (command.neutral and boxes[1] is None):
+        CENTERFACE.find()  # before a model is read, which may take a minute
     from pain3d.training.data.batches import crop_side
     from pain3d.training.model.pretrained import load_pretrained
     from pain3d.training.run import pick_device
@@ -70,7 +83,7 @@ def run_score(command: Score) -> None:
     side = crop_side(model.config.image_size)
     portraits = [read_portrait(path, boxes[0], side) for path in command.faces]
     neutrals = [read_portrait(path, boxes[1], side) for path in command.neutral]
-    predictions = list(predict_portraits(model, fitted, portraits, neutrals))
+    predictions = list(predict_portraits(model, fitted, portraits, neutrals, command.consistent))
     for portrait, one in zip(portraits, predictions, strict=True):
         if not all(math.isfinite(value) for value in (one.pspi, *one.au, *one.at_least)):
             raise RefusedError(
@@ -132,6 +145,7 @@ def _numbers(
             {
                 "file": str(portrait.path),
                 "pspi": round(prediction.pspi, 4),
+                "pspi_of_units": round(prediction.pspi_of_units, 4),
                 "au": {unit: round(value, 4) for unit, value in zip(UNITS, prediction.au, strict=True)},
                 "at_least": {str(t): round(p, 4) for t, p in zip(THRESHOLDS, prediction.at_least, strict=True)},
                 "out_of_distribution": None if prediction.ood is None else asdict(prediction.ood),
@@ -191,6 +205,9 @@ def _show(
     for place, (portrait, prediction) in enumerate(zip(portraits, predictions, strict=True)):
         print(portrait.path)
         print(f"  PSPI         {prediction.pspi:.1f} of 16")
+        apart = abs(prediction.pspi - prediction.pspi_of_units)
+        more = f", {apart:.1f} off: heads of their own, --consistent makes them agree" if apart >= SAID_FROM else ""
+        print(f"  of its units PSPI {prediction.pspi_of_units:.1f}{more}")
         units = (f"AU{int(unit[2:])} {value:.1f}" for unit, value in zip(UNITS[:-1], prediction.au[:-1], strict=True))
         print(f"  intensities  {', '.join(units)} of 5; eyes shut {100 * prediction.au[-1]:.0f} %")
         chances = (f"≥ {t}: {100 * chance:.0f} %" for t, chance in zip(THRESHOLDS, prediction.at_least, strict=True))

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pain3d.training.data.augmentation import centre_crop
 from pain3d.training.data.batch import Batch, Labels, RawBatch
-from pain3d.training.data.samples import THRESHOLDS, UNITS
+from pain3d.training.data.samples import THRESHOLDS, UNITS, pspi_of
+from pain3d.training.evaluation.consistency import consistent_chances, consistent_units
 from pain3d.training.model.factory import Model
 from pain3d.training.model.heads import UNIT_SCALE
 from pain3d.training.model.vitpain import Outputs
@@ -32,7 +33,8 @@ class PortraitPrediction:
     Attributes:
         pspi: 0–16.
         au: [6] as UNITS: five intensities 0–5, and the chance of AU43.
-        at_least: [3] chances of PSPI ≥ 1, 2, 3.
+        at_least: [3] chances of PSPI ≥ 1, 2, 3, none greater than the one before.
+        pspi_of_units: PSPI that the six units make, AU43 by its chance.
         ood: Its out-of-distribution score; None where none was fitted.
         face: [S, S, 3] what it saw of the portrait.
         neutral: [S, S, 3] what it saw of the first neutral face; None if it takes none.
@@ -43,6 +45,7 @@ class PortraitPrediction:
     pspi: float
     au: tuple[float, ...]
     at_least: tuple[float, ...]
+    pspi_of_units: float
     ood: OodScore | None
     face: Pixels
     neutral: Pixels | None
@@ -51,7 +54,11 @@ class PortraitPrediction:
 
 
 def predict_portraits(
-    model: Model, fitted: Fitted | None, portraits: Sequence[Portrait], neutrals: Sequence[Portrait]
+    model: Model,
+    fitted: Fitted | None,
+    portraits: Sequence[Portrait],
+    neutrals: Sequence[Portrait],
+    consistent: bool = False,
 ) -> Iterator[PortraitPrediction]:
     """Predictions for portraits, in order.
 
@@ -60,6 +67,7 @@ def predict_portraits(
         fitted: The distribution of its features, see `fit_ood`.
         portraits: At least one; crops of one size, at least the model's.
         neutrals: Of the same person, compared with every portrait; none for a model that takes none.
+        consistent: Move units and chances as little as makes them agree with PSPI.
     """
     device = next(model.parameters()).device
     for start in range(0, len(portraits), BATCH):
@@ -67,7 +75,7 @@ def predict_portraits(
         batch = centre_crop(_raw(part, neutrals), model.config.image_size, device)
         with torch.no_grad():
             outputs: Outputs = model(batch.image, batch.neutral, batch.neutral_of, attention=True)
-        yield from _predictions(model, fitted, outputs, part, neutrals, batch)
+        yield from _predictions(model, fitted, outputs, part, neutrals, batch, consistent)
 
 
 def attention_rollup(units: Tensor, neutral: Tensor) -> Tensor:
@@ -115,20 +123,25 @@ def _predictions(
     portraits: Sequence[Portrait],
     neutrals: Sequence[Portrait],
     batch: Batch,
+    consistent: bool,
 ) -> Iterator[PortraitPrediction]:
     size = model.config.image_size
     au_attention, neutral_attention = _maps(model, outputs.attention or {})
     ood = [None] * len(portraits) if fitted is None else score_ood(fitted, outputs.tokens.float().mean(1))
-    chances = outputs.binary.float().sigmoid()
-    units = (
-        outputs.au.float().cpu().clamp(max=torch.tensor(UNIT_SCALE))
-    )  # nothing stops a net from predicting a little more
+    pspi = outputs.pspi.float().cpu().double().numpy()
+    chances = outputs.binary.float().sigmoid().cpu().double().numpy()
+    # Nothing stops a net from predicting a little more.
+    units = outputs.au.float().cpu().clamp(max=torch.tensor(UNIT_SCALE)).double().numpy()
+    if consistent:
+        units, chances = consistent_units(units, pspi), consistent_chances(chances, pspi)
+    of_units = pspi_of(units)
     assert chances.shape[1] == len(THRESHOLDS) and len(batch.image) == len(portraits)
     for place, portrait in enumerate(portraits):
         yield PortraitPrediction(
-            pspi=float(outputs.pspi[place]),
+            pspi=float(pspi[place]),
             au=tuple(units[place].tolist()),
             at_least=tuple(chances[place].tolist()),
+            pspi_of_units=float(of_units[place]),
             ood=ood[place],
             face=_middle(portrait.crop, size),
             neutral=_middle(neutrals[0].crop, size) if neutrals else None,
