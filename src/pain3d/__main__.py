@@ -68,10 +68,13 @@ def _run(given: list[str], started: float) -> int:
         from pain3d.fitting.command import COMMANDS as FITTING
         from pain3d.judge.command import COMMANDS as JUDGING
         from pain3d.live.command import COMMANDS as LOOKING
+        from pain3d.mesh_files.command import COMMANDS as WRITING
         from pain3d.pipeline.cli import COMMANDS as MAKING
         from pain3d.training.cli import COMMANDS as LEARNING
 
-        known = {**MAKING, **LEARNING, **FITTING, **JUDGING, **LOOKING, "export": Entry(Export, _export)}
+        known = {
+            **MAKING, **LEARNING, **FITTING, **JUDGING, **LOOKING, **WRITING, "export": Entry(Export, _export),
+        }  # fmt: skip
         command = parse(given, {name: entry.form for name, entry in known.items()})
         entry = next(entry for entry in known.values() if isinstance(command, entry.form))
         left = entry.interrupted

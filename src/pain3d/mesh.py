@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -89,3 +90,25 @@ class Mesh:
     def to(self, device: torch.device | str) -> Mesh:
         """The same meshes on a device."""
         return moved(self, device)
+
+    def save(self, path: str | Path, *, texture: Tensor | None = None, row: int = 0) -> tuple[Path, ...]:
+        """Write one of the meshes as it stands, for other programs: ``face.obj``, ``face.ply`` or ``face.glb``.
+
+        Metres, +Y up, with texture coordinates and normals; the texture is an ordinary PNG, beside an OBJ or PLY and
+        inside a GLB. A GLB whose action units and joints can be moved is `Head.save`.
+
+        Args:
+            path: The file; one that is there is replaced.
+            texture: [H, W, 16] or [1, H, W, 16] linear (`pain3d.paint`), of which the base colour is written; None is
+                clay.
+            row: Which mesh of the batch.
+
+        Returns:
+            The files, `path` first.
+
+        Raises:
+            RefusedError: Another ending, no such row, no folder there, a texture of another shape.
+        """
+        from pain3d.mesh_files.saving import save_mesh
+
+        return save_mesh(Path(path), self, texture=texture, row=row)

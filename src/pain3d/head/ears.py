@@ -45,7 +45,7 @@ def laid_ears(template: Tensor, basis: Tensor, faces: Tensor) -> tuple[Tensor, T
         loop = sorted({n for v in members for n in neighbours[v]} - ear)
         rows.append((members, loop, _membrane(members, loop, neighbours)))
         everywhere += members
-    ears = torch.tensor(everywhere)
+    ears = torch.tensor(everywhere, dtype=torch.int64)
 
     def laid(vertices: Tensor) -> Tensor:  # [..., V, 3]
         moved = [
@@ -69,7 +69,7 @@ def _filled(chosen: set[int], neighbours: dict[int, set[int]]) -> set[int]:
             edge = {n for v in edge for n in neighbours[v] if n in left} - part
         parts.append(part)
         left -= part
-    outside = max(parts, key=len)
+    outside = max(parts, key=len, default=set())
     return set(neighbours) - outside
 
 

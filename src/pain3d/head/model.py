@@ -17,12 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from pain3d.device import constant
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack
 from pain3d.facs.rig import action_weights, expression_weights
-from pain3d.head.assets import DEFAULT_HEAD, read_head
+from pain3d.head.assets import DEFAULT_HEAD, HeadFile, read_head
 from pain3d.head.correctives import bulges, higher_meeting, lowered_tongue
 from pain3d.head.ears import laid_ears
 from pain3d.head.eyelids import clear_eyes, lid_limits
+from pain3d.head.foreign.conversion import PACKAGED, HeadSource
+from pain3d.head.foreign.flame import Release
+from pain3d.head.foreign.loading import load_foreign, says_foreign
 from pain3d.head.identity import Identity, sample_identity
 from pain3d.head.joints import joint_transforms
 from pain3d.head.surface_detail import detail, detail_basis, read_occlusion
@@ -101,18 +105,29 @@ class Head(nn.Module):
     laid_basis: Tensor
     ear_mask: Tensor
 
-    def __init__(self, path: Path) -> None:
-        """Read a head file. Raises HeadFileError, in one line, if it is missing or not sound."""
+    def __init__(self, path: Path, file: HeadFile | None = None, source: HeadSource = PACKAGED) -> None:
+        """Read a head file. Raises HeadFileError, in one line, if it is missing or not sound.
+
+        Args:
+            path: The file.
+            file: What is in it, where it was read already.
+            source: Whose head it is.
+        """
         super().__init__()
-        file = read_head(path)
+        self.source = source
+        if file is None:
+            file = read_head(path)
         arrays, meta = file.arrays, file.meta
         self.name: str = meta["name"]
         self.identity_names: tuple[str, ...] = tuple(meta["identity"])
         self.unit_names: tuple[str, ...] = tuple(meta["units"])
         self.macro_count: int = meta["macro_count"]
         self.local_sigma = arrays["local_sigma"]
+        self.joint_names: tuple[str, ...] = tuple(meta["joints"])
         self.joint_parents: tuple[int, ...] = tuple(meta["joint_parents"])
         self.jaw_angle: float = meta["jaw_angle"]
+        self.jaw_by_shape: bool = meta.get("jaw_by_shape", False)
+        self._jaw_unit = tuple(float(name == "jawOpen") for name in self.unit_names)
         self.landmark_names: tuple[str, ...] = tuple(meta["landmarks"])
         self.region_names: tuple[str, ...] = tuple(meta["regions"])
         self.part_names: tuple[str, ...] = tuple(meta["parts"])
@@ -142,11 +157,13 @@ class Head(nn.Module):
         skin = torch.nonzero(self._part("skin")).flatten()
         for side, rings in zip(EYES, self.lid_rings, strict=True):
             eye = torch.nonzero(self._part(f"{side}_eye")).flatten()
-            near, least, most = lid_limits(self.template, eye, rings[0], skin)
+            near, least, most = lid_limits(self.template, eye, rings[0], skin if rings.numel() else skin[:0])
             self._hold(**{f"{side}_eye": eye, f"{side}_near": near, f"{side}_least": least, f"{side}_most": most})
         if meta.get("correctives", self.name == "cc0"):
             self._mend()
         of_skin = self.face_parts == self.part_names.index("skin")
+        if not meta.get("ears_under_hair", True):
+            of_skin = torch.zeros_like(of_skin)
         ears, laid_template, laid_basis = laid_ears(self.template, self.identity_basis, faces[of_skin])
         mask = torch.zeros(len(self.template))
         mask[ears] = 1
@@ -176,9 +193,30 @@ class Head(nn.Module):
         return Head(DEFAULT_HEAD)
 
     @staticmethod
-    def load(path: str | Path) -> Head:
-        """A head from a file in our format. Raises HeadFileError, in one line, if it is missing or not sound."""
-        return Head(Path(path))
+    def load(path: str | Path, release: Release | None = None) -> Head:
+        """A head from a file in our format, or another maker's (docs/heads.md).
+
+        Nothing in any file is executed. Of another maker's head a `HeadNotice` (a warning) says, before anything is
+        computed, under which licence it comes and what it lacks; `source` keeps both.
+
+        Args:
+            path: The file; or a pickle of FLAME, ICT-FaceKit's folder, a folder of OBJ files with a mapping file.
+            release: ``"flame-2023-open"`` for that release of FLAME, which is CC BY 4.0: files don't tell.
+
+        Raises:
+            HeadFileError: It is missing or not sound; one line.
+        """
+        place = Path(path)
+        if says_foreign(place):
+            return Head(place, *load_foreign(place, release))
+        return Head(place)
+
+    def needs(self, what: str) -> None:
+        """Refuse what another maker's head has no data for. Raises ValueError, in one line, unless it is packaged."""
+        if self.source.missing:
+            raise ValueError(
+                f"{what} needs the packaged head: {self.source.kind} lacks {', '.join(self.source.missing)}"
+            )
 
     def on(self, device: torch.device | str) -> Head:
         """This head where it lies on the device, else a copy there: nobody else's head is moved."""
@@ -304,6 +342,8 @@ class Head(nn.Module):
 
         weights, jaw, shut = expression_weights(units, self.unit_names)
         each = of_each(shape)
+        if self.jaw_by_shape:
+            weights = weights + jaw[:, None] * constant(self._jaw_unit, weights)
         weights = weights + self._lid_closing(each, shut)
         if expression is not None:
             weights = weights + expression
@@ -394,6 +434,43 @@ class Head(nn.Module):
             occlusion = occlusion + surface.cover[:, None] * (COVERED_OCCLUSION - occlusion) * self.ear_mask
         return occlusion, wrinkles
 
+    def save(
+        self,
+        path: str | Path,
+        identity: Identity | None = None,
+        au: ActionUnits | None = None,
+        *,
+        texture: Tensor | None = None,
+        surface: Surface | None = None,
+    ) -> tuple[Path, ...]:
+        """Write a person as a GLB that other programs can move: action units are shapes, jaw, neck and eyes joints.
+
+        Shapes are named ``AU04_L``, ``AU04_R``, …, ``AU26``, ``AU27``; a weight of 1 is intensity 5 of that unit alone.
+        The weight of another intensity is `pain3d.facs.action_units.intensity_to_weight`.
+
+        Args:
+            path: Ends in ``.glb``; a file that is there is replaced.
+            identity: Who; None is the template.
+            au: The face that is shown when the file is opened; None is neutral.
+            texture: [H, W, 16] or [1, H, W, 16] linear (`pain3d.paint`); None is clay.
+            surface: Hair and cloth of the person (`pain3d.surface`).
+
+        Returns:
+            The file.
+
+        Raises:
+            RefusedError: Another ending, no folder there, a texture of another shape.
+        """
+        from pain3d.console.refused import RefusedError
+        from pain3d.mesh_files import rig_of, save_mesh
+
+        if Path(path).suffix.lower() != ".glb":
+            raise RefusedError(
+                f"{path}: a head with its action units is written as .glb; mesh.save writes .obj and .ply"
+            )
+        rig = rig_of(self, identity, au, surface)
+        return save_mesh(Path(path), rig.neutral, texture=texture, rig=rig, credit=self.source.credit)
+
     def identity_rows(self, identity: Identity | Sequence[Identity] | Tensor | None) -> Tensor:
         """Coefficients [1 or B, S] of an identity, as a call takes it or [B, S]. Raises ValueError on another shape."""
         if identity is None:
@@ -416,6 +493,8 @@ class Head(nn.Module):
 
     def _lid_closing(self, shape: Tensor, shut: Tensor) -> Tensor:
         """Weights [B, U] that close what an identity's lids leave open in a blink (the template's blink is closed)."""
+        if not self.closing_gap.shape[1]:
+            return shape.new_zeros(1, len(self.unit_names))
         gaps = pad(self.closing_gap, (0, -self.closing_gap.shape[1] % 3)).reshape(len(self.closing_gap), -1, 3)
         summed = deform(torch.zeros_like(gaps[:1]), gaps, shape, backend=backend_for_few(shape)).flatten(1)
         gap = summed[:, : self.closing_gap.shape[1]]

@@ -34,8 +34,9 @@ def surface_maps(head: Head, size: int = 1024) -> SurfaceMaps:
     """The maps of a head at `size` texels a side; made once per head and size, then kept as long as the head is.
 
     Raises:
-        ValueError: size is not a power of two in 64–8192.
+        ValueError: size is not a power of two in 64–8192, or the head is another maker's.
     """
+    head.needs("procedural skin")
     if not (64 <= size <= 8192 and size & (size - 1) == 0):
         raise ValueError(f"size must be a power of two in 64..8192, got {size}")
     with _lock:  # threads that paint different people share one

@@ -31,8 +31,9 @@ def surface(head: Head, skin: Skin | Sequence[Skin]) -> Surface:
     Gradients: none.
 
     Raises:
-        ValueError: Nobody is given.
+        ValueError: Nobody is given, or the head is another maker's.
     """
+    head.needs("procedural skin")
     skins = people_of(skin)
     wrinkled = creases(head)
     return Surface(

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import pain3d
 from pain3d.head import Head, HeadFileError
 from pain3d.head.assets import DEFAULT_HEAD, read_head, write_head
 
@@ -83,3 +85,16 @@ def test_zip_bomb_is_refused_before_unpacking(tmp_path: Path) -> None:
     assert path.stat().st_size < 2**20
     with pytest.raises(HeadFileError, match="unpacks to 314572800 bytes"):
         Head.load(path)
+
+
+def test_the_example_of_the_head_file_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of docs/heads.md: a head of one's own, from the packaged one."""
+    page = Path(__file__).parents[3].joinpath("docs/heads.md").read_text()
+    (example,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "write_head" in block]
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"pain3d": pain3d}
+    exec(example, names)
+    made = names["head"]
+    assert isinstance(made, Head) and made.name == "larger" and made.source.missing == ()
+    skin = made.landmarks  # the tongue is laid lower when the head is read
+    assert np.allclose(made.template[skin], np.float32(1.05) * template()[skin], atol=1e-6)
