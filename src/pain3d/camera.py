@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pain3d.device import moved
+from pain3d.kernels._described import described
 
 Degrees = float | Sequence[float] | Tensor
 CONVENTION = "world_to_view @ point; +X right, +Y up, camera looks along -Z; pixel centres at +0.5, row 0 on top"
@@ -26,6 +27,8 @@ class Camera:
         fov_degrees: [N] vertical field of view.
         size: (height, width) in pixels.
     """
+
+    __repr__ = described
 
     world_to_view: Tensor
     fov_degrees: Tensor

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pain3d.colour import LUMINANCE, NEUTRAL_KELVIN, temperature_gains
 from pain3d.device import moved
+from pain3d.kernels._described import described
 from pain3d.kernels.shading import sh_basis
 from pain3d.kernels.shading.reference import A0, A1, A2
 
@@ -71,6 +72,8 @@ class Light:
         key_colour: [N, 3] irradiance of the key on a surface that faces it.
         exposure: [N] factor on the light before tone and sRGB.
     """
+
+    __repr__ = described
 
     sh: Tensor
     key_direction: Tensor

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pain3d.device import moved
+from pain3d.kernels._described import described
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Topology:
         part_names: Names of the parts: skin, mouth, neck, eyes, teeth, tongue, lashes.
         occlusion: [V] share of the sky that a vertex sees, 0–1.
     """
+
+    __repr__ = described
 
     faces: Tensor
     adjacent_faces: Tensor
@@ -53,6 +56,8 @@ class Surface:
         cover: [1 or B] 1 where hair lies over the ears, which are then laid flat below it, else 0; None is 0.
     """
 
+    __repr__ = described
+
     growth: Tensor
     resting: Tensor
     depth: Tensor
@@ -76,6 +81,8 @@ class Mesh:
         wrinkles: [B, V, 2] weights of the texture's detail layers; None is zeros.
         up: [B, 3] unit vector, the head's vertical axis, against which the texture's slopes are told; None is +Y.
     """
+
+    __repr__ = described
 
     vertices: Tensor
     joints: Tensor

@@ -6,7 +6,7 @@ Longer than other files: a module names its buffers twice, for readers and for t
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from pain3d.device import constant
-from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack
+from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack, units_of
 from pain3d.facs.rig import action_weights, expression_weights
 from pain3d.head.assets import DEFAULT_HEAD, HeadFile, read_head
 from pain3d.head.correctives import bulges, higher_meeting, lowered_tongue
@@ -28,6 +28,7 @@ from pain3d.head.foreign.conversion import PACKAGED, HeadSource
 from pain3d.head.foreign.flame import Release
 from pain3d.head.foreign.loading import load_foreign, says_foreign
 from pain3d.head.identity import Identity, sample_identity
+from pain3d.head.inputs import check_inputs
 from pain3d.head.joints import joint_transforms
 from pain3d.head.surface_detail import detail, detail_basis, read_occlusion
 from pain3d.kernels._shapes import INDICES, check_dtypes, check_indices, check_shapes
@@ -35,6 +36,8 @@ from pain3d.kernels.antialiasing import face_adjacency
 from pain3d.kernels.deformation import deform, deform_pairs, planar_basis, vertex_normals
 from pain3d.mesh import Mesh, Surface, Topology
 
+Units = ActionUnits | Mapping[str, float]
+Faces = Units | Sequence[Units] | Tensor  # what expressions are told by
 COVERED_OCCLUSION = 0.8  # of an ear's vertices where they carry the hair that covers it
 NECK_JOINT = 1  # the head turns with it
 EYES = ("left", "right")
@@ -220,7 +223,12 @@ class Head(nn.Module):
 
     def on(self, device: torch.device | str) -> Head:
         """This head where it lies on the device, else a copy there: nobody else's head is moved."""
-        if self.template.to(device) is self.template:
+        try:
+            there = self.template.to(device)
+        except (RuntimeError, AssertionError) as error:  # torch says either, and what it says is a paragraph
+            said = str(error).partition("\n")[0]
+            raise ValueError(f"device must be one that torch has here, got {str(device)!r} ({said})") from error
+        if there is self.template:
             return self
         return copy.deepcopy(self).to(device)
 
@@ -271,7 +279,7 @@ class Head(nn.Module):
     def forward(
         self,
         identity: Identity | Sequence[Identity] | Tensor | None = None,
-        au: ActionUnits | Sequence[ActionUnits] | Tensor | None = None,
+        au: Faces | None = None,
         *,
         expression: Tensor | None = None,
         global_orient: Tensor | None = None,
@@ -291,7 +299,8 @@ class Head(nn.Module):
 
         Args:
             identity: Identity, a sequence of them, or [B, S] coefficients of the identity shapes ([P, S]).
-            au: ActionUnits, a sequence of them, or [B, A, 2] intensities 0–5 (AU43 0–1), left and right of the subject.
+            au: ActionUnits or a dictionary of them (``{"AU4": 3}``), a sequence of either, or [B, A, 2] intensities 0–5
+                (AU43 0–1), left and right of the subject.
             expression: [B, U] weights of the expression units, added to those of `au`.
             global_orient: [B, 3] axis-angle of the whole, radians.
             neck_pose: [B, 3] axis-angle of the head against the torso, radians.
@@ -312,7 +321,8 @@ class Head(nn.Module):
         Gradients: to every tensor argument.
 
         Raises:
-            ValueError: A shape or index does not fit, or the numbers of rows differ.
+            ValueError: A shape, dtype or index does not fit, numbers of rows differ, or a number is not finite or is
+                out of range (on the CPU; where it requires a gradient it need only be finite).
         """
         shape = self.identity_rows(identity)
         units = self.au_rows(au)
@@ -322,6 +332,7 @@ class Head(nn.Module):
         if surface is not None:
             own |= {f"surface.{name}": getattr(surface, name) for name in ("growth", "resting", "depth", "cover")}
         rows = {"au": units, "expression": expression, "transl": transl, **poses}
+        check_inputs(self.template, {"identity": shape, **rows})
         if person_index is None:
             batch = common_rows(own | rows)
         else:
@@ -476,20 +487,22 @@ class Head(nn.Module):
         if identity is None:
             return self.template.new_zeros(1, len(self.identity_names))
         rows = identity if isinstance(identity, Tensor) else self.identity_vector(identity)
+        check_inputs(self.template, {"identity": rows})
         if rows.ndim != 2 or rows.shape[1] != len(self.identity_names):
             raise ValueError(f"identity must be [B, {len(self.identity_names)}], got {list(rows.shape)}")
         return rows
 
-    def au_rows(self, au: ActionUnits | Sequence[ActionUnits] | Tensor | None) -> Tensor:
+    def au_rows(self, au: Faces | None) -> Tensor:
         """Intensities [1 or B, A, 2] of an au, as a call takes it or [B, A, 2]. Raises ValueError on another shape."""
         if au is None:
             return self.template.new_zeros(1, len(AU_NUMBERS), len(SIDES))
         if isinstance(au, Tensor):
             if au.shape[1:] != (len(AU_NUMBERS), len(SIDES)):
                 raise ValueError(f"au must be [B, {len(AU_NUMBERS)}, {len(SIDES)}], got {list(au.shape)}")
+            check_inputs(self.template, {"au": au})
             return au
-        faces = [au] if isinstance(au, ActionUnits) else list(au)
-        return torch.from_numpy(stack(faces)).to(self.template)
+        faces = list(au) if isinstance(au, Sequence) and not isinstance(au, str) else [au]
+        return torch.from_numpy(stack(map(units_of, faces))).to(self.template)
 
     def _lid_closing(self, shape: Tensor, shut: Tensor) -> Tensor:
         """Weights [B, U] that close what an identity's lids leave open in a blink (the template's blink is closed)."""

@@ -18,6 +18,7 @@ from pain3d.camera import Camera
 from pain3d.device import map_tensors
 from pain3d.face.square import BELOW_EYES, EYE_CORNERS, SIDE_METRES
 from pain3d.head.joints import axis_angle_to_matrix
+from pain3d.kernels._described import described
 from pain3d.kernels.rendering import tone_map
 from pain3d.kernels.sensor import add_sensor_noise
 from pain3d.mesh import Mesh
@@ -44,6 +45,8 @@ class CropCamera(Camera):
         corner: [N, 2] left and top of the crop in the picture, pixels.
         frame: (height, width) of the picture, of which `fov_degrees` tells the height.
     """
+
+    __repr__ = described
 
     corner: Tensor
     frame: tuple[int, int]
@@ -79,6 +82,8 @@ class FaceCrops:
         heatmap: [n, W, W] uint8 in steps of `HEATMAP_UNIT_MM`, or None.
         square: [n, 3] float64, the face square in the crop: middle x, y and side, pixels.
     """
+
+    __repr__ = described
 
     rows: Tensor
     image: Tensor

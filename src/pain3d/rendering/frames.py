@@ -21,6 +21,7 @@ from torch import Tensor
 from pain3d.camera import Camera
 from pain3d.device import map_tensors, moved_at_once
 from pain3d.head.model import Head
+from pain3d.kernels._described import described
 from pain3d.kernels.rendering import tone_map
 from pain3d.kernels.sensor import add_sensor_noise
 from pain3d.light import Light
@@ -64,6 +65,8 @@ class Measures:
         camera: The B cameras.
     """
 
+    __repr__ = described
+
     landmarks_2d: Floats
     landmarks_3d: Floats
     bbox: Floats
@@ -88,6 +91,8 @@ class Frames(Measures):
         frontal_heatmap: [E, H, W, 3] uint8, the colourised map of each expression from the front, without its pose.
         timings: Seconds per stage.
     """
+
+    __repr__ = described
 
     image: Bytes
     alpha: Bytes
@@ -130,6 +135,8 @@ class RenderedPeople:
         neutral_vertices: [P, V, 3] metres.
         tone: [P, T, 3] linear albedo of the texels of `tone_texels`.
     """
+
+    __repr__ = described
 
     image: Tensor
     alpha: Tensor
@@ -341,6 +348,8 @@ def measure(
 @dataclass(frozen=True)
 class PlacedCamera(Camera):
     """Cameras whose matrices were multiplied on the host: a device may round products in another way."""
+
+    __repr__ = described
 
     clip: Tensor
     centre: Tensor

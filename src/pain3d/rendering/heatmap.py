@@ -12,10 +12,10 @@ from torch import Tensor
 
 from pain3d.camera import Camera
 from pain3d.device import constant
-from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, parse_name
+from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, parse_name, units_of
 from pain3d.facs.pain_score import PAIN_AUS
 from pain3d.head.identity import Identity
-from pain3d.head.model import Head
+from pain3d.head.model import Head, Units
 from pain3d.kernels.deformation import vertex_normals
 from pain3d.mesh import Mesh, Surface
 from pain3d.records import CLIPPED_LEVEL, HEATMAP_UNIT_MM, HEATMAP_UNITS_MM
@@ -108,7 +108,7 @@ def quantise_heatmap(millimetres: Any, unit: Any = HEATMAP_UNIT_MM) -> Any:
 
 
 def unit_displacement(
-    head: Head, identity: Identity | Tensor | None, au: ActionUnits, channels: Sequence[str] = PAIN_CHANNELS
+    head: Head, identity: Identity | Tensor | None, au: Units, channels: Sequence[str] = PAIN_CHANNELS
 ) -> Tensor:
     """Displacement that each action unit of `au` causes alone, per side, [A, V] in millimetres.
 
@@ -118,7 +118,7 @@ def unit_displacement(
         au: The expression.
         channels: Names such as ``AU04_L``; a name without a side asks for both sides at once.
     """
-    alone = []
+    au, alone = units_of(au), []
     for channel in channels:
         number, sides = parse_name(channel)
         values = au.values[AU_NUMBERS.index(number)]
@@ -128,7 +128,7 @@ def unit_displacement(
 
 def au_heatmap(
     head: Head,
-    au: ActionUnits,
+    au: Units,
     cameras: Camera,
     *,
     identity: Identity | Tensor | None = None,
@@ -151,7 +151,7 @@ def au_heatmap(
     return _seen(unit_displacement(head, identity, au, channels).T[None], head(identity, au), cameras)
 
 
-def joint_heatmap(head: Head, au: ActionUnits, cameras: Camera, *, identity: Identity | Tensor | None = None) -> Tensor:
+def joint_heatmap(head: Head, au: Units, cameras: Camera, *, identity: Identity | Tensor | None = None) -> Tensor:
     """|expression − neutral| of the point that each pixel sees, all action units together.
 
     Args:
@@ -165,7 +165,7 @@ def joint_heatmap(head: Head, au: ActionUnits, cameras: Camera, *, identity: Ide
 
     Gradients: none (labels).
     """
-    return _seen(displacement(head, identity, [au])[..., None], head(identity, au), cameras)[..., 0]
+    return _seen(displacement(head, identity, [units_of(au)])[..., None], head(identity, au), cameras)[..., 0]
 
 
 def _seen(attributes: Tensor, mesh: Mesh, cameras: Camera) -> Tensor:

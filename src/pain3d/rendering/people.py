@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pain3d.device import LastCopy, moved_at_once
 from pain3d.head.model import Head
+from pain3d.kernels._described import described
 from pain3d.kernels.rendering import CHANNELS
 from pain3d.kernels.texturing import Mipmaps
 from pain3d.mesh import Surface
@@ -46,6 +47,8 @@ class Person:
         surface: Hair, cloth and wrinkles, one row, on the CPU.
         texels: [N, 16] the mip chain that is kept, on the device where it was painted.
     """
+
+    __repr__ = described
 
     identity: Tensor
     surface: Surface

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pain3d.kernels._described import described
 from pain3d.kernels.rendering import tone_map
 from pain3d.kernels.sensor import add_sensor_noise
 from pain3d.rendering.heatmap import displacement_of_each
@@ -27,6 +28,10 @@ class Portraits(NamedTuple):
     image: Tensor
     landmarks: Tensor
     heatmap: Tensor | None
+
+    def __repr__(self) -> str:
+        """Shapes and dtypes."""
+        return described(self)
 
 
 def render_portraits(

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from pain3d.camera import Camera, picture_size
 from pain3d.device import LastCopy, map_tensors, moved
-from pain3d.facs.action_units import ActionUnits
 from pain3d.head.identity import Identity
-from pain3d.head.model import Head
+from pain3d.head.model import Faces, Head
 from pain3d.kernels._backend import resolve_backend
+from pain3d.kernels._described import described
 from pain3d.kernels.rendering import CHANNELS
 from pain3d.kernels.rendering.bundles import Triangles
 from pain3d.kernels.rendering.texels import pack_texels
@@ -39,6 +39,8 @@ WARM_UPS = 3  # runs before a capture: they compile the kernels and let the allo
 @dataclass(frozen=True)
 class RendererInputs:
     """What one call of a `Renderer` reads, as tensors on its device; poses are [1 or M, 3] or None."""
+
+    __repr__ = described
 
     identity: Tensor  # [1 or M, S]
     au: Tensor  # [1 or M, A, 2]
@@ -102,7 +104,7 @@ class Renderer:
         cameras: Camera,
         *,
         identity: Identity | Sequence[Identity] | Tensor | None = None,
-        au: ActionUnits | Sequence[ActionUnits] | Tensor | None = None,
+        au: Faces | None = None,
         pose: dict[str, Tensor] | None = None,
         light: str | Light = "studio",
         texture: Tensor | Mipmaps | None = None,
@@ -151,7 +153,7 @@ class Renderer:
         self,
         cameras: Camera,
         identity: Identity | Sequence[Identity] | Tensor | None = None,
-        au: ActionUnits | Sequence[ActionUnits] | Tensor | None = None,
+        au: Faces | None = None,
         pose: dict[str, Tensor] | None = None,
         light: str | Light = "studio",
         texture: Tensor | Mipmaps | None = None,

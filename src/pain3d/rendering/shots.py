@@ -13,6 +13,7 @@ from pain3d.camera import Camera
 from pain3d.colour import temperature_gains
 from pain3d.device import moved_at_once
 from pain3d.facs.action_units import stack
+from pain3d.kernels._described import described
 from pain3d.light import Light
 from pain3d.random import keyed_number
 from pain3d.scene import Scene
@@ -33,6 +34,8 @@ class Shots:
         noise_key: [N] int64.
         quality: [N] int64, of the JPEG.
     """
+
+    __repr__ = described
 
     au: Tensor
     neck: Tensor

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pain3d.camera import Camera
 from pain3d.device import constant
+from pain3d.kernels._described import described
 from pain3d.kernels._remembered import Memory, remembered
 from pain3d.kernels._triton import keeping_place
 from pain3d.kernels.rendering import CHANNELS
@@ -44,6 +45,8 @@ class View:
         linear: [N, H, W, 4] linear RGB, toned and antialiased, before encoding, and antialiased coverage.
         heatmap: [N, H, W] |expression − neutral| in mm of what each pixel sees, of a `Renderer` alone.
     """
+
+    __repr__ = described
 
     image: Tensor | None
     alpha: Tensor | None

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pain3d.kernels._described import described
+
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
@@ -58,6 +60,8 @@ class SurfaceMaps:
         limits: Of masks, where `bounds_of` found them.
         copies: Device → these maps there.
     """
+
+    __repr__ = described
 
     size: int
     part_names: tuple[str, ...]

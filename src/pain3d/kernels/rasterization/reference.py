@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pain3d.kernels._described import described
+
 SUBPIXELS = 256  # screen positions are snapped to 24.8 fixed point: 1/256 pixel
 HALF = SUBPIXELS // 2  # a pixel centre
 LIMIT = 2**21 * SUBPIXELS  # 2^29: differences stay below 2^30 and edge functions below 2^61, exact in int64
@@ -30,6 +32,10 @@ class Fragments(NamedTuple):
     face_ids: Tensor
     barycentrics: Tensor
     depth: Tensor
+
+    def __repr__(self) -> str:
+        """Shapes and dtypes."""
+        return described(self)
 
 
 def screen_positions(vertices_clip: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:

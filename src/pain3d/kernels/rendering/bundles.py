@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pain3d.kernels._described import described
 from pain3d.kernels._shapes import FLOATS, INDICES, forms_of
 from pain3d.kernels.rendering.relief import CHANNELS, DETAIL_LAYERS
 from pain3d.kernels.shading.reference import Lights
@@ -97,6 +98,10 @@ class Rendered(NamedTuple):
     attributes: Tensor | None = None
     labels: Tensor | None = None
     linear: Tensor | None = None
+
+    def __repr__(self) -> str:
+        """Shapes and dtypes."""
+        return described(self)
 
 
 # Shape pattern and dtypes of every tensor that `render` reads, by name; see `_shapes.py`.

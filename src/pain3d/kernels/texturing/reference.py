@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pain3d.kernels._described import described
+
 
 class Mipmaps(NamedTuple):
     """A texture and its ever smaller copies, one after the other in memory.
@@ -22,6 +24,10 @@ class Mipmaps(NamedTuple):
     texels: Tensor
     height: int
     width: int
+
+    def __repr__(self) -> str:
+        """Shapes and dtypes."""
+        return described(self)
 
     def levels(self) -> list[tuple[int, int, int]]:
         """Return (offset into texels, height, width) of each level."""
