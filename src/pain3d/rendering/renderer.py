@@ -258,11 +258,13 @@ class Captured:
         """Render other inputs, of the shapes that were captured; arguments as for `Renderer.__call__`.
 
         Raises:
-            ValueError: A shape differs from the captured one.
+            ValueError: A shape differs from the captured one, or an input requires a gradient.
         """
         for name, (kept, new) in _pairs(self._given, self.renderer.inputs(cameras, **arguments)).items():
             if name == "surface.creases" and new is not kept:
                 raise ValueError("surface.creases must be the captured ones: all people of a head share them")
+            if new.requires_grad and torch.is_grad_enabled():
+                raise ValueError(f"{name} requires a gradient, which a captured graph lacks: call the renderer itself")
             if new.shape != kept.shape:
                 raise ValueError(f"{name} must be {list(kept.shape)} as captured, got {list(new.shape)}")
             if new is not kept:

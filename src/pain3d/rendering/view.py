@@ -17,6 +17,7 @@ from pain3d.kernels._remembered import Memory, remembered
 from pain3d.kernels._triton import keeping_place
 from pain3d.kernels.rendering import CHANNELS
 from pain3d.kernels.rendering import render as render_op
+from pain3d.kernels.rendering.bundles import Request
 from pain3d.kernels.rendering.defaults import numbered
 from pain3d.kernels.texturing import Mipmaps
 from pain3d.light import Light
@@ -102,7 +103,8 @@ def render(
     tensors of mesh, cameras, light, texture and background, as `pain3d.kernels.render` says; none from bytes and ids.
 
     Raises:
-        ValueError: Numbers of meshes, lights or textures that do not fit, an unknown light or output.
+        ValueError: Numbers of meshes, lights or textures that do not fit, an unknown light or output, or pictures of
+            bytes alone where an input requires a gradient.
     """
     topology = mesh.topology
     lights = _preset(light, mesh.vertices) if isinstance(light, str) else light
@@ -130,6 +132,13 @@ def render(
     for name in outputs:
         if name not in OUTPUTS:
             raise ValueError(f"outputs must be among {', '.join(OUTPUTS)}, got {name!r}")
+    sources: dict[str, Tensor | None] = {
+        "mesh.vertices": mesh.vertices, "mesh.occlusion": mesh.occlusion, "mesh.wrinkles": mesh.wrinkles,
+        "mesh.up": mesh.up, "cameras": cameras.world_to_view, "fov_degrees": cameras.fov_degrees,
+        "light": lights.sh, "light.key_direction": lights.key_direction, "light.key_colour": lights.key_colour,
+        "light.exposure": lights.exposure, "texture": textures, "background": background,
+    }  # fmt: skip
+    _check_gradient(sources, outputs, image_dtype)
     world_to_clip, camera_position = _seen_from(cameras)
     rendered = render_op(
         vertices=mesh.vertices,
@@ -162,6 +171,21 @@ def render(
     )
     seen = rendered._asdict()
     return View(part_ids=seen["labels"], **{name: seen[name] for name in OUTPUTS if name != "part_ids"})
+
+
+def _check_gradient(sources: dict[str, Tensor | None], outputs: Sequence[str], image_dtype: str) -> None:
+    """Raise ValueError where a gradient is wanted and the pictures are bytes: it would end there without a word."""
+    if not torch.is_grad_enabled() or Request(tuple(outputs), image_dtype).differentiable():
+        return
+    wanting = [name for name, source in sources.items() if source is not None and source.requires_grad]
+    pictures = [
+        name for name in outputs if name in ("image", "alpha")
+    ]  # ids are no picture: nobody expects one of them
+    if wanting and pictures:
+        raise ValueError(
+            f"{' and '.join(pictures)} of bytes can't hand on the gradient that {wanting[0]} requires: ask for "
+            "outputs=('linear',) or image_dtype='float32', or render inside torch.no_grad()"
+        )
 
 
 def _each(rows: Tensor, count: int) -> Tensor:

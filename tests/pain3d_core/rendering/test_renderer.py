@@ -234,6 +234,9 @@ def test_captured_names_what_differs() -> None:
         captured(CAMERAS, **rows(5, 2))
     with pytest.raises(ValueError, match=r"the same arguments must be given as were captured: pose.neck_pose differ"):
         captured(CAMERAS, **rows(5), pose={"neck_pose": torch.zeros(3, 3)})
+    learning = rows(5)["au"].requires_grad_()
+    with pytest.raises(ValueError, match=r"^au requires a gradient, which a captured graph lacks"):
+        captured(CAMERAS, **rows(5) | {"au": learning})
 
 
 def test_nothing_waits_on_a_device(tmp_path: Path) -> None:

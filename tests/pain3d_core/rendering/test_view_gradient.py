@@ -56,6 +56,24 @@ def test_gradients_flow_to_what_is_given(output: str) -> None:
         assert tensor.grad is not None and torch.isfinite(tensor.grad).all() and tensor.grad.abs().max() > 0
 
 
+def test_no_gradient_ends_in_silence() -> None:
+    """Bytes have none: who wants one is told, and how to get it; depth and attributes hand theirs on, see above."""
+    mesh, camera = HEAD(), pain3d.Camera.orbit(size=8)
+    moved, lit = replace(mesh, vertices=leaf(mesh.vertices)), pain3d.Light.preset("studio")
+    message = r"^image and alpha of bytes can't hand on the gradient that mesh\.vertices requires: ask for outputs="
+    with pytest.raises(ValueError, match=message):
+        pain3d.render(moved, camera)
+    with pytest.raises(ValueError, match=r"^image of bytes can't hand on the gradient that light\.exposure requires"):
+        pain3d.render(mesh, camera, light=replace(lit, exposure=leaf(lit.exposure)), outputs=("image",))
+    with pytest.raises(ValueError, match=r"^image of bytes can't hand on the gradient that mesh\.vertices requires"):
+        Renderer(size=8)(camera, au=torch.ones_like(HEAD.au_rows(None)).requires_grad_())
+    with torch.no_grad():
+        assert pain3d.render(moved, camera).image is not None
+    assert pain3d.render(moved, camera, outputs=("face_ids", "part_ids")).face_ids is not None
+    seen = pain3d.render(moved, camera, outputs=("image", "linear"))
+    assert seen.linear is not None and seen.linear.requires_grad
+
+
 def test_a_camera_is_remembered_without_its_graph() -> None:
     mesh, camera = HEAD(), pain3d.Camera.orbit(yaw_degrees=10.0, size=16)
     plain = pain3d.render(mesh, camera, outputs=("depth",)).depth  # now it is remembered
