@@ -136,8 +136,6 @@ class RenderedPeople:
         tone: [P, T, 3] linear albedo of the texels of `tone_texels`.
     """
 
-    __repr__ = described
-
     image: Tensor
     alpha: Tensor
     heatmap: Tensor
