@@ -120,6 +120,25 @@ def test_a_score_is_what_evaluation_says_of_the_same_picture(samples, pictures, 
         assert drawn.size[0] > 1000 and len(np.unique(np.asarray(drawn))) > 100
 
 
+def test_a_face_beside_itself_is_told(samples, pictures, run, capsys, tmp_path) -> None:
+    """The same file, and the same picture saved again; not another picture of the person."""
+    first = np.flatnonzero(samples.subject == 0)
+    face, other = (int(np.flatnonzero(samples.neutral[first] == calm)[0]) for calm in (False, True))
+    again = tmp_path / "again.jpg"
+    Image.open(pictures[face]).convert("RGB").save(again, quality=75)
+    boxes = [box_of(samples, int(first[row])) for row in (face, other)]
+    for neutral, box, same in (
+        (pictures[face], boxes[0], True),
+        (again, boxes[0], True),
+        (pictures[other], boxes[1], False),
+    ):
+        said = scored(
+            capsys, "--model", run, "--neutral", neutral, "--box", boxes[0], "--neutral-box", box, pictures[face]
+        )
+        told = [note for note in said["faces"][0]["notes"] if "beside itself" in note]
+        assert len(told) == same and (not same or str(neutral) in told[0])
+
+
 def test_heads_that_contradict_are_told_and_made_to_agree(alone, pictures, capsys) -> None:
     one = ("--model", alone, "--box", "8,8,88,88", pictures[0])
     (as_said,), (agreed,) = scored(capsys, *one)["faces"], scored(capsys, *one, "--consistent")["faces"]

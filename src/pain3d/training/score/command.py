@@ -74,6 +74,7 @@ def run_score(command: Score) -> None:
     from pain3d.training.score.out_of_distribution import load_ood
     from pain3d.training.score.portrait import read_portrait
     from pain3d.training.score.prediction import predict_portraits
+    from pain3d.training.score.reference import noted
 
     model = load_pretrained(command.model, pick_device(command.device))
     _check_task(command.model)
@@ -83,6 +84,7 @@ def run_score(command: Score) -> None:
     side = crop_side(model.config.image_size)
     portraits = [read_portrait(path, boxes[0], side) for path in command.faces]
     neutrals = [read_portrait(path, boxes[1], side) for path in command.neutral]
+    portraits = noted(portraits, neutrals)
     predictions = list(predict_portraits(model, fitted, portraits, neutrals, command.consistent))
     for portrait, one in zip(portraits, predictions, strict=True):
         if not all(math.isfinite(value) for value in (one.pspi, *one.au, *one.at_least)):
