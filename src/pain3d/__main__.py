@@ -65,6 +65,7 @@ def _run(given: list[str], started: float) -> int:
             print(f"pain3d {pain3d_version()}")
             return 0
         from pain3d.console.command_line import parse
+        from pain3d.doctor.command import COMMANDS as ASKING
         from pain3d.fitting.command import COMMANDS as FITTING
         from pain3d.judge.command import COMMANDS as JUDGING
         from pain3d.live.command import COMMANDS as LOOKING
@@ -73,7 +74,8 @@ def _run(given: list[str], started: float) -> int:
         from pain3d.training.cli import COMMANDS as LEARNING
 
         known = {
-            **MAKING, **LEARNING, **FITTING, **JUDGING, **LOOKING, **WRITING, "export": Entry(Export, _export),
+            **MAKING, **LEARNING, **FITTING, **JUDGING, **LOOKING, **WRITING, **ASKING,
+            "export": Entry(Export, _export),
         }  # fmt: skip
         command = parse(given, {name: entry.form for name, entry in known.items()})
         entry = next(entry for entry in known.values() if isinstance(command, entry.form))

@@ -7,10 +7,10 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from pain3d.head.assets import HeadFile, HeadFileError
+from pain3d.head.assets import HeadFile, HeadFileError, read_head
 from pain3d.head.foreign.blendshapes import blendshape_head, missing_of, open_folder
 from pain3d.head.foreign.conversion import HeadSource, head_file
-from pain3d.head.foreign.flame import OPEN, Release, flame_head, flame_source
+from pain3d.head.foreign.flame import OPEN, Release, flame_head, flame_source, read_flame
 
 
 class HeadNotice(UserWarning):
@@ -42,6 +42,17 @@ def load_foreign(path: Path, release: Release | None) -> tuple[HeadFile, HeadSou
     _say(path, flame_source(release))
     made, source = flame_head(path, release)
     return head_file(made), source
+
+
+def source_of(path: Path) -> HeadSource:
+    """Whose head a path is, without making it: licence and what is missing. Raises HeadFileError: it is none."""
+    if path.is_dir():
+        folder = open_folder(path)
+        return replace(folder.source, missing=missing_of(folder))
+    if says_foreign(path):
+        read_flame(path)
+        return flame_source(None)
+    return HeadSource("pain3d head file", str(read_head(path).meta.get("source", "its maker does not say")), "")
 
 
 def _say(path: Path, source: HeadSource) -> None:

@@ -1,0 +1,1 @@
+"""What is installed, which assets, which licences, and what would be faster."""
