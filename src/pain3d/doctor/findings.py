@@ -108,7 +108,7 @@ def _faster(cuda: bool, cores: int, threads: int, triton: bool) -> list[str]:
     if not cuda:
         told.append("a CUDA GPU: rendering, training and painting use one where torch sees it")
     elif not triton:
-        told.append('pip install "pain3d[triton]": the renderer's kernels for a GPU are Triton's')
+        told.append('pip install "pain3d[triton]": the kernels for a GPU are written in Triton')
     if threads > cores:
         told.append(f"OMP_NUM_THREADS={cores}: torch uses {threads} threads on {cores} cores")
     return told
