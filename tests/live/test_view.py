@@ -1,6 +1,7 @@
 """The live look: its controls make a scene, and in a real browser a slider moves the picture where it should."""
 
 import io
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from pain3d.facs.action_units import ActionUnits
 from pain3d.facs.pain_score import solutions
 from pain3d.live.look import Look, Person, formula, solution
 from pain3d.live.portrait import Portrait, overlaid
-from pain3d.live.saving import save_row, save_scene
+from pain3d.live.saving import save_head, save_picture, save_row, save_scene
 from pain3d.live.window import LiveWindow
 from pain3d.rendering.frames import render_scenes
 from pain3d.scene import CELLS, Scene
@@ -82,7 +83,14 @@ def test_what_is_saved_can_be_read(tmp_path: Path) -> None:
     from pain3d.records import arrow_schema
 
     scene, row = save_scene(tmp_path / "new", PAIN), save_row(tmp_path / "new", PAIN)
-    assert [path.name for path in (scene, row)] == ["face-001.scene.json", "face-002.parquet"]
+    picture, head = save_picture(tmp_path / "new", PAIN, 1.0), save_head(tmp_path / "new", PAIN)
+    names = [path.name for path in (scene, row, picture, head)]
+    assert names == ["face-001.scene.json", "face-002.parquet", "face-003.png", "face-004.glb"]
+    assert Image.open(picture).size == (1024, 1024)
+    glb = head.read_bytes()
+    told = json.loads(glb[20 : 20 + int.from_bytes(glb[12:16], "little")])  # glTF 2.0, 4.4.3: the first chunk is JSON
+    shapes = dict(zip(told["meshes"][0]["extras"]["targetNames"], told["meshes"][0]["weights"], strict=True))
+    assert {name for name, weight in shapes.items() if weight} == {"AU04_L", "AU04_R", "AU06_L", "AU12_L", "AU12_R"}
     assert Scene.from_json(scene.read_text()) == PAIN.scene(512)
     table = pq.read_table(row)
     assert table.schema.equals(arrow_schema("frames")) and table.num_rows == 1

@@ -57,7 +57,7 @@ def run_view(command: View, _: float) -> int:
 
     from pain3d.live.window import LiveWindow
 
-    torch.set_num_threads(1)  # a picture takes 23 ms of one core; the other is the browser's
+    torch.set_num_threads(1)  # a picture takes some 30 ms of one core; the other is the browser's
     window = LiveWindow(command.out, command.port, command.size)
     print(f"{window.address}  (Ctrl-C ends it; saves into {command.out})", flush=True)
     if command.browser:

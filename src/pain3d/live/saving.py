@@ -1,4 +1,4 @@
-"""Knows what the buttons of `pain3d view` write: a scene, its picture, its row."""
+"""Knows what the buttons of `pain3d view` write: a scene, its picture, its head as GLB, its row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pain3d.facs.action_units import ActionUnits
-from pain3d.files import make_folders, write_durably
+from pain3d.files import make_folders, remove_empty, write_durably
 from pain3d.live.look import Look
 from pain3d.live.portrait import overlaid
 from pain3d.rendering.frames import render_scenes
@@ -23,26 +23,35 @@ _lock = threading.Lock()
 
 def save_scene(folder: Path, look: Look) -> Path:
     """The scene as JSON: ``pain3d.Scene.from_json`` reads it, `render_scenes` renders it."""
-    return _save(folder, ".scene.json", lambda: (look.scene(ROW_SIZE).to_json() + "\n").encode())
+    content = (look.scene(ROW_SIZE).to_json() + "\n").encode()
+    return _save(folder, ".scene.json", lambda path: write_durably(path, content))
 
 
 def save_picture(folder: Path, look: Look, strength: float = 0.0) -> Path:
     """The picture as PNG, with its heatmap over it, see `overlaid`."""
+    from PIL import Image
 
-    def drawn() -> bytes:
-        from PIL import Image
+    frames = render_scenes([look.scene(PICTURE_SIZE)])
+    stream = io.BytesIO()
+    Image.fromarray(overlaid(frames.image[0], frames.heatmap[0], strength)).save(stream, "PNG")
+    return _save(folder, ".png", lambda path: write_durably(path, stream.getvalue()))
 
-        frames = render_scenes([look.scene(PICTURE_SIZE)])
-        stream = io.BytesIO()
-        Image.fromarray(overlaid(frames.image[0], frames.heatmap[0], strength)).save(stream, "PNG")
-        return stream.getvalue()
 
-    return _save(folder, ".png", drawn)
+def save_head(folder: Path, look: Look) -> Path:
+    """The person as GLB, with action units and joints to move; it opens with the face that is looked at."""
+    from pain3d.head.model import Head
+    from pain3d.rendering.frames import TEXTURE_SIZE
+    from pain3d.skin import paint, surface, surface_maps
+
+    head, scene = Head.default(), look.scene(ROW_SIZE)
+    texture, grown = paint(surface_maps(head, TEXTURE_SIZE), scene.skin), surface(head, scene.skin)
+    return _save(folder, ".glb", lambda path: head.save(path, scene.identity, look.au, texture=texture, surface=grown))
 
 
 def save_row(folder: Path, look: Look) -> Path:
     """The row of the subset ``frames`` that a data set would have of it, picture and heatmap in it, as Parquet."""
-    return _save(folder, ".parquet", lambda: row_of(look))
+    content = row_of(look)
+    return _save(folder, ".parquet", lambda path: write_durably(path, content))
 
 
 def row_of(look: Look) -> bytes:
@@ -75,12 +84,15 @@ def row_of(look: Look) -> bytes:
     return stream.getvalue()
 
 
-def _save(folder: Path, ending: str, content: Callable[[], bytes]) -> Path:
-    """Write what is made under the next free number; clicks that follow each other have names that do."""
-    made = content()
+def _save(folder: Path, ending: str, write: Callable[[Path], object]) -> Path:
+    """Write under the next free number; after an error no folder is left that was made for it."""
     with _lock:
-        make_folders(folder)
+        made = make_folders(folder)
         taken = {int(path.name[5:8]) for path in folder.glob("face-[0-9][0-9][0-9].*")}
         path = folder / f"face-{max(taken, default=0) + 1:03d}{ending}"
-        write_durably(path, made)
+        try:
+            write(path)
+        except BaseException:
+            remove_empty(made)
+            raise
     return path

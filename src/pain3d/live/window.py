@@ -23,7 +23,7 @@ from pain3d.head.identity import ANCESTRIES, MAX_AGE, MIN_AGE, SEXES
 from pain3d.light import LIGHTS, key_azimuth
 from pain3d.live.look import Look, Person, formula, solution
 from pain3d.live.portrait import Portrait, overlaid
-from pain3d.live.saving import save_picture, save_row, save_scene
+from pain3d.live.saving import save_head, save_picture, save_row, save_scene
 from pain3d.setting import Pose
 
 if TYPE_CHECKING:
@@ -214,6 +214,7 @@ class LiveWindow:
         savers: dict[str, Callable[[], Path]] = {
             "save scene": lambda: save_scene(self.folder, self.look()),
             "save picture": lambda: save_picture(self.folder, self.look(), self._value("heat")),
+            "save GLB": lambda: save_head(self.folder, self.look()),
             "save row": lambda: save_row(self.folder, self.look()),
         }
         with gui.add_folder("Save"):
@@ -238,7 +239,7 @@ class LiveWindow:
             for number in AU_NUMBERS:
                 left, right = (self._controls[f"AU{number}_{side}"] for side in SIDES)
                 name = f"AU{number} {FACS_NAMES[number]}"
-                left.label, right.label = (name, name) if linked else (f"{name}, left", f"{name}, right")
+                left.label, right.label = (name, name) if linked else (f"{name}, left", f"AU{number} right")
                 right.visible, right.value = not linked, left.value
         self._changed.set()
 
