@@ -55,6 +55,8 @@ def pictures(count: int, side: int) -> Tensor:
         (ModelConfig(backbone="swin_tiny_patch4_window7_224", image_size=64), 1, (2, 2), 768),  # maps, channels last
         (ModelConfig(backbone="vit_base_patch16_siglip_224", **TINY), 1, (2, 2), 32),  # patches without CLS
         (ModelConfig(backbone="mixer_s32_224", image_size=64), 1, (2, 2), 512),
+        (ModelConfig(backbone="xcit_nano_12_p8_224", image_size=64), 1, (8, 8), 128),  # CLS, though it doesn't say so
+        (ModelConfig(backbone="inception_next_atto", image_size=64), 1, (2, 2), 320),  # can't be made without pooling
     ],
     ids=lambda value: value.backbone if isinstance(value, ModelConfig) else None,
 )
