@@ -93,16 +93,21 @@ def decode_picture(content: bytes, name: str) -> Pixels:
 
 def decode_heatmap(content: bytes) -> Pixels:
     """The levels [H, W] of a heat map, an 8-bit grey PNG. Raises ValueError if it isn't one, or has MOST_PIXELS."""
+    return np.asarray(decode_levels(content, 8), np.uint8)
+
+
+def decode_levels(content: bytes, bits: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """The levels [H, W] of a grey PNG of 8 or 16 bits. Raises ValueError if it isn't one, or has MOST_PIXELS."""
     import cv2
 
     # PNG 1.2, 11.2.2: the header says width, height, bits a channel and, 0 for grey, the colours.
-    if content[:8] == PNG_START and len(content) >= PNG_HEADER and content[24:26] == b"\x08\x00":
+    if content[:8] == PNG_START and len(content) >= PNG_HEADER and content[24:26] == bytes([bits, 0]):
         width, height = struct.unpack(">II", content[16:24])
         if width * height <= MOST_PIXELS:
             levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
             if levels is not None and levels.shape == (height, width):
-                return np.asarray(levels, np.uint8)
-    raise ValueError("not an 8-bit grey PNG")
+                return np.asarray(levels, np.uint8) if bits == 8 else np.asarray(levels, np.uint16)
+    raise ValueError(f"not a{'n' if bits == 8 else ''} {bits}-bit grey PNG")
 
 
 def _opened(content: bytes, name: str) -> ImageFile:

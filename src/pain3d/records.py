@@ -275,20 +275,49 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("scene", "string", "scene of the image, JSON"),
     ),
 }
-"""The columns of every subset, in their order on disk."""
+"""The columns of every subset, in their order on disk; frames may have `DENSE_COLUMNS` behind them."""
+
+DENSE: Final = ("", "depth", "parts", "depth,parts")  # what `pain3d synth --dense` may be
+DEPTH_UNIT_MM: Final = 0.1  # one level; 65,535 of them are 6.5 m, and no camera stands 4 m away
+PARTS: Final = (
+    "skin", "mouth", "neck", "left_eye", "right_eye", "upper_teeth", "lower_teeth", "tongue", "lashes",
+)  # fmt: skip
+NO_PART: Final = 255
+DENSE_COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
+    "depth": (
+        Column("depth", "image", "distance along the view axis; 16-bit grey PNG, 0 is background", "depth_unit_mm"),
+        Column("depth_unit_mm", "float32", "millimetres of one level of depth", "mm"),
+    ),
+    "parts": (
+        Column(
+            "parts",
+            "image",
+            "part of the head that a pixel sees; 8-bit grey PNG: "
+            f"{', '.join(f'{number} {name}' for number, name in enumerate(PARTS))}, {NO_PART} background",
+        ),
+    ),
+}
+"""The columns of frames that are made when they are asked for."""
+
+
+def columns_of(subset: str, dense: str = "") -> tuple[Column, ...]:
+    """The columns of a subset of a data set that was made with ``--dense`` so."""
+    asked = filter(None, dense.split(",")) if subset == "frames" else ()
+    return (*COLUMNS[subset], *(column for name in asked for column in DENSE_COLUMNS[name]))
 
 
 def columns_of_kind(subset: str, kind: str) -> tuple[str, ...]:
-    """Names of a subset's columns of one kind."""
+    """Names of a subset's columns of one kind, without those of ``--dense``."""
     return tuple(column.name for column in COLUMNS[subset] if column.kind == kind)
 
 
 @cache
-def arrow_schema(subset: str) -> pyarrow.Schema:
+def arrow_schema(subset: str, dense: str = "") -> pyarrow.Schema:
     """The Arrow schema of a subset, with the Hugging Face features in its metadata.
 
     Args:
         subset: One of ``SUBSETS``.
+        dense: One of ``DENSE``.
 
     Returns:
         A schema whose metadata key ``huggingface`` makes ``datasets`` decode the images without a loading script. A
@@ -296,21 +325,21 @@ def arrow_schema(subset: str) -> pyarrow.Schema:
     """
     import pyarrow as pa
 
-    metadata = {"huggingface": json.dumps({"info": {"features": features(subset)}})}
+    metadata = {"huggingface": json.dumps({"info": {"features": features(subset, dense)}})}
     fields = [
         pa.field(
             column.name,
             _arrow_type(column.kind),
             metadata={"description": column.meaning} | ({"unit": column.unit} if column.unit else {}),
         )
-        for column in COLUMNS[subset]
+        for column in columns_of(subset, dense)
     ]
     return pa.schema(fields, metadata)
 
 
-def features(subset: str) -> dict[str, Any]:
+def features(subset: str, dense: str = "") -> dict[str, Any]:
     """The Hugging Face features of a subset as JSON; ``Sequence`` is the word both old and new ``datasets`` read."""
-    return {column.name: _feature(column.kind) for column in COLUMNS[subset]}
+    return {column.name: _feature(column.kind) for column in columns_of(subset, dense)}
 
 
 def _arrow_type(kind: str) -> Any:

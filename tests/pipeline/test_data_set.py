@@ -19,9 +19,20 @@ from PIL import Image
 
 from pain3d.head import Head
 from pain3d.landmarks import GROUPS, LANDMARKS
+from pain3d.pictures import decode_levels
 from pain3d.pipeline.encoding import encode_image
 from pain3d.pipeline.run import synthesise
-from pain3d.records import COLUMNS, ROW_GROUP_ROWS, SPLITS, SUBSETS, VIEW_COLUMNS, arrow_schema
+from pain3d.records import (
+    COLUMNS,
+    NO_PART,
+    PARTS,
+    ROW_GROUP_ROWS,
+    SPLITS,
+    SUBSETS,
+    VIEW_COLUMNS,
+    arrow_schema,
+    columns_of,
+)
 from pain3d.scene import Scene
 from tests.pipeline.conftest import SMALL, hashes
 
@@ -121,6 +132,49 @@ def test_landmarks_are_in_the_order_that_is_documented(frames: pd.DataFrame) -> 
     np.testing.assert_array_equal(of["eye corners"], template[[36, 39, 42, 45]])
     for points in frames.landmarks_2d:
         assert np.stack(points).shape == (LANDMARKS, 2)
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dense") / "dense"
+    synthesise(replace(SMALL, identities=1, expressions=1, dense="depth,parts"), out, quiet=True)
+    return out
+
+
+def test_depth_and_parts_are_of_what_the_picture_shows(dense: Path, small: Path) -> None:
+    (path,) = (dense / "data" / "frames").glob("*")
+    assert [*pq.read_schema(path).names] == [column.name for column in columns_of("frames", "depth,parts")]
+    plain = {row["sample_id"]: row for row in pq.read_table(small / "data" / "frames").to_pylist()}
+    for row in pq.read_table(path).to_pylist():
+        without = {name for name, value in plain[row["sample_id"]].items() if value != row[name]}
+        assert without <= {"config_hash", "split"}
+        depth = decode_levels(row["depth"]["bytes"], 16) * (row["depth_unit_mm"] / 1000)
+        parts = decode_levels(row["parts"]["bytes"], 8)
+        assert ((depth > 0) == (parts != NO_PART)).all()
+        assert np.mean(depth > 0) == pytest.approx(row["coverage"], abs=0.02)  # that one is antialiased
+        # Back into the world: the points lie where the head has its vertices, eyes where the pupils are.
+        ys, xs = np.nonzero(depth)
+        rays = np.linalg.inv(np.array(row["camera_K"])) @ np.stack([xs + 0.5, ys + 0.5, np.ones(len(xs))])
+        view = (rays * depth[ys, xs]).T * [1, -1, -1]
+        world = (view - np.array(row["camera_t"])) @ np.array(row["camera_R"])
+        landmarks = np.array(row["landmarks_3d"])
+        seen = parts[ys, xs]
+        assert (np.abs(world[seen == PARTS.index("skin")]) < 0.2).all()
+        for side, pupil in (("right_eye", 72), ("left_eye", 73)):
+            eye = world[seen == PARTS.index(side)]
+            assert len(eye) == 0 or np.linalg.norm(eye - landmarks[pupil], axis=1).max() < 0.025  # an eyeball's width
+        nose = np.linalg.norm(world - landmarks[30], axis=1).min()
+        assert nose < 0.006  # a pixel of 64 is 5 mm
+
+
+def test_parts_are_those_of_the_head() -> None:
+    assert Head.default().part_names == PARTS
+
+
+def test_the_card_tells_of_depth_and_parts(dense: Path, small: Path) -> None:
+    card, other = ((out / "README.md").read_text() for out in (dense, small))
+    assert "| `depth_unit_mm` | float32 |" in card and "- `parts` is an 8-bit" in card and "|\n\n|" not in card
+    assert "depth_unit_mm" not in other and "- `parts`" not in other
 
 
 def test_scene_of_a_row(frames: pd.DataFrame) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pain3d.pipeline.encoding import encode_grey, encode_image
+from pain3d.pipeline.run import synthesise
 from pain3d.pipeline.shard_files import file_hash
 from tests.conftest import Ran
+from tests.pipeline.conftest import SMALL
 
 Run = Callable[..., Ran]
 FRAMES = "data/frames/train-00000-of-00001.parquet"
@@ -149,6 +152,40 @@ def test_a_pair_with_another_camera_or_landmarks_is_named(
     name = pq.read_table(copy / PAIRS)["sample_id"][0].as_py()
     words = f"camera, pose or landmarks of {shown} aren't those of {source.format(name)} in frames"
     assert findings(pain3d, copy) == [f"{PAIRS} row 0 ({name}): {words}"]
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dense") / "dense"
+    synthesise(replace(SMALL, identities=1, expressions=1, views=1, dense="depth,parts"), out, quiet=True)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, None),
+        ({"depth": np.full((64, 64), 9, np.uint8)}, "depth can't be decoded (not a 16-bit grey PNG)"),
+        ({"depth": np.zeros((64, 64), np.uint16)}, "depth has background where heatmap says that the head moved"),
+        ({"parts": np.zeros((64, 64), np.uint8)}, "depth and parts differ in where the head is"),
+        ({"parts": np.full((64, 64), 9, np.uint8)}, "parts has 9, the last part is 8"),
+        ({"parts": np.zeros((8, 8), np.uint8)}, "parts is 8 x 8, not 64 x 64"),
+        ({"depth_unit_mm": 1.0}, "depth_unit_mm is 1, not 0.1"),
+    ],
+)
+def test_depth_and_parts_are_checked(
+    pain3d: Run, dense: Path, tmp_path: Path, changed: dict[str, Any], words: str | None
+) -> None:
+    def change(rows: list[dict[str, Any]]) -> None:
+        for name, value in changed.items():
+            pain(rows)[name] = value if isinstance(value, float) else {"bytes": encode_grey(value), "path": ""}
+
+    out = Path(shutil.copytree(dense, tmp_path / "dense"))
+    edit(out, FRAMES, change)
+    if words is None:
+        assert pain3d("verify", out).code == 0
+    else:
+        assert any(words in line for line in findings(pain3d, out))
 
 
 def test_a_pair_of_other_pictures_is_named(pain3d: Run, copy: Path) -> None:

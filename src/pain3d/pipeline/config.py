@@ -17,6 +17,7 @@ import tyro
 
 from pain3d.console.settings import OneOf, Within
 from pain3d.facs import LAWS
+from pain3d.records import DENSE
 from pain3d.run_folder import settings_hash
 
 HOW: Final = ("device", "batch_size", "processes")  # change speed, never bytes
@@ -51,6 +52,8 @@ class SynthConfig:
     """How far left and right may differ, 0 to 1."""
     wrinkles: bool = True
     """Let skin wrinkle with expression and age; without, only the geometry shows them."""
+    dense: Annotated[str, OneOf(DENSE), tyro.conf.arg(metavar="{depth|parts|depth,parts}")] = ""
+    """Further columns of frames, for each pixel: its depth, the part of the head that it sees, or both."""
     quality: Annotated[int, Within(1, 100)] = 95
     """Best JPEG quality of the images; each image has its own, from 70 (or this, if less) up to this."""
     identities_per_shard: Annotated[int, Within(1, 100_000)] = 32

@@ -50,7 +50,7 @@ AT_A_TIME: Final = 32  # identities: fewer are asked for more often, and paintin
 FIRST: Final = 16  # identities of the first batch; Triton compiles anew for a number that isn't a multiple of 16
 AHEAD: Final = 2  # batches beside the one that is written: one is encoded while the device makes the next
 BUFFERS: Final = 2  # of pinned memory, each for a batch: one is encoded while the other is filled
-LARGE: Final = ("image", "heatmap", "frontal_heatmap")  # what they hold
+LARGE: Final = ("image", "heatmap", "frontal_heatmap", "depth", "parts")  # what they hold
 WORTH_DRAWERS: Final = 64  # identities from which it pays to start processes: each takes 5 s of a core until it draws
 
 
@@ -119,7 +119,9 @@ class DeviceBatches:
         plates = {} if batch[0].commission is None else {"plates": started - painting}
         with self._on_device():
             begun = self._mark()
-            pixels = pixels_of(render_people([one.inputs for one in decorated], self._setup, clock))
+            pixels = pixels_of(
+                render_people([one.inputs for one in decorated], self._setup, clock, dense=batch[0].dense)
+            )
             ended = self._mark()
             asked = time.perf_counter() - started
             buffers, host, copied = self._copy(pixels)

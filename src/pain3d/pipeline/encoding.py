@@ -38,8 +38,8 @@ def encode_ramp(pixels: Pixels, quality: int) -> bytes:
     return cast(bytes, simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "444"))
 
 
-def encode_grey(levels: Pixels) -> bytes:
-    """Encode grey levels [H, W] as an 8-bit PNG."""
+def encode_grey(levels: Pixels | npt.NDArray[np.uint16]) -> bytes:
+    """Encode grey levels [H, W] as a PNG of their 8 or 16 bits."""
     import cv2
 
     done, encoded = cv2.imencode(".png", levels, _png_settings())

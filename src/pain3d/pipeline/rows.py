@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from pain3d.pipeline.painted import PaintedBehind, PaintedOver, Row, painted_col
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.records import (
     BACKGROUND_COLUMNS,
+    DEPTH_UNIT_MM,
     LICENCE,
     REFINED_COLUMNS,
     SUBSETS,
@@ -55,11 +56,12 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The encoded pictures of one identity: [B] images and heatmaps, [E] frontal heatmaps."""
+    """The encoded pictures of one identity: [B] images and heatmaps, [E] frontal heatmaps; of `dense` [B] each."""
 
     image: list[bytes]
     heatmap: list[bytes]
     frontal_heatmap: list[bytes]
+    dense: dict[str, list[bytes]]
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,12 @@ PAINTED = (*BACKGROUND_COLUMNS, *REFINED_COLUMNS, "licence")  # and these, where
 
 
 def encode_pictures(
-    image: Bytes, heatmap: Bytes, frontal_heatmap: Bytes, qualities: Sequence[int], quality: int
+    image: Bytes,
+    heatmap: Bytes,
+    frontal_heatmap: Bytes,
+    qualities: Sequence[int],
+    quality: int,
+    dense: Mapping[str, npt.NDArray[Any]],
 ) -> Pictures:
     """Encode what was rendered of one identity.
 
@@ -114,11 +121,13 @@ def encode_pictures(
         frontal_heatmap: [E, H, W, 3].
         qualities: [B] of the images.
         quality: Of the frontal heatmaps.
+        dense: Levels [B, H, W] of each column of ``--dense``: depth of 16 bits, parts of 8.
     """
     return Pictures(
         image=[encode_image(picture, own) for picture, own in zip(image, qualities, strict=True)],
         heatmap=[encode_grey(levels) for levels in heatmap],
         frontal_heatmap=[encode_ramp(picture, quality) for picture in frontal_heatmap],
+        dense={name: [encode_grey(levels) for levels in maps] for name, maps in dense.items()},
     )
 
 
@@ -237,6 +246,10 @@ def complete_rows(
         "expressions": {"frontal_heatmap": frontal},
         "identities": {"image": images.slice(rows.front, 1), "neutral_vertices": measures.neutral_vertices[None]},
     }
+    for name, files in pictures.dense.items():
+        seen["frames"][name] = _files(kind, files, [f"{row}.{name}.png" for row in rows.names])
+    if "depth" in pictures.dense:
+        seen["frames"]["depth_unit_mm"] = np.full(len(rows.names), DEPTH_UNIT_MM, np.float32)
     shown: dict[str, list[tuple[int, ...]]] = {  # the pictures of each row
         "frames": [(place,) for place in range(len(rows.names))],
         "pairs": list(rows.pairs),
@@ -247,7 +260,7 @@ def complete_rows(
         seen[subset] |= painted_columns(pictured, rows.texture_licence, behind, over)
     batches = {}
     for subset, batch in rows.batches.items():
-        schema = arrow_schema(subset)
+        schema = arrow_schema(subset, ",".join(pictures.dense))
         new = {
             name: _column(value, schema.field(name).type)
             for name, value in seen[subset].items()

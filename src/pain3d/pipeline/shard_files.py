@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pain3d.files import partial_path
 from pain3d.pipeline.folder import FileEntry, ShardEntry
 from pain3d.pipeline.plan import PlannedShard
-from pain3d.records import COLUMNS, ROW_GROUP_ROWS, SUBSETS, arrow_schema
+from pain3d.records import DENSE, ROW_GROUP_ROWS, SUBSETS, columns_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -35,7 +35,7 @@ class ShardWriter:
     def __init__(self, out: Path, shard: PlannedShard) -> None:
         self.out = out
         self.shard = shard
-        self._files = {subset: _SubsetFile(out / shard.path(subset), subset) for subset in SUBSETS}
+        self._files = {subset: _SubsetFile(out / shard.path(subset)) for subset in SUBSETS}
 
     def __enter__(self) -> Self:
         return self
@@ -73,10 +73,9 @@ class ShardWriter:
 class _SubsetFile:
     """One Parquet file; opened at the first row group, so that an early failure leaves nothing to remove."""
 
-    def __init__(self, path: Path, subset: str) -> None:
+    def __init__(self, path: Path) -> None:
         self.partial = partial_path(path)
         self.rows = 0
-        self._subset = subset
         self._waiting: list[pyarrow.RecordBatch] = []
         self._file: BufferedWriter | None = None
         self._parquet: Any = None
@@ -105,19 +104,20 @@ class _SubsetFile:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        schema = arrow_schema(self._subset)
+        schema = self._waiting[0].schema
         if self._file is None:
             self.partial.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.partial.open("wb")
-            self._parquet = pq.ParquetWriter(self._file, schema, **_settings(self._subset))
+            self._parquet = pq.ParquetWriter(self._file, schema, **_settings(schema))
         table = pa.Table.from_batches(self._waiting, schema)
         self._parquet.write_table(table, row_group_size=ROW_GROUP_ROWS)
         self._waiting = []
 
 
-def _settings(subset: str) -> dict[str, Any]:
+def _settings(schema: pyarrow.Schema) -> dict[str, Any]:
     """Settings of ``pyarrow.parquet.ParquetWriter``, by the path of each leaf in the file."""
-    kinds = {column.name: column.kind for column in COLUMNS[subset]}
+    known = {column.name: column.kind for subset in SUBSETS for column in columns_of(subset, DENSE[-1])}
+    kinds = {name: known[name] for name in schema.names}
     pictures = [f"{name}.bytes" for name, kind in kinds.items() if kind == "image"]
     others = [f"{name}.path" for name, kind in kinds.items() if kind == "image"]
     others += [name + ".list.element" * kind.count("[") for name, kind in kinds.items() if kind != "image"]

@@ -22,6 +22,7 @@ from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.painted import Decorated
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance, SceneRows, complete_rows, encode_pictures, make_scene_rows
+from pain3d.records import DEPTH_UNIT_MM
 
 if TYPE_CHECKING:
     import pyarrow
@@ -49,6 +50,7 @@ class PreparedIdentity:
         seconds: That it took.
         commission: What is asked of who paints what stands behind it; None is nobody.
         overpainting: What is asked of who paints over its images; None is nobody.
+        dense: What is wanted for each pixel: of depth and parts.
     """
 
     identity_id: int
@@ -59,6 +61,7 @@ class PreparedIdentity:
     seconds: float
     commission: Commission | None = None
     overpainting: Overpainting | None = None
+    dense: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def synthesise_identity(
     if prepared.commission is not None:
         clock.lap("plates")
     setup = setup or render_setup(Head.default())
-    pixels = pixels_of(render_people([decorated.inputs], setup, clock))
+    pixels = pixels_of(render_people([decorated.inputs], setup, clock, dense=prepared.dense))
     clock.lap("measure")
     return encode_identity(prepared, decorated, pixels, setup, clock.laps)
 
@@ -160,8 +163,9 @@ def prepare_identity(
     rows = make_scene_rows(scenes, inputs.camera(), person, provenance)
     qualities = [scene.sensor.quality for scene in scenes]
     seconds = time.perf_counter() - started
+    dense = tuple(filter(None, config.dense.split(",")))
     return PreparedIdentity(
-        person.identity_id, inputs, rows, qualities, config.quality, seconds, commission, overpainting
+        person.identity_id, inputs, rows, qualities, config.quality, seconds, commission, overpainting, dense
     )
 
 
@@ -195,6 +199,12 @@ def pixels_of(shots: RenderedPeople) -> dict[str, Tensor]:
         units = heatmap_unit(shots.heatmap.flatten(1).amax(1))
         levels = quantise_heatmap(shots.heatmap, units[:, None, None])
         covered = (shots.alpha >= COVERED).flatten(1).sum(1)
+    dense = {}
+    if shots.depth is not None:  # rounded half up; inf is background, and torch has no whole numbers of 16 bits to copy
+        depth_levels = shots.depth * (1000 / DEPTH_UNIT_MM) + 0.5
+        dense["depth"] = torch.where(shots.depth.isfinite(), depth_levels.clamp(1, 65535), 0).to(torch.int32)
+    if shots.parts is not None:
+        dense["parts"] = shots.parts.contiguous()
     return {
         "image": shots.image,
         "heatmap": levels.contiguous(),
@@ -204,6 +214,7 @@ def pixels_of(shots: RenderedPeople) -> dict[str, Tensor]:
         "covered": covered,
         "tone": shots.tone,
         "neutral": shots.neutral_vertices,
+        **dense,
     }
 
 
@@ -242,8 +253,9 @@ def encode_identity(
         seen["image"], over = refiner.paint_over(seen["image"], prepared.inputs, prepared.overpainting)
         seconds = {**seconds, "refine": time.perf_counter() - painting}
     started = time.perf_counter()
+    dense = {name: seen[name].astype(np.uint16 if name == "depth" else np.uint8) for name in prepared.dense}
     pictures = encode_pictures(
-        seen["image"], seen["heatmap"], seen["frontal_heatmap"], prepared.qualities, prepared.quality
+        seen["image"], seen["heatmap"], seen["frontal_heatmap"], prepared.qualities, prepared.quality, dense
     )
     encoded = time.perf_counter()
     measures = measure(

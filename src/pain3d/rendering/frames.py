@@ -45,6 +45,7 @@ FACE_LANDMARKS = 68  # the first of a head's landmarks, of which the bounding bo
 JOINED = (
     "identity", "au", "neck", "gaze", "growth", "resting", "depth", "cover", "painted", "gains", "keys", "shot", "read",
 )  # fields of SceneInputs that follow each other as they are  # fmt: skip
+DENSE_OUTPUTS = {"depth": "depth", "parts": "part_ids"}  # of `pain3d.render`
 COVERED = 128  # alpha from which a pixel counts as the head's
 
 Floats = npt.NDArray[np.float32]
@@ -134,6 +135,8 @@ class RenderedPeople:
         landmarks: [B, N, 3] metres, world.
         neutral_vertices: [P, V, 3] metres.
         tone: [P, T, 3] linear albedo of the texels of `tone_texels`.
+        depth: [B, H, W] metres along the view axis, inf on background; None unless it was asked for.
+        parts: [B, H, W] uint8 index of the part of the head, 255 on background; None unless it was asked for.
     """
 
     image: Tensor
@@ -143,6 +146,8 @@ class RenderedPeople:
     landmarks: Tensor
     neutral_vertices: Tensor
     tone: Tensor
+    depth: Tensor | None = None
+    parts: Tensor | None = None
 
 
 def render_scenes(
@@ -192,7 +197,11 @@ def render_scenes(
 
 
 def render_people(
-    people: Sequence[SceneInputs], setup: RenderSetup, clock: Clock, light: Light | None = None
+    people: Sequence[SceneInputs],
+    setup: RenderSetup,
+    clock: Clock,
+    light: Light | None = None,
+    dense: Sequence[str] = (),
 ) -> RenderedPeople:
     """Render the scenes of P people of one size, on the head's device; nothing waits for it.
 
@@ -201,6 +210,7 @@ def render_people(
         setup: Of the head whose shapes they mix.
         clock: Which is told of each stage; of a device that works on by itself, how long the host took to ask.
         light: In place of their own: 1, or one for each scene.
+        dense: Of depth and parts, what is wanted too.
     """
     head, device = setup.head, setup.head.device
     # In the same call whatever their number, so that equal faces give equal bits; on a CPU one alone needs no index.
@@ -241,7 +251,7 @@ def render_people(
         attributes=heat[..., None],
         mesh_index=there["expression"],
         texture_index=there["pictured"],
-        outputs=("image", "alpha", "attributes"),
+        outputs=("image", "alpha", "attributes", *(DENSE_OUTPUTS[name] for name in dense)),
         prepared=setup.prepared,
     )
     assert view.image is not None and view.alpha is not None and view.attributes is not None
@@ -268,6 +278,8 @@ def render_people(
         landmarks=posed.vertices[:, head.landmarks][there["expression"]],
         neutral_vertices=neutral,
         tone=texture.texels[:, there["tone"], :3],
+        depth=view.depth,
+        parts=view.part_ids,
     )
 
 
