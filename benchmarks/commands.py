@@ -84,7 +84,7 @@ def same_sets(work: Path) -> str:
             a, b = ours[name].to_pylist(), theirs[name].to_pylist()
             if name in IGNORED:
                 continue
-            if name in MEASURED:
+            if name in MEASURED or name.removeprefix("neutral_") in MEASURED:
                 furthest = max(furthest, *(_furthest(x, y) for x, y in zip(a, b, strict=True)))
             elif isinstance(a[0], dict):  # a picture: its bytes and its name
                 off = max(off, *(_off(x, y) for x, y in zip(a, b, strict=True)))
