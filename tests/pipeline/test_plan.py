@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from pain3d.pipeline.config import SynthConfig
+from pain3d.pipeline.estimation import estimate
 from pain3d.pipeline.plan import SHARES, assign_splits, images_per_identity, make_plan, split_counts
 from pain3d.records import SPLITS
 
@@ -60,3 +61,8 @@ def test_shape_of_the_paper() -> None:
     assert [len(plan.identities_of(split)) for split in SPLITS] == [1750, 500, 250]
     assert plan.shards[0].name == "train-00000-of-00055"
     assert plan.shards[0].path("frames") == "data/frames/train-00000-of-00055.parquet"
+
+
+def test_depth_and_parts_take_room() -> None:
+    plain, dense = (estimate(make_plan(SynthConfig(identities=2, dense=dense))) for dense in ("", "depth,parts"))
+    assert dense["bytes"] - plain["bytes"] == 93_000 * plain["images"]
