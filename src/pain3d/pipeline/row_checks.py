@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from pain3d.console.refused import RefusedError
 from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.facs.pain_score import MAX_INTENSITY
-from pain3d.pictures import decode_heatmap, decode_levels
+from pain3d.pictures import decode_heatmap
 from pain3d.pipeline.contact_sheet import decode
+from pain3d.pipeline.dense_checks import check_dense
 from pain3d.pipeline.folder import TEXTURES, FileEntry
 from pain3d.pipeline.painted import NOT_BEHIND, NOT_REFINED, texture_columns
 from pain3d.pipeline.shard_files import file_hash
@@ -27,12 +28,9 @@ from pain3d.pipeline.texture.bank import check_texture
 from pain3d.records import (
     BACKGROUND_COLUMNS,
     CLIPPED_LEVEL,
-    DEPTH_UNIT_MM,
     HEATMAP_UNITS_MM,
     LATER_IN_PAIRS,
     LICENCE,
-    NO_PART,
-    PARTS,
     REFINED_COLUMNS,
     SPLITS,
     TEXTURE_COLUMNS,
@@ -149,9 +147,8 @@ def _check_group(
         yield from _check_scenes(table, resolved)
     for found in pool.map(_check_pictures, _picture_tasks(table, subset, int(resolved["size"]))):
         yield from found
-    if "depth" in table.column_names or "parts" in table.column_names:
-        for found in pool.map(_check_dense, _dense_tasks(table, int(resolved["size"]))):
-            yield from found
+    if subset == "frames":
+        yield from check_dense(table, int(resolved["size"]), pool)
     if subset in ("frames", "pairs"):
         yield from _check_copies(table, subset, seen)
 
@@ -202,11 +199,6 @@ def _check_constants(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[F
                     row,
                     f"heatmap_unit_mm is {unit}, not one of {', '.join(f'{known:g}' for known in HEATMAP_UNITS_MM)}",
                 )
-
-    if "depth_unit_mm" in table.column_names:
-        for row, unit in enumerate(table["depth_unit_mm"].to_pylist()):
-            if unit != float(np.float32(DEPTH_UNIT_MM)):
-                yield row, f"depth_unit_mm is {unit:g}, not {DEPTH_UNIT_MM}"
 
 
 def _check_backgrounds(table: pa.Table, resolved: Mapping[str, Any]) -> Iterator[Finding]:
@@ -346,37 +338,6 @@ def _check_pictures(task: tuple[int, str, bytes, int, bool]) -> list[Finding]:
     if is_heatmap and (pixels == CLIPPED_LEVEL).any():
         return [(row, f"{name} is clipped at level {CLIPPED_LEVEL}: some of it moved further than it says")]
     return []
-
-
-def _dense_tasks(table: pa.Table, size: int) -> Iterator[tuple[int, dict[str, bytes], int]]:
-    names = [name for name in ("depth", "parts", "heatmap") if name in table.column_names]
-    for row in range(len(table)):
-        yield row, {name: table[name][row]["bytes"].as_py() for name in names}, size
-
-
-def _check_dense(task: tuple[int, dict[str, bytes], int]) -> list[Finding]:
-    """Depth and parts must be grey PNGs of their bits, know each part, and have the head where the heatmap has it."""
-    row, contents, size = task
-    levels: dict[str, npt.NDArray[Any]] = {}
-    for name, content in contents.items():
-        try:
-            levels[name] = decode_levels(content, 16 if name == "depth" else 8)
-        except ValueError as error:
-            return [(row, f"{name} can't be decoded ({error})")]
-        if levels[name].shape != (size, size):
-            return [(row, f"{name} is {levels[name].shape[1]} x {levels[name].shape[0]}, not {size} x {size}")]
-    found = []
-    head = {"depth": levels["depth"] > 0} if "depth" in levels else {}
-    if "parts" in levels:
-        head["parts"] = levels["parts"] != NO_PART
-        if (head["parts"] & (levels["parts"] >= len(PARTS))).any():
-            found.append((row, f"parts has {levels['parts'][head['parts']].max()}, the last part is {len(PARTS) - 1}"))
-    for name, seen in head.items():
-        if (levels["heatmap"][~seen] > 0).any():
-            found.append((row, f"{name} has background where heatmap says that the head moved"))
-    if len(head) == 2 and (head["depth"] != head["parts"]).any():
-        found.append((row, "depth and parts differ in where the head is"))
-    return found
 
 
 def _check_copies(table: pa.Table, subset: str, seen: Seen) -> Iterator[Finding]:
