@@ -1,7 +1,8 @@
 """Renders scenes: all pictures, heatmaps and measurements of one identity, or of many at a time on a device.
 
 What the host can know beforehand is in `SceneInputs`; everything from there to the bytes stays on the device. No bit
-depends on who else is rendered in the same call.
+depends on who else is rendered in the same call. Longer than others, because what goes into the one pass and what comes
+out of it are described beside it.
 """
 
 from __future__ import annotations
