@@ -19,16 +19,15 @@ from dataclasses import replace
 from typing import Any, overload
 
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from pain3d.background import paint_background
 from pain3d.facs.action_units import ActionUnits
 from pain3d.facs.pain_score import LAWS
 from pain3d.head.model import Head
 from pain3d.random import MAX_SEED, keyed_generator, keyed_number
 from pain3d.rendering.people import People, texture_side
 from pain3d.rendering.portraits import render_portraits
+from pain3d.rendering.scene_inputs import procedural_backgrounds
 from pain3d.rendering.shots import shots_of
 from pain3d.scene import CELLS, Scene, round_of_cells, sample_scenes
 from pain3d.skin import surface_maps
@@ -196,8 +195,9 @@ class FaceDataset(Dataset[Item]):
             side = texture_side(self._size)
             self._people = People(self._head or Head.default(), self.keep, frame=self._size, side=side)
         slots = torch.tensor([self._slot(self._people, scene) for scene in scenes])
-        behind = torch.stack([_background(scene) for scene in scenes])
-        seen = render_portraits(shots_of(scenes), self._people, slots, behind, heatmaps=self.heatmap)
+        painted, behind = procedural_backgrounds(scenes)
+        walls = torch.from_numpy(painted[behind])
+        seen = render_portraits(shots_of(scenes), self._people, slots, walls, heatmaps=self.heatmap)
         items: list[Item] = []
         for number, scene in enumerate(scenes):
             items.append(
@@ -224,10 +224,3 @@ class FaceDataset(Dataset[Item]):
             self._places[who] = slot
         self._places.move_to_end(who)
         return self._places[who]
-
-
-def _background(scene: Scene) -> Tensor:
-    """What stands behind a scene [128, 128, 3], before exposure and white balance."""
-    place = scene.identity_id, scene.view_id, scene.background_id
-    key = keyed_generator(scene.seed, "background", *place)
-    return torch.from_numpy(paint_background(scene.background, key, scene.background_blur))
