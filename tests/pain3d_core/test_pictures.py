@@ -1,7 +1,9 @@
 """One reader for every picture: what it opens and what it never opens, how deep, which way up, and what it refuses."""
 
 import io
+import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +141,41 @@ def test_a_file_that_is_far_too_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a.png").open("wb") as file:
         file.truncate(2**30)
     assert refused(tmp_path / "a.png") == "larger than 537 MB, make it smaller"
+
+
+def bomb(side: int) -> bytes:
+    """The beginning of a PNG of so many pixels a side."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    parts = (struct.pack(">I", 13), header, struct.pack(">I", zlib.crc32(header)), struct.pack(">I", 9), b"IDAT")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
+def test_any_mode_becomes_three_channels(tmp_path, mode: str) -> None:
+    Image.new("RGB", (9, 7), (200, 100, 50)).convert(mode).save(tmp_path / "a.tiff")
+    assert read_picture(tmp_path / "a.tiff").shape == (7, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not a picture that can be read here, convert it to JPEG"),
+        (b"<html>please log in</html>", "not a picture that can be read here"),
+        (b"\x00\x00\x00\x18ftypheic" + bytes(40), "not a picture that can be read here"),
+        (simplejpeg.encode_jpeg(RAMP, 90)[:400], "damaged ("),
+        (bomb(60_000), "too many pixels"),
+        (bomb(15_000), "too many pixels"),
+        (bomb(4), "damaged ("),
+    ],
+)
+def test_what_is_no_picture_is_named(tmp_path, content: bytes, says: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(RefusedError) as refused:
+        read_picture(path)
+    assert str(refused.value).startswith(f"{path}: ") and says in str(refused.value)
+
+
+def test_a_folder_is_no_picture(tmp_path) -> None:
+    with pytest.raises(RefusedError, match="a folder"):
+        read_picture(tmp_path)

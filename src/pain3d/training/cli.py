@@ -126,8 +126,7 @@ def _report(command: Evaluate) -> object:
 
 
 def _score(command: Score, started: float) -> int:
-    run_score(command)
-    return 0
+    return run_score(command)
 
 
 COMMANDS: Final[dict[str, Entry]] = {

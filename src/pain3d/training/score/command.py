@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import tyro
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, complain
 from pain3d.face.detect import CENTERFACE
 from pain3d.training.extra import need_extra
 
@@ -38,6 +38,8 @@ class Score:
     """x0,y0,x1,y1: pixels around the face, from above the brows to the chin, in every FACE; else it is found."""
     neutral_box: str | None = None
     """The same in every neutral picture."""
+    skip: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on after a FACE that can't be scored; these are listed at the end, and the exit code is 1."""
     to: Path | None = None
     """Folder of a picture for each face, and of scores.json; files of the same name are replaced."""
     consistent: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -48,8 +50,11 @@ class Score:
     """End with one JSON object on stdout."""
 
 
-def run_score(command: Score) -> None:
+def run_score(command: Score) -> int:
     """Score, print, and write what was asked for. Nothing is written unless every picture can be scored.
+
+    Returns:
+        1 where pictures were skipped, as was asked for; else 0.
 
     Raises:
         RefusedError: No such model, a model of heat maps, a missing or unwanted neutral picture, or a picture that
@@ -62,7 +67,7 @@ def run_score(command: Score) -> None:
     boxes = [_box(name, given) for name, given in (("--box", command.box), ("--neutral-box", command.neutral_box))]
     if not command.model.is_dir():
         raise RefusedError(f"{command.model}: no such folder of a model")
-    for path in (*command.faces, *command.neutral):
+    for path in (*(() if command.skip else command.faces), *command.neutral):
         if not path.is_file():
             raise RefusedError(f"{path}: {'a folder, not a picture' if path.is_dir() else 'no such file'}")
     need_extra("train", "score")
@@ -82,8 +87,18 @@ def run_score(command: Score) -> None:
     home = command.model / "model" if (command.model / "model").is_dir() else command.model
     fitted = load_ood(home)
     side = crop_side(model.config.image_size)
-    portraits = [read_portrait(path, boxes[0], side) for path in command.faces]
     neutrals = [read_portrait(path, boxes[1], side) for path in command.neutral]
+    portraits: list[Portrait] = []
+    skipped: list[str] = []
+    for path in command.faces:
+        try:
+            portraits.append(read_portrait(path, boxes[0], side))
+        except RefusedError as error:
+            if not command.skip:
+                raise
+            skipped.append(str(error))
+    if not portraits:
+        raise RefusedError(f"none of {len(skipped)} pictures can be scored; {skipped[0]}")
     portraits = noted(portraits, neutrals)
     predictions = list(predict_portraits(model, fitted, portraits, neutrals, command.consistent))
     for portrait, one in zip(portraits, predictions, strict=True):
@@ -91,11 +106,16 @@ def run_score(command: Score) -> None:
             raise RefusedError(
                 f"{command.model}: its prediction for {portrait.path} is no number; its weights are broken"
             )
-    pictures = _write(command.to, portraits, neutrals, predictions, command.model) if command.to is not None else []
+    pictures: list[Path] = []
+    if command.to is not None:
+        pictures = _write(command.to, portraits, neutrals, predictions, skipped, command.model)
     if command.json:
-        print(json.dumps(_numbers(portraits, neutrals, predictions, command.model, pictures), allow_nan=False))
+        print(json.dumps(_numbers(portraits, neutrals, predictions, skipped, command.model, pictures), allow_nan=False))
     else:
         _show(portraits, neutrals, predictions, pictures)
+    for line in skipped:
+        complain(f"skipped: {line}")
+    return 1 if skipped else 0
 
 
 def _box(name: str, given: str | None) -> Box | None:
@@ -134,6 +154,7 @@ def _numbers(
     portraits: Sequence[Portrait],
     neutrals: Sequence[Portrait],
     predictions: Sequence[PortraitPrediction],
+    skipped: Sequence[str],
     model: Path,
     pictures: Sequence[Path],
 ) -> dict[str, Any]:
@@ -159,7 +180,7 @@ def _numbers(
     compared = [
         {"file": str(n.path), "square": [round(v, 2) for v in n.square], "notes": list(n.notes)} for n in neutrals
     ]
-    return {"model": str(model), "notice": NOTICE, "neutral": compared, "faces": faces}
+    return {"model": str(model), "notice": NOTICE, "neutral": compared, "faces": faces, "skipped": list(skipped)}
 
 
 def _write(
@@ -167,6 +188,7 @@ def _write(
     portraits: Sequence[Portrait],
     neutrals: Sequence[Portrait],
     predictions: Sequence[PortraitPrediction],
+    skipped: Sequence[str],
     model: Path,
 ) -> list[Path]:
     """A picture for each face, then the numbers. Files of one stem get a number: face.png, face-2.png."""
@@ -186,7 +208,8 @@ def _write(
             path = to / f"{portrait.path.stem}-{number}.png"
         write_durably(path, content)
         pictures.append(path)
-    numbers = json.dumps(_numbers(portraits, neutrals, predictions, model, pictures), indent=1, allow_nan=False)
+    said = _numbers(portraits, neutrals, predictions, skipped, model, pictures)
+    numbers = json.dumps(said, indent=1, allow_nan=False)
     write_durably(to / NUMBERS, (numbers + "\n").encode())
     return pictures
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
-from pain3d.face.square import cut, square_from_points
+from pain3d.face.square import cut, square_from_points, turn_from_points
 from pain3d.pictures import read_picture
+from pain3d.setting import CAMERA_PITCH, CAMERA_YAW, NECK_PITCH, NECK_YAW
 
 if TYPE_CHECKING:
     from pain3d.face.detect import Face
@@ -22,6 +23,14 @@ Square = tuple[float, float, float]
 
 LEAST_SIDE: Final = 32.0  # px of the face square: below it a wrinkle is no pixel
 SHARP_SHARE: Final = 0.75  # of the pixels that the model looks at; fewer are said to be blurred
+SAID_OUTSIDE, MOST_OUTSIDE = 0.1, 0.3  # share of the face's square that the picture may lack unsaid, and at all
+# Degrees that five points tell of a head that is turned no further than those that a model learned from: at most 48 and
+# 9 of 216 such frames. `turn_from_points` says what they miss of pitch.
+MOST_YAW, MOST_PITCH = 48.0, 11.0
+# Degrees that they tell where an eye is not seen: of four people turned by 70° they say 69 to 75, and 0 to 15 % of the
+# farther eye's pixels are left; by 60°, 60 to 72 and 11 to 31 %; by 75° or more, 5 % at most.
+EYE_HIDDEN: Final = 72.0
+TRAINED_YAW, TRAINED_PITCH = CAMERA_YAW + NECK_YAW, CAMERA_PITCH + NECK_PITCH  # degrees, of data sets of pain3d
 MOST_ROLL: Final = 25.0  # degrees that a head may be tilted in the picture before it is said; it learned from up to 10
 
 
@@ -51,11 +60,16 @@ def read_portrait(path: Path, box: Box | None, pixels: int) -> Portrait:
         pixels: Of a side of the crop, C.
 
     Raises:
-        RefusedError: It can't be read, has no face, or one that is too small; names the file.
+        RefusedError: It can't be read, has no face, or one that is too small, cut off or turned away; names the file.
     """
     picture = read_picture(path)
     square, notes = (square_of_box(path, picture, box), []) if box is not None else find_square(path, picture)
     side = square[2]
+    outside = share_outside(square, picture)
+    if outside >= MOST_OUTSIDE:
+        raise RefusedError(f"{path}: {outside:.0%} of the face lie outside the picture, too little of it is seen")
+    if outside >= SAID_OUTSIDE:
+        notes.append(f"{outside:.0%} of the face lie outside the picture; the edge was repeated there")
     if side < LEAST_SIDE:
         raise RefusedError(f"{path}: the face is {side:.0f} pixels wide, at least {LEAST_SIDE:.0f} are needed")
     if side < SHARP_SHARE * pixels:
@@ -73,8 +87,20 @@ def square_of_box(path: Path, picture: Pixels, box: Box) -> Square:
     return (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0)
 
 
+def share_outside(square: Square, picture: Pixels) -> float:
+    """Share of a square's area that lies outside a picture [H, W, 3], 0–1."""
+    x, y, side = square
+    height, width = picture.shape[:2]
+    inside = [max(0.0, min(at + side / 2, most) - max(at - side / 2, 0)) for at, most in ((x, width), (y, height))]
+    return float(1 - inside[0] * inside[1] / (side * side))
+
+
 def find_square(path: Path, picture: Pixels) -> tuple[Square, list[str]]:
-    """The face square of the largest face, and what is to be said of it. Raises RefusedError if there is none."""
+    """The face square of the largest face, and what is to be said of it.
+
+    Raises:
+        RefusedError: There is none, or one of its eyes is not seen.
+    """
     from pain3d.face.detect import find_faces
 
     faces = find_faces(picture)
@@ -82,6 +108,17 @@ def find_square(path: Path, picture: Pixels) -> tuple[Square, list[str]]:
         raise RefusedError(f"{path}: no face found; give its place with --box x0,y0,x1,y1")
     largest = max(faces, key=lambda face: face.area)
     notes = [f"{len(faces)} faces found, the largest is scored; --box chooses another"] if len(faces) > 1 else []
+    height, width = picture.shape[:2]
+    if not ((largest.points[:2] >= 0) & (largest.points[:2] <= (width, height))).all():
+        raise RefusedError(f"{path}: an eye lies outside the picture")
+    yaw, pitch = turn_from_points(largest.points)
+    if abs(yaw) >= EYE_HIDDEN:
+        raise RefusedError(f"{path}: the head is turned by about {abs(yaw):.0f}°, one eye is not seen")
+    if abs(yaw) > MOST_YAW:
+        notes.append(f"the head is turned by about {abs(yaw):.0f}°; the model learned from up to {TRAINED_YAW:.0f}°")
+    if abs(pitch) > MOST_PITCH:
+        way = "above" if pitch > 0 else "below"  # five points tell too little of it to say how many degrees
+        notes.append(f"the head is seen from far {way}; the model learned from up to {TRAINED_PITCH:.0f}°")
     roll = tilt(largest)
     if abs(roll) > MOST_ROLL:
         notes.append(f"the head is tilted by {abs(roll):.0f}°; the model learned from upright ones, turn the picture")
