@@ -52,7 +52,7 @@ class UnitNames:
 
 
 @lru_cache(maxsize=1)
-def unit_map() -> dict[int, UnitNames]:
+def unit_names() -> dict[int, UnitNames]:
     """The table by number of the action unit."""
     with TABLE.open(newline="") as file:
         rows = list(csv.DictReader(file))
