@@ -116,11 +116,11 @@ def test_too_little_memory_halves_the_batch(
     rendered: list[int] = []
     original = frames.render_people
 
-    def narrow(people: Any, *rest: Any) -> Any:
+    def narrow(people: Any, *rest: Any, **named: Any) -> Any:
         rendered.append(len(people))
         if len(people) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return original(people, *rest)
+        return original(people, *rest, **named)
 
     monkeypatch.setattr(frames, "render_people", narrow)
     ran = pain3d("synth", tmp_path / "b" / "out", *options)
@@ -134,7 +134,7 @@ def test_too_little_memory_halves_the_batch(
 def test_too_little_memory_for_one_is_refused(
     pain3d: Run, tmp_path: Path, stand_in: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none(*_: Any) -> Any:
+    def none(*_: Any, **__: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(frames, "render_people", none)
@@ -154,11 +154,11 @@ def test_a_card_that_vanishes_keeps_what_is_published(
     made: list[int] = []
     original = frames.render_people
 
-    def vanishing(people: Any, *rest: Any) -> Any:
+    def vanishing(people: Any, *rest: Any, **named: Any) -> Any:
         made.append(len(people))
         if len(made) > 2:
             raise error
-        return original(people, *rest)
+        return original(people, *rest, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(frames, "render_people", vanishing)

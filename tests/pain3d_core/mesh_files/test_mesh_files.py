@@ -4,7 +4,9 @@ import json
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +167,23 @@ def test_joints_turn_the_mesh_as_ours_do(glb: Path, head: pain3d.Head, person: p
     poses = dict(zip(("neck_pose", "jaw_pose", "leye_pose", "reye_pose"), angles[1:, None], strict=True))
     wanted = head(person, **poses).vertices[0].numpy()[document.values(attributes["_VERTEX"]).ravel().astype(int)]
     assert np.abs(turned - wanted).max() < WITHIN
+
+
+@pytest.mark.skipif(find_spec("bpy") is None, reason="not installed: bpy, Blender as a module")
+def test_blender_opens_it_with_its_own_importer(glb: Path, head: pain3d.Head, person: pain3d.Identity) -> None:
+    script = Path(__file__).with_name("blender.py")
+    done = subprocess.run([sys.executable, str(script), str(glb)], capture_output=True, text=True)
+    said = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+    assert said["bones"] == ["jaw", "left_eye", "neck", "right_eye", "root"]
+    assert said["images"] == [[SIZE, SIZE]] and said["uvs"] == 1
+    names = list(said["reach"])
+    moved = head([person] * len(names), [pain3d.ActionUnits(**alone(name)) for name in names]).vertices
+    reach = (moved - head(person).vertices).norm(dim=2).amax(1)
+    for name, ours in zip(names, reach.tolist(), strict=True):
+        assert said["reach"][name] == pytest.approx(ours, abs=WITHIN), name
+    assert {name: round(value, 2) for name, value in said["shown"].items() if value > 0} == {
+        "AU04_L": 0.8, "AU04_R": 0.8, "AU06_L": 0.56, "AU43_L": 1.0, "AU43_R": 1.0,
+    }  # fmt: skip
 
 
 def test_clay_has_no_picture_and_a_lone_file(head: pain3d.Head, tmp_path: Path) -> None:
