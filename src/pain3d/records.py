@@ -300,9 +300,14 @@ DENSE_COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
 """The columns of frames that are made when they are asked for."""
 
 
+def dense_names(dense: str) -> tuple[str, ...]:
+    """Which of ``DENSE_COLUMNS`` one of ``DENSE`` asks for."""
+    return tuple(filter(None, dense.split(",")))
+
+
 def columns_of(subset: str, dense: str = "") -> tuple[Column, ...]:
     """The columns of a subset of a data set that was made with ``--dense`` so."""
-    asked = filter(None, dense.split(",")) if subset == "frames" else ()
+    asked = dense_names(dense) if subset == "frames" else ()
     return (*COLUMNS[subset], *(column for name in asked for column in DENSE_COLUMNS[name]))
 
 

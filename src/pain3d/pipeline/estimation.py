@@ -6,7 +6,7 @@ import os
 from typing import TypedDict
 
 from pain3d.pipeline.plan import Plan, images_per_identity
-from pain3d.records import SPLITS
+from pain3d.records import SPLITS, dense_names
 
 # Measured at 512 x 512, quality 95, on two cores; an image counts about twice on disk (frames and pairs).
 BYTES_PER_IMAGE = 130_000
@@ -33,7 +33,7 @@ def estimate(plan: Plan) -> Estimate:
     share = plan.config.size**2 / MEASURED_PIXELS
     rate = IMAGES_PER_CORE_SECOND / max(share, 0.05)  # a tiny image still has a mesh to move
     workers = min(cores, plan.images // images_per_identity(plan.config))
-    each = BYTES_PER_IMAGE + sum(BYTES_OF_DENSE[name] for name in plan.config.dense.split(",") if name)
+    each = BYTES_PER_IMAGE + sum(BYTES_OF_DENSE[name] for name in dense_names(plan.config.dense))
     return {
         "images": plan.images,
         "identities": {split: len(plan.identities_of(split)) for split in SPLITS},

@@ -22,7 +22,7 @@ from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.painted import Decorated
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance, SceneRows, complete_rows, encode_pictures, make_scene_rows
-from pain3d.records import DEPTH_UNIT_MM
+from pain3d.records import DEPTH_UNIT_MM, dense_names
 
 if TYPE_CHECKING:
     import pyarrow
@@ -163,7 +163,7 @@ def prepare_identity(
     rows = make_scene_rows(scenes, inputs.camera(), person, provenance)
     qualities = [scene.sensor.quality for scene in scenes]
     seconds = time.perf_counter() - started
-    dense = tuple(filter(None, config.dense.split(",")))
+    dense = dense_names(config.dense)
     return PreparedIdentity(
         person.identity_id, inputs, rows, qualities, config.quality, seconds, commission, overpainting, dense
     )
@@ -179,9 +179,9 @@ def decorate(prepared: PreparedIdentity) -> Decorated:
 
 
 def pixels_of(shots: RenderedPeople) -> dict[str, Tensor]:
-    """What of the shots goes to the host, by name and on their device: heatmaps as levels of a unit each, and so on.
+    """What of the shots goes to the host, by name and on their device: heatmaps as levels, with the unit of each.
 
-    Of alpha it is how many pixels are covered.
+    Of alpha it is how many pixels are covered; of depth it is levels, 0 on background.
     """
     from pain3d.rendering.frames import COVERED
     from pain3d.rendering.heatmap import heatmap_unit, quantise_heatmap

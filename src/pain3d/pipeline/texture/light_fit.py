@@ -203,20 +203,20 @@ def find_light(points: Points, skins: Skins, views: int) -> FoundLight:
     """
     if len(skins.seen) == 0:
         raise ValueError("there must be skin to find a light on, no texel of it was seen")
-    every = max(1, round(len(skins.seen) / MOST))
-    some = _every(every, skins.place)
-    points, skins = points.some(some), skins.some(some)
-    few = _every(THINNED, skins.place)
-    begun = [_descended(points.some(few), skins.some(few), _start(a, skins, views), FIRST_STEPS) for a in STARTS]
+    looked_at = _chosen(max(1, round(len(skins.seen) / MOST)), points, skins)
+    few = _chosen(THINNED, *looked_at[:2])
+    begun = [_descended(*few, _start(azimuth, skins, views), FIRST_STEPS) for azimuth in STARTS]
     _, best = min(begun, key=lambda one: one[0])
-    cost, found = _descended(points, skins, best, STEPS)
+    cost, found = _descended(*looked_at, best, STEPS)
     light, gains, skin = _told(found)
     return FoundLight(light, gains, skin, math.exp(found.shine), cost)
 
 
-def _every(step: int, place: Tensor) -> Tensor:
-    """[P] bool: all points of one place of so many."""
-    return _numbered(place) % step == 0
+def _chosen(step: int, points: Points, skins: Skins) -> tuple[Points, Skins, _Sent]:
+    """All points of one place of so many, places numbered without gaps, and what the points send out."""
+    some = _numbered(skins.place) % step == 0
+    points, skins = points.some(some), skins.some(some)
+    return points, skins._replace(place=_numbered(skins.place)), _Sent.by(points)
 
 
 def _numbered(place: Tensor) -> Tensor:
@@ -264,7 +264,7 @@ class _Sent(NamedTuple):
         return cls(ambient_rows(points.normal, points.occlusion), pad(mirror_rows(points), (0, 5)))
 
 
-def _slopes(points: Points, sent: _Sent, skins: Skins, state: _State) -> tuple[Tensor, Tensor]:
+def _slopes(points: Points, skins: Skins, sent: _Sent, state: _State) -> tuple[Tensor, Tensor]:
     """Residual [P, 3] in ln, and how it falls with each unknown [P, 3, X].
 
     Unknowns: the light by channel, azimuth, elevation, shine, gains, skin.
@@ -335,16 +335,15 @@ def _told_by(residual: Tensor, jacobian: Tensor, weight: Tensor, place: Tensor) 
     return matrix.double().numpy(), pull.double().numpy()
 
 
-def _descended(points: Points, skins: Skins, state: _State, steps: int) -> tuple[float, _State]:
+def _descended(points: Points, skins: Skins, sent: _Sent, state: _State, steps: int) -> tuple[float, _State]:
     """State after so many steps of Gauss–Newton, and the cost before the last; each weighs anew (Cauchy)."""
     views = len(state.gains)
     share = float(INDEPENDENT / skins.trust.sum().clamp(min=1e-9))
-    place, sent = _numbered(skins.place), _Sent.by(points)
     cost = math.inf
     for _ in range(steps):
-        residual, jacobian = _slopes(points, sent, skins, state)
+        residual, jacobian = _slopes(points, skins, sent, state)
         strange = (residual / (2 * SKIN)).square()
-        matrix, pull = _told_by(residual, jacobian, skins.trust[:, None] / (1 + strange) / BETWEEN**2, place)
+        matrix, pull = _told_by(residual, jacobian, skins.trust[:, None] / (1 + strange) / BETWEEN**2, skins.place)
         matrix, pull = share * matrix, share * pull
         metered, slope = _metered(state)
         matrix[: len(slope), : len(slope)] += np.outer(slope, slope) / EXPOSURE**2
