@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from pain3d.camera import Camera
-from pain3d.pictures import decode_heatmap
+from pain3d.doors.pictures import decode_heatmap
 from pain3d.pipeline.contact_sheet import decode, farthest, hot
 from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp
 from pain3d.pipeline.report import first_rows

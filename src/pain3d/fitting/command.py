@@ -66,8 +66,8 @@ def run_fit(command: FitFaces, _: float) -> int:
     for path in paths:
         if path.resolve() in {(command.out / name).resolve() for name in NAMES}:
             raise RefusedError(f"{path}: would be replaced by a result, choose another --out")
+    from pain3d.doors.pictures import read_picture
     from pain3d.fitting.stages import fit
-    from pain3d.pictures import read_picture
 
     pixels = [read_picture(path) for path in paths]
     marks = _landmarks(command.landmarks, paths)

@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from pain3d.colour import linear_to_lab, srgb_to_linear
 from pain3d.console.progress import Progress
+from pain3d.doors.pictures import read_picture
 from pain3d.face.landmarker import Landmarker
 from pain3d.judge.drawing import Tile, mosaic, new_plot, saved
 from pain3d.judge.extra import ASTRONAUT, described
 from pain3d.judge.measures import OUTER_EYES, median
 from pain3d.judge.verdict import Figure, Measure, Table, Verdict
-from pain3d.pictures import read_picture
 from pain3d.pipeline.contact_sheet import decode
 from pain3d.pipeline.data_set import DataSet
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, ImageDraw, ImageFont
 
-from pain3d.pictures import decode_heatmap
+from pain3d.doors.pictures import decode_heatmap
 from pain3d.pipeline.data_set import DataSet, Row
 from pain3d.records import CLIPPED_LEVEL
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pain3d.pictures import decode_levels
+from pain3d.doors.pictures import decode_levels
 from pain3d.records import DEPTH_UNIT_MM, NO_PART, PARTS
 
 

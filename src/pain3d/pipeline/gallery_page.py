@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from pain3d.console.page import html_page
+from pain3d.doors.pictures import decode_heatmap
 from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.files import write_durably
 from pain3d.landmarks import GROUPS
-from pain3d.pictures import decode_heatmap
 from pain3d.pipeline.contact_sheet import decode, farthest, fit
 from pain3d.pipeline.data_set import CELL, DataSet, Row
 from pain3d.pipeline.encoding import encode_image, encode_ramp

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pain3d.console.refused import RefusedError
+from pain3d.doors.pictures import decode_heatmap
 from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.facs.pain_score import MAX_INTENSITY
-from pain3d.pictures import decode_heatmap
 from pain3d.pipeline.contact_sheet import decode
 from pain3d.pipeline.dense_checks import check_dense
 from pain3d.pipeline.folder import TEXTURES, FileEntry

@@ -13,9 +13,9 @@ from PIL import Image
 
 from benchmarks.fitted import held_out
 from pain3d import Head, Scene, render_scenes
+from pain3d.doors.pictures import read_picture
 from pain3d.fitting.command import COMMANDS
 from pain3d.fitting.files import NAMES, files_of, written
-from pain3d.pictures import read_picture
 from tests.conftest import Ran
 
 SIDE = 160  # pixels of the picture: it is read, cut and compared as any other

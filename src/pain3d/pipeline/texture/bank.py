@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from pain3d.console.refused import RefusedError
+from pain3d.doors.pictures import decode_picture
 from pain3d.files import flush_folder, partial_path, write_durably, write_flushed
-from pain3d.pictures import decode_picture
 from pain3d.rendering.frames import TEXTURE_SIZE
 
 PICTURE: Final = "albedo.png"

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pain3d.console.refused import RefusedError, one_line
-from pain3d.pictures import read_picture
+from pain3d.doors.pictures import read_picture
 from pain3d.pipeline.texture.blending import blend_steps, pack, paint_together
 from pain3d.pipeline.texture.condition_pictures import (
     depth_pictures,

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
+from pain3d.doors.pictures import decode_heatmap, decode_picture
 from pain3d.face.square import SQUARE_COLUMNS, face_square
-from pain3d.pictures import decode_heatmap, decode_picture
 from pain3d.records import FORMAT_VERSION, HEATMAP_UNIT_MM
 from pain3d.training.data.samples import UNITS, Samples, skin_tone, yaw_word
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
-from pain3d.pictures import read_picture
+from pain3d.doors.pictures import read_picture
 from pain3d.training.data.folds import LEAST_FOLDS
 from pain3d.training.data.samples import UNITS, Pixels, Samples
 

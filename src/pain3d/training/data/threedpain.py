@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
+from pain3d.doors.pictures import read_picture
 from pain3d.facs.pain_score import PAIN_AUS, check_intensity, pspi
-from pain3d.pictures import read_picture
 from pain3d.training.data.parquet import subject_name
 from pain3d.training.data.picture_files import PictureFiles, by_name, gather, pictures_in
 from pain3d.training.data.samples import UNITS, Samples, pspi_of

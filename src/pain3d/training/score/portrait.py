@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
+from pain3d.doors.pictures import read_picture
 from pain3d.face.square import cut, square_from_points, turn_from_points
-from pain3d.pictures import read_picture
 from pain3d.setting import CAMERA_PITCH, CAMERA_YAW, NECK_PITCH, NECK_YAW
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
+from pain3d.doors.limits import PICTURE_BYTES, PICTURE_PIXELS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,8 +27,6 @@ Pixels = npt.NDArray[np.uint8]
 
 FORMATS: Final = ("JPEG", "PNG", "WebP", "TIFF", "BMP", "GIF", "AVIF")  # pictures by nature, decoded in this process
 READABLE: Final = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-MOST_PIXELS: Final = 2**26  # 67 million, 8,192 a side: decoded and turned they take up to 11 bytes each, 0.75 GB
-MOST_BYTES: Final = 8 * MOST_PIXELS  # of a file: so many pixels of four channels with 16 bits
 LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"  # what Git LFS leaves in the place of a file
 INKS: Final = ("CMYK", "YCCK")  # of a JPEG: colours that simplejpeg doesn't turn into RGB
 # Where a JPEG may say which way up it is: in EXIF, or in XMP. Few do, and only these are opened twice.
@@ -61,8 +60,8 @@ def read_picture(path: Path) -> Pixels:
     if not path.is_file():
         raise RefusedError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}")
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise RefusedError(f"{path}: larger than {MOST_BYTES / 1e6:.0f} MB, make it smaller")
+        if path.stat().st_size > PICTURE_BYTES:
+            raise RefusedError(f"{path}: larger than {PICTURE_BYTES / 1e6:.0f} MB, make it smaller")
         content = path.read_bytes()
     except OSError as error:
         raise RefusedError(f"{path}: can't be read ({error.strerror})") from error
@@ -92,18 +91,18 @@ def decode_picture(content: bytes, name: str) -> Pixels:
 
 
 def decode_heatmap(content: bytes) -> Pixels:
-    """The levels [H, W] of a heat map, an 8-bit grey PNG. Raises ValueError if it isn't one, or has MOST_PIXELS."""
+    """The levels [H, W] of a heat map, an 8-bit grey PNG. Raises ValueError if it isn't one, or has PICTURE_PIXELS."""
     return np.asarray(decode_levels(content, 8), np.uint8)
 
 
 def decode_levels(content: bytes, bits: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
-    """The levels [H, W] of a grey PNG of 8 or 16 bits. Raises ValueError if it isn't one, or has MOST_PIXELS."""
+    """The levels [H, W] of a grey PNG of 8 or 16 bits. Raises ValueError if it isn't one, or has PICTURE_PIXELS."""
     import cv2
 
     # PNG 1.2, 11.2.2: the header says width, height, bits a channel and, 0 for grey, the colours.
     if content[:8] == PNG_START and len(content) >= PNG_HEADER and content[24:26] == bytes([bits, 0]):
         width, height = struct.unpack(">II", content[16:24])
-        if width * height <= MOST_PIXELS:
+        if width * height <= PICTURE_PIXELS:
             levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
             if levels is not None and levels.shape == (height, width):
                 return np.asarray(levels, np.uint8) if bits == 8 else np.asarray(levels, np.uint16)
@@ -125,9 +124,9 @@ def _opened(content: bytes, name: str) -> ImageFile:
 
 
 def _check_size(name: str, width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
+    if width * height > PICTURE_PIXELS:
         raise RefusedError(
-            f"{name}: too many pixels, {width} x {height}; make it smaller, {MOST_PIXELS / 1e6:.0f} million are read"
+            f"{name}: too many pixels, {width} x {height}; make it smaller, {PICTURE_PIXELS / 1e6:.0f} million are read"
         )
 
 

@@ -12,7 +12,7 @@ import simplejpeg
 from PIL import EpsImagePlugin, Image, ImageOps
 
 from pain3d.console.refused import RefusedError
-from pain3d.pictures import FORMATS, LFS_POINTER, decode_picture, read_picture
+from pain3d.doors.pictures import FORMATS, LFS_POINTER, decode_picture, read_picture
 from tests.endless import endless_eps
 
 # A ramp along both sides, with every channel its own.
