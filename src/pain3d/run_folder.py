@@ -17,7 +17,15 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import PARTIAL, lock_folder, make_folders, remove_empty, remove_partial, write_durably
+from pain3d.files import (
+    is_partial,
+    lock_folder,
+    make_folders,
+    refuse_links,
+    remove_empty,
+    remove_partial,
+    write_inside,
+)
 
 RESOLVED: Final = "config.resolved.yaml"
 Resolved = Mapping[str, Any]
@@ -102,7 +110,7 @@ class RunFolder:
             return
         if not self.out.is_dir():
             raise RefusedError(f"{self.out}: not a folder")
-        held = {path.name for path in self.out.iterdir() if not path.name.endswith(PARTIAL)}
+        held = {path.name for path in self.out.iterdir() if not is_partial(path.name)}
         if not held:
             return
         old = read_resolved(self.out, self.kind)
@@ -113,14 +121,13 @@ class RunFolder:
         if changed:
             state = "a finished" if finished else "an unfinished"
             raise RefusedError(f"{self.out}: {self.kind.other.format(state=state, changed=changed)}")
+        refuse_links(self.out)
         if finished:
             raise RefusedError(f"{self.out}: {self.kind.finished}")
 
     def write(self, name: str, content: bytes) -> None:
         """Publish a file atomically, in a folder that is made if absent."""
-        path = self.out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, content)
+        write_inside(self.out, name, content)
 
     def _take_up(self) -> None:
         """Read what the same run left when it was stopped."""

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pain3d.console.refused import RefusedError
+from pain3d.pipeline.export import threedpain
 from pain3d.pipeline.export.staging import StagedFolder
 from pain3d.pipeline.export.threedpain import ExportSummary, export_3dpain
 from pain3d.training.data import open_data
@@ -156,29 +157,30 @@ def test_two_exports_to_one_place(small: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["annotations", "heatmaps", "meshes_inpainted"])
 def test_a_full_disk_leaves_nothing(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    write = Path.write_bytes
+    write = os.write
 
-    def full(self: Path, content: bytes) -> int:
-        if self.parent.name == place and "0002" in self.name:
+    def full(descriptor: int, content: Any) -> int:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.parent.name == place and "0002" in path.name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(self, content)
+        return write(descriptor, content)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+    monkeypatch.setattr("pain3d.files.os.write", full)
+    with pytest.raises(OSError, match=f"{os.strerror(errno.ENOSPC)}: '.*/{place}/.*0002"):
         export_3dpain(small, tmp_path / "deep" / "to", quiet=True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_leaves_nothing(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = Path.write_bytes
+    write = threedpain.write_new
 
-    def interrupted(self: Path, content: bytes) -> int:
-        if "view_001" in self.name:
+    def interrupted(path: Path, content: bytes) -> None:
+        if "view_001" in path.name:
             signal.raise_signal(signal.SIGINT)
-            monkeypatch.setattr(Path, "write_bytes", write)
-        return write(self, content)
+            monkeypatch.setattr(threedpain, "write_new", write)
+        write(path, content)
 
-    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    monkeypatch.setattr(threedpain, "write_new", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export_3dpain(small, tmp_path / "to", quiet=True)
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import io
 import os
 import shutil
 import signal
@@ -20,24 +19,14 @@ import torch
 
 from pain3d import run_folder
 from pain3d.console.refused import RefusedError
+from pain3d.files import partial_path
 from pain3d.pipeline import folder, run, synthesis, workers
 from tests.conftest import SMALL_OPTIONS, Ran
 from tests.pipeline.conftest import SMALL, hashes
 
 Run = Callable[..., Ran]
 KILLED_AFTER = 3  # identities
-
-
-class FailingFile(io.FileIO):
-    """A file whose disk fails after so many bytes."""
-
-    room = 0
-    error = errno.ENOSPC
-
-    def write(self, content: Any) -> int:
-        if self.tell() + len(memoryview(content)) > self.room:
-            raise OSError(self.error, os.strerror(self.error))
-        return super().write(content)
+FRAMES = "data/frames/.train-00000-of-00001.parquet.partial"  # what is written first
 
 
 def complaints(err: str) -> list[str]:
@@ -47,16 +36,15 @@ def complaints(err: str) -> list[str]:
 
 def fail_disk(monkeypatch: pytest.MonkeyPatch, name: str, room: int, error: int = errno.ENOSPC) -> None:
     """Make every file whose path holds a name fail when it grows beyond some bytes."""
-    original = Path.open
+    original = os.write
 
-    def opened(self: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
-        if "w" in mode and name in str(self):
-            file = FailingFile(self, "w")
-            file.room, file.error = room, error
-            return io.BufferedWriter(file)
-        return original(self, mode, *rest, **named)
+    def written(descriptor: int, content: Any) -> int:
+        path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if name in path and os.fstat(descriptor).st_size + len(memoryview(content)) > room:
+            raise OSError(error, os.strerror(error))
+        return original(descriptor, content)
 
-    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr("pain3d.files.os.write", written)
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
@@ -66,7 +54,7 @@ def test_a_full_disk_at_the_first_shard_leaves_nothing(
 ) -> None:
     fail_disk(monkeypatch, "data/frames", room, error)
     ran = pain3d("synth", tmp_path / "out", *SMALL_OPTIONS)
-    assert (ran.code, complaints(ran.err)) == (2, [f"pain3d: {os.strerror(error)}"])
+    assert (ran.code, complaints(ran.err)) == (2, [f"pain3d: {tmp_path}/out/{FRAMES}: {os.strerror(error)}"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -97,7 +85,9 @@ def test_a_full_disk_beside_the_data(
     with monkeypatch.context() as patch:
         fail_disk(patch, name, 100)
         ran = pain3d("synth", out, *SMALL_OPTIONS)
-    assert (ran.code, complaints(ran.err)) == (2, ["pain3d: No space left on device"])
+    path = next(path for path in small.rglob("*") if name in path.name or name in str(path.relative_to(small)))
+    partial = partial_path(out / path.relative_to(small))
+    assert (ran.code, complaints(ran.err)) == (2, [f"pain3d: {partial}: No space left on device"])
     assert not list(out.rglob("*.partial")) and not (out / "manifest.json").exists()
     assert pain3d("synth", out, *SMALL_OPTIONS).code == 0
     assert hashes(out) == hashes(small)
@@ -110,17 +100,17 @@ def test_a_full_disk_at_the_manifest_line_publishes_nothing(
         path.write_bytes(line[:40])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(folder, "_append_durably", torn)
+    monkeypatch.setattr(folder, "write_end", torn)
     assert pain3d("synth", tmp_path / "out", *SMALL_OPTIONS).code == 2
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("error", [errno.EROFS, errno.EACCES])
 def test_a_read_only_folder(pain3d: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
-    def refused(self: Path, *_: Any, **__: Any) -> None:
-        raise OSError(error, os.strerror(error), str(self))
+    def refused(path: Path, *_: Any, **__: Any) -> None:
+        raise OSError(error, os.strerror(error), str(path))
 
-    monkeypatch.setattr(Path, "mkdir", refused)
+    monkeypatch.setattr("pain3d.files.os.mkdir", refused)
     ran = pain3d("synth", tmp_path / "out", *SMALL_OPTIONS)
     assert (ran.code, ran.err) == (2, f"pain3d: {tmp_path / 'out'}: {os.strerror(error)}\n")
 

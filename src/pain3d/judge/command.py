@@ -14,6 +14,7 @@ import tyro
 from pain3d.console.entry import Entry
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import Within, checked
+from pain3d.files import refuse_link
 from pain3d.judge.verdict import Verdict
 from pain3d.pipeline.data_set import DataSet, open_data_set
 
@@ -54,11 +55,13 @@ def run_judge(command: Judge, _: float) -> int:
     """
     names = check(command)
     data = open_data_set(command.out)
+    folder = command.to or command.out / ("probe" if command.probe else "judge")
+    if command.to is None:
+        refuse_link(folder)
     started = time.perf_counter()
     verdicts = [_probe(command, data)] if command.probe else [judge(name)(command, data) for name in names]
     from pain3d.judge.verdict_files import show, summary, write_verdict
 
-    folder = command.to or command.out / ("probe" if command.probe else "judge")
     write_verdict(folder, data, verdicts, time.perf_counter() - started)
     if command.json:
         print(json.dumps({"out": str(command.out), "to": str(folder), **summary(verdicts)}))

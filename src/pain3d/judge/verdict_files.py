@@ -11,7 +11,7 @@ from typing import Any
 
 from pain3d.console.page import html_page
 from pain3d.console.refused import RefusedError
-from pain3d.files import write_durably
+from pain3d.files import make_folders, remove, write_durably
 from pain3d.judge.verdict import Verdict
 from pain3d.pipeline.data_set import DataSet
 from pain3d.provenance import pain3d_version
@@ -31,8 +31,8 @@ def write_verdict(folder: Path, data: DataSet, verdicts: Sequence[Verdict], seco
         if any(folder.iterdir()) and not (folder / NUMBERS).is_file():
             raise RefusedError(f"{folder}: not empty, and not a verdict of pain3d")
         for old in folder.glob("*.png"):
-            old.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+            remove(old)
+    make_folders(folder)
     for verdict in verdicts:
         for figure in verdict.figures:
             write_durably(folder / f"{figure.name}.png", figure.png)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from importlib.util import find_spec
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import partial_path
+from pain3d.files import make_folders, partial_path, remove, rename
 
 QUALITY: Final = "18"  # x264's constant rate factor: no loss that one sees
 GIF_FPS: Final = 25.0  # browsers slow down what is faster
@@ -41,16 +40,14 @@ def write_clip(path: Path, pictures: Iterable[Pixels], fps: float) -> None:
     """Write pictures [H, W, 3], sRGB, of even sides, `fps` a second; after an error nothing is left of them."""
     writers = {"mp4": _write_mp4, "gif": _write_gif, "png": _write_folder}
     writer = writers[kind_of(path)]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     partial = partial_path(path)
+    remove(partial)  # it may be a link
     try:
         writer(partial, iter(pictures), fps)
-        partial.replace(path)
+        rename(partial, path)
     except BaseException:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        else:
-            partial.unlink(missing_ok=True)
+        remove(partial)
         raise
 
 

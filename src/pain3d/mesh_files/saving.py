@@ -9,7 +9,7 @@ from typing import Final
 from torch import Tensor
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import write_durably
+from pain3d.files import remove, write_durably
 from pain3d.head.foreign.conversion import PACKAGED
 from pain3d.mesh import Mesh
 from pain3d.mesh_files.corners import corners_of, picture_of, surface_of
@@ -80,6 +80,6 @@ def save_mesh(
             fresh = not name.exists()
             write_durably(name, content)
             if fresh:
-                undone.callback(name.unlink, missing_ok=True)
+                undone.callback(remove, name)
         undone.pop_all()
     return tuple(reversed(files))

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import flush_folder, partial_path, remove_empty
+from pain3d.files import cut, flush_folder, open_end, partial_path, remove, remove_empty, rename, write_end
 from pain3d.records import FORMAT_VERSION, SPLITS, SUBSETS
 from pain3d.run_folder import RESOLVED, RunFolder, RunKind
 
@@ -95,15 +94,15 @@ class DataFolder(RunFolder):
         self._rename(names)
         line = json.dumps(entry).encode() + b"\n"
         lines = self.out / LINES
-        with lines.open("ab") as held:
+        with open_end(lines) as held:
             fcntl.flock(held, fcntl.LOCK_EX)  # other ranks add theirs
             before = lines.stat().st_size
             try:
-                _append_durably(lines, line)
+                write_end(lines, line)
             except BaseException:
-                os.truncate(lines, before)
+                cut(lines, before)
                 for name in names:
-                    (self.out / name).unlink(missing_ok=True)
+                    remove(self.out / name)
                 raise
         self.published[entry["shard"]] = entry
 
@@ -118,7 +117,7 @@ class DataFolder(RunFolder):
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Mark the data set as finished."""
         self.write(MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
-        (self.out / LINES).unlink(missing_ok=True)
+        remove(self.out / LINES)
 
     def _rename(self, names: list[str]) -> None:
         """Move finished partial files to their names; all of them, or after an error none."""
@@ -126,12 +125,12 @@ class DataFolder(RunFolder):
         try:
             for name in names:
                 moved.append(self.out / name)
-                partial_path(self.out / name).replace(self.out / name)
+                rename(partial_path(self.out / name), self.out / name)
             for folder in {path.parent for path in moved}:
                 flush_folder(folder)
         except BaseException:
             for path in moved:
-                path.unlink(missing_ok=True)
+                remove(path)
             raise
 
     def _take_up(self) -> None:
@@ -140,7 +139,7 @@ class DataFolder(RunFolder):
         if lines.exists():
             entries, whole = read_lines(lines)
             if whole < lines.stat().st_size:
-                os.truncate(lines, whole)
+                cut(lines, whole)
             self.published = {entry["shard"]: entry for entry in entries}
 
     def _discard(self) -> None:
@@ -150,7 +149,7 @@ class DataFolder(RunFolder):
         painted = any((self.out / TEXTURES).rglob("*.json"))
         if not published and not painted and not (self.out / MANIFEST).exists():
             for name in (RESOLVED, LINES):
-                (self.out / name).unlink(missing_ok=True)
+                remove(self.out / name)
             remove_empty([path for path in self.out.rglob("*") if path.is_dir()])
 
 
@@ -186,10 +185,3 @@ def _entry(line: bytes) -> ShardEntry | None:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     return {"shard": shard, "files": files}
-
-
-def _append_durably(path: Path, line: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())

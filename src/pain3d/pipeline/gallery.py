@@ -5,6 +5,7 @@ Every sheet shows the same people in the same light, from the front, on a plain 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from pain3d.console.refused import RefusedError
 from pain3d.facs import ActionUnits
 from pain3d.facs.action_units import AU_NUMBERS, FACS_NAMES
 from pain3d.facs.pain_score import PAIN_AUS, solutions
+from pain3d.files import make_folders, write_durably
 from pain3d.pipeline.contact_sheet import CAPTION, FAINT, GAP, INK, MARGIN, PAPER, fit
 from pain3d.rendering.frames import render_scenes
 from pain3d.scene import CELLS, CameraSetting, LightSetting, Pose, Scene, Sensor, demographic_grid, sample_scenes
@@ -112,12 +114,14 @@ def draw_gallery(out: Path, seed: int, size: int = 512, only: Sequence[str] = ()
     foreign = sorted(path.name for path in out.iterdir() if path.name not in ours) if out.is_dir() else []
     if foreign:
         raise RefusedError(f"{out}: not empty, and not a folder of sheets: it holds {foreign[0]}")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folders(out)
     for sheet in sheets:
         if only and sheet.name not in only:
             continue
         path = out / f"{sheet.name}.jpg"
-        draw_sheet(sheet).save(path, quality=QUALITY)
+        picture = io.BytesIO()
+        draw_sheet(sheet).save(picture, "JPEG", quality=QUALITY)
+        write_durably(path, picture.getvalue())
         yield path
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from pain3d.console.page import html_page
 from pain3d.doors.pictures import decode_heatmap
 from pain3d.facs.action_units import AU_COLUMNS
-from pain3d.files import write_durably
+from pain3d.files import write_inside
 from pain3d.landmarks import GROUPS
 from pain3d.pipeline.contact_sheet import decode, farthest, fit
 from pain3d.pipeline.data_set import CELL, DataSet, Row
@@ -80,10 +80,8 @@ def write_gallery_page(data: DataSet, people: int = 0) -> Written:
             "rows": rows,
         },
     ).encode()
-    path = data.out / PAGE
-    path.parent.mkdir(exist_ok=True)
-    write_durably(path, page)
-    return Written(path, len(shown), total, len(rows), len(page))
+    write_inside(data.out, PAGE, page)
+    return Written(data.out / PAGE, len(shown), total, len(rows), len(page))
 
 
 def _rows(columns: dict[str, list[Any]], names: tuple[str, ...]) -> Any:

@@ -8,13 +8,13 @@ zstd. There is no time stamp in a file: the same rows, with the same pyarrow, gi
 from __future__ import annotations
 
 import hashlib
-import os
+from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pain3d.files import partial_path
+from pain3d.files import flush_file, make_inside, naming, open_new, partial_path, remove
 from pain3d.pipeline.folder import FileEntry, ShardEntry
 from pain3d.pipeline.plan import PlannedShard
 from pain3d.records import DENSE, ROW_GROUP_ROWS, SUBSETS, columns_of
@@ -35,7 +35,7 @@ class ShardWriter:
     def __init__(self, out: Path, shard: PlannedShard) -> None:
         self.out = out
         self.shard = shard
-        self._files = {subset: _SubsetFile(out / shard.path(subset)) for subset in SUBSETS}
+        self._files = {subset: _SubsetFile(out, shard.path(subset)) for subset in SUBSETS}
 
     def __enter__(self) -> Self:
         return self
@@ -73,8 +73,9 @@ class ShardWriter:
 class _SubsetFile:
     """One Parquet file; opened at the first row group, so that an early failure leaves nothing to remove."""
 
-    def __init__(self, path: Path) -> None:
-        self.partial = partial_path(path)
+    def __init__(self, out: Path, name: str) -> None:
+        self.out, self.name = out, name
+        self.partial = partial_path(out / name)
         self.rows = 0
         self._waiting: list[pyarrow.RecordBatch] = []
         self._file: BufferedWriter | None = None
@@ -91,14 +92,14 @@ class _SubsetFile:
         self._write_group()
         self._parquet.close()
         if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            flush_file(self._file)
             self._file.close()
 
     def discard(self) -> None:
         if self._file is not None:
-            self._file.close()
-        self.partial.unlink(missing_ok=True)
+            with suppress(OSError):  # of the disk that failed before; the file goes anyway
+                self._file.close()
+        remove(self.partial)
 
     def _write_group(self) -> None:
         import pyarrow as pa
@@ -106,8 +107,8 @@ class _SubsetFile:
 
         schema = self._waiting[0].schema
         if self._file is None:
-            self.partial.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.partial.open("wb")
+            make_inside(self.out, str(Path(self.name).parent))
+            self._file = open_new(self.partial)
             self._parquet = pq.ParquetWriter(self._file, schema, **_settings(schema))
         table = pa.Table.from_batches(self._waiting, schema)
         self._parquet.write_table(table, row_group_size=ROW_GROUP_ROWS)
@@ -133,7 +134,7 @@ def _settings(schema: pyarrow.Schema) -> dict[str, Any]:
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, 64 hex digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         while block := file.read(HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
+from pain3d.files import make_folders, refuse_link
 from pain3d.records import SPLITS
 from pain3d.training.data.batches import crop_side, ordered_batches
 from pain3d.training.data.samples import Samples
@@ -98,6 +99,8 @@ def evaluate(
         raise RefusedError("--beside goes with one --model: folds are pooled")
     opened = [open_for(data or Path(run.data), run.config) for run in runs]
     folder = to or runs[0].folder / _folder_name(runs, opened[0], split)
+    if to is None:
+        refuse_link(folder)
     name, about = runs[0].folder.resolve().name, _about(runs, opened[0], split)
     refuse_other_report(folder, name, about)  # before the minutes that follow
     parts = [_test_run(run, samples, split, None, quiet) for run, samples in zip(runs, opened, strict=True)]
@@ -122,7 +125,7 @@ def evaluate(
     found["people"] = people = _acquaintance([*parts, *rivals.values()])
     predictions = concatenate([one.predictions for one in parts])
     rows[ALWAYS_YES] = always_yes(predictions, resamples=resamples)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     write_report(
         folder,
         name,

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from pain3d.files import open_end, write_durably
+
 LINES = "log.jsonl"
 BOARD = "tensorboard"
 
@@ -22,7 +24,7 @@ class RunLog:
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / LINES
         kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
-        self.path.write_text("".join(f"{line}\n" for line in kept))
+        write_durably(self.path, "".join(f"{line}\n" for line in kept).encode())
         from torch.utils.tensorboard import SummaryWriter
 
         writer: Any = SummaryWriter
@@ -31,8 +33,8 @@ class RunLog:
     def write(self, step: int, kind: str, **values: float) -> None:
         """Add an entry; what isn't finite becomes null."""
         entry = {"step": step, "kind": kind, **{n: v if math.isfinite(v) else None for n, v in values.items()}}
-        with self.path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        with open_end(self.path) as file:
+            file.write((json.dumps(entry) + "\n").encode())
         for name, value in values.items():
             self._board.add_scalar(f"{kind}/{name}", value, step)
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import write_durably
+from pain3d.files import make_inside, rename, write_durably
 from pain3d.provenance import code_version, pain3d_version
 from pain3d.random import keyed_generator
 from pain3d.ranks import Ranks, launched_ranks
@@ -364,11 +364,11 @@ def _leave_model(
         }
         write_predictions(run.folder / VALIDATION, found)
         if not task.heatmaps:
-            staging.mkdir(parents=True, exist_ok=True)
+            make_inside(run.folder, staging.name)
             few = CropStore(samples, validation_store.side, cache_mb=0)  # each of its pictures is looked at once
             save_ood(staging, fit_ood(predict_rows(model, few, rows[:: max(1, len(rows) // OOD_PICTURES)])[1], usual))
     save_pretrained(model, staging, card)
-    staging.replace(run.folder / MODEL)
+    rename(staging, run.folder / MODEL)
 
 
 def _write_json(path: Path, content: object) -> None:

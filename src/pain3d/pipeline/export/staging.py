@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from types import TracebackType
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import flush_folder, lock_folder, make_folders, partial_path, remove_empty
+from pain3d.files import flush_folder, lock_folder, make_folders, partial_path, remove, remove_empty, rename
 
 
 def refuse_occupied(to: Path) -> None:
@@ -38,18 +37,20 @@ class StagedFolder:
     """
 
     def __init__(self, to: Path) -> None:
-        self.to = to
-        self.folder = partial_path(to)
+        self.to = to.resolve() if to.is_symlink() else to  # a link that the user names is followed, once
+        self.folder = partial_path(self.to)
         self._made: list[Path] = []
         self._lock = -1
 
     def __enter__(self) -> Path:
         refuse_occupied(self.to)
         self._made = make_folders(self.to.parent)
-        self.folder.mkdir(exist_ok=True)
+        if not self.folder.is_dir() or self.folder.is_symlink():
+            remove(self.folder)
+        make_folders(self.folder)
         self._lock = lock_folder(self.folder, self.to)
         for old in self.folder.iterdir():
-            shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+            remove(old)
         return self.folder
 
     def __exit__(
@@ -66,12 +67,12 @@ class StagedFolder:
     def _publish(self) -> None:
         os.sync()  # once for all: a flush per file is a millisecond, and there may be 100,000 files
         try:
-            self.folder.rename(self.to)  # over an empty folder, never over a full one
+            rename(self.folder, self.to)  # over an empty folder, never over a full one
         except OSError as error:
             self._abandon()
             raise RefusedError(f"{self.to}: could not be published ({error.strerror})") from error
         flush_folder(self.to.parent)
 
     def _abandon(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
         remove_empty(self._made)

@@ -16,6 +16,7 @@ from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
 from pain3d.facs.pain_score import PAIN_AUS, pspi
+from pain3d.files import make_inside, write_new
 from pain3d.pipeline.data_set import DataSet, Row, open_data_set
 from pain3d.pipeline.export.staging import StagedFolder, refuse_occupied
 from pain3d.provenance import pain3d_version
@@ -102,7 +103,7 @@ def export_3dpain(data: Path, to: Path, quiet: bool = False) -> ExportSummary:
     total = sum(file["rows"] for shard in source.shards for file in shard["files"] if file["subset"] == "frames")
     with Interruptible() as interrupt, StagedFolder(to) as folder:
         for name in (PICTURES, ANNOTATIONS, HEATMAPS):
-            (folder / name).mkdir()
+            make_inside(folder, name)
         counts = {"pictures": 0, "heatmaps": 0, "bytes": 0}
         labels: dict[tuple[int, int], tuple[str, bytes]] = {}
         with Progress(total, quiet=quiet) as progress:
@@ -125,12 +126,12 @@ def export_3dpain(data: Path, to: Path, quiet: bool = False) -> ExportSummary:
                 counts["heatmaps"] += 1
         pains = {key: label for key, label in sorted(labels.items()) if key[1]}
         for key, (_, annotation) in pains.items():
-            (folder / ANNOTATIONS / f"{expression_name(*key)}_annotations.json").write_bytes(annotation)
+            write_new(folder / ANNOTATIONS / f"{expression_name(*key)}_annotations.json", annotation)
         lines = [f"{expression_name(*key)},{SPLITS.index(split)}" for key, (split, _) in pains.items()]
-        (folder / SPLIT_FILE).write_text("\n".join([SPLIT_COLUMNS, *lines, ""]))
+        write_new(folder / SPLIT_FILE, "\n".join([SPLIT_COLUMNS, *lines, ""]).encode())
         origin = {name: source.resolved[name] for name in ORIGIN_FIELDS}
-        (folder / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n")
-        (folder / "README.md").write_text(_readme(source))
+        write_new(folder / ORIGIN, (json.dumps(origin, indent=1) + "\n").encode())
+        write_new(folder / "README.md", _readme(source).encode())
     return ExportSummary(to, len({identity for identity, _ in labels}), len(pains), **counts)
 
 
@@ -155,7 +156,7 @@ def _write_jpeg(path: Path, row: Row, column: str) -> int:
     content: bytes = row[column]["bytes"] or b""
     if not content.startswith(JPEG_START):
         raise RefusedError(f"{row['sample_id']}: {column} is no JPEG, and 3DPain holds nothing else")
-    path.write_bytes(content)
+    write_new(path, content)
     return len(content)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -27,7 +26,16 @@ from torch import Tensor
 
 from pain3d.console.refused import RefusedError
 from pain3d.doors.pictures import decode_picture
-from pain3d.files import flush_folder, partial_path, write_durably, write_flushed
+from pain3d.files import (
+    flush_folder,
+    make_folders,
+    make_inside,
+    partial_path,
+    remove,
+    rename,
+    write_flushed,
+    write_inside,
+)
 from pain3d.rendering.frames import TEXTURE_SIZE
 
 PICTURE: Final = "albedo.png"
@@ -153,15 +161,15 @@ class TextureBank(Mapping[str, Tensor]):
             self._take(name, other.entry(name), files)
 
     def _take(self, name: str, entry: Entry, files: Mapping[str, bytes]) -> None:
-        _publish(self.place(name), files)
+        _publish(self.folder, self.place(name), files)
         self._entries[name] = entry
         self._named[entry.asked] = min(name, self._named.get(entry.asked, name))
 
     def quarantine(self, asked: str, sitter: Sitter, reason: str) -> None:
         """Write down that what was asked for could not be painted, so that nobody tries it again."""
-        path = self.folder / QUARANTINE / f"{asked}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, (json.dumps({"reason": reason, "sitter": asdict(sitter)}, indent=1) + "\n").encode())
+        make_folders(self.folder)
+        content = (json.dumps({"reason": reason, "sitter": asdict(sitter)}, indent=1) + "\n").encode()
+        write_inside(self.folder, f"{QUARANTINE}/{asked}.json", content)
         self.quarantined[asked] = reason
 
 
@@ -222,19 +230,21 @@ def _damaged(place: Path, how: str) -> RefusedError:
     return RefusedError(f"{place}: a damaged texture ({how}); nothing was changed")
 
 
-def _publish(place: Path, files: Mapping[str, bytes]) -> None:
+def _publish(bank: Path, place: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder beside its place, flush it and rename it; one that is there already has the same bytes."""
     if place.exists():
         return
     partial = partial_path(place)
-    partial.mkdir(parents=True, exist_ok=True)
+    remove(partial)
+    make_folders(bank)
+    make_inside(bank, str(partial.relative_to(bank)))
     try:
         for name, content in files.items():
             write_flushed(partial / name, content)
         flush_folder(partial)
-        partial.replace(place)
+        rename(partial, place)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
         raise
     flush_folder(place.parent)
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import remove_empty
+from pain3d.files import remove, remove_empty
 from pain3d.pipeline.folder import resolved_kind
 from pain3d.pipeline.gallery import Cell, Sheet, draw_sheet, portrait
 from pain3d.pipeline.plan import PlannedIdentity
@@ -41,7 +41,7 @@ class BankFolder(RunFolder):
     def _discard(self) -> None:
         """What was painted stays, the same run can go on from it; without any, nothing of this run stays."""
         if not any(self.out.rglob(ENTRY)) and not (self.out / QUARANTINE).exists():
-            (self.out / RESOLVED).unlink(missing_ok=True)
+            remove(self.out / RESOLVED)
             remove_empty([path for path in self.out.rglob("*") if path.is_dir()])
 
 

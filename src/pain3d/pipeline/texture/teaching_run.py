@@ -20,6 +20,7 @@ from torch import Tensor
 from pain3d.colour import srgb_to_linear
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
+from pain3d.files import remove
 from pain3d.head import Head
 from pain3d.pipeline.folder import resolved_kind
 from pain3d.pipeline.texture.bank import Entry, Sitter, TextureBank, read_texture
@@ -57,8 +58,8 @@ class TaughtFolder(RunFolder):
     def _discard(self) -> None:
         """The same run goes on from a checkpoint; without one nothing of it stays."""
         if not (self.out / CHECKPOINT).exists():
-            (self.out / WEIGHTS).unlink(missing_ok=True)
-            (self.out / RESOLVED).unlink(missing_ok=True)
+            remove(self.out / WEIGHTS)
+            remove(self.out / RESOLVED)
 
 
 def teach_bank(command: Teach, started: float) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def teach_bank(command: Teach, started: float) -> dict[str, Any]:
         taught = SkinModel(command.out / WEIGHTS)
         measured = measure(cases, {"as it ships": start, "taught": taught})
         report = {"resolved": folder.resolved, **taught.origin.__dict__, "held_out": held, **measured}
-        checkpoint.unlink()
+        remove(checkpoint)
         folder.write(REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return {
         "out": str(command.out),

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pain3d.console.refused import RefusedError
 from pain3d.face.square import BELOW_EYES, FIVE_POINTS, SIDE_METRES
-from pain3d.files import flush_folder, partial_path
+from pain3d.files import flush_folder, partial_path, remove, rename
 from pain3d.provenance import pain3d_version
 from pain3d.random import keyed_generator
 from pain3d.training.data.augmentation import MEAN, STD
@@ -81,12 +81,13 @@ def export_onnx(source: Path, to: Path, quiet: bool = False) -> float:
         raise RefusedError(f"{source}: {size / 1e9:.1f} GB of weights; one ONNX file holds 2.1 GB")
     plain = _Plain(model).eval()
     partial = partial_path(to)
+    remove(partial)  # it may be a link
     try:
         _write(plain, partial)
         worst = _check(plain, partial)
         _publish(partial, to)
     finally:
-        partial.unlink(missing_ok=True)
+        remove(partial)
     if not quiet:
         print(f"{to}: {to.stat().st_size / 1e6:.1f} MB, within {worst:.0e} PSPI of PyTorch")
     return worst
@@ -187,5 +188,5 @@ def _publish(partial: Path, to: Path) -> None:
     """Flush a file that is whole and give it its name."""
     with partial.open("rb") as file:
         os.fsync(file.fileno())
-    partial.replace(to)
+    rename(partial, to)
     flush_folder(to.parent)
