@@ -27,8 +27,9 @@ def snap_vertices(clip, height, width, snapped, inverse_w, usable):  # type: ign
         snapped[v, 0] = snapped[v, 1] = 0
         inverse_w[v] = 1.0
         if w > NEAR and math.isfinite(w) and math.isfinite(x) and math.isfinite(y) and math.isfinite(z):
-            column = math.floor((x / w * 0.5 + 0.5) * width * SUBPIXELS + 0.5)
-            row = math.floor((0.5 - y / w * 0.5) * height * SUBPIXELS + 0.5)
+            # NumPy's floor stays a float: that of math is a whole number here, and of 1e30 the least that there is.
+            column = np.floor((x / w * 0.5 + 0.5) * width * SUBPIXELS + 0.5)
+            row = np.floor((0.5 - y / w * 0.5) * height * SUBPIXELS + 0.5)
             inverse_w[v] = 1.0 / w
             if abs(column) <= LIMIT and abs(row) <= LIMIT:
                 snapped[v, 0], snapped[v, 1] = np.int64(column), np.int64(row)

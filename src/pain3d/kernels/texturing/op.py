@@ -94,9 +94,9 @@ def sample_texture(
 
     Args:
         texture: [B, Ht, Wt, C], or [1, Ht, Wt, C] shared by all images, or the `Mipmaps` of one.
-        uv: [B, H, W, 2], of the texture's dtype; outside 0 … 1 the edge texels go on.
-        level: [B, H, W] mip level, 0 the full texture, clamped to the chain; None reads level 0 alone. With a level the
-            sides of the texture must be powers of two.
+        uv: [B, H, W, 2], of the texture's dtype; outside 0 … 1 the edge texels go on, NaN reads the first.
+        level: [B, H, W] mip level, 0 the full texture, clamped to the chain, NaN too; None reads level 0 alone. With a
+            level the sides of the texture must be powers of two.
         backend: ``"reference"``, ``"triton"`` (float32) or None for the default order.
 
     Returns:

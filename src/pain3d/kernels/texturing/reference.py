@@ -88,7 +88,7 @@ def sample_texture_reference(texture: Tensor | Mipmaps, uv: Tensor, level: Tenso
     mipmaps = texture if isinstance(texture, Mipmaps) else build_mipmaps_reference(texture)
     table = torch.tensor(mipmaps.levels(), device=uv.device)
     top = len(table) - 1
-    level = level.clamp(0, top)
+    level = _known(level).clamp(0, top)
     lower = level.detach().floor().long()
     upper = (lower + 1).clamp(max=top)
     fraction = (level - lower)[..., None]
@@ -97,11 +97,17 @@ def sample_texture_reference(texture: Tensor | Mipmaps, uv: Tensor, level: Tenso
     return fine + fraction * (coarse - fine)
 
 
+def _known(places: Tensor) -> Tensor:
+    """The places with 0 for NaN, which a clamp lets through and which is no place in memory."""
+    return places.nan_to_num(0.0, torch.inf, -torch.inf)
+
+
 def _bilinear(texels: Tensor, uv: Tensor, offset: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """Mix the four texels around uv [B, H, W, 2] in the level that starts at offset [B, H, W]."""
     image = torch.arange(len(uv), device=uv.device)[:, None, None] if len(texels) == len(uv) else 0
-    x = torch.minimum((uv[..., 0] * width - 0.5).clamp(min=0), (width - 1).to(uv.dtype))
-    y = torch.minimum(((1 - uv[..., 1]) * height - 0.5).clamp(min=0), (height - 1).to(uv.dtype))  # the one flip of v
+    x = torch.minimum(_known(uv[..., 0] * width - 0.5).clamp(min=0), (width - 1).to(uv.dtype))
+    y = _known((1 - uv[..., 1]) * height - 0.5)  # the one flip of v
+    y = torch.minimum(y.clamp(min=0), (height - 1).to(uv.dtype))
     left, top = x.detach().floor().long(), y.detach().floor().long()
     right, bottom = torch.minimum(left + 1, width - 1), torch.minimum(top + 1, height - 1)
     across, down = (x - left)[..., None], (y - top)[..., None]
