@@ -9,3 +9,10 @@ from typing import Final
 
 PICTURE_PIXELS: Final = 2**26  # 67 million, 8,192 a side: decoded and turned they take up to 11 bytes each, 0.75 GB
 PICTURE_BYTES: Final = 8 * PICTURE_PIXELS  # of a file: so many pixels of four channels with 16 bits
+PARQUET_FOOTER_BYTES: Final = 2**23  # 18 kB a row group of frames: 45,000 rows in a file; 0.3 GB in a reader at worst
+PARQUET_COLUMNS: Final = 2**10  # of a file, each part of a structure counting as one; frames have 147
+PARQUET_GROUPS: Final = 2**14  # of a file
+PARQUET_ROWS: Final = 2**22  # of a file
+PARQUET_READ_BYTES: Final = 2**31  # of what is read at once, decoded: 128 rows of pairs at 4,096 a side take 1 GB
+PARQUET_FREE_BYTES: Final = 2**26  # so much may be decoded of whatever is stored
+PARQUET_RATIO: Final = 64  # and beyond that so many times the stored bytes: a column that repeats one text reaches 40
