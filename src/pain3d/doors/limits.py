@@ -16,3 +16,11 @@ PARQUET_ROWS: Final = 2**22  # of a file
 PARQUET_READ_BYTES: Final = 2**31  # of what is read at once, decoded: 128 rows of pairs at 4,096 a side take 1 GB
 PARQUET_FREE_BYTES: Final = 2**26  # so much may be decoded of whatever is stored
 PARQUET_RATIO: Final = 64  # and beyond that so many times the stored bytes: a column that repeats one text reaches 40
+
+YAML_BYTES: Final = 2**20  # settings are a few hundred bytes
+TEXT_BYTES: Final = 2**25  # of JSON and plain text; as values it takes up to 0.3 GB, with JSON_VALUES
+JSON_VALUES: Final = 2**21  # and brackets: an empty object in a list takes 72 bytes
+TABLE_BYTES: Final = 2**29  # of CSV, of which one line at a time is held: an hour of all that OpenFace says
+LINE_CHARACTERS: Final = 2**17  # of CSV: Python's own limit for one cell
+NESTING: Final = 64  # lists in mappings in lists: what we write is 6 deep
+NUMBER_DIGITS: Final = 100  # a float of 64 bits is written with 17
