@@ -7,6 +7,7 @@ done, or the disk failed; 130 interrupted. Results go to stdout, everything else
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     A process that ran for its own arguments leaves without tearing its libraries down: torch takes 0.3 s for that, as
     long as ten images, and nothing is open any more.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no UTF-8; stderr does so anyway
     started = time.perf_counter() - (_seconds_since_process_start() if arguments is None else 0.0)
     code = _run(list(sys.argv[1:] if arguments is None else arguments), started)
     if arguments is None:

@@ -1,8 +1,9 @@
 """Knows the folder of a run, be it one that makes data or one that learns: what it is of, who may write into it.
 
 States of a folder: absent or empty (a run may begin), of the same run and unfinished (it goes on), of the same run and
-finished, anything else (both refused). ``config.resolved.yaml`` says which run it is of, and the name that appears last
-that it is finished. A lock on the folder, which the kernel drops with its process, keeps two runs out of it.
+finished (nothing is left to do), anything else (refused). ``config.resolved.yaml`` says which run it is of, and the
+name that appears last that it is finished. A lock on the folder, which the kernel drops with its process, keeps two
+runs out of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pain3d.files import (
     is_partial,
     lock_folder,
     make_folders,
+    refuse_irregular,
     refuse_links,
     remove_empty,
     remove_partial,
@@ -42,7 +44,6 @@ class RunKind:
         decides: What must be equal for a run to go on where it stopped, by name.
         foreign: What is said of a folder that isn't of this kind.
         other: What is said of another run's; with fields ``state``, "a finished" or "an unfinished", and ``changed``.
-        finished: What is said of a run that has nothing left to do.
     """
 
     mark: tuple[str, int]
@@ -51,7 +52,6 @@ class RunKind:
     decides: Callable[[Resolved], Resolved]
     foreign: str
     other: str
-    finished: str
 
 
 class RunFolder:
@@ -62,9 +62,12 @@ class RunFolder:
         kind: Of the run.
         resolved: What the run is, as ``config.resolved.yaml`` holds it.
 
+    Attributes:
+        finished: Whether nothing is left to do, once the folder was looked at.
+
     Raises:
-        RefusedError: The folder is a file, holds something else, a finished run, another run (the differences are
-            named), or another run is writing into it; nothing in it is touched then.
+        RefusedError: The folder is a file, holds something else, another run (the differences are named), a link, or
+            another run is writing into it; nothing in it is touched then.
     """
 
     def __init__(self, out: Path, kind: RunKind, resolved: Resolved) -> None:
@@ -73,6 +76,7 @@ class RunFolder:
         self.resolved = dict(resolved)
         self._made: list[Path] = []
         self._lock = -1
+        self.finished = False
         self._begun = False  # a folder that this run may not write into is left as it was
 
     def __enter__(self) -> Self:
@@ -106,6 +110,7 @@ class RunFolder:
         Raises:
             RefusedError: Says why, in one line.
         """
+        self.finished = False
         if not self.out.exists():
             return
         if not self.out.is_dir():
@@ -113,6 +118,7 @@ class RunFolder:
         held = {path.name for path in self.out.iterdir() if not is_partial(path.name)}
         if not held:
             return
+        refuse_irregular(self.out / RESOLVED)
         old = read_resolved(self.out, self.kind)
         if old is None:
             raise RefusedError(f"{self.out}: {self.kind.foreign}")
@@ -122,8 +128,7 @@ class RunFolder:
             state = "a finished" if finished else "an unfinished"
             raise RefusedError(f"{self.out}: {self.kind.other.format(state=state, changed=changed)}")
         refuse_links(self.out)
-        if finished:
-            raise RefusedError(f"{self.out}: {self.kind.finished}")
+        self.finished = finished
 
     def write(self, name: str, content: bytes) -> None:
         """Publish a file atomically, in a folder that is made if absent."""

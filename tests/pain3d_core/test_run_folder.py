@@ -17,7 +17,6 @@ KIND = RunKind(
     decides=lambda resolved: resolved["settings"],
     foreign="foreign",
     other="{state} other: {changed}",
-    finished="finished",
 )
 
 
@@ -40,8 +39,10 @@ def test_a_run_begins_goes_on_and_ends(tmp_path: Path) -> None:
     assert read_resolved(out, KIND) == {"format": 3, "settings": {"seed": 1}}
     with folder(out, seed=1) as run:
         run.write("end", b"")
-    with pytest.raises(RefusedError, match=r"finished$"):
-        folder(out, seed=1).check()
+    before = held(out)
+    with folder(out, seed=1) as run:
+        assert run.finished
+    assert held(out) == before
     with pytest.raises(RefusedError, match=r"a finished other: seed 1 -> 2$"):
         folder(out, seed=2).check()
 

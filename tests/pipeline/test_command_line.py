@@ -99,11 +99,18 @@ def test_synth_ends_with_one_json_object(pain3d: Run, tmp_path: Path) -> None:
     assert pain3d("verify", tmp_path / "out").code == 0  # a data set of one split still holds together
 
 
-def test_finished_data_set_is_refused(pain3d: Run, small: Path) -> None:
+def test_a_finished_data_set_is_left_as_it_is(pain3d: Run, small: Path) -> None:
     before = sorted(path.stat().st_mtime_ns for path in small.rglob("*"))
     ran = pain3d("synth", small, *SMALL_OPTIONS)
-    line = f"pain3d: {small}: holds a finished data set of this configuration\n"
-    assert (ran.code, ran.err) == (2, line)
+    assert (ran.code, ran.err, ran.out.partition("\n")[0]) == (0, "", "finished already, 32 images")
+    said = json.loads(pain3d("synth", small, *SMALL_OPTIONS, "--json").out)
+    assert (said["new_images"], said["images"], said["finished_already"]) == (0, 32, True)
+    for more, expected in (
+        ((), "finished already, nothing would be made\n"),
+        (("--json",), '"finished_already": true'),
+    ):
+        ran = pain3d("synth", small, *SMALL_OPTIONS, "--dry-run", *more)
+        assert ran.code == 0 and expected in ran.out
     assert sorted(path.stat().st_mtime_ns for path in small.rglob("*")) == before
 
 

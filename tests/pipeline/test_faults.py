@@ -20,12 +20,11 @@ import torch
 from pain3d import run_folder
 from pain3d.console.refused import RefusedError
 from pain3d.files import partial_path
-from pain3d.pipeline import folder, run, synthesis, workers
+from pain3d.pipeline import folder, run, workers
 from tests.conftest import SMALL_OPTIONS, Ran
 from tests.pipeline.conftest import SMALL, hashes
 
 Run = Callable[..., Ran]
-KILLED_AFTER = 3  # identities
 FRAMES = "data/frames/.train-00000-of-00001.parquet.partial"  # what is written first
 
 
@@ -113,82 +112,6 @@ def test_a_read_only_folder(pain3d: Run, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("pain3d.files.os.mkdir", refused)
     ran = pain3d("synth", tmp_path / "out", *SMALL_OPTIONS)
     assert (ran.code, ran.err) == (2, f"pain3d: {tmp_path / 'out'}: {os.strerror(error)}\n")
-
-
-def stop_run(out: Path) -> bytes:
-    """A run that stops in its last shard, as after SIGKILL; hands back the lines of the manifest so far."""
-    made: list[int] = []
-    original = synthesis.synthesise_identity
-
-    def killed(config: Any, person: Any, provenance: Any) -> Any:
-        made.append(person.identity_id)
-        if len(made) > KILLED_AFTER:
-            raise SystemError("killed")
-        return original(config, person, provenance)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "synthesise_identity", killed)
-        patch.setattr(folder.DataFolder, "_abandon", folder.DataFolder._drop_lock)  # a killed run cleans nothing up
-        with pytest.raises(SystemError):
-            run.synthesise(SMALL, out, quiet=True)
-    return (out / "manifest.partial.jsonl").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An unfinished data set with published shards; not to be changed."""
-    out = tmp_path_factory.mktemp("stopped") / "small"
-    assert stop_run(out).count(b"\n") == 2
-    return out
-
-
-def test_a_stopped_run_goes_on_to_the_same_bytes(small: Path, stopped: Path, tmp_path: Path) -> None:
-    """As after SIGKILL: published shards, a torn manifest line, partial files, shards renamed without their line."""
-    out = Path(shutil.copytree(stopped, tmp_path / "small"))
-    lines = out / "manifest.partial.jsonl"
-    published = lines.read_bytes()
-    lines.write_bytes(published + published[:50])  # torn
-    (out / "data" / "frames" / ".test-00000-of-00001.parquet.partial").write_bytes(b"half")
-    shutil.copy(out / "data" / "frames" / "train-00000-of-00001.parquet", out / "data" / "frames" / "x.parquet")
-    (out / "data" / "frames" / "x.parquet").rename(out / "data" / "frames" / "test-00000-of-00001.parquet")
-    run.synthesise(SMALL, out, quiet=True)
-    assert hashes(out) == hashes(small)
-
-
-@pytest.mark.parametrize("number", [1, 2])
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda line: b"",
-        lambda line: b"\0" * len(line),
-        lambda line: b"\xff" + line[1:],
-        lambda line: line[: len(line) // 2],
-        lambda line: line[:-1],
-        lambda line: line.replace(b'"shard"', b'"shart"'),
-        lambda line: line.replace(b"data/frames", b"data/frame"),
-        lambda line: line.replace(b'"sha256": "', b'"sha256": "g'),
-        lambda line: line.replace(b'"rows": ', b'"rows": -.5e'),
-        lambda line: b'{"shard": "train-00000-of-00001", "files": []}',
-        lambda line: b"[1, 2]",
-        lambda line: b"null",
-        lambda line: b"[" * 100_000,
-    ],
-)
-def test_a_damaged_line_is_refused_and_nothing_is_touched(
-    pain3d: Run, stopped: Path, tmp_path: Path, damage: Callable[[bytes], bytes], number: int
-) -> None:
-    out = Path(shutil.copytree(stopped, tmp_path / "small"))
-    lines = out / "manifest.partial.jsonl"
-    held = lines.read_bytes().split(b"\n")
-    held[number - 1] = damage(held[number - 1])
-    lines.write_bytes(b"\n".join(held))
-    (out / "data" / "frames" / ".test-00000-of-00001.parquet.partial").write_bytes(b"half")
-    before = hashes(out)
-    line = f"{lines}: line {number} is damaged, it names no published shard; nothing was changed"
-    for more in ((), ("--dry-run",)):
-        ran = pain3d("synth", out, *SMALL_OPTIONS, *more)
-        assert (ran.code, ran.out, ran.err) == (2, "", f"pain3d: {line}\n")
-    assert hashes(out) == before
 
 
 def test_a_folder_that_became_anothers_before_the_lock_is_left_as_it_is(

@@ -94,12 +94,13 @@ def test_the_average_moves_towards_the_model() -> None:
     assert average.num_batches_tracked == 7
 
 
-def test_a_finished_run_and_another_run_are_refused(faces: Path, tmp_path: Path) -> None:
+def test_a_finished_run_is_left_as_it_is_and_another_is_refused(faces: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(preset("tiny", "vitpain"), **{**TINY, "steps": 2, "validations": 0})
     run = tmp_path / "run"
     train(run, faces, "vitpain", config, quiet=True)
-    with pytest.raises(RefusedError, match="holds this run, finished"):
-        train(run, faces, "vitpain", config, quiet=True)
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    assert train(run, faces, "vitpain", config, quiet=True) is None
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
     with pytest.raises(RefusedError, match="holds another run \\(seed 0 -> 1\\)"):
         train(run, faces, "vitpain", dataclasses.replace(config, seed=1), quiet=True)
     resolved = run / "config.resolved.yaml"

@@ -23,10 +23,12 @@ class Synth:
     """Make a labelled synthetic data set of pain faces."""
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
-    """Folder of the data set: new, empty, or an unfinished one to go on with."""
+    """Folder of the data set: new, empty, or one of this configuration, to go on with unless it is finished."""
     config: Path | None = None
     """YAML file of the options below; the command line overrides it."""
     synthesis: tyro.conf.OmitArgPrefixes[SynthConfig] = field(default_factory=SynthConfig)
+    repair: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Of a damaged data set keep what its hash proves, and make the rest again."""
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
     """Say what would be made, and write nothing."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -69,9 +71,9 @@ def _synth(command: Synth, started: float) -> int:
 
     checked(command.synthesis)
     if command.dry_run:
-        _show_preview(command, preview(command.synthesis, command.out))
+        _show_preview(command, preview(command.synthesis, command.out, repair=command.repair))
         return 0
-    receipt = synthesise(command.synthesis, command.out, quiet=command.json, started=started)
+    receipt = synthesise(command.synthesis, command.out, quiet=command.json, started=started, repair=command.repair)
     if receipt.rank:  # rank 0 speaks for all
         return 0
     if command.json:
@@ -81,6 +83,7 @@ def _synth(command: Synth, started: float) -> int:
                     "out": str(receipt.out),
                     "images": receipt.images,
                     "new_images": receipt.new,
+                    **({"finished_already": True} if receipt.finished else {}),
                     **({} if receipt.behind is None else {"painted_backgrounds": receipt.behind}),
                     **({} if receipt.refined is None else {"refined_images": receipt.refined}),
                     "seconds": round(receipt.seconds, 3),
@@ -92,7 +95,10 @@ def _synth(command: Synth, started: float) -> int:
             )
         )
         return 0
-    print(f"{receipt.new} images in {receipt.seconds:.1f} s, {receipt.images_per_second:.0f} images/s")
+    if receipt.finished:
+        print(f"finished already, {receipt.images} images")
+    else:
+        print(f"{receipt.new} images in {receipt.seconds:.1f} s, {receipt.images_per_second:.0f} images/s")
     if receipt.behind is not None:
         print(
             f"backgrounds    {receipt.behind} of {receipt.images} images painted, {receipt.behind / receipt.images:.0%}"
@@ -111,6 +117,10 @@ def _show_preview(command: Synth, plan: object) -> None:
     from pain3d.pipeline.estimation import estimate
     from pain3d.pipeline.plan import Plan
 
+    if plan is None:
+        said = {"out": str(command.out), "dry_run": True, "finished_already": True}
+        print(json.dumps(said) if command.json else "finished already, nothing would be made")
+        return
     assert isinstance(plan, Plan)
     expected = estimate(plan)
     if command.json:

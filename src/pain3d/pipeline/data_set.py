@@ -53,7 +53,8 @@ class DataSet:
 
         read: Columns = {name: [] for name in columns}
         for path in self.files(subset):
-            table = pq.read_table(self.out / path, columns=list(columns))
+            with (self.out / path).open("rb") as stream:  # pyarrow wants names in UTF-8
+                table = pq.read_table(stream, columns=list(columns))
             for name in columns:
                 read[name] += table[name].to_pylist()
         return read
@@ -80,7 +81,7 @@ class DataSet:
         wanted = pa.array(sorted(keep), pa.string()) if keep is not None else None
         for path in self.files(subset):
             try:
-                with pq.ParquetFile(self.out / path) as file:
+                with (self.out / path).open("rb") as stream, pq.ParquetFile(stream) as file:
                     for group in range(file.num_row_groups):
                         mask = None
                         if wanted is not None:

@@ -7,20 +7,33 @@ from __future__ import annotations
 
 import fcntl
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
-from pain3d.console.refused import RefusedError
-from pain3d.files import cut, flush_folder, open_end, partial_path, remove, remove_empty, rename, write_end
-from pain3d.records import FORMAT_VERSION, SPLITS, SUBSETS
+from pain3d.console.refused import RefusedError, complain
+from pain3d.files import (
+    cut,
+    flush_folder,
+    open_end,
+    partial_path,
+    refuse_irregular,
+    remove,
+    remove_empty,
+    rename,
+    write_durably,
+    write_end,
+)
+from pain3d.pipeline.plan import Plan
+from pain3d.pipeline.shard_list import find_faults, line_of, read_lines, read_manifest_shards, size_fault
+from pain3d.records import FORMAT_VERSION
 from pain3d.run_folder import RESOLVED, RunFolder, RunKind
 
 MANIFEST: Final = "manifest.json"
 LINES: Final = "manifest.partial.jsonl"
 TEXTURES: Final = "textures"  # the bank of what was painted for this data set
-HASH: Final = re.compile("[0-9a-f]{64}")
+MOST_TOLD: Final = 10  # lines about what is made again
+REPAIR: Final = "--repair keeps what its hash proves and makes the rest again"
 
 
 def resolved_text(resolved: Mapping[str, Any]) -> str:
@@ -45,7 +58,6 @@ def resolved_kind(mark: tuple[str, int], last: str, foreign: str, called: str) -
         decides=lambda resolved: {name: value for name, value in resolved.items() if name != "config_hash"},
         foreign=f"not empty, and not {foreign}",
         other=f"holds {{state}} {called} of another configuration ({{changed}})",
-        finished=f"holds a finished {called} of this configuration",
     )
 
 
@@ -76,23 +88,46 @@ class DataFolder(RunFolder):
     Args:
         out: The folder; made if absent.
         resolved: The flat resolved configuration.
+        plan: What the run makes.
+        repair: Keep what its hash proves and drop the rest, where a run without it refuses a damaged list; a finished
+            data set is unfinished then.
+        quiet: Show no progress while published files are compared with their lines.
+        cores: So many files are read at a time.
     """
 
-    def __init__(self, out: Path, resolved: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        out: Path,
+        resolved: Mapping[str, Any],
+        plan: Plan,
+        *,
+        repair: bool = False,
+        quiet: bool = True,
+        cores: int = 1,
+    ) -> None:
         super().__init__(out, DATA_SET, resolved)
+        self.plan = plan
+        self.repair = repair
         self.published: dict[str, ShardEntry] = {}
+        self._quiet, self._cores = quiet, cores
 
     def check(self) -> None:
-        """See `RunFolder.check`; a damaged line in the list of published shards is refused too."""
+        """See `RunFolder.check`; a damaged list of published shards is refused too, unless it is to be repaired."""
         super().check()
-        if (self.out / LINES).exists():
-            read_lines(self.out / LINES)
+        for name in (LINES, MANIFEST):
+            refuse_irregular(self.out / name)
+        if self.repair:
+            return
+        if self.finished:
+            self._check_finished()
+        else:
+            self._check_lines()
 
     def publish_shard(self, entry: ShardEntry) -> None:
         """Rename a shard's finished partial files and add its manifest line."""
         names = [file["path"] for file in entry["files"]]
         self._rename(names)
-        line = json.dumps(entry).encode() + b"\n"
+        line = line_of(entry)
         lines = self.out / LINES
         with open_end(lines) as held:
             fcntl.flock(held, fcntl.LOCK_EX)  # other ranks add theirs
@@ -111,8 +146,12 @@ class DataFolder(RunFolder):
         self.published = dict(published)
 
     def take_up(self) -> None:
-        """Read what all ranks have published."""
-        self._take_up()
+        """Read what all ranks have published. Raises RefusedError unless that is the whole plan."""
+        self._check_lines()
+        self.published |= {entry["shard"]: entry for entry, _ in read_lines(self.out / LINES, self.plan) if entry}
+        missing = [shard.name for shard in self.plan.shards if shard.name not in self.published]
+        if missing:
+            raise RefusedError(f"{self.out / LINES}: lost {missing[0]}; the same command goes on from what is left")
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Mark the data set as finished."""
@@ -134,54 +173,75 @@ class DataFolder(RunFolder):
             raise
 
     def _take_up(self) -> None:
-        """Shards that were published; a torn last line is cut off, its shard was not."""
+        """What was published and is still as it was; the rest is dropped from the list, and will be made again."""
+        if self.finished and not self.repair:
+            remove(self.out / LINES)  # the run was killed before it did
+            return
+        if self.finished:
+            self._reopen()
         lines = self.out / LINES
-        if lines.exists():
-            entries, whole = read_lines(lines)
-            if whole < lines.stat().st_size:
-                cut(lines, whole)
-            self.published = {entry["shard"]: entry for entry in entries}
+        held: list[ShardEntry] = []
+        dropped: list[str] = []
+        damaged = whole = 0
+        for number, (entry, end) in enumerate(read_lines(lines, self.plan), 1):
+            whole = end
+            if entry is not None:
+                held.append(entry)
+            else:
+                damaged += 1
+                if damaged <= MOST_TOLD:
+                    dropped.append(f"{lines}: line {number} is damaged; dropped")
+        faults = find_faults(self.out, held, self._cores, self._quiet)
+        dropped += [f"{fault}; made again" for of_shard in faults.values() for fault in of_shard]
+        _tell(dropped, max(0, damaged - MOST_TOLD))
+        self.published = {entry["shard"]: entry for entry in held if entry["shard"] not in faults}
+        if dropped:
+            write_durably(lines, b"".join(map(line_of, self.published.values())))
+        elif lines.exists() and whole < lines.stat().st_size:
+            cut(lines, whole)  # a torn last line: its shard was not published
+        for entry in held:
+            for file in entry["files"]:
+                if entry["shard"] in faults and size_fault(self.out, file) == "not a file":
+                    remove(self.out / file["path"])  # no file could take its place
+
+    def _reopen(self) -> None:
+        """Make a finished data set an unfinished one, of the shards that its manifest names."""
+        named = read_manifest_shards(self.out / MANIFEST, self.plan)
+        damaged = len(self.plan.shards) - sum(map(bool, named))
+        _tell([f"{self.out / MANIFEST}: damaged, {damaged} of its shards dropped"] if damaged else [])
+        write_durably(self.out / LINES, b"".join(line_of(entry) for entry in named if entry is not None))
+        remove(self.out / MANIFEST)
+        self.finished = False
+
+    def _check_lines(self) -> None:
+        for number, (entry, _) in enumerate(read_lines(self.out / LINES, self.plan), 1):
+            if entry is None:
+                what = f"line {number} is damaged, it names no published shard"
+                raise RefusedError(f"{self.out / LINES}: {what}; nothing was changed, {REPAIR}")
+
+    def _check_finished(self) -> None:
+        """Refuse a finished data set that isn't whole, as far as names and sizes tell: `verify` tells more."""
+        named = read_manifest_shards(self.out / MANIFEST, self.plan)
+        if [entry and entry["shard"] for entry in named] != [shard.name for shard in self.plan.shards]:
+            raise RefusedError(f"{self.out / MANIFEST}: damaged; nothing was changed, {REPAIR}")
+        for file in [file for entry in named if entry for file in entry["files"]]:
+            if fault := size_fault(self.out, file):
+                raise RefusedError(f"{self.out / file['path']}: {fault}; nothing was changed, {REPAIR}")
 
     def _discard(self) -> None:
-        """Published shards and textures stay, the same run builds on them; without any, nothing of this run stays."""
+        """Without anything but its configuration in the folder, nothing of this run stays."""
         lines = self.out / LINES
-        published = self.published or (lines.exists() and lines.stat().st_size)  # by other ranks
-        painted = any((self.out / TEXTURES).rglob("*.json"))
-        if not published and not painted and not (self.out / MANIFEST).exists():
-            for name in (RESOLVED, LINES):
-                remove(self.out / name)
+        ours = [self.out / RESOLVED, *([lines] if lines.exists() and not lines.stat().st_size else [])]
+        if all(path.is_dir() or path in ours for path in self.out.rglob("*")):
+            for path in ours:
+                remove(path)
             remove_empty([path for path in self.out.rglob("*") if path.is_dir()])
 
 
-def read_lines(path: Path) -> tuple[list[ShardEntry], int]:
-    """The shards that a ``manifest.partial.jsonl`` names, and the bytes of its whole lines; looks only.
-
-    Raises:
-        RefusedError: A line is damaged; its number is named.
-    """
-    text = path.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    entries: list[ShardEntry] = []
-    for number, line in enumerate(whole.split(b"\n")[:-1], 1):
-        entry = _entry(line)
-        if entry is None:
-            raise RefusedError(f"{path}: line {number} is damaged, it names no published shard; nothing was changed")
-        entries.append(entry)
-    return entries, len(whole)
-
-
-def _entry(line: bytes) -> ShardEntry | None:
-    """The shard that a line names; None if it isn't a line that a run writes."""
-    try:
-        held = json.loads(line)
-        shard, files = held["shard"], held["files"]
-        split = shard.partition("-")[0]
-        for subset, file in zip(SUBSETS, files, strict=True):
-            place = {"path": f"data/{subset}/{shard}.parquet", "subset": subset, "split": split}
-            if {name: file[name] for name in place} != place or split not in SPLITS:
-                return None
-            if type(file["rows"]) is not int or type(file["bytes"]) is not int or not HASH.fullmatch(file["sha256"]):
-                return None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-    return {"shard": shard, "files": files}
+def _tell(lines: list[str], untold: int = 0) -> None:
+    """A few lines on stderr, and how many there are more."""
+    for line in lines[:MOST_TOLD]:
+        complain(line)
+    untold += max(0, len(lines) - MOST_TOLD)
+    if untold:
+        complain(f"and {untold} more")

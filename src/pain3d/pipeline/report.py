@@ -35,7 +35,7 @@ def make_report(data: DataSet, counts: Counts, painted: ImagesPainted) -> str:
     """Write the page.
 
     Args:
-        data: The data set; the name of its folder heads the page.
+        data: The data set; what its folder is called has no part in the page.
         counts: Rows per subset and split.
         painted: In how many images somebody painted.
 
@@ -47,7 +47,6 @@ def make_report(data: DataSet, counts: Counts, painted: ImagesPainted) -> str:
     people = first_rows(labels["identity_id"])
     return html_page(
         Path(__file__).parent / "templates" / "report.html.j2",
-        name=data.out.resolve().name,
         resolved=data.resolved,
         counts=counts,
         painted=painted,

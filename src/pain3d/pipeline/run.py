@@ -46,6 +46,8 @@ class Receipt:
     Of all images ``refined`` were painted over and kept, and ``behind`` have painted backgrounds; None where nobody was
     to paint so, and on other ranks.
 
+    ``finished`` says that there was nothing left to do.
+
     ``stages`` are seconds by stage: start_up, write, close, report and total of the clock, the rest summed over the
     workers. ``busy`` is the share of the clock that a stage kept its workers busy. Of several ranks, ``stages`` and
     ``busy`` are those of this one.
@@ -58,6 +60,7 @@ class Receipt:
     stages: dict[str, float]
     busy: dict[str, float]
     rank: int = 0
+    finished: bool = False
     refined: int | None = None
     behind: int | None = None
 
@@ -131,25 +134,31 @@ def resolve(config: SynthConfig, device: str, painters: Mapping[str, Any]) -> di
     }
 
 
-def preview(config: SynthConfig, out: Path) -> Plan:
-    """Plan a run and check that its folder may be written, with nothing written.
+def preview(config: SynthConfig, out: Path, *, repair: bool = False) -> Plan | None:
+    """Plan a run and check that its folder may be written, with nothing written; None if there is nothing left to do.
 
     Raises:
         RefusedError: The run would be refused.
     """
     painters = _painters(config, quiet=True)
-    DataFolder(out, resolve(config, device_class(config.device), painters.fields)).check()
-    return make_plan(config)
+    plan = make_plan(config)
+    folder = DataFolder(out, resolve(config, device_class(config.device), painters.fields), plan, repair=repair)
+    folder.check()
+    return None if folder.finished and not repair else plan
 
 
-def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: float | None = None) -> Receipt:
+def synthesise(
+    config: SynthConfig, out: Path, *, quiet: bool = False, started: float | None = None, repair: bool = False
+) -> Receipt:
     """Make a data set.
 
     Args:
         config: A checked configuration.
-        out: Its folder: absent, empty, or holding the unfinished data set of the same configuration.
+        out: Its folder: absent, empty, or holding the data set of the same configuration; if that is finished, nothing
+            is done.
         quiet: Show no progress.
         started: ``time.perf_counter()`` at which the clock of the receipt starts; now, if left out.
+        repair: See `DataFolder`.
 
     Returns:
         The receipt.
@@ -165,12 +174,15 @@ def synthesise(config: SynthConfig, out: Path, *, quiet: bool = False, started: 
     ranks = launched_ranks()
     painters = _painters(config, quiet or ranks.rank > 0)
     resolved = resolve(config, device_class(config.device), painters.fields)
-    folder = DataFolder(out, resolved)
-    folder.check()
     plan = make_plan(config)
+    folder = DataFolder(out, resolved, plan, repair=repair, quiet=quiet or ranks.rank > 0, cores=ranks.cores())
+    folder.check()
     provenance = Provenance(config.seed, resolved["config_hash"], resolved["pain3d_version"], resolved["code_version"])
     stages["start_up"] = time.perf_counter() - started
     with ranks.together(), folder if ranks.rank == 0 else nullcontext():
+        if ranks.from_first(folder.finished):
+            seconds = time.perf_counter() - started
+            return Receipt(out, plan.images, 0, seconds, dict(stages), {}, ranks.rank, finished=True)
         folder.join(ranks.from_first(folder.published))
         missing = [shard for shard in plan.shards if shard.name not in folder.published]
         mine = missing[ranks.rank :: ranks.count]

@@ -15,12 +15,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pain3d.files import flush_file, make_inside, naming, open_new, partial_path, remove
-from pain3d.pipeline.folder import FileEntry, ShardEntry
 from pain3d.pipeline.plan import PlannedShard
 from pain3d.records import DENSE, ROW_GROUP_ROWS, SUBSETS, columns_of
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from pain3d.pipeline.folder import FileEntry, ShardEntry
 
 UNIQUE_TEXT = ("sample_id", "scene")  # differ in every row: a dictionary would only be a second copy
 HASH_BLOCK = 1 << 20  # bytes read at a time

@@ -22,7 +22,7 @@ class Train:
     """Train ViTPain, its heatmap teacher, a student of it, or the siamese conv net that it is compared with."""
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Folder of the run: new, empty, or an unfinished one to go on with."""
+    """Folder of the run: new, empty, or one of these settings, to go on with unless it is finished."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Data set: of pain3d, 3DPain, SynPAIN or UNBC-McMaster."""
     task: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(TASKS)}}}")] = "vitpain"
@@ -83,15 +83,20 @@ def _train(command: Train, started: float) -> int:
     learned = train(command.out, command.data, command.task, settings, quiet=command.json)
     if launched_ranks().rank:
         return 0  # the first tells for all
-    result = {
-        "run": str(command.out),
-        "steps": learned.steps,
-        "validation": learned.best,
-        "images_per_second": round(learned.images_per_second, 1),
-        "share_of_peak": round(learned.share_of_peak, 3),
-    }
+    result: dict[str, object] = {"run": str(command.out)}
+    if learned is None:
+        result["finished_already"] = True
+        said = "finished already"
+    else:
+        result |= {
+            "steps": learned.steps,
+            "validation": learned.best,
+            "images_per_second": round(learned.images_per_second, 1),
+            "share_of_peak": round(learned.share_of_peak, 3),
+        }
+        said = f"{learned.steps} steps, {learned.images_per_second:.0f} images/s, {learned.share_of_peak:.0%} of peak"
     if not command.json:
-        print(f"{learned.steps} steps, {learned.images_per_second:.0f} images/s, {learned.share_of_peak:.0%} of peak")
+        print(said)
         print(f"model   {command.out / 'model'}")
     if command.evaluate:
         result["evaluation"] = _report(Evaluate((command.out,), json=command.json))

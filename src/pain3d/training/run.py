@@ -63,8 +63,8 @@ class Run:
     hash: str
 
 
-def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: bool) -> Learned:
-    """Learn, or go on learning, and leave a model.
+def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: bool) -> Learned | None:
+    """Learn, or go on learning, and leave a model; None where this run is finished already.
 
     Raises:
         RefusedError: Data, settings or folder don't allow it; nothing is written then.
@@ -81,21 +81,25 @@ def train(folder: Path, data: Path, task_name: str, config: TrainConfig, quiet: 
     rows = training_rows(samples, config)
     identifier = config_hash(task_name, config, samples.key)
     run = Run(folder, task_name, str(data.resolve()), samples.key, config, identifier)
-    with _batches(samples, rows, task, config, device, ranks) as batches, ranks.together(), _folder_of(run, ranks):
-        return _learn_in(run, samples, task, rows, batches, device, quiet, ranks)
+    with (
+        _batches(samples, rows, task, config, device, ranks) as batches,
+        ranks.together(),
+        _folder_of(run, ranks) as finished,
+    ):
+        return None if finished else _learn_in(run, samples, task, rows, batches, device, quiet, ranks)
 
 
 @contextmanager
-def _folder_of(run: Run, ranks: Ranks) -> Iterator[None]:
-    """The run's folder, this run's alone; rank 0 opens it, the others wait for that. Raises RefusedError."""
+def _folder_of(run: Run, ranks: Ranks) -> Iterator[bool]:
+    """The run's folder, this run's alone, and whether it is finished; rank 0 opens it. Raises RefusedError."""
     with ExitStack() as stack:
+        finished = False
         if ranks.rank == 0:
-            stack.enter_context(RunFolder(run.folder, TRAINING, _resolved(run)))
+            finished = stack.enter_context(RunFolder(run.folder, TRAINING, _resolved(run))).finished
             path = run.folder / CHECKPOINT
             if path.is_file() and read_checkpoint(path)[1].get("run") != run.hash:
                 raise RefusedError(f"{path}: of another run")
-        ranks.from_first(None)
-        yield
+        yield bool(ranks.from_first(finished))
 
 
 def _learn_in(
@@ -329,7 +333,6 @@ TRAINING: Final = RunKind(
     decides=_decides,
     foreign="not empty, and not a training run of pain3d",
     other="holds another run ({changed})",
-    finished="holds this run, finished",
 )
 
 

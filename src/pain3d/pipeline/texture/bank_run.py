@@ -79,13 +79,15 @@ def paint_bank(command: Texture, started: float) -> dict[str, Any]:
     with BankFolder(command.out, BANK, what | {"config_hash": settings_hash(what)}) as folder:
         bank = TextureBank(command.out)
         before = len(bank)
-        names = fill(bank, people, command.seed, maker, quiet=command.json)
-        folder.write(SHEET, _sheet(bank, people, command.seed, names))
-        listed = {"resolved": folder.resolved, "textures": names, "quarantine": bank.quarantined}
-        folder.write(LIST, (json.dumps(listed, indent=1) + "\n").encode())
+        if not folder.finished:
+            names = fill(bank, people, command.seed, maker, quiet=command.json)
+            folder.write(SHEET, _sheet(bank, people, command.seed, names))
+            listed = {"resolved": folder.resolved, "textures": names, "quarantine": bank.quarantined}
+            folder.write(LIST, (json.dumps(listed, indent=1) + "\n").encode())
     return {
         "out": str(command.out),
-        "textures": len(names),
+        **({"finished_already": True} if folder.finished else {}),
+        "textures": len(bank),
         "new_textures": len(bank) - before,
         "quarantined": len(bank.quarantined),
         "model": maker.origin.model,

@@ -59,7 +59,10 @@ def paint_textures(command: Texture, started: float) -> int:
     if command.json:
         print(json.dumps(receipt))
         return 0
-    print(f"{receipt['new_textures']} textures in {receipt['seconds']:.1f} s, painted by {receipt['model']}")
+    if "finished_already" in receipt:
+        print(f"finished already, {receipt['textures']} textures")
+    else:
+        print(f"{receipt['new_textures']} textures in {receipt['seconds']:.1f} s, painted by {receipt['model']}")
     print(f"to look at     {command.out / 'textures.png'}")
     print(f"to use         pain3d synth DATA --texture bank:{command.out}")
     return 0
@@ -89,6 +92,9 @@ def teach_textures(command: Teach, started: float) -> int:
     receipt = teach_bank(command, started)
     if command.json:
         print(json.dumps(receipt))
+        return 0
+    if "finished_already" in receipt:
+        print(f"finished already\nto use         pain3d synth DATA --texture diffusion --model {receipt['weights']}")
         return 0
     print(f"{receipt['textures']} textures learned in {receipt['seconds']:.1f} s, licence {receipt['licence']}")
     print(f"{receipt['held_out']} people were held out; PSNR in dB of what the front of them does not show")

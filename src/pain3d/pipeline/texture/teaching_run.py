@@ -55,6 +55,10 @@ TAUGHT: Final = resolved_kind(("pain3d_teaching", 1), REPORT, "a folder of pain3
 class TaughtFolder(RunFolder):
     """The folder of taught weights; see `RunFolder`."""
 
+    def _take_up(self) -> None:
+        if self.finished:
+            remove(self.out / CHECKPOINT)
+
     def _discard(self) -> None:
         """The same run goes on from a checkpoint; without one nothing of it stays."""
         if not (self.out / CHECKPOINT).exists():
@@ -103,6 +107,9 @@ def teach_bank(command: Teach, started: float) -> dict[str, Any]:
     }
     folder = TaughtFolder(command.out, TAUGHT, what | {"config_hash": settings_hash(what)})
     folder.check()
+    if folder.finished:
+        with folder:  # which removes what a killed run left beside its end
+            return {"out": str(command.out), "weights": str(command.out / WEIGHTS), "finished_already": True}
     keep_memory()
     lessons = _lessons(bank, learned, command.seed, quiet=command.json)
     cases = [_case(bank, name, number) for number, name in enumerate(held)]
@@ -113,8 +120,8 @@ def teach_bank(command: Teach, started: float) -> dict[str, Any]:
         taught = SkinModel(command.out / WEIGHTS)
         measured = measure(cases, {"as it ships": start, "taught": taught})
         report = {"resolved": folder.resolved, **taught.origin.__dict__, "held_out": held, **measured}
-        remove(checkpoint)
         folder.write(REPORT, (json.dumps(report, indent=1) + "\n").encode())
+        remove(checkpoint)
     return {
         "out": str(command.out),
         "weights": str(command.out / WEIGHTS),
