@@ -88,6 +88,11 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def flush_written(path: Path) -> None:
+    """Wait until a file that a library wrote is on the disk."""
+    flush_folder(path)  # a descriptor to read from will do, of a file as of a folder
+
+
 def rename(old: Path, new: Path) -> None:
     """Give a file or folder another name at once; a file of that name goes, a link as a link."""
     os.replace(old, new)

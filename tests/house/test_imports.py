@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -115,6 +116,10 @@ def test_a_good_arrow_passes(path: str, source: str) -> None:
 
 DECODERS = ("imread", "imreadmulti", "imdecode", "imdecodemulti", "decode_jpeg")  # of OpenCV and simplejpeg
 # Who decodes beside the one reader: what we wrote ourselves, small enough for a sheet, and what a JPEG would lose.
+CHANGES = re.compile(
+    r"\.(write_text|write_bytes|mkdir|unlink|touch|rename|rmdir|symlink_to)\(|\brmtree\("
+    r"|\bos\.(replace|rename|fsync|unlink|mkdir|rmdir|truncate)\(|\bopen\((\w+, )?\"[wax]"
+)
 OWN_PICTURES = (
     Path("training/data/online.py"),
     Path("pipeline/contact_sheet.py"),
@@ -147,6 +152,26 @@ def test_an_opened_picture_is_seen() -> None:
     assert opened_pictures("from PIL.Image import open as read") == [1]
     assert opened_pictures("import cv2\ncv2.imdecode(content, 1)\nsimplejpeg.decode_jpeg(content)") == [2, 3]
     assert opened_pictures("path.open(), Image.new('L', (1, 1)), open_picture(path)") == []
+
+
+def changed_disks(source: str) -> list[int]:
+    """Lines that change the disk by themselves."""
+    return [number for number, line in enumerate(source.splitlines(), 1) if CHANGES.search(line)]
+
+
+def test_one_file_changes_the_disk(root: Path, tracked: tuple[Path, ...]) -> None:
+    """So that nothing is written through a link, every error names its file, and a test can make any of it fail."""
+    sources = [path for path in tracked if path.is_relative_to(PACKAGE) and path.suffix == ".py"]
+    assert [path for path in sources if changed_disks((root / path).read_text())] == [PACKAGE / "files.py"]
+
+
+def test_a_changed_disk_is_seen() -> None:
+    changes = (
+        'path.write_text("")', "path.write_bytes(b)", "path.mkdir()", "path.unlink()", "shutil.rmtree(path)",
+        "os.replace(a, b)", "os.fsync(descriptor)", 'path.open("wb")', 'open(path, "a")', "partial.rename(to)",
+    )  # fmt: skip
+    assert changed_disks("\n".join(changes)) == list(range(1, len(changes) + 1))
+    assert changed_disks('path.open("rb")\npath.read_text()\ntext.replace("a", "b")\nrename(a, b)\nremove(a)') == []
 
 
 def test_the_links_are_no_top_level_packages(tmp_path: Path) -> None:

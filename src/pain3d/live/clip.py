@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import make_folders, partial_path, remove, rename
+from pain3d.files import make_folders, partial_path, remove, rename, write_new
 
 QUALITY: Final = "18"  # x264's constant rate factor: no loss that one sees
 GIF_FPS: Final = 25.0  # browsers slow down what is faster
@@ -73,12 +74,16 @@ def _write_gif(path: Path, pictures: Iterator[Pixels], fps: float) -> None:
     shown = [picture.quantize(GIF_COLOURS, dither=Image.Dither.NONE) for picture in kept]
     ends = [round(100 * step * (number + 1) / fps) for number in range(len(shown))]
     times = [10 * max(1, end - start) for start, end in zip([0, *ends], ends, strict=False)]
-    shown[0].save(path, "GIF", save_all=True, append_images=shown[1:], duration=times, loop=0)
+    content = io.BytesIO()
+    shown[0].save(content, "GIF", save_all=True, append_images=shown[1:], duration=times, loop=0)
+    write_new(path, content.getvalue())
 
 
 def _write_folder(path: Path, pictures: Iterator[Pixels], _: float) -> None:
     from PIL import Image
 
-    path.mkdir()
+    make_folders(path)
     for number, picture in enumerate(pictures):
-        Image.fromarray(picture).save(path / f"{number:06d}.png")
+        content = io.BytesIO()
+        Image.fromarray(picture).save(content, "PNG")
+        write_new(path / f"{number:06d}.png", content.getvalue())

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import make_inside, rename, write_durably
+from pain3d.files import flush_folder, make_inside, rename, write_durably
 from pain3d.provenance import code_version, pain3d_version
 from pain3d.random import keyed_generator
 from pain3d.ranks import Ranks, launched_ranks
@@ -372,6 +372,7 @@ def _leave_model(
             save_ood(staging, fit_ood(predict_rows(model, few, rows[:: max(1, len(rows) // OOD_PICTURES)])[1], usual))
     save_pretrained(model, staging, card)
     rename(staging, run.folder / MODEL)
+    flush_folder(run.folder)
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -34,8 +34,7 @@ from pain3d.records import BACKGROUND_COLUMNS
 from pain3d.rendering.frames import Clock, render_people, render_setup
 from pain3d.scene import Scene
 from tests.conftest import Ran
-from tests.pipeline.conftest import hashes
-from tests.pipeline.test_faults import stop_run
+from tests.pipeline.conftest import hashes, stop_run
 from tests.pipeline.test_verify import edit
 from tests.pipeline.texture.tiny_models import MAKERS
 
@@ -147,8 +146,8 @@ def test_any_batch_and_any_stop_give_the_same_bytes(
 ) -> None:
     """SIGKILL after the first identity, a moved model, and identities two at a time."""
     moved = Path(shutil.copytree(config.background_model, tmp_path / "elsewhere" / "tiny-sd"))
-    monkeypatch.setattr("tests.pipeline.test_faults.SMALL", config)
-    monkeypatch.setattr("tests.pipeline.test_faults.KILLED_AFTER", 1)
+    monkeypatch.setattr("tests.pipeline.conftest.SMALL", config)
+    monkeypatch.setattr("tests.pipeline.conftest.KILLED_AFTER", 1)
     assert stop_run(tmp_path / "out").count(b"\n") == 1
     synthesise(replace(config, background_model=str(moved), batch_size=2), tmp_path / "out", quiet=True)
     assert hashes(tmp_path / "out") == hashes(made.out)

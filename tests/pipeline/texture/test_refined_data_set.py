@@ -26,8 +26,7 @@ from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.painter import Origin, Prompt
 from pain3d.pipeline.texture.recipes import Recipe
 from tests.conftest import Ran
-from tests.pipeline.conftest import hashes
-from tests.pipeline.test_faults import stop_run
+from tests.pipeline.conftest import hashes, stop_run
 from tests.pipeline.test_verify import edit
 
 Run = Callable[..., Ran]
@@ -131,8 +130,8 @@ def test_bytes_do_not_depend_on_the_batch(
 def test_a_stopped_run_goes_on(made: SimpleNamespace, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.pipeline.test_faults.SMALL", CONFIG)
-        patch.setattr("tests.pipeline.test_faults.KILLED_AFTER", 1)
+        patch.setattr("tests.pipeline.conftest.SMALL", CONFIG)
+        patch.setattr("tests.pipeline.conftest.KILLED_AFTER", 1)
         assert stop_run(out).count(b"\n") == 1
     synthesise(CONFIG, out, quiet=True)
     assert hashes(out) == hashes(made.out)

@@ -34,8 +34,7 @@ from pain3d.records import (
 )
 from pain3d.scene import Scene
 from tests.conftest import Ran
-from tests.pipeline.conftest import hashes
-from tests.pipeline.test_faults import stop_run
+from tests.pipeline.conftest import hashes, stop_run
 from tests.pipeline.test_verify import edit
 
 Run = Callable[..., Ran]
@@ -175,8 +174,8 @@ def test_a_device_renders_the_same_textures(
 def test_a_stopped_run_goes_on(made: Path, bank: Path, tmp_path: Path) -> None:
     out, config = tmp_path / "out", replace(CONFIG, texture=f"bank:{bank}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.pipeline.test_faults.SMALL", config)
-        patch.setattr("tests.pipeline.test_faults.KILLED_AFTER", 1)
+        patch.setattr("tests.pipeline.conftest.SMALL", config)
+        patch.setattr("tests.pipeline.conftest.KILLED_AFTER", 1)
         assert stop_run(out).count(b"\n") == 1
     (out / "textures" / "ab").mkdir(exist_ok=True)
     (out / "textures" / "ab" / ".abc.partial").mkdir()  # half-written

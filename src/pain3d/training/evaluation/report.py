@@ -13,7 +13,7 @@ import numpy as np
 
 from pain3d.console.page import html_page
 from pain3d.console.refused import RefusedError
-from pain3d.files import write_durably
+from pain3d.files import make_folders, write_durably
 from pain3d.provenance import pain3d_version
 from pain3d.training.data.samples import THRESHOLDS
 from pain3d.training.evaluation import plots
@@ -94,7 +94,7 @@ def write_report(
         about=about,
         version=pain3d_version(),
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     write_durably(folder / PAGE, page.encode())
     write_durably(folder / TABLE, table.latex(caption).encode())
     write_durably(folder / NUMBERS, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from pain3d.console.refused import RefusedError
 from pain3d.face.square import BELOW_EYES, FIVE_POINTS, SIDE_METRES
-from pain3d.files import flush_folder, partial_path, remove, rename
+from pain3d.files import flush_folder, flush_written, partial_path, remove, rename
 from pain3d.provenance import pain3d_version
 from pain3d.random import keyed_generator
 from pain3d.training.data.augmentation import MEAN, STD
@@ -186,7 +185,6 @@ def _still() -> Iterator[None]:
 
 def _publish(partial: Path, to: Path) -> None:
     """Flush a file that is whole and give it its name."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
+    flush_written(partial)
     rename(partial, to)
     flush_folder(to.parent)

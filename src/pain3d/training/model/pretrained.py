@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 
 from pain3d.console.refused import RefusedError
-from pain3d.files import write_durably
+from pain3d.files import make_folders, write_durably
 from pain3d.provenance import pain3d_version
 from pain3d.training.model.config import ModelConfig, config_from_json
 from pain3d.training.model.factory import Model, build_model
@@ -41,7 +41,7 @@ def save_pretrained(model: Model, folder: Path, card: Mapping[str, Any]) -> None
     """
     from safetensors.torch import save
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     config = json.dumps(model.config.as_json(), indent=2) + "\n"
     tensors = {name: value.detach().float().cpu().contiguous().clone() for name, value in _named(model).items()}
     # One entry and no more: safetensors writes several in an order of its own, another one every time.

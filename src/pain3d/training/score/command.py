@@ -192,14 +192,14 @@ def _write(
     model: Path,
 ) -> list[Path]:
     """A picture for each face, then the numbers. Files of one stem get a number: face.png, face-2.png."""
-    from pain3d.files import write_durably
+    from pain3d.files import make_folders, write_durably
     from pain3d.training.score.overlay import draw_prediction
 
     drawn = [
         draw_prediction(prediction, portrait.path.name)
         for portrait, prediction in zip(portraits, predictions, strict=True)
     ]
-    to.mkdir(parents=True, exist_ok=True)
+    make_folders(to)
     pictures: list[Path] = []
     for portrait, content in zip(portraits, drawn, strict=True):
         path, number = to / f"{portrait.path.stem}.png", 1
