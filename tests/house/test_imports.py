@@ -21,7 +21,8 @@ FORBIDDEN = {  # folder of src/pain3d: what it never imports; "" is the core, ev
     "training": ("pain3d.pipeline", "pain3d.judge"),
     "judge": (),  # stands on both halves
     "live": ("pain3d.training", "pain3d.judge"),  # a row that it saves is the pipeline's
-    "__main__.py": (),  # the front door: it alone knows all commands
+    "__main__.py": (),  # the front door: it knows all commands
+    "export_command.py": (),  # of a data set or of a model
 }
 DOORS = {  # heavy library: the only files that import it
     "numba": ("kernels/*/cpu.py", "kernels/*/cpu_*.py"),

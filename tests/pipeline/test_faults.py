@@ -161,8 +161,9 @@ def start(out: Path, processes: str) -> subprocess.Popen[str]:
         Path(sys.executable).with_name("pain3d"), "synth", out, "--identities", "100", "--expressions", "2",
         "--views", "1", "--size", "64", "--identities-per-shard", "1", "--processes", processes,
     ]  # fmt: skip
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # pytest may be in the background
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    running = subprocess.Popen(command, cwd=out.parent, start_new_session=True, **pipes)
+    running = subprocess.Popen(command, cwd=out.parent, start_new_session=True, **pipes, **heard)
     deadline = time.monotonic() + 120
     while not list(out.glob("data/frames/*.parquet")):
         assert time.monotonic() < deadline and running.poll() is None, running.communicate()
@@ -180,23 +181,49 @@ def check_end(running: subprocess.Popen[str], out: Path, code: int, line: str) -
     assert not list(out.rglob("*.partial"))
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
-def test_sigint_ends_with_one_line(tmp_path: Path, processes: str) -> None:
+@pytest.mark.parametrize(("processes", "number"), [("1", signal.SIGINT), ("2", signal.SIGINT), ("2", signal.SIGTERM)])
+def test_a_signal_ends_with_one_line(tmp_path: Path, processes: str, number: signal.Signals) -> None:
     running = start(tmp_path / "out", processes)
-    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+    os.killpg(running.pid, number)  # as a terminal does, and whoever ends a group: the workers get it too
     line = "interrupted; published shards are kept, the same command goes on from there"
-    check_end(running, tmp_path / "out", 130, line)
+    check_end(running, tmp_path / "out", 128 + number, line)
+
+
+def workers_of(running: subprocess.Popen[str]) -> list[Path]:
+    """Where the system tells of each worker process, as long as it lives."""
+    children = [
+        Path(f"/proc/{child}")
+        for task in Path(f"/proc/{running.pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    return [child for child in children if b"spawn_main" in (child / "cmdline").read_bytes()]
+
+
+def alive(worker: Path) -> bool:
+    """Whether a process does anything yet; one that has ended may wait for somebody to ask how."""
+    try:
+        return (worker / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    running = start(tmp_path / "out", "2")
+    workers = workers_of(running)
+    assert len(workers) == 2 and all(alive(worker) for worker in workers)
+    running.kill()
+    killed = time.monotonic()
+    while any(alive(worker) for worker in workers):
+        assert time.monotonic() < killed + 60
+        time.sleep(0.002)
+    print(f"workers lived on for {time.monotonic() - killed:.3f} s")
+    assert running.communicate(timeout=60)[0] == ""  # nobody holds the pipes
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
 def test_a_killed_worker_ends_with_one_line(tmp_path: Path) -> None:
     running = start(tmp_path / "out", "2")
-    children = [
-        int(child)
-        for task in Path(f"/proc/{running.pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-    worker = next(child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes())
-    os.kill(worker, signal.SIGKILL)
+    os.kill(int(workers_of(running)[0].name), signal.SIGKILL)
     line = "a worker process was killed, for want of memory perhaps; published shards are kept"
     check_end(running, tmp_path / "out", 2, line)

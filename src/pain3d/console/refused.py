@@ -10,7 +10,6 @@ from typing import Any, Final
 
 WRONG: Final = 1
 REFUSED: Final = 2
-INTERRUPTED: Final = 130
 MOST_QUOTED: Final = 80  # characters of a value in a message
 MOST_SAID: Final = 1000  # characters of a message: a few long paths, and what is wrong with them
 MOST_BITS: Final = 256  # of a whole number that is written out: it has 80 digits

@@ -15,17 +15,17 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from queue import SimpleQueue
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from pain3d.child_processes import process_pool, refuse_broken
 from pain3d.console.interrupt import unheard_by_children
 from pain3d.console.refused import RefusedError, complain, one_line
 from pain3d.head import Head
@@ -226,7 +226,7 @@ def synthesise_on(
     drawing = ThreadPoolExecutor(1, "draw")
     beside: Executor = drawing
     if drawers > 1:
-        beside = ProcessPoolExecutor(drawers, get_context("spawn"), limit_threads, (1,))
+        beside = process_pool(drawers, limit_threads, 1)
     waiting: deque[Future[list[Future[EncodedIdentity]]]] = deque()
     with limited_threads(1):
         try:
@@ -249,7 +249,7 @@ def synthesise_on(
             while waiting:
                 yield from (encoded.result() for encoded in waiting.popleft().result())
         except BrokenProcessPool as error:
-            raise RefusedError(KILLED) from error
+            raise refuse_broken(error, KILLED) from error
         except RuntimeError as error:
             if not _of_the_device(error):
                 raise

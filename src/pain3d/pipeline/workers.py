@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import multiprocessing
 import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
@@ -24,8 +23,8 @@ import cv2
 import pyarrow
 import torch
 
+from pain3d.child_processes import process_pool, refuse_broken
 from pain3d.console.interrupt import unheard_by_children
-from pain3d.console.refused import RefusedError
 from pain3d.head import Head
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.plan import PlannedIdentity
@@ -74,9 +73,7 @@ def synthesise_all(
         if config.processes <= 1 and people:
             _warm_up(config, people[0], provenance)
         if config.processes > 1:
-            # fork would copy torch's and the kernels' threads half-alive
-            context = multiprocessing.get_context("spawn")
-            executor = ProcessPoolExecutor(workers, context, limit_threads, (threads,))
+            executor = process_pool(workers, limit_threads, threads)
         else:
             executor = ThreadPoolExecutor(workers, "synth")
         waiting: deque[Future[list[EncodedIdentity]]] = deque()
@@ -91,7 +88,7 @@ def synthesise_all(
             while waiting:
                 yield from _told(waiting.popleft().result(), workers, lanes)
         except BrokenProcessPool as error:
-            raise RefusedError(KILLED) from error
+            raise refuse_broken(error, KILLED) from error
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
 

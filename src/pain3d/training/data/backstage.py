@@ -5,9 +5,8 @@ All of it is Python and OpenCV. In threads it would take the interpreter from th
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pain3d.child_processes import process_pool, refuse_broken
 from pain3d.console.interrupt import unheard_by_children
-from pain3d.console.refused import RefusedError
 from pain3d.device import map_tensors
 from pain3d.skin.maps import SurfaceMaps
 from pain3d.skin.sketch import Sketch, draw_sketch
@@ -38,9 +37,7 @@ class Backstage:
     """
 
     def __init__(self, planner: Planner, board: SurfaceMaps, count: int) -> None:
-        # a fork would copy what CUDA and torch's threads hold half-alive
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(count, context, _enter, (planner, board))
+        self._pool = process_pool(count, _enter, planner, board)
         self._steps: dict[int, Future[StepNumbers]] = {}
         with unheard_by_children():
             for _ in range(count):  # each starts a process
@@ -77,7 +74,7 @@ def _refusing_killed() -> Iterator[None]:
     try:
         yield
     except BrokenProcessPool as error:
-        raise RefusedError("a process that prepares steps was killed, for want of memory perhaps") from error
+        raise refuse_broken(error, "a process that prepares steps was killed, for want of memory perhaps") from error
 
 
 _here: tuple[Planner, SurfaceMaps]  # of a process of `Backstage`

@@ -1,0 +1,58 @@
+"""Knows ``pain3d export``: a data set goes to one half of the house, a trained model to the other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import tyro
+
+from pain3d.console.entry import Entry
+from pain3d.console.refused import RefusedError, hint
+
+FORMATS: Final = ("3dpain", "onnx")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a data set in the layout of 3DPain, or a trained model as ONNX."""
+
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Folder of a data set, or of a run."""
+    to: Annotated[Path | None, tyro.conf.arg(metavar="DEST")] = None
+    """The new folder, or the .onnx file."""
+    format: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(FORMATS)}}}")] = ""
+    """3dpain for a data set, onnx for a model."""
+    onnx: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Short for --format onnx."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """End with one JSON object on stdout."""
+
+
+def _export(command: Export, started: float) -> int:
+    word = command.format or ("onnx" if command.onnx else "")
+    if not word:
+        raise RefusedError("--format is missing: 3dpain for a data set, onnx for a model")
+    if word not in FORMATS:
+        raise RefusedError(f"--format {word!r}{hint(word, FORMATS)}")
+    if command.onnx and word != "onnx":
+        raise RefusedError(f"--onnx and --format {word} contradict each other")
+    if command.to is None:
+        raise RefusedError("--to DEST is missing: where to write")
+    if word == "onnx":
+        from pain3d.training.model.onnx_export import export_onnx
+
+        said = {"to": str(command.to), "largest_difference": export_onnx(command.source, command.to, quiet=True)}
+        line = f"{command.to}: ONNX Runtime says the same within {said['largest_difference']:.1e} PSPI"
+    else:
+        from pain3d.pipeline.export.threedpain import export_3dpain
+
+        done = export_3dpain(command.source, command.to, command.json)
+        said, line = {**vars(done), "to": str(command.to)}, str(done)
+    print(json.dumps(said, default=str) if command.json else line)
+    return 0
+
+
+COMMANDS: Final = {"export": Entry(Export, _export)}
