@@ -32,7 +32,7 @@ DOORS = {  # heavy library: the only files that import it
     "torchvision": ("torchvision_schemas.py",),
     "diffusers": ("pipeline/texture/pipelines.py", "pipeline/texture/skin_model/net.py"),
     "transformers": ("pipeline/texture/pipelines.py",),
-    "h5py": ("training/data/unbc.py",),
+    "h5py": ("doors/hdf5.py",),
     "viser": ("live/window.py",),
     "av": ("live/clip.py",),
 }

@@ -24,3 +24,6 @@ TABLE_BYTES: Final = 2**29  # of CSV, of which one line at a time is held: an ho
 LINE_CHARACTERS: Final = 2**17  # of CSV: Python's own limit for one cell
 NESTING: Final = 64  # lists in mappings in lists: what we write is 6 deep
 NUMBER_DIGITS: Final = 100  # a float of 64 bits is written with 17
+HDF5_BYTES: Final = 2**27  # read at once: all labels, a picture, a chunk; 48,398 rows of 43 labels are 17 MB
+HDF5_NAMES: Final = 4_096  # in a group; UNBC-McMaster's annotations have some 30
+HDF5_TEXT_FILE_BYTES: Final = 2**28  # of a file with texts of free length, of which one may be as long as the file

@@ -1,4 +1,4 @@
-"""Knows UNBC-McMaster in the HDF5 files that 3DPain's code reads: frames, annotations, folds. The one door of h5py.
+"""Knows UNBC-McMaster in the HDF5 files that 3DPain's code reads: frames, annotations, folds.
 
 Which arrays are published and which are inferred: docs/formats.md. The archive itself is restricted; users bring it.
 """
@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
+from pain3d.doors.hdf5 import Hdf5File
+from pain3d.doors.limits import PICTURE_PIXELS
 from pain3d.facs.pain_score import MAX_INTENSITY, MAX_PSPI, PAIN_AUS
 from pain3d.training.data.picture_files import first_of, gather
 from pain3d.training.data.samples import UNITS, Samples, pspi_of
 
 SUFFIXES: Final = (".h5", ".hdf5", ".hdf")
-AU_LABEL: Final = re.compile(r"label_AU_?0*(?P<number>\d+)(?:_?(?:L|R|left|right))?", re.IGNORECASE)
-SUBJECT: Final = re.compile(r"(?P<number>\d+)(?:-.*)?")
-FOLD: Final = re.compile(r"fold-(?P<number>\d+)")
+AU_LABEL: Final = re.compile(r"label_AU_?0*(?P<number>\d{1,9})(?:_?(?:L|R|left|right))?", re.IGNORECASE)
+SUBJECT: Final = re.compile(r"(?P<number>\d{1,9})(?:-.*)?")
+FOLD: Final = re.compile(r"fold-(?P<number>\d{1,9})")
 LISTS: Final = ("train_subjects", "validation_subjects")
+WHOLE: Final = 2**53  # below which each whole number is one of float64's
 
 
 class Frames:
@@ -37,7 +39,7 @@ class Frames:
     def __init__(self, path: Path, places: npt.NDArray[np.int64]) -> None:
         self.path = path
         self.places = places
-        self._file: Any = None
+        self._file: Hdf5File | None = None
         self._lock = threading.Lock()
 
     def picture(self, row: int) -> npt.NDArray[np.uint8]:
@@ -50,10 +52,10 @@ class Frames:
         try:
             with self._lock:
                 if self._file is None:
-                    self._file = _open(self.path)
-                pixels = np.asarray(self._file["image"][place])
-        except (OSError, KeyError, IndexError) as error:
-            raise RefusedError(f"{self.path}: image {place} can't be read ({type(error).__name__})") from error
+                    self._file = Hdf5File(self.path)
+                pixels = self._file.row("image", place)
+        except IndexError as error:
+            raise RefusedError(f"{self.path}: image {place} is not there") from error
         if pixels.dtype == np.uint16:
             pixels = (pixels >> 8).astype(np.uint8)  # as `read_picture`
         elif pixels.dtype != np.uint8:
@@ -86,12 +88,12 @@ def open_unbc(folder: Path, fold: int = 0) -> Samples:
             range, a subject's name has no number, the folds overlap or leave a subject out.
     """
     frames, annotations, folds = _find(folder if folder.is_dir() else folder.parent)
-    with _open(annotations) as file:
-        count = len(file["subject_name"])
-        people = _people(annotations, "subject_name", file["subject_name"][:])
-        coded = _action_units(annotations, file, count)
-        index = _column(annotations, file, "index", count) if "index" in file else None
-        score = _column(annotations, file, "label_pspi", count) if "label_pspi" in file else np.full(count, np.nan)
+    with Hdf5File(annotations) as file:
+        people = _people(file, "subject_name")
+        count = len(people)
+        coded = _action_units(file, count)
+        index = _index(file, count) if file.holds("index") else None
+        score = _column(file, "label_pspi", count) if file.holds("label_pspi") else np.full(count, np.nan)
     places, names = _places(frames, annotations, count, index)
     held = places >= 0
     if not held.any():
@@ -124,24 +126,13 @@ def open_unbc(folder: Path, fold: int = 0) -> Samples:
     )
 
 
-def _open(path: Path) -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise RefusedError("UNBC-McMaster is read with h5py, which is not installed: pip install h5py") from error
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise RefusedError(f"{path}: can't be read as HDF5") from error
-
-
 def _find(folder: Path) -> tuple[Path, Path, Path | None]:
     """Frames, annotations and, if there are any, folds, by what the files hold; one file may hold two of them."""
     found: dict[str, Path] = {}
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES):
-        with _open(path) as file:
-            holds = {name: hasattr(file.get(name), "shape") for name in ("image", "subject_name")}
-            holds["fold-0"] = any(FOLD.fullmatch(key) for key in file)
+        with Hdf5File(path) as file:
+            holds = {name: file.holds(name) for name in ("image", "subject_name")}
+            holds["fold-0"] = any(FOLD.fullmatch(name) for name in file.names())
         for role in (role for role, here in holds.items() if here):
             if found.setdefault(role, path) != path:
                 raise RefusedError(f"{path}: holds {role}, and so does {found[role].name}; keep one")
@@ -151,39 +142,52 @@ def _find(folder: Path) -> tuple[Path, Path, Path | None]:
     return found["image"], found["subject_name"], found.get("fold-0")
 
 
-def _column(path: Path, file: Any, name: str, count: int) -> npt.NDArray[np.float64]:
+def _column(file: Hdf5File, name: str, count: int) -> npt.NDArray[np.float64]:
     """An array of numbers [count]; of [count, K], coded more than once, the largest that is known."""
-    values = np.asarray(file[name][:], np.float64)
+    values = file.numbers(name)
     if len(values) != count:
-        raise RefusedError(f"{path}: {name} has {len(values)} rows, others have {count}")
+        raise RefusedError(f"{file.path}: {name} has {len(values)} rows, others have {count}")
+    if values.ndim > 1 and values.size == 0:
+        raise RefusedError(f"{file.path}: {name} has rows without a value, got {list(values.shape)}")
     # Not nanmax: it warns where all are NaN, which the archive has.
     return values if values.ndim == 1 else np.fmax.reduce(values.reshape(count, -1), axis=1)
 
 
-def _action_units(path: Path, file: Any, count: int) -> dict[int, npt.NDArray[np.float64]]:
+def _index(file: Hdf5File, count: int) -> npt.NDArray[np.float64]:
+    """The array ``index``, whole numbers [count]."""
+    values = _column(file, "index", count)
+    wrong = np.flatnonzero(~((values >= 0) & (values < WHOLE) & (values == np.floor(values))))  # NaN too
+    if len(wrong):
+        raise RefusedError(f"{file.path}: index row {wrong[0]} must be a whole number, got {values[wrong[0]]:g}")
+    return values
+
+
+def _action_units(file: Hdf5File, count: int) -> dict[int, npt.NDArray[np.float64]]:
     """Intensity of every coded action unit, [count]; NaN is 0."""
     coded: dict[int, npt.NDArray[np.float64]] = {}
-    for name in sorted(file.keys()):
+    for name in file.names():
         match = AU_LABEL.fullmatch(name)
         if match is None:
             continue
-        values = np.nan_to_num(_column(path, file, name, count))
+        values = _column(file, name, count)
+        values[np.isnan(values)] = 0
         wrong = np.flatnonzero((values < 0) | (values > MAX_INTENSITY))
         if len(wrong):
-            raise RefusedError(f"{path}: {name} row {wrong[0]} must be in 0..5, got {values[wrong[0]]:g}")
+            raise RefusedError(f"{file.path}: {name} row {wrong[0]} must be in 0..5, got {values[wrong[0]]:g}")
         number = int(match["number"])
         coded[number] = np.maximum(coded[number], values) if number in coded else values
     return coded
 
 
-def _people(path: Path, array: str, names: Iterable[Any]) -> list[int]:
+def _people(file: Hdf5File, array: str) -> list[int]:
     """The number at the head of each subject's name; the folds hold the number alone."""
     numbers = []
-    for row, name in enumerate(names):
-        text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+    for row, text in enumerate(file.words(array)):
         match = SUBJECT.fullmatch(text)
         if match is None:
-            raise RefusedError(f"{path}: {array} row {row} must begin with a number, as 042-ll042, got {text!r}")
+            raise RefusedError(
+                f"{file.path}: {array} row {row} must begin with a number, as 042-ll042, got {text[:40]!r}"
+            )
         numbers.append(int(match["number"]))
     return numbers
 
@@ -192,11 +196,13 @@ def _places(
     frames: Path, annotations: Path, count: int, index: npt.NDArray[np.float64] | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Where the frame of each annotation is, −1 if there is none, and the index that names it."""
-    with _open(frames) as file:
-        shape = file["image"].shape
-        known = _column(frames, file, "index", shape[0]) if "index" in file else np.arange(shape[0], dtype=np.float64)
-    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)):
-        raise RefusedError(f"{frames}: image must be [N, H, W] or [N, H, W, 3], got {list(shape)}")
+    with Hdf5File(frames) as file:
+        shape = file.rows("image")
+        if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or 0 in shape:
+            raise RefusedError(f"{frames}: image must be [N, H, W] or [N, H, W, 3], got {list(shape)}")
+        if shape[1] * shape[2] > PICTURE_PIXELS:
+            raise RefusedError(f"{frames}: image has too many pixels, {shape[2]} x {shape[1]}")
+        known = _index(file, shape[0]) if file.holds("index") else np.arange(shape[0], dtype=np.float64)
     if index is None:
         if count != shape[0]:
             raise RefusedError(f"{annotations}: has {count} rows and no index, {frames.name} has {shape[0]} frames")
@@ -212,8 +218,8 @@ def _places(
 
 def _split(path: Path, fold: int, people: list[int]) -> dict[int, str]:
     """The split of each subject; the checkpoint is never chosen on the subjects that are tested."""
-    with _open(path) as file:
-        numbers = sorted(int(match["number"]) for match in map(FOLD.fullmatch, file.keys()) if match)
+    with Hdf5File(path) as file:
+        numbers = sorted(int(match["number"]) for match in map(FOLD.fullmatch, file.names()) if match)
         if fold not in numbers or len(numbers) < 2:
             raise RefusedError(
                 f"{path}: holds folds {', '.join(map(str, numbers))}, and no fold {fold} with one after it"
@@ -222,9 +228,7 @@ def _split(path: Path, fold: int, people: list[int]) -> dict[int, str]:
         lists: dict[tuple[int, str], set[int]] = {}
         for number in (fold, after):
             for name in LISTS:
-                if name not in file[f"fold-{number}"]:
-                    raise RefusedError(f"{path}: fold-{number} has no {name}")
-                lists[number, name] = {*_people(path, f"fold-{number}/{name}", file[f"fold-{number}"][name][:])}
+                lists[number, name] = {*_people(file, f"fold-{number}/{name}")}
     train, test = (lists[fold, name] for name in LISTS)
     validation = lists[after, "validation_subjects"]
     for one, other, where in ((train, test, f"fold-{fold}"), (test, validation, f"fold-{fold} and fold-{after}")):
