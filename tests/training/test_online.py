@@ -208,7 +208,7 @@ class NoPixels:
 
 
 def test_a_population_that_cannot_be_read_is_named(faces: Path, tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match=r"no finished data set of pain3d"):
+    with pytest.raises(RefusedError, match="is no data set of pain3d"):
         read_population(tmp_path)
     with pytest.raises(RefusedError, match=r"nobody is in its split dress rehearsal"):
         read_population(faces, "dress rehearsal")
@@ -219,6 +219,12 @@ def test_a_population_that_cannot_be_read_is_named(faces: Path, tmp_path: Path) 
     with pytest.raises(RefusedError, match=file.name) as refused:
         read_population(broken)
     assert "\n" not in str(refused.value)
+    path = broken / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    for name, value in (("size", 10**9), ("law", ["uniform"]), ("quality", "x"), ("expressions", -1), ("size", None)):
+        path.write_text(json.dumps({**manifest, "resolved": {**manifest["resolved"], name: value}}))
+        with pytest.raises(RefusedError, match=rf"manifest\.json: {name} can't be "):
+            read_population(broken)
 
 
 def test_what_cannot_be_dealt_is_refused(population: Population) -> None:

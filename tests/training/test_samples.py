@@ -1,8 +1,12 @@
 """A data set of pain3d comes in with the labels of its files; what is wrong with one is named in one line."""
 
 import json
+import os
 import shutil
+import struct
 import sys
+import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +19,10 @@ import pytest
 import simplejpeg
 
 from pain3d.console.refused import RefusedError
+from pain3d.doors.parquet import ParquetSource
 from pain3d.face.square import cut
 from pain3d.training.data import open_data
-from pain3d.training.data import parquet as parquet_file
-from pain3d.training.data.parquet import ParquetPixels, _Part, open_pain3d
+from pain3d.training.data.parquet import ParquetPixels, open_pain3d
 from pain3d.training.data.samples import UNITS, pspi_of, require_neutrals, skin_tone, yaw_word
 from pain3d.training.data.store import CropStore
 from tests.training.made_samples import made_samples
@@ -89,7 +93,7 @@ def test_row_groups_come_and_go(copy: Path) -> None:
         rewrite(copy, path, pq.read_table(path), rows_a_group=5)
     samples = open_data(copy)
     assert isinstance(samples.pixels, ParquetPixels)
-    tight = ParquetPixels(samples.pixels.parts, samples.pixels.names, samples.pixels.units, kept_bytes=1)
+    tight = ParquetPixels(copy, samples.pixels.parts, samples.pixels.names, samples.pixels.units, kept_bytes=1)
     for row in np.random.default_rng(0).permutation(len(samples)).tolist():
         np.testing.assert_array_equal(tight.picture(row), samples.pixels.picture(row))
         np.testing.assert_array_equal(tight.heatmap(row), samples.pixels.heatmap(row))
@@ -149,10 +153,10 @@ def test_a_truncated_file_is_named(copy: Path) -> None:
     ):
         open_data(copy)
     path.write_bytes(whole[:-8] + bytes(8))  # as long as before, without its footer
-    with pytest.raises(RefusedError, match=f"{path.name}: damaged .Parquet magic bytes"):
+    with pytest.raises(RefusedError, match=f"{path.name}: damaged, or no Parquet"):
         open_data(copy)
     path.unlink()
-    with pytest.raises(RefusedError, match=f"{path.name}: missing"):
+    with pytest.raises(RefusedError, match=f"{path.name}': missing"):
         open_data(copy)
 
 
@@ -175,6 +179,96 @@ def manifest_with(folder: Path, **changes: Any) -> None:
     (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}))
 
 
+def listed(**changes: Any) -> dict[str, Any]:
+    """Changes of a manifest: one file of frames that is named so."""
+    return {"shards": [{"files": [{"subset": "frames", "path": "data/frames/x.parquet", "bytes": 3, **changes}]}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (listed(path="../../etc/passwd"), "not a path inside its folder"),
+        (listed(path="/etc/passwd"), "not a path inside its folder"),
+        (listed(path="out/hostname"), "a link that leads out of its folder"),
+        (listed(path="data/frames"), "not a regular file"),
+        (listed(path="pipe"), "not a regular file"),
+        (listed(path="data/frames/\x1b[2J"), "not a name of a file"),
+        (listed(path=["x"]), "['x'] where a str should be"),
+        (listed(bytes="x"), "'x' where a int should be"),
+        (listed(bytes=True), "True where a int should be"),
+        (listed(subset=None), "None where a str should be"),
+        (listed(subset="pictures"), "it has no frames"),
+        ({"shards": 5}, "5 where a list should be"),
+        ({"shards": [{"files": {"a": 1}}]}, "where a list should be"),
+        ({"shards": [{}]}, "KeyError"),
+        ({"shards": ["x"]}, "TypeError"),
+        ({"resolved": None}, "None where a dict should be"),
+        ({"resolved": {"config_hash": 3, "pain3d_format": 1}}, "3 where a str should be"),
+        ({"resolved": {"config_hash": "3", "pain3d_format": "1"}}, "'1' where a int should be"),
+    ],
+)
+def test_a_manifest_that_lies_is_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    """What it names lies in its folder and is a file; what it says is of its kind."""
+    folder = tmp_path / "faces"
+    (folder / "data" / "frames").mkdir(parents=True)
+    (folder / "out").symlink_to("/etc")
+    os.mkfifo(folder / "pipe")
+    (folder / "manifest.json").write_text('{"resolved": {"config_hash": "x", "pain3d_format": 1}, "shards": []}')
+    manifest_with(folder, **changes)
+    with pytest.raises(RefusedError) as refused:
+        open_data(folder)
+    message = str(refused.value)
+    assert says in message and message.startswith(f"{folder}") and message.isprintable() and len(message) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("PSPI", lambda old: pa.array(["much"] * len(old)), "its column PSPI is string, not float"),
+        ("AU04", lambda old: pa.array([None, *old.to_pylist()[1:]], pa.float32()), "AU04 is empty in row 0"),
+        ("AU04", lambda old: pa.array([np.nan, *old.to_pylist()[1:]], pa.float32()), "must be in 0..5, got nan"),
+        ("AU43_L", lambda old: pa.array([7.0] * len(old), pa.float32()), "AU43_L of 'id"),
+        ("PSPI", lambda old: pa.array([-1.0] * len(old), pa.float32()), "must be in 0..16, got -1"),
+        ("heatmap_unit_mm", lambda old: pa.array([np.inf] * len(old), pa.float32()), "must be in 0..25.5, got inf"),
+        ("camera_t", lambda old: pa.array([[0.0, 0.0, 9.0]] * len(old), pa.list_(pa.float32())), "no face in front"),
+        ("camera_t", lambda old: pa.array([[0.0]] * len(old), pa.list_(pa.float32())), "not those of a face"),
+        ("sample_id", lambda old: pa.array([b"\xff"] * len(old)).view(pa.string()), "damaged"),
+    ],
+)
+def test_labels_that_can_t_be_are_refused(
+    copy: Path, name: str, change: Callable[[pa.ChunkedArray], Any], says: str
+) -> None:
+    path = frames_of(copy)[0]
+    table = pq.read_table(path)
+    values = change(table[name])
+    field = pa.field(name, values.type)
+    rewrite(copy, path, table.set_column(table.column_names.index(name), field, values))
+    with pytest.raises(RefusedError) as refused:
+        open_data(copy)
+    assert says in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_picture_beyond_the_limit_is_not_decoded(copy: Path) -> None:
+    """196 million pixels that a few bytes say: the header is asked before pixels are."""
+    bomb = zlib.compress(bytes(1000))
+    head = struct.pack(">IIBBBBB", 14000, 14000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", bomb), (b"IEND", b"")]
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(held)) + kind + held + struct.pack(">I", zlib.crc32(kind + held)) for kind, held in chunks
+    )
+    path = frames_of(copy)[0]
+    table = pq.read_table(path)
+    images = pa.array([{"bytes": png, "path": ""}] * len(table), table.schema.field("image").type)
+    for name in ("image", "heatmap"):
+        table = table.set_column(table.column_names.index(name), table.schema.field(name), images)
+    rewrite(copy, path, table)
+    pixels = open_data(copy).pixels
+    with pytest.raises(RefusedError, match=f"{path.name}: the picture of .*: too many pixels"):
+        pixels.picture(0)
+    with pytest.raises(RefusedError, match=f"{path.name}: the heat map of .* is not an 8-bit grey PNG"):
+        pixels.heatmap(0)
+
+
 def test_folders_that_can_t_be_opened(copy: Path, tmp_path: Path) -> None:
     resolved = json.loads((copy / "manifest.json").read_bytes())["resolved"]
     manifest_with(copy, resolved={**resolved, "pain3d_format": 99})
@@ -184,7 +278,7 @@ def test_folders_that_can_t_be_opened(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="it has no frames"):
         open_data(copy)
     (copy / "manifest.json").write_text("{")
-    with pytest.raises(RefusedError, match=r"manifest\.json: can't be read"):
+    with pytest.raises(RefusedError, match=r"manifest\.json: no JSON"):
         open_data(copy)
     (copy / "manifest.json").unlink()
     with pytest.raises(RefusedError, match="was never finished"):
@@ -254,13 +348,13 @@ def test_words_and_scores() -> None:
 def test_only_what_is_needed_is_read(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening reads no picture: a data set may be larger than memory."""
     asked: list[list[str]] = []
-    read = _Part.read
+    read = ParquetSource.read
 
-    def watched(self: _Part, columns: list[str], groups: Any) -> Any:
+    def watched(self: ParquetSource, columns: list[str], *rest: Any, **named: Any) -> Any:
         asked.append(columns)
-        return read(self, columns, groups)
+        return read(self, columns, *rest, **named)
 
-    monkeypatch.setattr(parquet_file._Part, "read", watched)
+    monkeypatch.setattr(ParquetSource, "read", watched)
     samples = open_data(faces)
     assert asked and not any({"image", "heatmap", "scene"} & set(columns) for columns in asked)
     asked.clear()

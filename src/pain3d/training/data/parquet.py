@@ -5,20 +5,23 @@ A row group holds the pictures of a few identities, some megabyte: it is read wh
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, one_line, quoted
+from pain3d.doors.parquet import ParquetSource, open_parquet
+from pain3d.doors.paths import named_file
 from pain3d.doors.pictures import decode_heatmap, decode_picture
+from pain3d.doors.text import read_json
 from pain3d.face.square import SQUARE_COLUMNS, face_square
-from pain3d.records import FORMAT_VERSION, HEATMAP_UNIT_MM
+from pain3d.facs.pain_score import MAX_INTENSITY, MAX_PSPI
+from pain3d.records import FORMAT_VERSION, HEATMAP_UNIT_MM, arrow_schema
 from pain3d.training.data.samples import UNITS, Samples, skin_tone, yaw_word
 
 MANIFEST: Final = "manifest.json"
@@ -28,6 +31,7 @@ _SIDED: Final = tuple(f"{unit}_{side}" for unit in UNITS for side in "LR")
 _NEEDED: Final = ("sample_id", "identity_id", "split", "seed", "image", *UNITS, *_SIDED, "PSPI", "neutral")
 _WORDS: Final = {"age group": "age_group", "sex": "sex", "ancestry": "ancestry"}  # slice → column
 _UNIT: Final = "heatmap_unit_mm"
+_MOST_UNIT: Final = 25.5  # millimetres of a level of a heat map, far beyond what skin moves
 _ANGLES: Final = {"skin tone": ("skin_ita_degrees", skin_tone), "yaw": ("yaw_degrees", yaw_word)}
 
 
@@ -42,35 +46,40 @@ def open_pain3d(folder: Path) -> Samples:
     """
     import pyarrow as pa
 
-    key, files = _read_manifest(folder)
-    parts = [_Part.open(folder / path, size) for path, size in files]
-    table = pa.concat_tables([part.labels() for part in parts])
+    manifest = read_manifest(folder)
+    parts = [_opened(folder, file) for file in manifest.files("frames")]
+    if not parts:
+        raise RefusedError(f"{folder}: it has no frames")
+    tables = [_labels(part) for part in parts]
+    if len({tuple(table.column_names) for table in tables}) > 1:
+        raise RefusedError(f"{folder}: its files of frames differ in their columns")
+    table = pa.concat_tables(tables)
     count = table.num_rows
     if not count:
         raise RefusedError(f"{folder}: it has no frames")
     identity = table["identity_id"].to_numpy()
     seed = table["seed"].to_numpy()
     people, subject = np.unique(np.stack([seed, identity], 1), axis=0, return_inverse=True)
-    pspi = table["PSPI"].to_numpy().astype(np.float32)
+    pspi = _columns(table, ("PSPI",), folder, MAX_PSPI)[:, 0]
     slices = {name: tuple(table[column].to_pylist()) for name, column in _WORDS.items() if column in table.column_names}
     for name, (column, word) in _ANGLES.items():
         if column in table.column_names:
             slices[name] = tuple(word(float(angle)) for angle in table[column].to_numpy())
     return Samples(
         name=folder.resolve().name,
-        key=key,
+        key=manifest.key,
         ids=tuple(table["sample_id"].to_pylist()),
         subjects=tuple(subject_name(int(seed), int(number)) for seed, number in people),
         subject=np.asarray(subject, np.int64).reshape(count),
         split=tuple(table["split"].to_pylist()),
-        au=_columns(table, UNITS),
-        sides=_columns(table, _SIDED).reshape(count, len(UNITS), 2),
+        au=_columns(table, UNITS, folder, MAX_INTENSITY),
+        sides=_columns(table, _SIDED, folder, MAX_INTENSITY).reshape(count, len(UNITS), 2),
         pspi=pspi,
         pain=(pspi >= 1).astype(np.float32),
         neutral=table["neutral"].to_numpy(),
-        square=_squares(table),
+        square=_squares(table, folder),
         slices=slices,
-        pixels=ParquetPixels(parts, table["sample_id"].to_pylist(), _heatmap_units(table)),
+        pixels=ParquetPixels(folder, parts, table["sample_id"].to_pylist(), _heatmap_units(table, folder)),
     )
 
 
@@ -79,75 +88,78 @@ def subject_name(seed: int, identity_id: int) -> str:
     return f"seed{seed}_id{identity_id:06d}"
 
 
-def _read_manifest(folder: Path) -> tuple[str, list[tuple[str, int]]]:
-    """The hash of the configuration, and path and size of each file of frames, by path."""
-    if not (folder / MANIFEST).is_file():
+class ListedFile(NamedTuple):
+    """A file as the manifest names it: its subset, its path from the folder and its bytes."""
+
+    subset: str
+    path: str
+    size: int
+
+
+class Manifest(NamedTuple):
+    """What training reads of a manifest."""
+
+    key: str
+    resolved: dict[str, Any]
+    listed: tuple[ListedFile, ...]
+
+    def files(self, subset: str) -> list[ListedFile]:
+        """Those of a subset, by path."""
+        return sorted(file for file in self.listed if file.subset == subset)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The hash of the configuration, the configuration, and the files of a data set.
+
+    Raises:
+        RefusedError: There is none, it is damaged or of a later format; names what of it is wrong.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
         what = "was never finished" if (folder / UNFINISHED).is_file() else "is no data set of pain3d"
         raise RefusedError(f"{folder}: {what}, it has no {MANIFEST}")
+    manifest = read_json(path)
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        resolved = dict(manifest["resolved"])
-        key = str(resolved["config_hash"])
-        version = int(resolved["pain3d_format"])
-        files = [file for shard in manifest["shards"] for file in shard["files"] if file["subset"] == "frames"]
-        named = sorted((str(file["path"]), int(file["bytes"])) for file in files)
-    except (ValueError, KeyError, TypeError) as error:
-        raise RefusedError(f"{folder / MANIFEST}: can't be read ({type(error).__name__}: {error})") from error
-    if version > FORMAT_VERSION:
-        raise RefusedError(f"{folder}: its format is {version}, this pain3d reads up to {FORMAT_VERSION}")
-    if not named:
-        raise RefusedError(f"{folder}: it has no frames")
-    return key, named
+        resolved = _typed(manifest["resolved"], dict)
+        key, version = _typed(resolved["config_hash"], str), _typed(resolved["pain3d_format"], int)
+        if version > FORMAT_VERSION:
+            raise RefusedError(f"{folder}: its format is {version}, this pain3d reads up to {FORMAT_VERSION}")
+        listed = tuple(
+            ListedFile(_typed(file["subset"], str), _typed(file["path"], str), _typed(file["bytes"], int))
+            for shard in _typed(manifest["shards"], list)
+            for file in _typed(shard["files"], list)
+        )
+    except (KeyError, TypeError) as error:
+        raise RefusedError(f"{path}: can't be read ({type(error).__name__}: {one_line(error)})") from error
+    return Manifest(key, resolved, listed)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One Parquet file and its footer."""
+def _typed(value: Any, kind: type) -> Any:
+    """A value of a manifest. Raises TypeError if it is of another kind."""
+    if type(value) is not kind:
+        raise TypeError(f"{quoted(value)} where a {kind.__name__} should be")
+    return value
 
-    path: Path
-    metadata: Any
 
-    @classmethod
-    def open(cls, path: Path, size: int) -> _Part:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+def _opened(folder: Path, file: ListedFile) -> ParquetSource:
+    path = named_file(folder, file.path, folder / MANIFEST)
+    found = path.stat().st_size
+    if found != file.size:
+        raise RefusedError(f"{path}: damaged, it has {found} bytes and the manifest says {file.size}")
+    part = open_parquet(path)
+    part.check(arrow_schema("frames"), [*_NEEDED, *_optional(part)])
+    return part
 
-        if not path.is_file():
-            raise RefusedError(f"{path}: missing")
-        found = path.stat().st_size
-        if found != size:
-            raise RefusedError(f"{path}: damaged, it has {found} bytes and the manifest says {size}")
-        try:
-            part = cls(path, pq.read_metadata(path))
-        except (pa.ArrowException, OSError) as error:
-            raise RefusedError(f"{path}: damaged ({_line(error)})") from error
-        missing = [name for name in _NEEDED if name not in part.names()]
-        if missing:
-            raise RefusedError(f"{path}: it has no column {missing[0]}")
-        return part
 
-    def names(self) -> set[str]:
-        """Names of the columns."""
-        return set(self.metadata.schema.to_arrow_schema().names)
+def _optional(part: ParquetSource) -> list[str]:
+    """Which columns of labels a file has that it need not have."""
+    known = (*_WORDS.values(), *(column for column, _ in _ANGLES.values()), *SQUARE_COLUMNS, _UNIT, "heatmap")
+    return [name for name in known if name in part.schema.names]
 
-    def labels(self) -> Any:
-        """All rows, without the pictures."""
-        wanted = {*_NEEDED, *_WORDS.values(), *(column for column, _ in _ANGLES.values()), *SQUARE_COLUMNS, _UNIT} - {
-            "image"
-        }
-        columns = sorted(wanted & self.names())
-        return self.read(columns, range(self.metadata.num_row_groups))
 
-    def read(self, columns: list[str], groups: range | list[int]) -> Any:
-        """Some columns of some row groups, as a table."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            with pq.ParquetFile(self.path, metadata=self.metadata) as file:
-                return file.read_row_groups(list(groups), columns=columns, use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            raise RefusedError(f"{self.path}: damaged ({_line(error)})") from error
+def _labels(part: ParquetSource) -> Any:
+    """All rows, without the pictures."""
+    return part.read(sorted({*_NEEDED, *_optional(part)} - {"image", "heatmap"}))
 
 
 @dataclass
@@ -155,13 +167,15 @@ class ParquetPixels:
     """The pictures of some Parquet files, a row after the other. Row groups that were read last are kept.
 
     Args:
+        folder: Of the data set.
         parts: The files.
         names: [N] of the rows, for what is refused.
         units: [N] millimetres of a level of their heat maps.
         kept_bytes: Of encoded pictures, at most; the row group in use is kept in any case.
     """
 
-    parts: list[_Part]
+    folder: Path
+    parts: list[ParquetSource]
     names: list[str]
     units: npt.NDArray[np.float32]
     kept_bytes: int = KEPT_BYTES
@@ -171,13 +185,13 @@ class ParquetPixels:
 
     def __post_init__(self) -> None:
         sizes = [
-            (number, group, part.metadata.row_group(group).num_rows)
+            (number, group, part.rows_of(group))
             for number, part in enumerate(self.parts)
-            for group in range(part.metadata.num_row_groups)
+            for group in range(part.groups)
         ]
         self._groups = [(number, group) for number, group, _ in sizes]
         self._first = np.cumsum([0, *(rows for _, _, rows in sizes)])
-        self._has_heatmaps = all("heatmap" in part.names() for part in self.parts)
+        self._has_heatmaps = all("heatmap" in part.schema.names for part in self.parts)
 
     def picture(self, row: int) -> npt.NDArray[np.uint8]:
         """See `Pixels`."""
@@ -204,7 +218,8 @@ class ParquetPixels:
         with self._lock:
             array = self._kept.get((group, column))
             if array is None:
-                array = part.read([f"{column}.bytes"], [self._groups[group][1]])[column].combine_chunks().field("bytes")
+                table = part.read([f"{column}.bytes"], [self._groups[group][1]], nulls=True)
+                array = table[column].combine_chunks().field("bytes")
                 self._kept[group, column] = array
                 self._bytes += array.nbytes
                 while self._bytes > self.kept_bytes and len(self._kept) > 1:
@@ -214,24 +229,41 @@ class ParquetPixels:
         return array[row - int(self._first[group])].as_py() or b"", part.path
 
 
-def _columns(table: Any, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
-    """Columns of numbers as [N, columns]."""
-    return np.stack([table[name].to_numpy() for name in names], 1).astype(np.float32)
+def _columns(table: Any, names: tuple[str, ...], folder: Path, most: float) -> npt.NDArray[np.float32]:
+    """Columns of numbers from 0 to `most` as [N, columns]."""
+    columns = np.stack([table[name].to_numpy() for name in names], 1).astype(np.float32)
+    if not ((columns >= 0) & (columns <= most)).all():  # NaN too
+        row, column = np.argwhere(~((columns >= 0) & (columns <= most)))[0]
+        raise RefusedError(
+            f"{folder}: {names[column]} of {quoted(table['sample_id'][int(row)].as_py())} must be in 0..{most:g}, "
+            f"got {columns[row, column]:g}"
+        )
+    return columns
 
 
-def _heatmap_units(table: Any) -> npt.NDArray[np.float32]:
+def _heatmap_units(table: Any, folder: Path) -> npt.NDArray[np.float32]:
     """Millimetres of a level of each row's heat map; `HEATMAP_UNIT_MM` where nothing is said."""
     if _UNIT not in table.column_names:
         return np.full(table.num_rows, HEATMAP_UNIT_MM, np.float32)
-    return np.asarray(table[_UNIT].to_numpy(), np.float32)
+    return _columns(table, (_UNIT,), folder, _MOST_UNIT)[:, 0]
 
 
-def _squares(table: Any) -> npt.NDArray[np.float32]:
+def _squares(table: Any, folder: Path) -> npt.NDArray[np.float32]:
     """The face square of each row; NaN, the whole picture, where the columns are missing."""
     if not set(SQUARE_COLUMNS) <= set(table.column_names):
         return np.full((table.num_rows, 3), np.nan, np.float32)
-    told = [_numbers(table[name].combine_chunks(), table.num_rows) for name in SQUARE_COLUMNS]
-    return np.array([face_square(*row) for row in zip(*told, strict=True)], np.float32)
+    try:
+        told = [_numbers(table[name].combine_chunks(), table.num_rows) for name in SQUARE_COLUMNS]
+        squares = np.array([face_square(*row) for row in zip(*told, strict=True)], np.float32)
+    except (ValueError, IndexError, ArithmeticError) as error:
+        raise RefusedError(
+            f"{folder}: {', '.join(SQUARE_COLUMNS)} are not those of a face ({one_line(error)})"
+        ) from error
+    wrong = np.flatnonzero(~(np.isfinite(squares).all(1) & (squares[:, 2] > 0)))
+    if len(wrong):
+        name = quoted(table["sample_id"][int(wrong[0])].as_py())
+        raise RefusedError(f"{folder}: {', '.join(SQUARE_COLUMNS)} of {name} show no face in front of the camera")
+    return squares
 
 
 def _numbers(column: Any, count: int) -> npt.NDArray[np.float64]:
@@ -244,7 +276,3 @@ def _numbers(column: Any, count: int) -> npt.NDArray[np.float64]:
         column = column.flatten()
         shape.append(len(column) // max(before, 1))
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64).reshape(shape)
-
-
-def _line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, one_line, quoted
+from pain3d.doors.parquet import open_parquet
+from pain3d.doors.paths import named_file
 from pain3d.facs.action_units import ActionUnits
+from pain3d.facs.pain_score import LAWS
 from pain3d.random import DrawnNumbers, keyed_uniforms
+from pain3d.records import arrow_schema
 from pain3d.scene import EXPRESSION_NUMBERS, Scene, demographic_grid, drawn_expression, sample_scenes
 from pain3d.setting import drawn_camera, drawn_light, drawn_pose, drawn_sensor
-from pain3d.training.data.parquet import MANIFEST, ParquetPixels, subject_name
+from pain3d.training.data.parquet import MANIFEST, ParquetPixels, read_manifest, subject_name
 from pain3d.training.data.samples import Rows, Samples
 
 NEUTRAL_SHARE: Final = 1 / 11  # of the pictures of a data set with ten expressions beside the neutral one
-# What of a data set's configuration the law of its pictures is made of; the rest says how many there are.
-LAW_FIELDS: Final = ("size", "law", "co_occurring", "asymmetry", "quality")
+PERSON_COLUMNS: Final = ("seed", "identity_id", "split", "scene")
+
+
+def _whole(least: int, most: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+# What of a data set's configuration the law of its pictures is made of, and what each may be, as in `pain3d synth`;
+# the rest says how many there are.
+LAW: Final[dict[str, Callable[[Any], bool]]] = {
+    "size": _whole(16, 4096),
+    "law": lambda value: value in LAWS,
+    "co_occurring": lambda value: type(value) is bool,
+    "asymmetry": lambda value: type(value) in (int, float) and 0 <= value <= 1,
+    "quality": _whole(1, 100),
+    "expressions": _whole(0, 1000),
+}
 
 
 @dataclass(frozen=True)
@@ -69,29 +87,19 @@ def read_population(folder: Path, split: str | None = "train", subjects: Collect
     Raises:
         RefusedError: It can't be read, or nobody is left.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        resolved = {name: manifest["resolved"][name] for name in (*LAW_FIELDS, "expressions")}
-        files = sorted(
-            file["path"] for shard in manifest["shards"] for file in shard["files"] if file["subset"] == "identities"
-        )
-    except FileNotFoundError as error:
-        raise RefusedError(f"{folder}: no finished data set of pain3d, it has no {MANIFEST}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RefusedError(f"{folder / MANIFEST}: can't be read ({type(error).__name__}: {error})") from error
+    manifest = read_manifest(folder)
+    law = _law(manifest.resolved, folder / MANIFEST)
     people: list[Scene] = []
-    for path in files:
-        try:
-            rows = pq.read_table(folder / path, columns=["seed", "identity_id", "split", "scene"]).to_pylist()
-            for row in rows:
-                name = subject_name(row["seed"], row["identity_id"])
-                if split in (None, row["split"]) and (subjects is None or name in subjects):
+    for listed in manifest.files("identities"):
+        part = open_parquet(named_file(folder, listed.path, folder / MANIFEST))
+        part.check(arrow_schema("identities"), PERSON_COLUMNS)
+        for row in part.read(PERSON_COLUMNS).to_pylist():
+            name = subject_name(row["seed"], row["identity_id"])
+            if split in (None, row["split"]) and (subjects is None or name in subjects):
+                try:
                     people.append(Scene.from_json(row["scene"]))
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise RefusedError(f"{folder / path}: can't be read ({str(error).partition(chr(10))[0]})") from error
+                except (ValueError, RecursionError) as error:
+                    raise RefusedError(f"{part.path}: the scene of {name} is {one_line(error)}") from error
     if not people:
         raise RefusedError(
             f"{folder}: nobody is in it" if split is None else f"{folder}: nobody is in its split {split}"
@@ -99,8 +107,19 @@ def read_population(folder: Path, split: str | None = "train", subjects: Collect
     if any(scene.texture for scene in people):
         raise RefusedError(f"{folder}: its people have textures of their own, which --online does not paint")
     people.sort(key=lambda scene: scene.identity_id)
-    share = 1 / (resolved.pop("expressions") + 1)
-    return Population(tuple(people), neutral_share=share, **resolved)
+    share = 1 / (law.pop("expressions") + 1)
+    return Population(tuple(people), neutral_share=share, **law)
+
+
+def _law(resolved: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What a manifest's configuration says of LAW. Raises RefusedError naming the first that isn't right."""
+    law = {}
+    for name, right in LAW.items():
+        value = resolved.get(name)
+        if not right(value):
+            raise RefusedError(f"{path}: {name} can't be {quoted(value)}")
+        law[name] = value
+    return law
 
 
 def population_of_rows(samples: Samples, rows: Rows) -> Population:
@@ -112,9 +131,8 @@ def population_of_rows(samples: Samples, rows: Rows) -> Population:
     pixels = samples.pixels
     if not isinstance(pixels, ParquetPixels):
         raise RefusedError(f"{samples.name}: only people of a data set of pain3d can be rendered online")
-    folder = pixels.parts[0].path.parents[2]  # FOLDER/data/frames/NAME.parquet
     names = {samples.subjects[subject] for subject in samples.subject[rows].tolist()}
-    return read_population(folder, None, names)
+    return read_population(pixels.folder, None, names)
 
 
 class Draw(NamedTuple):
