@@ -9,7 +9,6 @@ bytes depend on the configuration, the identity's number and the class of device
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -108,6 +107,30 @@ def rehearse(config: SynthConfig, person: PlannedIdentity, provenance: Provenanc
     synthesise_identity(tiny, bare, provenance, RenderSetup(head, build_maps(head, REHEARSED_TEXELS), None))
 
 
+def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]:
+    """All scenes of a planned identity, expression by expression, view by view."""
+    from pain3d.scene import sample_scenes
+
+    scenes = sample_scenes(
+        seed=config.seed,
+        identity_id=person.identity_id,
+        cell=person.cell,
+        head=Head.default(),
+        expressions=config.expressions,
+        views=config.views,
+        size=config.size,
+        law=config.law,
+        co_occurring=config.co_occurring,
+        asymmetry=config.asymmetry,
+        cameras=config.cameras,
+        quality=config.quality,
+        wrinkles=config.wrinkles,
+    )
+    if person.texture is None:
+        return scenes
+    return tuple(replace(scene, texture=person.texture.name) for scene in scenes)
+
+
 def prepare_identity(
     config: SynthConfig, person: PlannedIdentity, provenance: Provenance, board: SurfaceMaps | None = None
 ) -> PreparedIdentity:
@@ -120,31 +143,15 @@ def prepare_identity(
         board: Of `SurfaceMaps.board`; on it the strokes of the skin are drawn, for who paints many people together.
     """
     from pain3d.rendering.scene_inputs import inputs_of
-    from pain3d.scene import sample_scenes
 
     head = Head.default()
     started = time.perf_counter()
-    scenes: Sequence[Scene] = sample_scenes(
-        seed=config.seed,
-        identity_id=person.identity_id,
-        cell=person.cell,
-        head=head,
-        expressions=config.expressions,
-        views=config.views,
-        size=config.size,
-        law=config.law,
-        co_occurring=config.co_occurring,
-        asymmetry=config.asymmetry,
-        cameras=config.cameras,
-        quality=config.quality,
-        wrinkles=config.wrinkles,
-    )
+    scenes = scenes_of(config, person)
     textures: dict[str, Tensor] = {}
     if person.texture is not None:
         from pain3d.pipeline.texture.bank import read_texture
 
         textures = {person.texture.name: read_texture(person.texture)}
-        scenes = [replace(scene, texture=person.texture.name) for scene in scenes]
     inputs = inputs_of(scenes, head, textures)
     if board is not None:
         from pain3d.skin.sketch import draw_sketch
@@ -159,7 +166,7 @@ def prepare_identity(
     if person.behind is not None:
         from pain3d.pipeline.texture.decorator import Commission
 
-        commission = Commission(person.behind, tuple(scenes))
+        commission = Commission(person.behind, scenes)
     rows = make_scene_rows(scenes, inputs.camera(), person, provenance)
     qualities = [scene.sensor.quality for scene in scenes]
     seconds = time.perf_counter() - started

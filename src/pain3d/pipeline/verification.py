@@ -14,8 +14,9 @@ from typing import Any
 
 from pain3d.console.refused import RefusedError
 from pain3d.pipeline.folder import DATA_SET, LINES, MANIFEST, FileEntry
-from pain3d.pipeline.row_checks import Seen, check_file
+from pain3d.pipeline.row_checks import RowChecks, in_order
 from pain3d.pipeline.shard_files import file_hash
+from pain3d.pipeline.workers import limited_threads
 from pain3d.records import SUBSETS
 from pain3d.run_folder import RESOLVED, read_resolved
 
@@ -54,16 +55,16 @@ def verify(out: Path) -> tuple[list[str], int]:
     if read_resolved(out, DATA_SET) != resolved:
         findings.append(f"{RESOLVED}: missing, or not the configuration of the manifest")
     findings += _check_counts(entries, counts)
-    seen = Seen()
-    with ThreadPoolExecutor() as pool:
-        present = [entry for entry in entries if (out / entry["path"]).exists()]
-        present.sort(key=lambda entry: SUBSETS.index(entry["subset"]))  # frames first: pairs are compared with them
-        rows = 0
-        for entry in present:
-            found = check_file(out, entry, resolved, seen, pool)
+    rows = 0
+    with limited_threads(1), ThreadPoolExecutor() as pool:
+        try:
+            checks = RowChecks(out, resolved, pool)
+        except RefusedError as error:
+            return [*findings, f"{MANIFEST}: its configuration is no run's ({error})"], 0
+        for entry in in_order(entry for entry in entries if (out / entry["path"]).exists()):
             rows += entry["rows"]
-            findings += _capped(entry["path"], found)
-    findings += seen.split_findings()
+            findings += _capped(entry["path"], checks.check(entry))
+    findings += checks.split_findings()
     return findings, rows
 
 

@@ -127,8 +127,8 @@ def test_verify_compares_rows_with_the_configuration(pain3d: Run, made: SimpleNa
     frames = "data/frames/train-00000-of-00002.parquet"
     edit(out, frames, lambda found: found[0].update(background_model="x", background_seed=-1, licence="CC0-1.0"))
     model, seed, licence = sorted(pain3d("verify", out).out.splitlines())
-    assert "background_model is 'x', not 'tiny-sd'" in model and "licence is 'CC0-1.0'" in licence
-    assert "background_seed is -1, but somebody painted" in seed
+    assert "background_model is 'x', who painted says 'tiny-sd'" in model and "licence is 'CC0-1.0'" in licence
+    assert "background_seed is -1, who painted says " in seed
 
 
 def test_bytes_do_not_depend_on_who_renders(

@@ -110,7 +110,7 @@ def test_verify_compares_rows_with_the_configuration(pain3d: Run, made: SimpleNa
     frames = "data/frames/train-00000-of-00001.parquet"
     edit(out, frames, lambda found: found[0].update(refine_model="x", licence="CC0-1.0"))
     licence, model = sorted(pain3d("verify", out).out.splitlines())
-    assert "licence is 'CC0-1.0'" in licence and "refine_model is 'x', not 'tinter'" in model
+    assert "licence is 'CC0-1.0'" in licence and "refine_model is 'x', who painted says 'tinter'" in model
 
 
 @pytest.mark.parametrize("how", [{"batch_size": 3}, {"device": "cuda"}], ids=str)

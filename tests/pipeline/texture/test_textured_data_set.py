@@ -129,15 +129,15 @@ def test_verify_looks_into_the_bank(pain3d: Run, made: Path, tmp_path: Path) -> 
     frames = "data/frames/train-00000-of-00001.parquet"
     edit(out, frames, lambda rows: rows[0].update(texture_prompt="x", licence="MIT"))
     licence, prompt = sorted(pain3d("verify", out).out.splitlines())
-    assert "licence is 'MIT', its texture says '" in licence
-    assert "texture_prompt is 'x', its texture says 'person " in prompt
+    assert "licence is 'MIT', who painted says '" in licence
+    assert "texture_prompt is 'x', who painted says 'person " in prompt
     shutil.rmtree(out)
     shutil.copytree(made, out)
     name = rows(out, "frames")[0]["texture"]
     cv2.imwrite(str(out / "textures" / name[:2] / name / "albedo.png"), np.zeros((64, 64, 3), np.uint8))
     found = pain3d("verify", out)
     line = f"textures/{name[:2]}/{name}: a damaged texture (its SHA-256 is not its name); nothing was changed"
-    assert found.code == 1 and len(found.out.splitlines()) == 4 and all(line in said for said in found.out.splitlines())
+    assert found.code == 1 and f"its rows can't be told again ({line})" in found.out
 
 
 def test_a_data_set_from_before_textures_is_still_read(pain3d: Run, plain: Path) -> None:

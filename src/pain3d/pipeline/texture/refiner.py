@@ -120,8 +120,12 @@ def refiner_of(wish: RefineWish, *, quiet: bool = True) -> Refiner:
 
 def overpainting_of(wish: RefineWish, scene: Scene) -> Overpainting:
     """What is asked for of the pictures of a scene's person."""
-    seed = keyed_number(scene.seed, "refine", scene.identity_id) & MAX_SEED
-    return Overpainting(wish, _prompts().prompt_for(scene), seed)
+    return Overpainting(wish, *asked_of(scene))
+
+
+def asked_of(scene: Scene) -> tuple[Prompt, int]:
+    """What a painter over pictures of a scene's person is asked for, and the seed."""
+    return _prompts().prompt_for(scene), keyed_number(scene.seed, "refine", scene.identity_id) & MAX_SEED
 
 
 @cache
