@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from pain3d.pipeline import run
+from pain3d.pipeline.plan import make_plan
+from pain3d.pipeline.shard_list import read_lines
 from tests.conftest import SMALL_OPTIONS, Ran
 from tests.pipeline.conftest import SMALL, hashes
 
@@ -92,6 +94,18 @@ def test_repair_keeps_what_its_hash_proves(pain3d: Run, small: Path, stopped: Pa
     assert (ran.code, told[0]) == (0, f"pain3d: {lines}: line 2 is damaged; dropped")
     assert (len(told), told[-1]) == (11, "pain3d: and 12 more")
     assert hashes(out) == hashes(small) and (out / TRAIN).stat().st_mtime_ns == kept
+
+
+def test_a_list_of_nothing_but_damage_is_read_in_seconds(small: Path, stopped: Path, tmp_path: Path) -> None:
+    """100 MB of empty lines took minutes; what stands behind ten thousand damaged lines is made again."""
+    out = Path(shutil.copytree(stopped, tmp_path / "small"))
+    held = (out / LINES).read_bytes().splitlines(keepends=True)
+    (out / LINES).write_bytes(held[0] + b"\n" * 20_000_000 + held[1])
+    found = list(read_lines(out / LINES, make_plan(SMALL)))
+    assert [entry and entry["shard"] for entry, _ in found] == ["train-00000-of-00001", *[None] * 10_001]
+    assert found[-1][1] == (out / LINES).stat().st_size
+    run.synthesise(SMALL, out, quiet=True, repair=True)
+    assert hashes(out) == hashes(small)
 
 
 def flip(path: Path) -> None:

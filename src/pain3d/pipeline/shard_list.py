@@ -7,6 +7,7 @@ run of this plan writes, and a file is what its line says if its SHA-256 is.
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 HASH: Final = re.compile("[0-9a-f]{64}")
 LONGEST: Final = 4096  # bytes of a line that is read; a run's own have less than 1,000
+MOST_DAMAGED: Final = 10_000  # lines of a list; what comes after so many counts as one more
 MANIFEST_REST: Final = 1 << 20  # bytes of a manifest beside its shards
 
 
@@ -41,6 +43,7 @@ def read_lines(path: Path, plan: Plan) -> Iterator[tuple[ShardEntry | None, int]
     if not path.exists():
         return
     left = {shard.name: shard for shard in plan.shards}
+    damaged = 0
     with path.open("rb") as file:
         while line := file.readline(LONGEST):
             if len(line) < LONGEST and not line.endswith(b"\n"):
@@ -51,6 +54,11 @@ def read_lines(path: Path, plan: Plan) -> Iterator[tuple[ShardEntry | None, int]
             entry = None if rest is not line else entry_of(line, plan, left)
             if entry is not None:
                 del left[entry["shard"]]
+            else:
+                damaged += 1
+            if damaged > MOST_DAMAGED:
+                yield None, file.seek(0, os.SEEK_END)
+                return
             yield entry, file.tell()
 
 
