@@ -73,3 +73,18 @@ def test_two_runs_are_kept_apart(tmp_path: Path) -> None:
     with folder(tmp_path, seed=1), pytest.raises(RefusedError, match="another run is writing into it"):
         folder(tmp_path, seed=1).__enter__()
     os.close(lock_folder(tmp_path))  # free again
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "deep/er", RESOLVED])
+def test_a_folder_that_holds_a_link_is_refused(tmp_path: Path, place: str) -> None:
+    """At any depth, before anything is written; of any run, so of one that learns too."""
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    with pytest.raises(ZeroDivisionError), folder(out, seed=1) as run:
+        run.write("deep/file", b"1")
+        raise ZeroDivisionError
+    if (out / place).exists():
+        (out / place).rename(elsewhere)
+    (out / place).symlink_to(elsewhere)
+    with pytest.raises(RefusedError, match=f"{place}: a link, and nothing is written through one$"):
+        folder(out, seed=1).__enter__()
+    (out / place).unlink()
