@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import MOST_QUOTED, RefusedError, shortened
+from pain3d.doors.text import read_yaml
 from pain3d.files import (
     is_partial,
     lock_folder,
@@ -155,13 +156,11 @@ class RunFolder:
 
 def read_resolved(out: Path, kind: RunKind) -> dict[str, Any] | None:
     """The resolved configuration of a run's folder; None if there is none of this kind."""
-    import yaml
-
     name, number = kind.mark
     try:
-        content = yaml.safe_load((out / RESOLVED).read_text())
+        content = read_yaml(out / RESOLVED)
         ours = isinstance(content, dict) and content.get(name) == number and bool(kind.decides(content))
-    except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError, LookupError, TypeError, AttributeError):
+    except (RefusedError, LookupError, TypeError, AttributeError):
         return None
     return content if ours else None
 
@@ -170,10 +169,14 @@ def differences(old: Resolved, new: Resolved) -> str:
     """Say in one line what changed between two configurations: ``seed 0 -> 7, views 3 -> 5``; empty if nothing did."""
     names = dict.fromkeys([*old, *new])
     return ", ".join(
-        f"{name} {old.get(name, 'absent')} -> {new.get(name, 'absent')}"
+        f"{name} {_shown(old.get(name, 'absent'))} -> {_shown(new.get(name, 'absent'))}"
         for name in names
         if old.get(name, "absent") != new.get(name, "absent")
     )
+
+
+def _shown(value: Any) -> str:
+    return shortened(str(value), MOST_QUOTED)
 
 
 def settings_hash(settings: Any) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from pain3d.console.refused import one_line
+from pain3d.doors.text import parse_json
 from pain3d.facs.action_units import CO_OCCURRING_AUS, ActionUnits
 from pain3d.facs.pain_score import MAX_INTENSITY, PAIN_AUS, sample_pain_units
 from pain3d.head.identity import ANCESTRIES, SEXES, Identity, sample_identity
@@ -139,7 +141,7 @@ class Scene:
     def from_json(cls, text: str) -> Scene:
         """The scene of `to_json`. Raises ValueError in one line if it is not one."""
         try:
-            fields = json.loads(text)
+            fields = parse_json(text, "JSON")
             person = fields.pop("identity")
             local = np.frombuffer(base64.b64decode(person["local"], validate=True), "<i2")
             person["local"] = tuple(c / MILLI for c in local.tolist())
@@ -158,8 +160,8 @@ class Scene:
                 sensor=Sensor(**fields.pop("sensor")),
                 **fields,
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a scene: {error}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"not a scene: {one_line(error)}") from error
 
 
 def sample_scenes(

@@ -83,10 +83,13 @@ def test_file_keeps_defaults(tmp_path: Path) -> None:
         ("identitis: 3", "unknown key 'identitis', did you mean identities?"),
         ("3: 3", f"unknown key '3'; known are {', '.join(FIELDS)}"),
         ("- 3", "expected a mapping of names to values, got a list"),
-        ("a: [", "not YAML at line 1"),
+        ("a: [", "not YAML at line 2 (did not find expected node content)"),
+        ("seed: 2020-99-99", "not YAML at line 1 (no timestamp: month must be in 1..12)"),
         ("size: 15", "size must be a whole number from 16 to 4096, got 15"),
-        ("a: !!python/object/apply:os.system ['true']", "not YAML at line 1"),
-        ("x" * (1 << 20) + "x", "larger than 1048576 bytes, that is no configuration"),
+        ("a: !!python/object/apply:os.system ['true']",
+         "not YAML at line 1 (could not determine a constructor for the tag "
+         "'tag:yaml.org,2002:python/object/apply:os.system')"),
+        ("x" * (1 << 20) + "x", "larger than 1048576 bytes"),
     ],
 )  # fmt: skip
 def test_bad_files_are_named(tmp_path: Path, text: str, message: str) -> None:

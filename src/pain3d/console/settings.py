@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
-from pain3d.console.refused import RefusedError, hint
+from pain3d.console.refused import RefusedError, hint, quoted
+from pain3d.doors.text import read_yaml
 
-MAX_BYTES: Final = 1 << 20  # settings are a few hundred bytes; a larger file is something else
 Form = TypeVar("Form")
 
 
@@ -26,23 +26,9 @@ class OneOf(NamedTuple):
     words: tuple[str, ...]
 
 
-def read_yaml(path: Path) -> dict[Any, Any]:
+def read_mapping(path: Path) -> dict[Any, Any]:
     """The mapping that a YAML file holds. Raises RefusedError in one line."""
-    import yaml
-
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise RefusedError(f"--config {path}: {error.strerror}") from error
-    if len(text) > MAX_BYTES:
-        raise RefusedError(f"--config {path}: larger than {MAX_BYTES} bytes, that is no configuration")
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise RefusedError(f"--config {path}: not YAML{where}") from error
+    content = read_yaml(path, f"--config {path}")
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -52,7 +38,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
 
 def load_settings(path: Path, start: Form, validated: Callable[[Form], Form]) -> Form:
     """Settings of a YAML file over those of `start`; see `with_content`. Raises RefusedError, which names the file."""
-    content = read_yaml(path)
+    content = read_mapping(path)
     try:
         return with_content(start, content, validated)
     except RefusedError as error:
@@ -73,7 +59,7 @@ def with_content(start: Form, content: Mapping[Any, Any], validated: Callable[[F
         if key in renamed:
             raise RefusedError(f"{key} is now {renamed[key]}")
         if key not in names:
-            raise RefusedError(f"unknown key {str(key)!r}{hint(str(key), names)}")
+            raise RefusedError(f"unknown key {quoted(str(key))}{hint(str(key), names)}")
     return validated(dataclasses.replace(start, **content))  # type: ignore[type-var]
 
 
@@ -110,5 +96,5 @@ def checked(settings: Form) -> Form:
         else:
             expected, fine = "a text", kind is not str or isinstance(value, str)
         if not fine:
-            raise RefusedError(f"{name} must be {expected}, got {value!r}")
+            raise RefusedError(f"{name} must be {expected}, got {quoted(value)}")
     return settings

@@ -75,6 +75,24 @@ def read_json(path: Path, name: str = "") -> Any:
     return parse_json(read_bytes(path, TEXT_BYTES, name), name or str(path))
 
 
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file: after 8 bytes of its length, JSON of each tensor's kind, shape and place.
+
+    Raises:
+        RefusedError: There is none, or it goes beyond the limits of `parse_json`.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            whole = length <= min(TEXT_BYTES, path.stat().st_size)
+            held = parse_json(file.read(length), str(path)) if whole else None
+    except OSError as error:
+        raise RefusedError(f"{path}: {error.strerror}") from error
+    if not isinstance(held, dict):
+        raise RefusedError(f"{path}: not a whole safetensors file")
+    return held
+
+
 def parse_json(content: bytes | str, name: str) -> Any:
     """What a JSON text holds.
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import tyro
 
 from pain3d.console.entry import Entry
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, one_line
 from pain3d.console.settings import Within, checked
+from pain3d.doors.text import read_json
 
 if TYPE_CHECKING:
     from pain3d.fitting.objective import Slope
 
 NOTICE: Final = "What a renderer needs to show this face again, not what anybody feels. Not a medical device."
-MOST_BYTES: Final = 1 << 24  # of a file of landmarks
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,8 @@ def _landmarks(path: Path | None, pictures: list[Path]) -> list[Any]:
         return [None] * len(pictures)
     if not path.is_file():
         raise RefusedError(f"--landmarks {path}: {'a folder' if path.is_dir() else 'no such file'}")
-    if path.stat().st_size > MOST_BYTES:
-        raise RefusedError(f"--landmarks {path}: larger than {MOST_BYTES} bytes, that is no list of points")
+    named = read_json(path, f"--landmarks {path}")
     try:
-        named = json.loads(path.read_text())
         if not isinstance(named, dict):
             raise ValueError("expected an object of file names")
         found = []
@@ -132,8 +130,8 @@ def _landmarks(path: Path | None, pictures: list[Path]) -> list[Any]:
             if points is not None:
                 points = [[float("nan")] * 2 if at is None else [float(at[0]), float(at[1])] for at in points]
             found.append(points)
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        raise RefusedError(f"--landmarks {path}: not points by file name ({error})") from error
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        raise RefusedError(f"--landmarks {path}: not points by file name ({one_line(error)})") from error
     if all(points is None for points in found):
         raise RefusedError(f"--landmarks {path}: names none of the pictures, the first is {pictures[0].name}")
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pain3d.console.refused import RefusedError, one_line, quoted
+from pain3d.doors.text import parse_json
+
 FORMAT = "pain3d-head/1"
 STEP = 1e-5  # metres: a hundredth of a millimetre, ten times finer than the source's own digits
 MAX_FILE_BYTES = 256 * 2**20  # unpacked; the default head is 6 MB, FLAME and ICT would be under 100
 MAX_EXTENT = 2.0  # metres from the origin: a larger head is in another unit
+NAMES = ("identity", "units", "landmarks", "regions", "joints", "parts")  # lists of `meta`
 DEFAULT_HEAD = Path(__file__).parent / "data" / "head_cc0.npz"
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -108,19 +113,43 @@ def read_head(path: Path) -> HeadFile:
         raise
     except FileNotFoundError:
         raise HeadFileError(f"{path}: no such head file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise HeadFileError(f"{path}: not a head file ({error})".splitlines()[0]) from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, LookupError, MemoryError, OverflowError,
+            NotImplementedError, RuntimeError) as error:  # fmt: skip
+        raise HeadFileError(f"{path}: not a head file ({one_line(error)})") from error
     if "meta" not in arrays:
         raise HeadFileError(f"{path}: not a head file (no array 'meta')")
+    held = arrays.pop("meta")
     try:
-        meta = json.loads(str(arrays.pop("meta")[()]))
-        version = meta["format"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise HeadFileError(f"{path}: 'meta' can't be read ({error})") from error
+        meta = parse_json(str(held[()]) if held.ndim == 0 else "", f"{path}: 'meta' can't be read")
+    except RefusedError as error:
+        raise HeadFileError(str(error)) from error
+    version = meta.get("format") if isinstance(meta, dict) else None
     if version != FORMAT:
-        raise HeadFileError(f"{path}: format is {version!r}, this version reads {FORMAT!r}")
+        raise HeadFileError(f"{path}: format is {quoted(version)}, this version reads {FORMAT!r}")
+    _check_meta(path, meta)
     _check(path, meta, arrays)
     return HeadFile(meta, arrays, _dense_shapes(path, meta, arrays))
+
+
+def _check_meta(path: Path, meta: Mapping[str, Any]) -> None:
+    """Names are texts, and the numbers among them what they count."""
+    for name in NAMES:
+        words = meta.get(name)
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise HeadFileError(f"{path}: {name} of 'meta' must be a list of texts, got {quoted(words)}")
+    joints, parents, macros = len(meta["joints"]), meta.get("joint_parents"), meta.get("macro_count")
+    if type(macros) is not int or not 0 <= macros <= len(meta["identity"]):
+        raise HeadFileError(
+            f"{path}: macro_count of 'meta' must be in 0..{len(meta['identity'])}, got {quoted(macros)}"
+        )
+    if (
+        not isinstance(parents, list)
+        or len(parents) != joints
+        or not all(type(parent) is int and -1 <= parent < joint for joint, parent in enumerate(parents))
+    ):
+        raise HeadFileError(f"{path}: joint_parents of 'meta' must be joints before each, got {quoted(parents)}")
+    if not isinstance(meta.get("name"), str) or type(meta.get("jaw_angle")) not in (int, float):
+        raise HeadFileError(f"{path}: name or jaw_angle of 'meta' is missing or of another kind")
 
 
 def _check(path: Path, meta: Mapping[str, Any], arrays: Arrays) -> None:

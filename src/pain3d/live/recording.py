@@ -7,9 +7,9 @@ them (first letter in upper case) or as Apple names them.
 
 from __future__ import annotations
 
-import csv
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,14 +18,17 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import MOST_QUOTED, RefusedError, quoted, shortened
+from pain3d.doors.text import read_rows
 from pain3d.facs.action_units import AU_NUMBERS, AU_OF_ARKIT, ActionUnits
 from pain3d.facs.pain_score import MAX_INTENSITY, PAIN_AUS
 
 DEFAULT_FPS: Final = 30.0
 MOST_ROWS: Final = 200_000  # almost two hours at 30 a second
 TIMES: Final = {"timestamp": 1.0, "frame_time_in_ms": 1e-3}  # column, its unit in seconds
+BESIDE: Final = (*TIMES, "frame", "success")  # columns that are read whoever wrote the table
 Row = Mapping[str, float]
+Cells = Mapping[int, str]  # by the place of their column
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,10 @@ class Layout:
 
 
 LAYOUTS: Final = {
-    "openface": Layout(r"AU(\d+)_r", MAX_INTENSITY, "AU04_r"),
-    "libreface": Layout(r"au_(\d+)_intensity", MAX_INTENSITY, "au_4_intensity"),
+    "openface": Layout(r"AU(\d{1,2})_r", MAX_INTENSITY, "AU04_r"),
+    "libreface": Layout(r"au_(\d{1,2})_intensity", MAX_INTENSITY, "au_4_intensity"),
     "pyfeat": Layout(
-        r"AU(\d+)", 1.0, "AU04", "Py-Feat says how sure it is of a unit, not how strong it is: 1 is drawn as 5"
+        r"AU(\d{1,2})", 1.0, "AU04", "Py-Feat says how sure it is of a unit, not how strong it is: 1 is drawn as 5"
     ),
 }
 PROGRAMS: Final = ("openface", "arkit", "libreface", "pyfeat")
@@ -102,7 +105,7 @@ def read_recording(path: Path, program: str, fps: float = 0.0, clip: bool = Fals
         RefusedError: No such file, no table, no column of that program, or a line with a number that is none or out of
             range; names file, line and column.
     """
-    header, lines = _read_table(path)
+    header, lines = _read_table(path, program)
     columns = _columns(header, program)
     if not columns:
         raise RefusedError(f"{path}: no column of {program} in it, such as {_example(program)}; {_seen(header)}")
@@ -126,30 +129,25 @@ def read_recording(path: Path, program: str, fps: float = 0.0, clip: bool = Fals
     return Recording(tuple(faces), seconds, missing, tuple(note for note in notes if note))
 
 
-def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Names of the columns, and the lines that aren't empty with their numbers."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(rows, [])]
-            lines = []
-            for cells in rows:
-                if any(cell.strip() for cell in cells):
-                    lines.append((rows.line_num, cells))
-                if len(lines) > MOST_ROWS:
-                    raise RefusedError(f"{path}: more than {MOST_ROWS} rows, cut it")
-    except OSError as error:
-        raise RefusedError(f"{path}: {error.strerror}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise RefusedError(f"{path}: not a table of text ({error})") from error
-    if not header or not lines:
-        raise RefusedError(f"{path}: {'no rows in it' if header else 'empty'}")
-    twice = next((name for name in header if name and header.count(name) > 1), None)
+def _read_table(path: Path, program: str) -> tuple[list[str], list[tuple[int, Cells]]]:
+    """Names of the columns, and the lines that aren't empty with their numbers; of their cells those that are read."""
+    rows = read_rows(path)
+    header = [name.strip() for name in next(rows, (0, []))[1]]
+    twice = next((name for name, count in Counter(header).items() if name and count > 1), None)
     if twice is not None:
-        raise RefusedError(f"{path}: two columns are called {twice}")
-    for number, cells in lines:
+        raise RefusedError(f"{path}: two columns are called {shortened(twice, MOST_QUOTED)}")
+    wanted = [*_columns(header, program).values(), *(header.index(name) for name in BESIDE if name in header)]
+    lines: list[tuple[int, Cells]] = []
+    for number, cells in rows:
+        if not any(cell.strip() for cell in cells):
+            continue
         if len(cells) != len(header):
             raise RefusedError(f"{path} line {number}: {len(cells)} cells below {len(header)} names")
+        lines.append((number, {place: cells[place] for place in wanted}))
+        if len(lines) > MOST_ROWS:
+            raise RefusedError(f"{path}: more than {MOST_ROWS} rows, cut it")
+    if not lines:
+        raise RefusedError(f"{path}: {'no rows in it' if header else 'empty'}")
     return header, lines
 
 
@@ -184,7 +182,7 @@ def _of_openface(row: Row) -> ActionUnits:
 
 
 def _numbers(
-    where: str, header: Sequence[str], cells: Sequence[str], columns: Mapping[str, int], program: str, clip: bool
+    where: str, header: Sequence[str], cells: Cells, columns: Mapping[str, int], program: str, clip: bool
 ) -> Row | None:
     """The numbers of a row on 0–1 of their scale; None where none of them is a number: the tracker lost the face."""
     top = LAYOUTS[program].top if program in LAYOUTS else 1.0
@@ -194,7 +192,7 @@ def _numbers(
         try:
             row[name] = float(text or "nan")
         except ValueError:
-            raise RefusedError(f"{where}: {header[place]} is {text[:40]!r}, not a number") from None
+            raise RefusedError(f"{where}: {header[place]} is {quoted(text)}, not a number") from None
     none = [columns[name] for name, value in row.items() if math.isnan(value)]
     if len(none) == len(row):
         return None
@@ -208,23 +206,24 @@ def _numbers(
     return row
 
 
-def _lost(header: Sequence[str], cells: Sequence[str]) -> bool:
+def _lost(header: Sequence[str], cells: Cells) -> bool:
     """Whether OpenFace says of a row that its numbers mean nothing."""
     return "success" in header and cells[header.index("success")].strip() in ("0", "0.0")
 
 
-def _check_one_face(path: Path, header: Sequence[str], lines: Sequence[tuple[int, list[str]]]) -> None:
+def _check_one_face(path: Path, header: Sequence[str], lines: Sequence[tuple[int, Cells]]) -> None:
     if "frame" not in header:
         return
     place, seen = header.index("frame"), set()
     for number, cells in lines:
         if cells[place] in seen:
-            raise RefusedError(f"{path} line {number}: a second row for frame {cells[place].strip()}, keep one face")
+            frame = shortened(cells[place].strip(), MOST_QUOTED)
+            raise RefusedError(f"{path} line {number}: a second row for frame {frame}, keep one face")
         seen.add(cells[place])
 
 
 def _seconds(
-    path: Path, header: Sequence[str], lines: Sequence[tuple[int, list[str]]], fps: float
+    path: Path, header: Sequence[str], lines: Sequence[tuple[int, Cells]], fps: float
 ) -> npt.NDArray[np.float64]:
     name = next((name for name in TIMES if name in header), None)
     if fps or name is None:
@@ -234,7 +233,9 @@ def _seconds(
         try:
             seconds.append(float(cells[place]) * TIMES[name])
         except ValueError:
-            raise RefusedError(f"{path} line {number}: {name} is {cells[place].strip()!r}, not a number") from None
+            raise RefusedError(
+                f"{path} line {number}: {name} is {quoted(cells[place].strip())}, not a number"
+            ) from None
     if not (np.isfinite(seconds).all() and (np.diff(seconds) > 0).all()):
         raise RefusedError(f"{path}: {name} doesn't rise from row to row; --fps 30 takes its place")
     return np.array(seconds) - seconds[0]

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, one_line
+from pain3d.doors.text import parse_json
 from pain3d.files import write_durably
 
 NAME = "checkpoint.safetensors"
 BEST = "best.safetensors"
+PROGRESS = {"step": int, "best": dict, "since": int, "run": str}  # what the loop goes on from
 
 
 def save_checkpoint(
@@ -75,10 +77,14 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            progress = json.loads((file.metadata() or {})["progress"])
+            progress = parse_json((file.metadata() or {})["progress"], str(path))
+            if not isinstance(progress, dict) or any(
+                not isinstance(progress[name], kind) for name, kind in PROGRESS.items()
+            ):
+                raise TypeError("progress of another form")
             return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise RefusedError(f"{path}: not a checkpoint of pain3d, or damaged ({error})") from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RefusedError(f"{path}: not a checkpoint of pain3d, or damaged ({one_line(error)})") from error
 
 
 class BestWeights:

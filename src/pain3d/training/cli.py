@@ -11,7 +11,7 @@ import tyro
 
 from pain3d.console.entry import Entry
 from pain3d.console.refused import RefusedError
-from pain3d.console.settings import load_settings, read_yaml
+from pain3d.console.settings import load_settings, read_mapping
 from pain3d.training.config import PRESETS, TASKS, TrainConfig, checked_words, preset, validated
 from pain3d.training.extra import need_extra
 from pain3d.training.score.command import Score, run_score
@@ -43,7 +43,7 @@ class Train:
         usual = TrainConfig().backbone
         named = self.settings.backbone
         if named == usual and self.config is not None:
-            named = read_yaml(self.config).get("backbone", usual)
+            named = read_mapping(self.config).get("backbone", usual)
         settings = preset(self.preset, self.task, None if named == usual else str(named))
         if self.config is not None:
             settings = load_settings(self.config, settings, validated)

@@ -7,6 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from pain3d.console.refused import RefusedError
+from pain3d.doors.limits import TABLE_BYTES
+from pain3d.doors.text import parse_json, read_text
 from pain3d.files import open_end, write_durably
 
 LINES = "log.jsonl"
@@ -19,11 +22,14 @@ class RunLog:
     Args:
         folder: Of the run.
         step: Entries after this step are forgotten: a resumed run writes them again.
+
+    Raises:
+        RefusedError: A line of the log is damaged; names it.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / LINES
-        kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
+        kept = [line for number, line in enumerate(self._lines(), start=1) if self._step(number, line) <= step]
         write_durably(self.path, "".join(f"{line}\n" for line in kept).encode())
         from torch.utils.tensorboard import SummaryWriter
 
@@ -46,5 +52,13 @@ class RunLog:
         """Whole lines so far; a torn last one was never written."""
         if not self.path.exists():
             return []
-        text = self.path.read_text()
+        text = read_text(self.path, TABLE_BYTES)
         return text[: text.rfind("\n") + 1].splitlines()
+
+    def _step(self, number: int, line: str) -> int:
+        name = f"{self.path} line {number}"
+        entry = parse_json(line, name)
+        step = entry.get("step") if isinstance(entry, dict) else None
+        if not isinstance(step, int):
+            raise RefusedError(f"{name}: tells no step")
+        return step

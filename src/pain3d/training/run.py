@@ -21,7 +21,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, one_line, quoted
+from pain3d.doors.text import read_json, read_yaml
 from pain3d.files import flush_folder, make_inside, rename, write_durably
 from pain3d.provenance import code_version, pain3d_version
 from pain3d.random import keyed_generator
@@ -29,7 +30,7 @@ from pain3d.ranks import Ranks, launched_ranks
 from pain3d.run_folder import RESOLVED, RunFolder, RunKind
 from pain3d.training.checkpoint import NAME as CHECKPOINT
 from pain3d.training.checkpoint import read_checkpoint
-from pain3d.training.config import HOW, TrainConfig, config_hash
+from pain3d.training.config import HOW, TASKS, TrainConfig, config_hash, validated
 from pain3d.training.data import open_data
 from pain3d.training.data.augmentation import Augmentation, augment
 from pain3d.training.data.batch import Batch, RawBatch, share_of
@@ -166,33 +167,46 @@ def _balanced_loss(task: Task, ranks: Ranks, model: Any, batch: Batch, average: 
 
 def open_run(folder: Path) -> Run:
     """A run by its folder. Raises RefusedError if it is none."""
-    import yaml
-
     path = folder / RESOLVED
     if not folder.is_dir():
         raise RefusedError(f"{folder}: no such folder")
     if not path.is_file():
         raise RefusedError(f"{folder}: not a training run of pain3d, it has no {RESOLVED}")
     try:
-        held = yaml.safe_load(path.read_text())
+        held = read_yaml(path)
         if not isinstance(held, dict) or "task" not in held:
-            other = "a data set, which --data takes" if "pain3d_format" in (held or ()) else "something else"
+            ours = isinstance(held, dict) and "pain3d_format" in held
+            other = "a data set, which --data takes" if ours else "something else"
             raise RefusedError(f"{folder}: not a training run of pain3d, its {RESOLVED} is of {other}")
         if held["format"] != FORMAT:
-            raise RefusedError(f"{path}: format {held['format']}, of another pain3d; this one reads {FORMAT}")
-        return Run(folder, held["task"], held["data"], held["data_key"], TrainConfig(**held["config"]), held["hash"])
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise RefusedError(f"{path}: can't be read ({type(error).__name__}: {error})") from error
+            raise RefusedError(f"{path}: format {quoted(held['format'])}, of another pain3d; this one reads {FORMAT}")
+        run = Run(folder, held["task"], held["data"], held["data_key"], TrainConfig(**held["config"]), held["hash"])
+    except (KeyError, TypeError) as error:
+        raise RefusedError(f"{path}: can't be read ({type(error).__name__}: {one_line(error)})") from error
+    for name, word in (("task", run.task), ("data", run.data), ("data_key", run.data_key), ("hash", run.hash)):
+        if not isinstance(word, str) or (name == "task" and word not in TASKS):
+            raise RefusedError(f"{path}: {name} is {quoted(word)}")
+    try:
+        validated(run.config)
+    except RefusedError as error:
+        raise RefusedError(f"{path}: {error}") from error
+    return run
 
 
 def people_of(folder: Path) -> dict[str, list[str]]:
     """Whom a run learned from and was chosen by: names under ``train`` and ``validation``. Raises RefusedError."""
     path = folder / PEOPLE
     try:
-        held: dict[str, list[str]] = json.loads(path.read_bytes())
-        return {split: list(held[split]) for split in ("train", "validation")}
-    except (OSError, ValueError, KeyError) as error:
-        raise RefusedError(f"{path}: can't be read ({error}), so nobody knows whom this model has seen") from error
+        held = read_json(path)
+    except RefusedError as error:
+        raise RefusedError(f"{error}, so nobody knows whom this model has seen") from error
+    seen: dict[str, Any] = {
+        split: held.get(split) if isinstance(held, dict) else None for split in ("train", "validation")
+    }
+    for split, people in seen.items():
+        if not isinstance(people, list) or not all(isinstance(person, str) for person in people):
+            raise RefusedError(f"{path}: names no people under {split}, so nobody knows whom this model has seen")
+    return seen
 
 
 def pick_device(asked: str, ranks: Ranks = ALONE) -> torch.device:

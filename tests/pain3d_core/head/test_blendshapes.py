@@ -80,7 +80,7 @@ def test_a_folder_with_a_mapping_file(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"neutral": "../neutral.obj"}, r"'../neutral.obj' is no file of the folder"),
+        ({"neutral": "../neutral.obj"}, r"names '../neutral.obj': not a path inside its folder"),
         ({"units": {"browDown_L": "browDownLeft.obj"}}, "unit 'browDown_L' moves no action unit"),
         ({"units": {"browDownLeft": "browDownRight.obj"}}, "browDownLeft moves the other side"),
         ({"units": {"browDownLeft": "neutral.obj"}}, "moves nothing"),

@@ -91,7 +91,7 @@ def test_the_list_of_words_has_no_people() -> None:
         ("negative: '{person}'", "no field {person} can stand"),
         ("positives: a man", "unknown entry 'positives', did you mean positive"),
         ("- a", "no table; known are positive"),
-        ("a: [", "while parsing"),
+        ("a: [", "not YAML at line 2"),
     ],
 )
 def test_a_file_that_will_not_do(text: str, told: str, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_the_licence_is_said_first() -> None:
         ("kind: sd\nscheduler: flow-euler", "scheduler flow-euler is not for models of kind sd"),
         ("kind: flux\nscheduler: ddim", "scheduler ddim is not for models of kind flux"),
         ("steps: 3", "no table with at least `kind`"),
-        ("kind: [", "while parsing"),
+        ("kind: [", "not YAML at line 2"),
     ],
 )
 def test_wrong_recipes(text: str, told: str) -> None:

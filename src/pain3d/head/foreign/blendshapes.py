@@ -12,7 +12,6 @@ The mapping file, ``pain3d-head.json``, in the folder::
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from pain3d.console.refused import MOST_QUOTED, RefusedError, quoted, shortened
+from pain3d.doors.paths import named_path
+from pain3d.doors.text import read_json
 from pain3d.facs.action_units import JAW, MOVES
 from pain3d.facs.rig import SIDE_NAMES
 from pain3d.head.assets import MAX_EXTENT, HeadFileError
@@ -95,9 +97,9 @@ def _ict(folder: Path) -> Folder:
 def _mapped(folder: Path) -> Folder:
     where = folder / MAPPING
     try:
-        said = json.loads(where.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise HeadFileError(f"{where}: no JSON ({error})".splitlines()[0]) from None
+        said = read_json(where)
+    except RefusedError as error:
+        raise HeadFileError(str(error)) from error
     kinds: dict[str, type | tuple[type, ...]] = {
         "name": str, "neutral": str, "metres": (int, float), "licence": str, "credit": str, "units": dict,
     }  # fmt: skip
@@ -109,11 +111,13 @@ def _mapped(folder: Path) -> Folder:
             raise HeadFileError(f"{where}: {key} is missing or of another kind")
     for key in said:
         if key not in kinds and not isinstance(said[key], optional.get(key, ())):
-            raise HeadFileError(f"{where}: {key} is unknown or of another kind")
+            raise HeadFileError(f"{where}: {shortened(key, MOST_QUOTED)} is unknown or of another kind")
     known = {f"{unit}{side}" for unit in UNITS for side in ("", *SIDE_NAMES)} | {"jawOpen"}
     unknown = [name for name in said["units"] if name not in known]
     if unknown:
-        raise HeadFileError(f"{where}: unit {unknown[0]!r} moves no action unit; ARKit's names, with Left or Right")
+        raise HeadFileError(
+            f"{where}: unit {quoted(unknown[0])} moves no action unit; ARKit's names, with Left or Right"
+        )
     if not 0 < said["metres"] <= 1:
         raise HeadFileError(f"{where}: metres must be in 0..1, got {said['metres']}")
     ranges = [said.get(key) for key in ("left_eye", "right_eye")]
@@ -135,9 +139,10 @@ def _mapped(folder: Path) -> Folder:
 
 
 def _inside(folder: Path, where: Path, name: Any) -> Path:
-    if not isinstance(name, str) or not (folder / name).resolve().is_relative_to(folder.resolve()):
-        raise HeadFileError(f"{where}: {name!r} is no file of the folder")
-    return folder / name
+    try:
+        return named_path(folder, name, where)
+    except RefusedError as error:
+        raise HeadFileError(str(error)) from error
 
 
 def missing_of(folder: Folder) -> tuple[str, ...]:

@@ -24,8 +24,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import MOST_SAID, RefusedError, shortened
+from pain3d.doors.limits import PICTURE_BYTES, TEXT_BYTES
 from pain3d.doors.pictures import decode_picture
+from pain3d.doors.text import read_bytes, read_json
 from pain3d.files import (
     flush_folder,
     make_folders,
@@ -41,6 +43,7 @@ from pain3d.rendering.frames import TEXTURE_SIZE
 PICTURE: Final = "albedo.png"
 ENTRY: Final = "entry.json"
 QUARANTINE: Final = "quarantine"
+_KINDS: Final[dict[Any, type]] = {"str": str, "int": int, "Mapping[str, Any]": dict}  # as JSON has them
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -194,11 +197,15 @@ def read_texture(place: Path, size: int = TEXTURE_SIZE) -> Tensor:
 def read_entry(place: Path) -> Entry:
     """What is known of the texture in a folder. Raises RefusedError where that is damaged."""
     try:
-        held = json.loads((place / ENTRY).read_bytes())
+        held = read_json(place / ENTRY)
         entry = Entry(**held | {"sitter": Sitter(**held["sitter"])})
-        kinds = {field.name: str if field.type == "str" else int for field in fields(Entry) if field.type != "Sitter"}
-        wrong = [name for name, kind in kinds.items() if name != "report" and type(getattr(entry, name)) is not kind]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        wrong = [
+            field.name
+            for one in (entry, entry.sitter)
+            for field in fields(one)
+            if field.type in _KINDS and type(getattr(one, field.name)) is not _KINDS[str(field.type)]
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(place, f"{ENTRY} can't be read") from error
     if wrong or not (place / PICTURE).is_file():
         raise _damaged(place, f"{wrong[0]} of {ENTRY}" if wrong else f"{PICTURE} is missing")
@@ -214,9 +221,9 @@ def check_texture(place: Path) -> None:
 def _whole(place: Path) -> tuple[bytes, bytes]:
     """Both files of a texture, compared with its name."""
     try:
-        entry, picture = (place / ENTRY).read_bytes(), (place / PICTURE).read_bytes()
-    except OSError as error:
-        raise _damaged(place, str(error.strerror)) from error
+        entry, picture = read_bytes(place / ENTRY, TEXT_BYTES), read_bytes(place / PICTURE, PICTURE_BYTES)
+    except RefusedError as error:
+        raise _damaged(place, str(error).removeprefix(f"{place}/")) from error
     if _name(entry, picture) != place.name:
         raise _damaged(place, "its SHA-256 is not its name")
     return entry, picture
@@ -258,6 +265,6 @@ def _encode(albedo: Bytes) -> bytes:
 
 def _reason(path: Path) -> str:
     try:
-        return str(json.loads(path.read_bytes())["reason"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return shortened(str(read_json(path)["reason"]), MOST_SAID)
+    except (RefusedError, TypeError, KeyError) as error:
         raise RefusedError(f"{path}: can't be read; remove it to have it painted again") from error

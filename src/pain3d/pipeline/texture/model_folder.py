@@ -7,14 +7,14 @@ folder that holds its weights as nothing else is refused.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pain3d.console.refused import RefusedError, one_line
+from pain3d.console.refused import MOST_QUOTED, RefusedError, one_line, quoted, shortened
+from pain3d.doors.text import read_header, read_json, read_text
 
 KINDS: Final = ("sd", "sdxl", "flux", "zimage", "qwen")
 TRANSFORMERS: Final = {
@@ -42,6 +42,8 @@ SPDX: Final = {
     "bsd-3-clause": "BSD-3-Clause",
 }
 UNKNOWN: Final = "unknown"
+MOST_CHANNELS: Final = 65_536  # of a decoder: the widest have 512
+_KINDS: Final[dict[str, type]] = {"_class_name": str, "weight_map": dict}  # what is looked up in settings
 CHUNK: Final = 1 << 24  # bytes hashed at a time
 
 
@@ -184,7 +186,7 @@ def describe(
         control,
         _variant(weights),
         sum(_count_parameters(file) for file in counted),
-        int((vae.get("block_out_channels") or [vae.get("base_dim", 128)])[0]),
+        _channels(path / "vae" / "config.json", vae),
         " AND ".join(sorted(licences - {UNKNOWN})) or UNKNOWN,
     )
 
@@ -214,14 +216,17 @@ def read_components(path: Path, *, weights: bool = True) -> tuple[dict[str, Any]
 
 def takes_depth(kind: str, settings: dict[str, Any]) -> bool:
     """Whether a base model takes a picture beside its latents: FLUX.1-Depth, whose input is twice its output."""
-    return kind == "flux" and settings.get("in_channels", 64) == 2 * (settings.get("out_channels") or 64)
+    channels = settings.get("out_channels")
+    return kind == "flux" and settings.get("in_channels", 64) == 2 * (channels if isinstance(channels, int) else 64)
 
 
 def licence_of(folder: Path) -> str:
     """SPDX identifier from the head of a folder's card: ``LicenseRef-…`` where SPDX has none, else ``unknown``."""
     card = folder / "README.md"
-    front = re.match(r"\s*---\n(.*?)\n---", card.read_text(errors="replace"), re.S) if card.is_file() else None
-    told = dict(re.findall(r"^(license|license_name):\s*[\"']?([^\"'\n]+?)[\"']?\s*$", front[1], re.M)) if front else {}
+    text = read_text(card, errors="replace").lstrip() if card.is_file() else ""
+    front = text.removeprefix("---\n").partition("\n---")[0] if text.startswith("---\n") and "\n---" in text else ""
+    lines = (line.partition(":") for line in front.split("\n"))
+    told = {key: value.strip().strip("\"'") for key, _, value in lines if key in ("license", "license_name")}
     name = told.get("license", "")
     if name in ("other", "") and told.get("license_name"):
         name = told["license_name"]
@@ -247,8 +252,10 @@ def check_file(file: Path) -> None:
 def _check_component(path: Path, name: str, kind: str, weights: bool) -> None:
     """See that a component's folder holds what it must."""
     folder = path / name
-    if not folder.is_dir() or not any(folder.iterdir()):
-        raise RefusedError(f"{path}: the component {name} ({kind}) is missing")
+    if Path(name).name != name or not folder.is_dir() or not any(folder.iterdir()):
+        raise RefusedError(
+            f"{path}: the component {shortened(name, MOST_QUOTED)} ({shortened(kind, MOST_QUOTED)}) is missing"
+        )
     if kind.endswith("Scheduler"):
         needed: tuple[str, ...] = ("scheduler_config.json",)
     elif "Tokenizer" in kind or kind.endswith("Processor"):
@@ -272,9 +279,9 @@ def check_weights(folder: Path) -> None:
     if not folder.is_dir():
         raise RefusedError(f"{folder}: no such folder of weights")
     for index in folder.glob("*.safetensors.index*.json"):
-        for part in sorted(set(_read_json(index).get("weight_map", {}).values())):
-            if not (folder / part).is_file():
-                raise RefusedError(f"{folder}: the weights {part} are missing")
+        for part in sorted({str(part) for part in _read_json(index).get("weight_map", {}).values()}):
+            if Path(part).name != part or not (folder / part).is_file():
+                raise RefusedError(f"{folder}: the weights {shortened(part, MOST_QUOTED)} are missing")
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
         if pickles:
@@ -316,9 +323,8 @@ def _check_control(control: Path, path: Path, kind: str, settings: dict[str, Any
         kind, "joint_attention_dim"
     )
     if own.get(field) != settings.get(field):
-        raise RefusedError(
-            f"{control}: made for another base: {field} is {own.get(field)}, in {path} it is {settings.get(field)}"
-        )
+        told, wanted = quoted(own.get(field)), quoted(settings.get(field))
+        raise RefusedError(f"{control}: made for another base: {field} is {told}, in {path} it is {wanted}")
 
 
 def _variant(weights: list[Path]) -> str | None:
@@ -338,22 +344,28 @@ def _one_precision(weights: list[Path]) -> Iterator[Path]:
 
 def _count_parameters(file: Path) -> int:
     """Numbers in a safetensors file, from its header: 8 bytes of length, then JSON with the shape of each tensor."""
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        try:
-            header = json.loads(opened.read(length)) if length < file.stat().st_size else None
-        except ValueError:
-            header = None
-    if not isinstance(header, dict):
-        raise RefusedError(f"{file}: not a whole safetensors file")
-    count = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            numbers = 1
-            for side in tensor["shape"]:
-                numbers *= side
-            count += numbers
+    most, count = 8 * file.stat().st_size, 0  # not more numbers than bits
+    try:
+        for name, tensor in read_header(file).items():
+            if name != "__metadata__":
+                numbers = 1
+                for side in tensor["shape"]:
+                    numbers *= side
+                    if type(side) is not int or not 0 <= numbers <= most:
+                        raise ValueError(f"{name} has no shape")
+                count += numbers
+    except (ValueError, TypeError, KeyError) as error:
+        raise RefusedError(f"{file}: not a whole safetensors file") from error
     return count
+
+
+def _channels(path: Path, settings: dict[str, Any]) -> int:
+    """Channels of a picture decoder at full size, from its settings, which lie at a path."""
+    told = settings.get("block_out_channels") or [settings.get("base_dim", 128)]
+    first = told[0] if isinstance(told, list) else told
+    if type(first) is not int or not 0 < first <= MOST_CHANNELS:
+        raise RefusedError(f"{path}: must tell channels from 1 to {MOST_CHANNELS}, got {quoted(first)}")
+    return first
 
 
 def _hashed(root: Path) -> list[Path]:
@@ -363,10 +375,10 @@ def _hashed(root: Path) -> list[Path]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        held = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RefusedError(f"{path}: {one_line(error)}") from error
+    held = read_json(path)
     if not isinstance(held, dict):
         raise RefusedError(f"{path}: no table of settings")
+    for name, kind in _KINDS.items():
+        if name in held and not isinstance(held[name], kind):
+            raise RefusedError(f"{path}: {name} must be a {kind.__name__}, got {quoted(held[name])}")
     return held

@@ -16,11 +16,11 @@ from string import Formatter
 from typing import Any, Final
 
 import numpy as np
-import yaml
 
 from pain3d.background import BACKGROUNDS
 from pain3d.colour import typology_angle
-from pain3d.console.refused import RefusedError, hint, one_line
+from pain3d.console.refused import RefusedError, hint, one_line, quoted
+from pain3d.doors.text import parse_yaml, read_yaml
 from pain3d.head.identity import ANCESTRIES, SEXES
 from pain3d.pipeline.texture.painter import Prompt
 from pain3d.run_folder import settings_hash
@@ -117,18 +117,15 @@ def load_prompts(path: Path | None = None) -> Prompts:
     Raises:
         RefusedError: It can't be read, has a field that is not known, or a word that is not on the list; names it.
     """
-    own = yaml.safe_load(_data("prompts.yaml"))
+    own: dict[str, Any] = parse_yaml(_data("prompts.yaml"), "prompts.yaml")
     held = own
     if path is not None:
-        try:
-            held = yaml.safe_load(path.read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise RefusedError(f"prompts {path}: {one_line(error)}") from error
+        held = read_yaml(path, f"prompts {path}")
         if not isinstance(held, dict):
             raise RefusedError(f"prompts {path}: no table; known are {', '.join(own)}")
         for name in held:
             if name not in own:
-                raise RefusedError(f"prompts {path}: unknown entry {name!r}{hint(str(name), tuple(own))}")
+                raise RefusedError(f"prompts {path}: unknown entry {quoted(name)}{hint(str(name), tuple(own))}")
     where = f"prompts {path}" if path else "prompts"
     merged = own | held
     for name, entry in merged.items():
@@ -161,7 +158,11 @@ def _texts(entry: Any) -> list[Any]:
     """The texts of an entry, whatever its form."""
     if isinstance(entry, dict):
         return list(entry.values())
-    return [part[1] if isinstance(part, list) else part for part in entry] if isinstance(entry, list) else [entry]
+    return (
+        [part[1] if isinstance(part, list) and len(part) == 2 else part for part in entry]
+        if isinstance(entry, list)
+        else [entry]
+    )
 
 
 def _check_text(where: str, text: str, fields: tuple[str, ...]) -> None:
@@ -169,21 +170,21 @@ def _check_text(where: str, text: str, fields: tuple[str, ...]) -> None:
     try:
         parts = list(Formatter().parse(text))
     except ValueError as error:
-        raise RefusedError(f"{where}: {one_line(error)}: {text!r}") from error
+        raise RefusedError(f"{where}: {one_line(error)}: {quoted(text)}") from error
     for literal, field, form, conversion in parts:
         if field is not None and (field not in fields or form or conversion):
             known = f"; known are {', '.join(fields)}" if fields else ""
-            raise RefusedError(f"{where}: no field {{{field}}} can stand in {text!r}{known}")
+            raise RefusedError(f"{where}: no field {{{field}}} can stand in {quoted(text)}{known}")
         for word in re.findall(r"[^\W\d_]+", literal):
             if word not in allowed_words():
                 raise RefusedError(
-                    f"{where}: {word!r} is not on the list of words, which has no names of people and no children"
+                    f"{where}: {quoted(word)} is not on the list of words, which has no names of people and no children"
                     f"{_small(word)}"
                 )
 
 
 def _small(word: str) -> str:
-    return f" (it has {word.lower()!r})" if word.lower() in allowed_words() else ""
+    return f" (it has {quoted(word.lower())})" if word.lower() in allowed_words() else ""
 
 
 @cache

@@ -7,9 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
-from pain3d.console.refused import RefusedError, hint, one_line
+from pain3d.console.refused import RefusedError, hint, quoted
+from pain3d.doors.limits import YAML_BYTES
+from pain3d.doors.text import parse_yaml, read_text
 from pain3d.pipeline.texture.model_folder import KINDS
 
 SKIN: Final = "skin"  # kind of the small model that ships with pain3d: it paints no views
@@ -127,12 +127,8 @@ def load_recipe(name: str) -> Recipe:
         RefusedError: There is none of that name, or the file is none.
     """
     if name.endswith((".yaml", ".yml")):
-        file, text = Path(name), ""
-        try:
-            text = file.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RefusedError(f"recipe {name}: {one_line(error)}") from error
-        return parse_recipe(file.stem, text)
+        file = Path(name)
+        return parse_recipe(file.stem, read_text(file, YAML_BYTES, f"recipe {name}"))
     if name not in recipe_names():
         raise RefusedError(f"recipe {name!r} is unknown{hint(name, recipe_names())}")
     return parse_recipe(name, _shipped().joinpath(f"{name}.yaml").read_text())
@@ -144,19 +140,16 @@ def parse_recipe(name: str, text: str) -> Recipe:
     Raises:
         RefusedError: It is no table of a recipe's fields; names the field.
     """
-    try:
-        held = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RefusedError(f"recipe {name}: {one_line(error)}") from error
+    held = parse_yaml(text, f"recipe {name}")
     if not isinstance(held, dict) or "kind" not in held:
         raise RefusedError(f"recipe {name}: no table with at least `kind`")
     known = {entry.name: entry for entry in fields(Recipe) if entry.name != "name"}
     for word, value in held.items():
         if word not in known:
-            raise RefusedError(f"recipe {name}: unknown field {word!r}{hint(str(word), tuple(known))}")
+            raise RefusedError(f"recipe {name}: unknown field {quoted(word)}{hint(str(word), tuple(known))}")
         wanted = _KINDS_OF_FIELD[str(known[word].type)]
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            raise RefusedError(f"recipe {name}: {word} must be {known[word].type}, got {value!r}")
+            raise RefusedError(f"recipe {name}: {word} must be {known[word].type}, got {quoted(value)}")
     return Recipe(name=name, **held)
 
 

@@ -13,13 +13,15 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, quoted
+from pain3d.doors.text import read_text
 from pain3d.training.data.picture_files import PictureFiles, first_of, gather, pictures_in, split_by_fold
 from pain3d.training.data.samples import UNITS, Samples
 
 PICTURE: Final = re.compile(
     r"(?P<id>1\d{9})_(?P<pain>Pain|NoPain)_(?P<sex>Man|Woman)_(?P<age>Young|Old)", re.IGNORECASE
 )
+MOST_OF_A_LINE: Final = 200  # characters: what FOLD_LINE takes for a longer one grows with its square
 FOLD_LINE: Final = re.compile(r"\D*1[01](?P<person>\d{8})(?:_\w+(?:\.\w+)?)?\D+(?P<fold>\d{1,2})\D*")
 DIGITS: Final = {"pain": ("nopain", "pain"), "sex": ("man", "woman"), "age": ("young", "old")}  # 0 and 1, digits 2 to 4
 ETHNICITIES: Final = ("black", "south asian", "middle eastern", "caucasian", "asian")  # digit 5: 0 to 4
@@ -116,11 +118,11 @@ def _folds(folder: Path, pictures: Sequence[Named]) -> tuple[Path, dict[str, int
         raise RefusedError(f"{lists[1]}: a second list of folds beside {lists[0]}, keep one")
     (path,) = lists
     fold_of: dict[str, int] = {}
-    for line, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        match = FOLD_LINE.fullmatch(text)
+    for line, text in enumerate(read_text(path, errors="replace").splitlines(), start=1):
+        match = FOLD_LINE.fullmatch(text) if len(text) <= MOST_OF_A_LINE else None
         if match is None:
             if re.search(r"\d", text):
-                raise RefusedError(f"{path} line {line}: needs an ID of ten digits and a fold, got {text[:40]!r}")
+                raise RefusedError(f"{path} line {line}: needs an ID of ten digits and a fold, got {quoted(text)}")
             continue  # a heading or an empty line
         number = int(match["fold"])
         if fold_of.setdefault(match["person"], number) != number:

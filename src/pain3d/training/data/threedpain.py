@@ -7,18 +7,17 @@ and lines of the split without a picture are no fault: the pictures come in many
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, quoted
 from pain3d.doors.pictures import read_picture
+from pain3d.doors.text import read_json, read_rows
 from pain3d.facs.pain_score import PAIN_AUS, check_intensity, pspi
 from pain3d.training.data.parquet import subject_name
 from pain3d.training.data.picture_files import PictureFiles, by_name, gather, pictures_in
@@ -157,19 +156,16 @@ def _people(folder: Path, pictures: Sequence[Named]) -> list[str]:
     path = folder / ORIGIN
     if not path.exists():
         return [picture.person for picture in pictures]
-    try:
-        seed = int(json.loads(path.read_bytes())["seed"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RefusedError(f"{path}: doesn't say the seed of the data set ({type(error).__name__})") from error
+    held = read_json(path)
+    seed = held.get("seed") if isinstance(held, dict) else None
+    if type(seed) is not int:
+        raise RefusedError(f"{path}: doesn't say the seed of the data set, got {quoted(seed)}")
     return [subject_name(seed, int(picture.person.rpartition("_")[2])) for picture in pictures]
 
 
 def _read_annotation(path: Path) -> list[float]:
     """The six action units of an annotation, in the order of `UNITS`; one that it doesn't name is 0."""
-    try:
-        content: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise RefusedError(f"{path}: can't be read as JSON ({error})") from error
+    content = read_json(path)
     names = [f"AU{number}" for number in PAIN_AUS]
     if not isinstance(content, dict) or not any(name in content for name in names):
         raise RefusedError(f"{path}: names none of {', '.join(names)}")
@@ -177,7 +173,7 @@ def _read_annotation(path: Path) -> list[float]:
     for name in (*names, "PSPI"):
         value = content.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise RefusedError(f"{path}: {name} must be a number, got {value!r}")
+            raise RefusedError(f"{path}: {name} must be a number, got {quoted(value)}")
         values[name] = float(value)
     units = [values[name] for name in names]
     try:
@@ -212,18 +208,21 @@ def _split(folder: Path, pictures: Sequence[Named]) -> list[str] | None:
     (table,) = tables
     of_person: dict[str, str] = {}
     named: set[str] = set()
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        for line, row in enumerate(csv.DictReader(file), start=2):
-            name, number = (str(row[column] or "").strip() for column in SPLIT_COLUMNS)
-            match = EXPRESSION.fullmatch(name)
-            if match is None or number not in SPLIT_WORDS:
-                raise RefusedError(
-                    f"{table} line {line}: needs an expression and 0, 1 or 2, got {name!r} and {number!r}"
-                )
-            word = SPLIT_WORDS[number]
-            if of_person.setdefault(match["person"], word) != word:
-                raise RefusedError(f"{table} line {line}: {match['person']} is in {of_person[match['person']]} already")
-            named.add(name)
+    rows = read_rows(table)
+    header = [name.strip() for name in next(rows)[1]]
+    places = [header.index(column) for column in SPLIT_COLUMNS]
+    for line, cells in rows:
+        if not cells:
+            continue
+        name, number = (cells[place].strip() if place < len(cells) else "" for place in places)
+        match = EXPRESSION.fullmatch(name)
+        if match is None or number not in SPLIT_WORDS:
+            told = f"needs an expression and 0, 1 or 2, got {quoted(name)} and {quoted(number)}"
+            raise RefusedError(f"{table} line {line}: {told}")
+        word = SPLIT_WORDS[number]
+        if of_person.setdefault(match["person"], word) != word:
+            raise RefusedError(f"{table} line {line}: {match['person']} is in {of_person[match['person']]} already")
+        named.add(name)
     for picture in pictures:
         known = picture.expression in named if picture.pain else picture.person in of_person
         if not known:
@@ -232,8 +231,8 @@ def _split(folder: Path, pictures: Sequence[Named]) -> list[str] | None:
 
 
 def _header(path: Path) -> set[str]:
+    """The names in a table's first line; none where it is no table."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return {name.strip() for name in next(csv.reader(file), [])}
-    except (OSError, UnicodeDecodeError, csv.Error):
+        return {name.strip() for name in next(read_rows(path), (0, []))[1]}
+    except RefusedError:
         return set()

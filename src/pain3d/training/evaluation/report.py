@@ -13,6 +13,7 @@ import numpy as np
 
 from pain3d.console.page import html_page
 from pain3d.console.refused import RefusedError
+from pain3d.doors.text import read_json
 from pain3d.files import make_folders, write_durably
 from pain3d.provenance import pain3d_version
 from pain3d.training.data.samples import THRESHOLDS
@@ -139,9 +140,9 @@ def refuse_other_report(folder: Path, name: str, about: Mapping[str, Any]) -> No
             raise RefusedError(f"{folder}: not a report of pain3d, it holds '{foreign[0]}'")
         return
     try:
-        held = json.loads((folder / NUMBERS).read_bytes())
+        held = read_json(folder / NUMBERS)
         before = [held["name"], *(held["about"].get(part, about.get(part)) for part in TEST)]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         raise RefusedError(f"{folder / NUMBERS}: not the figures of a report of pain3d") from None
     if before != [name, *(about.get(part) for part in TEST)]:
         of = f"{before[0]}, split {before[1]} of {before[2]}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, quoted
 
 BACKBONES: Final = {"vitpain": "vit_tiny_patch16_224", "siamese": "small_conv"}  # architecture: its usual backbone
 FRAMINGS: Final = ("square", "whole", "")
@@ -107,9 +107,9 @@ def config_from_json(values: Mapping[str, Any], source: str) -> ModelConfig:
     fields = {field.name: str(field.type) for field in dataclasses.fields(ModelConfig)}
     for name, value in values.items():
         if name not in fields:
-            raise RefusedError(f"{source}: unknown field {name!r}; a newer pain3d may have written it")
+            raise RefusedError(f"{source}: unknown field {quoted(name)}; a newer pain3d may have written it")
         if not _fits(value, fields[name]):
-            raise RefusedError(f"{source}: {name} must be {fields[name]}, got {value!r}")
+            raise RefusedError(f"{source}: {name} must be {fields[name]}, got {quoted(value)}")
     given: dict[str, Any] = {name: tuple(value) if name == "dropout" else value for name, value in values.items()}
     try:
         return ModelConfig(**given)

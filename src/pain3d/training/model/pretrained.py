@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 
 from pain3d.console.refused import RefusedError
+from pain3d.doors.text import parse_json, read_json
 from pain3d.files import make_folders, write_durably
 from pain3d.provenance import pain3d_version
 from pain3d.training.model.config import ModelConfig, config_from_json
@@ -72,12 +73,10 @@ def load_pretrained(folder: Path, device: str | torch.device = "cpu") -> Model:
 
 def read_config(path: Path) -> ModelConfig:
     """The config of a saved model. Raises RefusedError for a file that is missing, no JSON, or of unknown fields."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RefusedError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise RefusedError(f"{path}: no JSON ({error})") from error
+    return _config(read_json(path), path)
+
+
+def _config(values: Any, path: Path) -> ModelConfig:
     if not isinstance(values, dict):
         raise RefusedError(f"{path}: must hold an object, got {type(values).__name__}")
     return config_from_json(values, str(path))
@@ -126,7 +125,7 @@ def _check_pair(home: Path, config: ModelConfig) -> None:
 
     with safe_open(home / WEIGHTS, framework="pt") as file:
         written = (file.metadata() or {}).get("config")
-    if written is not None and config_from_json(json.loads(written), str(home / WEIGHTS)) != config:
+    if written is not None and _config(parse_json(written, str(home / WEIGHTS)), home / WEIGHTS) != config:
         raise RefusedError(f"{home / WEIGHTS}: written with another config than {CONFIG} beside it")
 
 

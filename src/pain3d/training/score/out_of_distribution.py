@@ -16,7 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, one_line, quoted
 from pain3d.files import write_durably
 
 NAME: Final = "out_of_distribution.safetensors"  # beside the model's weights
@@ -137,11 +137,13 @@ def load_ood(folder: Path) -> Fitted | None:
     try:
         fitted: Fitted = load_file(path)
     except SafetensorError as error:
-        raise RefusedError(f"{path}: damaged ({error})") from error
+        raise RefusedError(f"{path}: damaged ({one_line(error)})") from error
     shapes = {name: list(tensor.shape) for name, tensor in fitted.items()}
-    width = len(fitted["mean"]) if "mean" in fitted else 0
+    width = fitted["mean"].numel() if "mean" in fitted else 0
     if shapes != {"mean": [width], "precision": [width, width], "quantiles": [STEPS]}:
-        raise RefusedError(f"{path}: not what pain3d writes, it holds {shapes}")
+        raise RefusedError(f"{path}: not what pain3d writes, it holds {quoted(shapes)}")
+    if not all(bool(tensor.isfinite().all()) for tensor in fitted.values()):
+        raise RefusedError(f"{path}: holds a number that is not finite")
     return fitted
 
 

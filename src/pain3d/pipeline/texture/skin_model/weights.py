@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pain3d.console.refused import RefusedError, one_line
+from pain3d.doors.text import parse_json, read_header
 from pain3d.files import write_durably
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            told = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+            told = parse_json((file.metadata() or {}).get(METADATA, "{}"), METADATA)
+            if not isinstance(told, dict):
+                raise ValueError(f"{METADATA} is no object")
             return told, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     except (SafetensorError, ValueError) as error:
         raise RefusedError(f"{path}: not a whole safetensors file ({one_line(error)})") from error
@@ -74,9 +77,6 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def is_skin_model(path: Path) -> bool:
     """Whether a file holds weights of the small model, by the names of its tensors; its header alone is read."""
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length < path.stat().st_size else {}
+        return path.is_file() and read_header(path).keys() >= OWN
     except (OSError, ValueError):
         return False
-    return isinstance(header, dict) and header.keys() >= OWN
