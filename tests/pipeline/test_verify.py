@@ -32,7 +32,7 @@ def edit(out: Path, path: str, change: Callable[[list[dict[str, Any]]], None], r
     if rehash:
         manifest = json.loads((out / "manifest.json").read_text())
         (entry,) = (file for shard in manifest["shards"] for file in shard["files"] if file["path"] == path)
-        entry["sha256"] = file_hash(out / path)
+        entry |= {"sha256": file_hash(out / path), "bytes": (out / path).stat().st_size}
         (out / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -40,14 +40,16 @@ def findings(pain3d: Run, out: Path) -> list[str]:
     """The lines of a verify that must find something."""
     ran = pain3d("verify", out)
     assert ran.code == 1 and ran.err == ""
-    return ran.out.splitlines()
+    return [line for line in ran.out.splitlines() if not line.startswith("manifest: ")]
 
 
 def test_nothing_wrong(pain3d: Run, small: Path) -> None:
     ran = pain3d("verify", small)
-    assert (ran.code, ran.out) == (0, f"{small}: 76 rows, nothing wrong\n")
+    own = file_hash(small / "manifest.json")
+    assert (ran.code, ran.out) == (0, f"{small}: 76 rows, nothing wrong\nmanifest: SHA-256 {own}\n")
     ran = pain3d("verify", small, "--json")
-    assert json.loads(ran.out) == {"out": str(small), "rows": 76, "findings": [], "ok": True}
+    said = {"out": str(small), "rows": 76, "findings": [], "notes": [], "manifest_sha256": own, "ok": True}
+    assert json.loads(ran.out) == said
 
 
 @pytest.mark.parametrize("where", [0.0, 0.1, 0.5, 0.9, 0.999])
@@ -76,7 +78,9 @@ def test_an_edited_label_is_named_with_its_row(pain3d: Run, copy: Path) -> None:
 
     edit(copy, FRAMES, change, rehash=False)
     row = pq.read_table(copy / FRAMES).to_pylist()[9]
-    assert findings(pain3d, copy) == [
+    sizes, *found = findings(pain3d, copy)
+    assert sizes.startswith(f"{FRAMES}: {(copy / FRAMES).stat().st_size} bytes, the manifest says ")
+    assert found == [
         f"{FRAMES}: SHA-256 differs from the manifest",
         f"{FRAMES} row 9 ({row['sample_id']}): PSPI is {row['PSPI']:g}, its scene gives {row['PSPI'] - 1:g}",
     ]
@@ -234,7 +238,7 @@ def test_wrong_manifest_and_configuration_are_named(pain3d: Run, copy: Path) -> 
         "config.resolved.yaml: missing, or not the configuration of the manifest",
     ]
     (copy / "manifest.json").write_text("{")
-    assert findings(pain3d, copy)[0].startswith("manifest.json: can't be read")
+    assert findings(pain3d, copy)[0].startswith("manifest.json: no JSON (")
     (copy / "manifest.json").unlink()
     assert findings(pain3d, copy) == ["manifest.json: missing, the data set is unfinished"]
 

@@ -16,7 +16,7 @@ from pain3d.judge.drawing import Tile, mosaic
 from pain3d.judge.extra import described
 from pain3d.judge.measures import INNER, JAW, landmark_error, median, overlap, percent, yaw_bin
 from pain3d.judge.verdict import Figure, Measure, Table, Verdict
-from pain3d.pipeline.contact_sheet import decode
+from pain3d.pipeline.contact_sheet import decode, picture_of
 from pain3d.pipeline.data_set import CELL, DataSet, Row, cell_name
 
 COLUMNS = ("sample_id", "image", "bbox", "landmarks_2d", "yaw_degrees", "PSPI", "light", *CELL)
@@ -58,7 +58,7 @@ def judge_detectors(data: DataSet, most: int, quiet: bool) -> Verdict:
 
 
 def _look(row: Row, landmarker: Landmarker, centerface: CenterFace) -> Sighting:
-    pixels = decode(row["image"]["bytes"])
+    pixels = picture_of(row)
     reading, faces = landmarker.read(pixels), centerface.find(pixels)
     found = reading is not None and overlap(reading.box, row["bbox"]) >= LEAST_OVERLAP
     errors = landmark_error(reading.ibug, row["landmarks_2d"]) if found and reading is not None else None

@@ -21,7 +21,7 @@ from pain3d.judge.drawing import Tile, mosaic, new_plot, saved
 from pain3d.judge.extra import ASTRONAUT, described
 from pain3d.judge.measures import OUTER_EYES, median
 from pain3d.judge.verdict import Figure, Measure, Table, Verdict
-from pain3d.pipeline.contact_sheet import decode
+from pain3d.pipeline.contact_sheet import picture_of
 from pain3d.pipeline.data_set import DataSet
 
 Pixels = npt.NDArray[np.uint8]
@@ -72,7 +72,7 @@ def judge_photo(data: DataSet, most: int, quiet: bool) -> Verdict:
             points = np.asarray(row["landmarks_2d"], float)[:68]
             wide = float(np.linalg.norm(points[OUTER_EYES[0]] - points[OUTER_EYES[1]]))
             if abs(row["yaw_degrees"]) <= MOST_YAW and wide >= EYE_DISTANCE:  # nothing is enlarged
-                crops.append(crop(decode(row["image"]["bytes"]), points))
+                crops.append(crop(picture_of(row), points))
             progress.add(1)
     return summarise(statistics(reference_crop), [statistics(c) for c in crops], reference_crop, crops)
 

@@ -14,7 +14,7 @@ from pain3d.judge.drawing import TILE, Tile, mosaic, new_plot, saved
 from pain3d.judge.measures import correlation, median
 from pain3d.judge.studio import frontal, photograph, skin_light, white_room
 from pain3d.judge.verdict import Cell, Figure, Measure, Table, Verdict
-from pain3d.pipeline.contact_sheet import decode, fit
+from pain3d.pipeline.contact_sheet import fit, picture_of
 from pain3d.pipeline.data_set import CELL, DataSet, Row, cell_name, scene_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def judge_tone(data: DataSet, most: int, most_frames: int, quiet: bool) -> Verdi
             progress.add(1)
         for row in data.rows("frames", COLUMNS, keep):
             if abs(row["yaw_degrees"]) <= FRONTAL_YAW:
-                seen = skin_light(decode(row["image"]["bytes"]), row["landmarks_2d"])
+                seen = skin_light(picture_of(row), row["landmarks_2d"])
                 if seen is not None:
                     frames.append((row, seen, asked_albedo(scene_of(row).skin)))
             row["image"] = None

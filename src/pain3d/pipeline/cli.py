@@ -47,6 +47,8 @@ class Verify:
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """Folder of the data set."""
+    expect: Annotated[str, tyro.conf.arg(metavar="HASH")] = ""
+    """SHA-256 of the manifest, as the run that made the data set has said it: then nothing at all was changed."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """End with one JSON object on stdout."""
 
@@ -67,7 +69,9 @@ class Gallery:
 
 
 def _synth(command: Synth, started: float) -> int:
+    from pain3d.pipeline.folder import MANIFEST
     from pain3d.pipeline.run import preview, synthesise
+    from pain3d.pipeline.shard_files import file_hash
 
     checked(command.synthesis)
     if command.dry_run:
@@ -76,6 +80,7 @@ def _synth(command: Synth, started: float) -> int:
     receipt = synthesise(command.synthesis, command.out, quiet=command.json, started=started, repair=command.repair)
     if receipt.rank:  # rank 0 speaks for all
         return 0
+    manifest = file_hash(receipt.out / MANIFEST)
     if command.json:
         print(
             json.dumps(
@@ -91,6 +96,7 @@ def _synth(command: Synth, started: float) -> int:
                     "stages": {name: round(seconds, 3) for name, seconds in receipt.stages.items()},
                     "busy": {name: round(share, 3) for name, share in receipt.busy.items()},
                     "bound": receipt.bound,
+                    "manifest_sha256": manifest,
                 }
             )
         )
@@ -110,6 +116,7 @@ def _synth(command: Synth, started: float) -> int:
     print(f"contact sheet  {receipt.out / 'contact_sheet.png'}")
     print(f"report         {receipt.out / 'report' / 'index.html'}")
     print(f"data           {receipt.out / 'data'}")
+    print(f"manifest       {manifest}, for pain3d verify --expect")
     return 0
 
 
@@ -136,14 +143,17 @@ def _show_preview(command: Synth, plan: object) -> None:
 def _verify(command: Verify, started: float) -> int:
     from pain3d.pipeline.verification import verify
 
-    findings, rows = verify(command.out)
+    found = verify(command.out, command.expect)
     if command.json:
-        print(json.dumps({"out": str(command.out), "rows": rows, "findings": findings, "ok": not findings}))
-    elif findings:
-        print("\n".join(findings))
+        said = {"rows": found.rows, "findings": found.findings, "notes": found.notes, "manifest_sha256": found.manifest}
+        print(json.dumps({"out": str(command.out), **said, "ok": not found.findings}))
     else:
-        print(f"{command.out}: {rows} rows, nothing wrong")
-    return WRONG if findings else 0
+        print("\n".join(found.findings) or f"{command.out}: {found.rows} rows, nothing wrong")
+        for note in found.notes:
+            print(f"note: {note}")
+        if found.manifest:
+            print(f"manifest: SHA-256 {found.manifest}")
+    return WRONG if found.findings else 0
 
 
 def _gallery(command: Gallery, started: float) -> int:

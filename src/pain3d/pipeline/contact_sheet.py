@@ -8,6 +8,8 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, ImageDraw, ImageFont
 
+from pain3d.console.refused import RefusedError, one_line
+from pain3d.doors.limits import PICTURE_PIXELS
 from pain3d.doors.pictures import decode_heatmap
 from pain3d.pipeline.data_set import DataSet, Row
 from pain3d.records import CLIPPED_LEVEL
@@ -85,8 +87,31 @@ def _draw_line(sheet: Image.Image, top: int, rows: list[Row], expressions: list[
 
 
 def decode(encoded: bytes, least: int = 0) -> Pixels:
-    """Decode a JPEG to [H, W, 3] RGB; with ``least``, at the smallest of its scales that has so many pixels a side."""
+    """Decode a JPEG to [H, W, 3] RGB; with ``least``, at the smallest of its scales that has so many pixels a side.
+
+    Raises:
+        ValueError: It is no JPEG, damaged, or of more than PICTURE_PIXELS.
+    """
+    height, width, *_ = simplejpeg.decode_jpeg_header(encoded)
+    if height * width > PICTURE_PIXELS:
+        raise ValueError(f"{width} x {height} are too many pixels")
     return np.asarray(simplejpeg.decode_jpeg(encoded, "RGB", min_height=least, min_width=least), np.uint8)
+
+
+def picture_of(row: Row, least: int = 0) -> Pixels:
+    """The image of a row, [H, W, 3] RGB; `least` as in `decode`. Raises RefusedError if it can't be decoded."""
+    try:
+        return decode(row["image"]["bytes"], least)
+    except (ValueError, RuntimeError) as error:
+        raise RefusedError(f"{row['sample_id']}: its image can't be decoded ({one_line(error)})") from error
+
+
+def heatmap_of(row: Row) -> Pixels:
+    """The levels of a row's heatmap, [H, W]. Raises RefusedError if it can't be decoded."""
+    try:
+        return decode_heatmap(row["heatmap"]["bytes"])
+    except ValueError as error:
+        raise RefusedError(f"{row['sample_id']}: its heatmap can't be decoded ({one_line(error)})") from error
 
 
 def farthest(levels: Pixels, unit: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pain3d.console.refused import RefusedError
+from pain3d.doors.parquet import ParquetSource, open_parquet
 from pain3d.pipeline.folder import MANIFEST, TEXTURES, ShardEntry
+from pain3d.pipeline.manifest import read_manifest
+from pain3d.records import arrow_schema
 
 if TYPE_CHECKING:
     from pain3d.pipeline.texture.bank import TextureBank
@@ -49,12 +51,9 @@ class DataSet:
 
     def columns(self, subset: str, columns: Sequence[str]) -> Columns:
         """Some columns of a whole subset: for each the values of all rows, in the order of the shards."""
-        import pyarrow.parquet as pq
-
         read: Columns = {name: [] for name in columns}
         for path in self.files(subset):
-            with (self.out / path).open("rb") as stream:  # pyarrow wants names in UTF-8
-                table = pq.read_table(stream, columns=list(columns))
+            table = self._open(subset, path, columns).read(columns)
             for name in columns:
                 read[name] += table[name].to_pylist()
         return read
@@ -76,22 +75,23 @@ class DataSet:
         """
         import pyarrow as pa
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
         wanted = pa.array(sorted(keep), pa.string()) if keep is not None else None
         for path in self.files(subset):
-            try:
-                with (self.out / path).open("rb") as stream, pq.ParquetFile(stream) as file:
-                    for group in range(file.num_row_groups):
-                        mask = None
-                        if wanted is not None:
-                            mask = pc.is_in(file.read_row_group(group, columns=["sample_id"])["sample_id"], wanted)  # pyright: ignore[reportAttributeAccessIssue]
-                            if not pc.any(mask).as_py():  # pyright: ignore[reportAttributeAccessIssue]
-                                continue
-                        table = file.read_row_group(group, columns=list(columns))
-                        yield from (table if mask is None else table.filter(mask)).to_pylist()
-            except (OSError, pa.ArrowException) as error:
-                raise RefusedError(f"{self.out / path}: can't be read ({type(error).__name__})") from error
+            source = self._open(subset, path, columns if wanted is None else ("sample_id", *columns))
+            for group in range(source.groups):
+                mask = None
+                if wanted is not None:
+                    mask = pc.is_in(source.read(["sample_id"], [group])["sample_id"], wanted)  # pyright: ignore[reportAttributeAccessIssue]
+                    if not pc.any(mask).as_py():  # pyright: ignore[reportAttributeAccessIssue]
+                        continue
+                table = source.read(columns, [group])
+                yield from (table if mask is None else table.filter(mask)).to_pylist()
+
+    def _open(self, subset: str, path: str, columns: Sequence[str]) -> ParquetSource:
+        source = open_parquet(self.out / path)
+        source.check(arrow_schema(subset, self.resolved.get("dense", "")), columns)
+        return source
 
     def first_identities(self, subset: str, columns: Sequence[str], identities: int) -> list[list[Row]]:
         """The rows of the first few identities, a list for each; files that aren't needed aren't read."""
@@ -123,14 +123,11 @@ def open_data_set(out: Path) -> DataSet:
     """Open a finished data set. Raises RefusedError, in one line, if there is none."""
     if not out.is_dir():
         raise RefusedError(f"{out}: no such folder")
-    if not (out / MANIFEST).is_file():
+    if not (out / MANIFEST).exists() and not (out / MANIFEST).is_symlink():
         raise RefusedError(f"{out}: not a finished data set of pain3d, it has no {MANIFEST}")
-    try:
-        manifest = json.loads((out / MANIFEST).read_bytes())
-        data = DataSet(out, manifest["shards"], manifest["resolved"])
-        missing = [path for path in data.files("frames") if not (out / path).is_file()]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RefusedError(f"{out / MANIFEST}: can't be read ({type(error).__name__}: {error})") from error
+    manifest = read_manifest(out)
+    data = DataSet(out, manifest.shards, manifest.resolved)
+    missing = [path for path in data.files("frames") if not (out / path).is_file()]
     if missing:
         raise RefusedError(f"{out}: {missing[0]} is missing")
     return data

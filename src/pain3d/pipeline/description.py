@@ -14,7 +14,7 @@ import pain3d.head
 from pain3d.pipeline.card import ImagesPainted, Painter, make_card
 from pain3d.pipeline.contact_sheet import make_contact_sheet
 from pain3d.pipeline.data_set import DataSet
-from pain3d.pipeline.folder import DataFolder, ShardEntry
+from pain3d.pipeline.folder import TEXTURES, DataFolder, ShardEntry
 from pain3d.pipeline.plan import Plan
 from pain3d.pipeline.report import make_report
 from pain3d.pipeline.shard_files import file_hash
@@ -24,6 +24,16 @@ from pain3d.run_folder import RESOLVED
 TEMPLATES = Path(__file__).parent / "templates"
 CONTACT_SHEET = "contact_sheet.png"
 REPORT = "report/index.html"
+NOTICE = "LICENSES/NOTICE-head.txt"
+LICENCE_TEXT = f"LICENSES/{LICENCE}.txt"
+DESCRIPTION = (
+    RESOLVED,
+    LICENCE_TEXT,
+    NOTICE,
+    "README.md",
+    CONTACT_SHEET,
+    REPORT,
+)  # all that a run writes beside the data
 
 
 def describe(plan: Plan, folder: DataFolder) -> ImagesPainted:
@@ -42,8 +52,8 @@ def describe(plan: Plan, folder: DataFolder) -> ImagesPainted:
         report = make_report(data, counts, painted)
     notice = (Path(pain3d.head.__path__[0]) / "data" / "NOTICE").read_bytes()
     for name, content in (
-        (f"LICENSES/{LICENCE}.txt", (TEMPLATES / f"{LICENCE}.txt").read_bytes()),
-        ("LICENSES/NOTICE-head.txt", notice),
+        (LICENCE_TEXT, (TEMPLATES / f"{LICENCE}.txt").read_bytes()),
+        (NOTICE, notice),
         ("README.md", make_card(folder.resolved, counts, painters_of(data), painted, data.licences()).encode()),
         (CONTACT_SHEET, sheet.result()),
         (REPORT, report.encode()),
@@ -53,11 +63,20 @@ def describe(plan: Plan, folder: DataFolder) -> ImagesPainted:
         {
             "resolved": folder.resolved,
             "counts": counts,
-            "files": [{"path": RESOLVED, "sha256": file_hash(folder.out / RESOLVED)}],
+            "files": [_entry(folder.out, name) for name in (*DESCRIPTION, *_painted(folder.out))],
             "shards": shards,
         }
     )
     return painted
+
+
+def _painted(out: Path) -> list[str]:
+    """Every file of the bank of textures, by name."""
+    return sorted(path.relative_to(out).as_posix() for path in (out / TEXTURES).rglob("*") if not path.is_dir())
+
+
+def _entry(out: Path, name: str) -> dict[str, Any]:
+    return {"path": name, "bytes": (out / name).stat().st_size, "sha256": file_hash(out / name)}
 
 
 def painters_of(data: DataSet) -> dict[Painter, int]:

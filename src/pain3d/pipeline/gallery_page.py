@@ -14,11 +14,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from pain3d.console.page import html_page
-from pain3d.doors.pictures import decode_heatmap
 from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.files import write_inside
 from pain3d.landmarks import GROUPS
-from pain3d.pipeline.contact_sheet import decode, farthest, fit
+from pain3d.pipeline.contact_sheet import farthest, fit, heatmap_of, picture_of
 from pain3d.pipeline.data_set import CELL, DataSet, Row
 from pain3d.pipeline.encoding import encode_image, encode_ramp
 from pain3d.rendering.heatmap import COLOUR_LIMIT_MM, colourise
@@ -109,7 +108,7 @@ def _shown(row: Row, side: int, scale: float) -> Row:
         "yaw": round(row["yaw_degrees"]),
         "pitch": round(row["pitch_degrees"]),
         "units": [[name, row[name]] for name in AU_COLUMNS if row[name]],
-        "image": _address(encode_image(fit(decode(row["image"]["bytes"], side), side), QUALITY)),
+        "image": _address(encode_image(fit(picture_of(row, side), side), QUALITY)),
         "points": np.round(np.asarray(row["landmarks_2d"]) * scale, 1).ravel().tolist(),
         **({} if row["neutral"] else _heat(row, side)),
     }
@@ -117,7 +116,7 @@ def _shown(row: Row, side: int, scale: float) -> Row:
 
 def _heat(row: Row, side: int) -> Row:
     """The coloured heatmap, on the scale of all heatmaps, and how far the farthest point moved."""
-    levels = decode_heatmap(row["heatmap"]["bytes"])
+    levels = heatmap_of(row)
     unit = row["heatmap_unit_mm"]
     coloured = colourise(fit(levels.astype(np.float32), side) * np.float32(unit))
     moved = farthest(levels, unit) if levels.any() else ""

@@ -86,7 +86,7 @@ def entry_of(line: bytes, plan: Plan, shards: Mapping[str, Any]) -> ShardEntry |
     try:
         held = json.loads(line)
         shard = shards[held["shard"]]
-        rows = _rows(plan, len(shard.identities))
+        rows = rows_of(plan, len(shard.identities))
         files: list[FileEntry] = []
         for subset, file in zip(SUBSETS, held["files"], strict=True):
             if type(file["bytes"]) is not int or not HASH.fullmatch(file["sha256"]):
@@ -149,7 +149,7 @@ def _fault(out: Path, file: FileEntry) -> str:
         return f"can't be read ({error.strerror})"
 
 
-def _rows(plan: Plan, identities: int) -> dict[str, int]:
+def rows_of(plan: Plan, identities: int) -> dict[str, int]:
     """How many rows of each subset so many identities have."""
     expressions, views = plan.config.expressions, plan.config.views
     return {

@@ -6,92 +6,85 @@ A finding is one line that begins with the file and, where there is one, the row
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from pain3d.console.refused import RefusedError
-from pain3d.pipeline.folder import DATA_SET, LINES, MANIFEST, FileEntry
+from pain3d.console.refused import RefusedError, quoted
+from pain3d.pipeline.folder import DATA_SET, LINES, MANIFEST
+from pain3d.pipeline.folder_checks import check_files, check_plan, lacks_most, notes_of
+from pain3d.pipeline.manifest import read_manifest
 from pain3d.pipeline.row_checks import RowChecks, in_order
-from pain3d.pipeline.shard_files import file_hash
+from pain3d.pipeline.shard_list import HASH
 from pain3d.pipeline.workers import limited_threads
-from pain3d.records import SUBSETS
 from pain3d.run_folder import RESOLVED, read_resolved
 
 MAX_FINDINGS_PER_FILE = 20  # then a count: a wrong configuration shows in every row
 
 
-def verify(out: Path) -> tuple[list[str], int]:
+class Verified(NamedTuple):
+    """What a check found: what is wrong, rows looked at, what could not be checked, the manifest's own SHA-256."""
+
+    findings: list[str]
+    rows: int = 0
+    notes: list[str] = []  # noqa: RUF012 - a NamedTuple's, never added to
+    manifest: str = ""
+
+
+def verify(out: Path, expect: str = "") -> Verified:
     """Check a data set.
 
     Args:
         out: Its folder.
-
-    Returns:
-        The findings, none if nothing is wrong, and the number of rows looked at.
+        expect: SHA-256 that its manifest must have; empty is any.
 
     Raises:
-        RefusedError: There is no such folder, or it isn't a data set of pain3d.
+        RefusedError: There is no such folder, it isn't a data set of pain3d, or what is expected is no SHA-256.
     """
+    expect = expect.lower()
+    if expect and not HASH.fullmatch(expect):
+        raise RefusedError(f"--expect {quoted(expect)}: not a SHA-256, 64 hexadecimal digits")
     if not out.is_dir():
         raise RefusedError(f"{out}: no such folder")
-    if not (out / MANIFEST).exists():
+    if not (out / MANIFEST).exists() and not (out / MANIFEST).is_symlink():
         if (out / RESOLVED).exists() or (out / LINES).exists():
-            return [f"{MANIFEST}: missing, the data set is unfinished"], 0
+            return Verified([f"{MANIFEST}: missing, the data set is unfinished"])
         raise RefusedError(f"{out}: not a data set of pain3d, it has no {MANIFEST}")
     try:
-        manifest = json.loads((out / MANIFEST).read_bytes())
-        shards, resolved = manifest["shards"], manifest["resolved"]
-        entries: list[FileEntry] = [entry for shard in shards for entry in shard["files"]]
-        counts, others = manifest["counts"], {entry["path"]: entry["sha256"] for entry in manifest["files"]}
-    except (ValueError, KeyError, TypeError) as error:
-        return [f"{MANIFEST}: can't be read ({type(error).__name__}: {error})"], 0
-    findings = list(_check_presence(out, entries))
-    for path, expected in others.items():
-        if (out / path).exists() and file_hash(out / path) != expected:
-            findings.append(f"{path}: SHA-256 differs from the manifest")
-    if read_resolved(out, DATA_SET) != resolved:
+        manifest = read_manifest(out, MANIFEST)
+    except RefusedError as error:
+        return Verified([str(error).removeprefix(f"{out}: ")])
+    findings = []
+    if expect and manifest.sha256 != expect:
+        findings.append(f"{MANIFEST}: its SHA-256 is {manifest.sha256}, not {expect}")
+    findings += _capped("files of the folder", check_files(out, manifest))
+    findings += _capped(MANIFEST, check_plan(manifest))
+    if read_resolved(out, DATA_SET) != manifest.resolved:
         findings.append(f"{RESOLVED}: missing, or not the configuration of the manifest")
-    findings += _check_counts(entries, counts)
+    if lacks_most(manifest):  # nor is the plan made again for rows of it
+        return Verified(findings, 0, notes_of(manifest), manifest.sha256)
     rows = 0
     with limited_threads(1), ThreadPoolExecutor() as pool:
         try:
-            checks = RowChecks(out, resolved, pool)
+            checks = RowChecks(out, manifest.resolved, pool)
         except RefusedError as error:
-            return [*findings, f"{MANIFEST}: its configuration is no run's ({error})"], 0
-        for entry in in_order(entry for entry in entries if (out / entry["path"]).exists()):
+            findings.append(f"{MANIFEST}: its configuration is no run's ({error})")
+            return Verified(findings, 0, notes_of(manifest), manifest.sha256)
+        for entry in in_order(entry for entry in manifest.data_files if (out / entry["path"]).is_file()):
             rows += entry["rows"]
-            findings += _capped(entry["path"], checks.check(entry))
+            try:
+                findings += _capped(entry["path"], checks.check(entry))
+            except OSError as error:
+                findings.append(f"{entry['path']}: can't be read ({error.strerror})")
     findings += checks.split_findings()
-    return findings, rows
+    return Verified(findings, rows, [*notes_of(manifest), *checks.notes], manifest.sha256)
 
 
-def _check_presence(out: Path, entries: Iterable[FileEntry]) -> Iterator[str]:
-    """Shards that are missing, and shards that nobody published."""
-    listed = {entry["path"] for entry in entries}
-    for path in sorted(listed):
-        if not (out / path).exists():
-            yield f"{path}: missing"
-    for found in sorted((out / "data").rglob("*")):
-        path = found.relative_to(out).as_posix()
-        if found.is_file() and path not in listed:
-            yield f"{path}: not in the manifest"
-
-
-def _check_counts(entries: Iterable[FileEntry], counts: dict[str, dict[str, int]]) -> Iterator[str]:
-    rows: dict[str, dict[str, int]] = {subset: {} for subset in SUBSETS}
-    for entry in entries:
-        of_split = rows[entry["subset"]]
-        of_split[entry["split"]] = of_split.get(entry["split"], 0) + entry["rows"]
-    if rows != counts:
-        yield f"{MANIFEST}: its counts aren't the sums of its shards"
-
-
-def _capped(path: str, found: Iterable[str]) -> list[str]:
-    findings: list[Any] = list(found)
-    if len(findings) > MAX_FINDINGS_PER_FILE:
-        rest = len(findings) - MAX_FINDINGS_PER_FILE
-        findings[MAX_FINDINGS_PER_FILE:] = [f"{path}: and {rest} more findings"]
+def _capped(what: str, found: Iterable[str]) -> list[str]:
+    lines = iter(found)
+    findings = list(islice(lines, MAX_FINDINGS_PER_FILE))
+    if rest := sum(1 for _ in lines):
+        findings.append(f"{what}: and {rest} more findings")
     return findings
