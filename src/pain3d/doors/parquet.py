@@ -106,9 +106,10 @@ class ParquetSource:
 
         chosen = range(self.groups) if groups is None else groups
         try:
-            self._weigh(columns, chosen)
-            with pq.ParquetFile(self.path, metadata=self.metadata) as file:
-                table = file.read_row_groups(list(chosen), columns=list(columns), use_threads=False)
+            with self.path.open("rb") as stream:  # opened once: what is weighed is read; pyarrow wants names in UTF-8
+                self._weigh(stream, columns, chosen)
+                with pq.ParquetFile(stream, metadata=self.metadata) as file:
+                    table = file.read_row_groups(list(chosen), columns=list(columns), use_threads=False)
             table.validate(full=True)  # offsets and UTF-8
         except RefusedError:
             raise
@@ -118,20 +119,19 @@ class ParquetSource:
             raise RefusedError(f"{self.name}: its column {found[0]} is empty in row {found[1]}")
         return table
 
-    def _weigh(self, columns: Sequence[str], groups: Sequence[int]) -> None:
+    def _weigh(self, file: BufferedReader, columns: Sequence[str], groups: Sequence[int]) -> None:
         """Refuse what would take more memory than limits allow, before it is read."""
         leaves = self._leaves(columns)
         stored = decoded = 0
-        with self.path.open("rb") as file:
-            for group in groups:
-                row_group = self.metadata.row_group(group)
-                for number, flat in leaves:
-                    chunk = row_group.column(number)
-                    stored += chunk.total_compressed_size
-                    if flat and chunk.total_compressed_size <= HARMLESS_BYTES and chunk.physical_type in NUMBERS:
-                        decoded += row_group.num_rows * VALUE_BYTES
-                    else:
-                        decoded += _decoded(file, chunk)
+        for group in groups:
+            row_group = self.metadata.row_group(group)
+            for number, flat in leaves:
+                chunk = row_group.column(number)
+                stored += chunk.total_compressed_size
+                if flat and chunk.total_compressed_size <= HARMLESS_BYTES and chunk.physical_type in NUMBERS:
+                    decoded += row_group.num_rows * VALUE_BYTES
+                else:
+                    decoded += _decoded(file, chunk)
         most = min(PARQUET_READ_BYTES, PARQUET_FREE_BYTES + PARQUET_RATIO * stored)
         if decoded > most:
             raise RefusedError(f"{self.name}: {stored:,} bytes would become {decoded:,}, at most {most:,} are read")
@@ -167,7 +167,8 @@ def open_parquet(path: Path, name: str = "") -> ParquetSource:
         raise RefusedError(f"{name}: missing, or not a file")
     try:
         _check_tail(path, name)
-        metadata = pq.ParquetFile(path, thrift_container_size_limit=PARQUET_GROUPS).metadata
+        with path.open("rb") as stream:
+            metadata = pq.ParquetFile(stream, thrift_container_size_limit=PARQUET_GROUPS).metadata
         _check_footer(name, metadata)
         schema = metadata.schema.to_arrow_schema()
     except RefusedError:
