@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pain3d.device import moved
 from pain3d.kernels._described import described
+from pain3d.ranges import FAR, check_rows, told
 
 Degrees = float | Sequence[float] | Tensor
 CONVENTION = "world_to_view @ point; +X right, +Y up, camera looks along -Z; pixel centres at +0.5, row 0 on top"
 MOST_PIXELS = 16384  # a side
 MIN_DISTANCE = 0.05  # metres: nearer, the camera is inside the head
+FOV = (1.0, 150.0)  # degrees
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,9 @@ class Camera:
         world_to_view: [N, 4, 4] rigid transforms, metres.
         fov_degrees: [N] vertical field of view.
         size: (height, width) in pixels.
+
+    Raises:
+        ValueError: A shape does not fit, or a number is not finite or no field of view (looked at on the CPU).
     """
 
     __repr__ = described
@@ -33,6 +39,12 @@ class Camera:
     world_to_view: Tensor
     fov_degrees: Tensor
     size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        count = check_rows("world_to_view", self.world_to_view, (4, 4))
+        if check_rows("fov_degrees", self.fov_degrees, (), 0.0, 180.0) != count:
+            raise ValueError(f"fov_degrees must have {count} values like world_to_view, got {len(self.fov_degrees)}")
+        picture_size(self.size)
 
     def __len__(self) -> int:
         return int(self.world_to_view.shape[0])
@@ -71,8 +83,10 @@ class Camera:
                  "distance": distance, "fov_degrees": fov_degrees}  # fmt: skip
         values = {name: _numbers(name, value, 1).reshape(-1) for name, value in named.items()}
         centre = _numbers("target", target, 3)
+        if not len(centre) or not bool((centre.abs() <= FAR).all()):  # false for NaN too
+            raise ValueError(f"target must be in {-FAR:g}..{FAR:g} metres, got {told(target)}")
         count = max([len(v) for v in values.values()] + [len(centre)])
-        limits = {"pitch_degrees": (-89.9, 89.9), "distance": (MIN_DISTANCE, 1e3), "fov_degrees": (1.0, 150.0)}
+        limits = {"pitch_degrees": (-89.9, 89.9), "distance": (MIN_DISTANCE, FAR), "fov_degrees": FOV}
         for name, value in values.items():
             if len(value) not in (1, count):
                 raise ValueError(f"{name} must have 1 or {count} values, got {len(value)}")
@@ -135,12 +149,13 @@ def picture_size(size: object) -> tuple[int, int]:
     Raises:
         ValueError: It is neither, or out of 1..16384.
     """
-    sides = tuple(size) if isinstance(size, Iterable) and not isinstance(size, str) else (size, size)
+    many = isinstance(size, Iterable) and not isinstance(size, (str, Tensor))
+    sides: tuple[Any, ...] = tuple(size) if many else (size, size)  # type: ignore[arg-type]
     if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
-        raise ValueError(f"size must be whole pixels, one number for a square or (height, width), got {size!r}")
+        raise ValueError(f"size must be whole pixels, one number for a square or (height, width), got {told(size)}")
     height, width = int(sides[0]), int(sides[1])
     if not 1 <= height <= MOST_PIXELS or not 1 <= width <= MOST_PIXELS:
-        raise ValueError(f"size must be in 1..{MOST_PIXELS} pixels, got {(height, width)}")
+        raise ValueError(f"size must be in 1..{MOST_PIXELS} pixels, got {told((height, width))}")
     return height, width
 
 
@@ -148,6 +163,6 @@ def _numbers(name: str, given: object, each: int) -> Tensor:
     """What a public argument holds as float64 [N, each]. Raises ValueError where it is something else."""
     try:
         return torch.as_tensor(given, dtype=torch.float64).reshape(-1, each)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         wanted = "a number, or N of them" if each == 1 else f"{each} numbers, or N times {each}"
-        raise ValueError(f"{name} must be {wanted}, got {given!r:.60}") from error
+        raise ValueError(f"{name} must be {wanted}, got {told(given)}") from error

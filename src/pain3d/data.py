@@ -21,18 +21,21 @@ from typing import Any, overload
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
+from pain3d.camera import MOST_PIXELS
 from pain3d.facs.action_units import ActionUnits
 from pain3d.facs.pain_score import LAWS
 from pain3d.head.model import Head
 from pain3d.random import MAX_SEED, keyed_generator, keyed_number
+from pain3d.ranges import check_number, check_whole, told
 from pain3d.rendering.people import People, texture_side
 from pain3d.rendering.portraits import render_portraits
 from pain3d.rendering.scene_inputs import procedural_backgrounds
 from pain3d.rendering.shots import shots_of
-from pain3d.scene import CELLS, Scene, round_of_cells, sample_scenes
+from pain3d.scene import CELLS, MOST_EXPRESSIONS, Scene, round_of_cells, sample_scenes
 from pain3d.skin import surface_maps
 
 Item = dict[str, Any]
+MOST = {"length": MAX_SEED, "size": MOST_PIXELS, "per_person": MOST_EXPRESSIONS}  # of `SampledScenes`
 
 
 class SampledScenes(Sequence[Scene]):
@@ -73,13 +76,11 @@ class SampledScenes(Sequence[Scene]):
         head: Head | None = None,
     ) -> None:
         for name, value in (("length", length), ("size", size), ("per_person", per_person)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            check_whole(name, value, 1, MOST[name])
         for name, share in (("neutral_share", neutral_share), ("asymmetry", asymmetry)):
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name} must be in 0..1, got {share}")
+            check_number(name, share, 0, 1)
         if law not in LAWS:
-            raise ValueError(f"law must be one of {', '.join(LAWS)}, got {law!r}")
+            raise ValueError(f"law must be one of {', '.join(LAWS)}, got {told(law)}")
         self.length, self.per_person, self.neutral_share = length, per_person, neutral_share
         self.seed = keyed_number(seed, "data") & MAX_SEED
         self._law: Item = {"size": size, "law": law, "co_occurring": co_occurring, "asymmetry": asymmetry,

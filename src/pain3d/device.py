@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
@@ -23,7 +23,9 @@ def map_tensors(value: T, change: Callable[[Any], Any], kind: type = Tensor) -> 
     if isinstance(value, kind):
         made = change(value)
     elif is_dataclass(value) and not isinstance(value, type):
-        made = replace(value, **{f.name: map_tensors(getattr(value, f.name), change, kind) for f in fields(value)})
+        made = object.__new__(type(value))  # by no `__post_init__`: what was checked is, and may now hold another kind
+        for field in fields(value):
+            object.__setattr__(made, field.name, map_tensors(getattr(value, field.name), change, kind))
     elif isinstance(value, dict):
         made = {key: map_tensors(item, change, kind) for key, item in value.items()}
     elif isinstance(value, list):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from pain3d.device import moved
 from pain3d.kernels._described import described
 from pain3d.kernels.shading import sh_basis
 from pain3d.kernels.shading.reference import A0, A1, A2
+from pain3d.ranges import check_rows, told
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,6 +73,9 @@ class Light:
         key_direction: [N, 3] unit vectors from the face to the key light.
         key_colour: [N, 3] irradiance of the key on a surface that faces it.
         exposure: [N] factor on the light before tone and sRGB.
+
+    Raises:
+        ValueError: A shape does not fit, or a number is not finite (looked at on the CPU).
     """
 
     __repr__ = described
@@ -79,6 +84,13 @@ class Light:
     key_direction: Tensor
     key_colour: Tensor
     exposure: Tensor
+
+    def __post_init__(self) -> None:
+        count = check_rows("sh", self.sh, (9, 3))
+        for name, shape in (("key_direction", (3,)), ("key_colour", (3,)), ("exposure", ())):
+            rows = check_rows(name, getattr(self, name), shape)
+            if rows != count:
+                raise ValueError(f"{name} must have {count} rows like sh, got {rows}")
 
     def __len__(self) -> int:
         return int(self.sh.shape[0])
@@ -133,13 +145,13 @@ class Light:
             ValueError: A name is unknown or a number is not finite.
         """
         for name in names:
-            if name not in PRESETS:
-                raise ValueError(f"light must be one of {', '.join(LIGHTS)}, got {name!r}")
+            if name not in LIGHTS:
+                raise ValueError(f"light must be one of {', '.join(LIGHTS)}, got {told(name)}")
         for what, values in (("azimuth_degrees", azimuth_degrees), ("elevation_degrees", elevation_degrees),
                              ("intensity", intensity), ("key_share", key_share)):  # fmt: skip
             for value in values:
-                if not math.isfinite(value):
-                    raise ValueError(f"{what} must be finite, got {value}")
+                if not isinstance(value, Real) or not math.isfinite(value):
+                    raise ValueError(f"{what} must be finite, got {told(value)}")
         ambient, key, azimuths, elevations, colours = (
             part[[LIGHTS.index(name) for name in names]] for part in _lamps()
         )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
+
+from pain3d.ranges import told
 
 MAX_SEED = 2**63 - 1
 
@@ -44,8 +47,8 @@ def keyed_number(seed: int, stage: str, *ids: int) -> int:
 
 
 def _digest(seed: int, stage: str, ids: tuple[int, ...], size: int) -> bytes:
-    if not 0 <= seed <= MAX_SEED:
-        raise ValueError(f"seed must be in 0..2**63-1, got {seed}")
+    if not isinstance(seed, Integral) or not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed must be in 0..2**63-1, a whole number, got {told(seed)}")
     text = "/".join([str(int(seed)), stage, *(str(int(i)) for i in ids)])
     return hashlib.blake2b(text.encode(), digest_size=size).digest()
 

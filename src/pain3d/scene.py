@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from pain3d.background import BACKGROUNDS
+from pain3d.camera import MOST_PIXELS
 from pain3d.console.refused import one_line
 from pain3d.doors.text import parse_json
 from pain3d.facs.action_units import CO_OCCURRING_AUS, ActionUnits
 from pain3d.facs.pain_score import MAX_INTENSITY, PAIN_AUS, sample_pain_units
 from pain3d.head.identity import ANCESTRIES, SEXES, Identity, sample_identity
 from pain3d.head.model import Head
-from pain3d.random import DrawnNumbers, keyed_generator
+from pain3d.random import MAX_SEED, DrawnNumbers, keyed_generator
+from pain3d.ranges import check_kind, check_number, check_whole, told
 from pain3d.setting import (
     CameraSetting,
     LightSetting,
@@ -47,6 +50,15 @@ NO_SENSOR = Sensor()  # metered, neutral, without noise
 MILLI = 1000  # local shapes are rounded to thousandths, at most 2.2 in size: whole numbers of 16 bits
 
 
+NUMBERS = ("identity_id", "expression_id", "view_id", "background_id")
+MOST_OF_A_KIND = 2**31 - 1  # as a column of a data set counts them
+MOST_EXPRESSIONS, MOST_VIEWS = 10_000, 1_000  # of one identity: all their scenes are drawn at once, 1 KB each
+KINDS: dict[str, type] = {
+    "identity": Identity, "skin": Skin, "au": ActionUnits, "pose": Pose, "camera": CameraSetting,
+    "light": LightSetting, "sensor": Sensor, "wrinkles": bool, "texture": str,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class DemographicCell:
     """One cell of the grid: a group of ages and two axes. Words are generator axes, not claims about people."""
@@ -68,8 +80,7 @@ def demographic_grid(identities: int, seed: int) -> tuple[DemographicCell, ...]:
     Raises:
         ValueError: `identities` is not positive.
     """
-    if identities < 1:
-        raise ValueError(f"identities must be at least 1, got {identities}")
+    check_whole("identities", identities, 1, MOST_OF_A_KIND)
     rounds = range(-(-identities // len(CELLS)))
     return tuple(cell for number in rounds for cell in round_of_cells(seed, number))[:identities]
 
@@ -120,6 +131,17 @@ class Scene:
     sensor: Sensor = NO_SENSOR
     wrinkles: bool = True
     texture: str = ""
+
+    def __post_init__(self) -> None:
+        check_whole("seed", self.seed, 0, MAX_SEED)
+        check_whole("size", self.size, 1, MOST_PIXELS)
+        for name in NUMBERS:
+            check_whole(name, getattr(self, name), 0, MOST_OF_A_KIND)
+        check_number("background_blur", self.background_blur, 0, 1, "of the picture's height")
+        if self.background not in BACKGROUNDS:
+            raise ValueError(f"background must be one of {', '.join(BACKGROUNDS)}, got {told(self.background)}")
+        for name, kind in KINDS.items():
+            check_kind(name, getattr(self, name), kind)
 
     def to_json(self) -> str:
         """One line of JSON, at most 2 KB; `from_json` gives an equal scene back."""
@@ -203,10 +225,18 @@ def sample_scenes(
         quality: Best JPEG quality, 1–100; a picture's own lies between 70 and this, or is this where it is below 70.
         wrinkles: See `Scene`.
     """
-    if not 0 <= asymmetry <= 1:
-        raise ValueError(f"asymmetry must be in 0..1, got {asymmetry}")
+    check_number("asymmetry", asymmetry, 0, 1)
+    check_whole("seed", seed, 0, MAX_SEED)
+    check_whole("identity_id", identity_id, 0, MOST_OF_A_KIND)
+    check_whole("expressions", expressions, 0, MOST_EXPRESSIONS)
+    check_whole("views", views, 1, MOST_VIEWS)
+    check_whole("quality", quality, 1, 100)
+    check_kind("cell", cell, DemographicCell)
+    check_kind("co_occurring", co_occurring, bool)
+    if head is not None:
+        check_kind("head", head, Head)
     if cameras not in CAMERAS:
-        raise ValueError(f"cameras must be one of {', '.join(CAMERAS)}, got {cameras!r}")
+        raise ValueError(f"cameras must be one of {', '.join(CAMERAS)}, got {told(cameras)}")
     local_names = (head or Head.default()).local_names
     person = sample_identity(
         seed, identity_id, local_names, age=AGE_GROUPS[cell.age_group], sex=cell.sex, ancestry=cell.ancestry

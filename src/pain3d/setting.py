@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pain3d.background import BACKGROUNDS
-from pain3d.colour import NEUTRAL_KELVIN
+from pain3d.camera import FOV, MIN_DISTANCE
+from pain3d.colour import KELVINS, NEUTRAL_KELVIN
 from pain3d.light import LIGHTS, key_azimuth
 from pain3d.random import keyed_generator
+from pain3d.ranges import FAR, Limits, are_numbers, check_fields, check_whole, told
 
 FRAME_MM = 24.0  # height of a full frame; the square picture is as high, so focal lengths are full-frame equivalents
 FOCAL_LENGTH = (35.0, 85.0)  # mm: from a telephone at arm's length to a portrait lens
@@ -37,6 +39,24 @@ LEAST_QUALITY = 70  # of a JPEG
 BACKGROUND_SHARES = {"plain": 0.12, "gradient": 0.10, "bokeh": 0.18, "ward": 0.25, "room": 0.20, "outdoor": 0.15}
 BACKGROUND_BLUR = (0.016, 0.055)  # radius of the disc of confusion, as a share of the picture's height
 
+# What a record takes: whatever a camera can be told (`Camera.orbit`) and a neck turned to; a lens of `FOV`.
+TURN = (-1e6, 1e6, "degrees")
+TILT = (-89.9, 89.9, "degrees")
+KELVIN = (KELVINS[0], KELVINS[1], "K")
+CAMERA_LIMITS: Limits = {
+    "yaw": TURN, "pitch": TILT, "roll": TURN, "distance": (MIN_DISTANCE, FAR, "metres"),
+    "focal_length_mm": (
+        FRAME_MM / 2 / math.tan(math.radians(FOV[1]) / 2), FRAME_MM / 2 / math.tan(math.radians(FOV[0]) / 2), "mm",
+    ),
+}  # fmt: skip
+POSE_LIMITS: Limits = {
+    name: (-360.0, 360.0, "degrees") for name in ("neck_yaw", "neck_pitch", "neck_roll", "gaze_yaw", "gaze_pitch")
+}
+LIGHT_LIMITS: Limits = {
+    "azimuth": TURN, "elevation": TURN, "intensity": (0.0, 1e3, ""), "key_share": (0.0, 1e3, ""), "temperature": KELVIN,
+}  # fmt: skip
+SENSOR_LIMITS: Limits = {"exposure": (-20.0, 20.0, "stops"), "white_balance": KELVIN, "iso": (0.0, 1e6, "")}
+
 
 @dataclass(frozen=True)
 class CameraSetting:
@@ -58,6 +78,11 @@ class CameraSetting:
     focal_length_mm: float = 54.0
     target: tuple[float, float, float] = FRAME_CENTRE
 
+    def __post_init__(self) -> None:
+        check_fields(self, CAMERA_LIMITS)
+        if not are_numbers(self.target, 3, -FAR, FAR):
+            raise ValueError(f"target must be three numbers in {-FAR:g}..{FAR:g} metres, got {told(self.target)}")
+
     @property
     def fov(self) -> float:
         """Vertical field of view, degrees."""
@@ -74,6 +99,9 @@ class Pose:
     gaze_yaw: float = 0.0
     gaze_pitch: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_fields(self, POSE_LIMITS)
+
 
 @dataclass(frozen=True)
 class LightSetting:
@@ -85,6 +113,11 @@ class LightSetting:
     intensity: float = 1.0
     key_share: float = 1.0
     temperature: float = NEUTRAL_KELVIN
+
+    def __post_init__(self) -> None:
+        if self.name not in LIGHTS:
+            raise ValueError(f"light must be one of {', '.join(LIGHTS)}, got {told(self.name)}")
+        check_fields(self, LIGHT_LIMITS)
 
 
 @dataclass(frozen=True)
@@ -102,6 +135,10 @@ class Sensor:
     white_balance: float = NEUTRAL_KELVIN
     iso: float = 0.0
     quality: int = 95
+
+    def __post_init__(self) -> None:
+        check_fields(self, SENSOR_LIMITS)
+        check_whole("quality", self.quality, 1, 100)
 
     @property
     def shot(self) -> float:

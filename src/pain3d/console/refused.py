@@ -64,8 +64,8 @@ def complain(message: str) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, on one line of bearable length."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+    """What an error says, on one line of bearable length, of printable characters."""
+    return printable(" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def hint(word: str, known: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, one_line
 from pain3d.doors.limits import (
     PARQUET_COLUMNS,
     PARQUET_FOOTER_BYTES,
@@ -282,5 +282,4 @@ def _longest(file: BufferedReader, compression: str, page: Page) -> int:
 
 
 def _damaged(name: str, error: BaseException) -> RefusedError:
-    said = " ".join(str(error).split())[:MOST_QUOTED] or type(error).__name__
-    return RefusedError(f"{name}: damaged ({said})")
+    return RefusedError(f"{name}: damaged ({one_line(error)})")

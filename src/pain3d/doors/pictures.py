@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, one_line
 from pain3d.doors.limits import PICTURE_BYTES, PICTURE_PIXELS
 
 if TYPE_CHECKING:
@@ -81,13 +81,15 @@ def decode_picture(content: bytes, name: str) -> Pixels:
             if colours not in INKS:
                 pixels = simplejpeg.decode_jpeg(content, "RGB", strict=True)  # a truncated one is no grey half
                 return _turned(pixels, _orientation(content) if any(word in content for word in SAYS_MORE) else 1)
-        with _opened(content, name) as file:
-            _check_size(name, *file.size)
-            return _turned(_rgb(file, name), file.getexif().get(ORIENTATION, 1))
+        with warnings.catch_warnings():  # of damaged EXIF, to which no picture here owes more than its way up
+            warnings.simplefilter("ignore")
+            with _opened(content, name) as file:
+                _check_size(name, *file.size)
+                return _turned(_rgb(file, name), file.getexif().get(ORIENTATION, 1))
     except RefusedError:  # a ValueError, too
         raise
     except (OSError, SyntaxError, ValueError) as error:
-        raise RefusedError(f"{name}: damaged ({' '.join(str(error).split())})") from error
+        raise RefusedError(f"{name}: damaged ({one_line(error)})") from error
 
 
 def decode_heatmap(content: bytes) -> Pixels:
@@ -99,8 +101,14 @@ def decode_levels(content: bytes, bits: int) -> npt.NDArray[np.uint8] | npt.NDAr
     """The levels [H, W] of a grey PNG of 8 or 16 bits. Raises ValueError if it isn't one, or has PICTURE_PIXELS."""
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it tells of damaged ones on stderr
     # PNG 1.2, 11.2.2: the header says width, height, bits a channel and, 0 for grey, the colours.
-    if content[:8] == PNG_START and len(content) >= PNG_HEADER and content[24:26] == bytes([bits, 0]):
+    if (
+        content[:8] == PNG_START
+        and content[12:16] == b"IHDR"
+        and len(content) >= PNG_HEADER
+        and content[24:26] == bytes([bits, 0])
+    ):
         width, height = struct.unpack(">II", content[16:24])
         if width * height <= PICTURE_PIXELS:
             levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -114,9 +122,7 @@ def _opened(content: bytes, name: str) -> ImageFile:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of what `_check_size` refuses anyway
-            return Image.open(io.BytesIO(content), formats=FORMATS)
+        return Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
         raise RefusedError(f"{name}: not a picture that can be read here, convert it to {READABLE}") from None
     except Image.DecompressionBombError:
@@ -131,8 +137,10 @@ def _check_size(name: str, width: int, height: int) -> None:
 
 
 def _orientation(content: bytes) -> int:
-    with _opened(content, "picture") as file:
-        return int(file.getexif().get(ORIENTATION, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _opened(content, "picture") as file:
+            return int(file.getexif().get(ORIENTATION, 1))
 
 
 def _rgb(file: ImageFile, name: str) -> Pixels:

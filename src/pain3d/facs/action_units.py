@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.facs.pain_score import MAX_INTENSITY, PAIN_AUS, check_intensity, pspi
+from pain3d.ranges import told
 
 SIDES = ("L", "R")  # the subject's own left and right
 
@@ -192,6 +193,7 @@ class ActionUnits:
             ValueError: No name is ARKit's, one without an action unit is not 0, or a coefficient is outside 0..1.
         """
         values: dict[str, float] = {}
+        _check_names("coefficients", coefficients)
         for blank, value in coefficients.items():
             given = blank.strip()
             name = given[:1].lower() + given[1:]
@@ -240,6 +242,7 @@ class ActionUnits:
             ValueError: No column is OpenFace's, a wanted one is missing, or a value is no number in 0..5.
         """
         values: dict[int, float] = {}
+        _check_names("row", row)
         for name, value in row.items():
             column = name.strip()
             number = column.removesuffix("_r").removeprefix("AU")
@@ -260,6 +263,11 @@ class ActionUnits:
 
 def _openface_name(number: int) -> str:
     return "AU45" if number == 43 else f"AU{number:02d}"  # a blink is all that OpenFace has of shut eyes
+
+
+def _check_names(what: str, given: object) -> None:
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"{what} must hold names and their numbers, got {told(given)}")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pain3d.random import DrawnNumbers
+from pain3d.ranges import told
 
 PAIN_AUS = (4, 6, 7, 9, 10, 43)
 MAX_INTENSITY = 5  # FACS intensities A to E
@@ -87,11 +88,11 @@ def check_intensity(number: int, value: Any) -> None:
     wanted = "0 or 1 (eyes open or shut)" if number == 43 else f"in 0..{MAX_INTENSITY}"
     if isinstance(value, int | float):
         if not (value in (0, 1) if number == 43 else 0 <= value <= MAX_INTENSITY):  # true for NaN too
-            raise ValueError(f"AU{number} must be {wanted}, got {value}")
+            raise ValueError(f"AU{number} must be {wanted}, got {told(value)}")
         return
     many = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     if many.dtype.kind not in "biuf":
-        raise ValueError(f"AU{number} must be {wanted}, got {value!r}".partition("\n")[0])
+        raise ValueError(f"AU{number} must be {wanted}, got {told(value)}")
     wrong = np.flatnonzero(~(np.isin(many, (0, 1)) if number == 43 else (many >= 0) & (many <= MAX_INTENSITY)))
     if len(wrong):
         place = f" at {wrong[0]}" if many.ndim else ""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.random import keyed_generator
-from pain3d.ranges import check_ancestry, check_number
+from pain3d.ranges import check_ancestry, check_kind, check_number, check_whole
 
 MIN_AGE, MAX_AGE = 18.0, 95.0  # adults only
 YOUNG_AGE, OLD_AGE = 25.0, 90.0  # years at which the young and the old shapes hold; between them they mix linearly
@@ -48,6 +48,7 @@ class Identity:
         for name in ("muscle", "weight"):
             check_number(name, getattr(self, name), 0, 1, "(the average is 0.5)")
         check_ancestry(self.ancestry)
+        check_kind("local", self.local, tuple, list)
         for coefficient in self.local:
             check_number("local", coefficient, -MOST_LOCAL, MOST_LOCAL, "standard deviations")
 
@@ -119,6 +120,7 @@ def sample_identity(
     ancestry: str | None = None,
 ) -> Identity:
     """Draw one person by key; `age` is a range of years, `sex` and `ancestry` name an axis or None for any mixture."""
+    check_whole("identity_id", identity_id, 0, 2**63 - 1)
     generator = keyed_generator(seed, "identity", identity_id)
     years = age[0] + (age[1] - age[0]) * generator.random()
     u = generator.random(8)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from pain3d.ranges import told
+
 # Least and most, and what it counts. Where a gradient is wanted only what is finite: an optimiser may step beyond.
 LIMITS: dict[str, tuple[float, float, str]] = {
     "au": (0.0, 5.0, "intensities; AU43 is shut from 1 on"),
@@ -33,6 +35,8 @@ def check_inputs(like: Tensor, tensors: Mapping[str, Tensor | None]) -> None:
     for name, tensor in tensors.items():
         if tensor is None:
             continue
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"{name} must be a tensor, got {told(tensor)}")
         if tensor.dtype != like.dtype:
             wanted, got = (str(dtype).removeprefix("torch.") for dtype in (like.dtype, tensor.dtype))
             raise ValueError(f"{name} must be {wanted} as the head is, got {got}")

@@ -35,6 +35,7 @@ from pain3d.kernels._shapes import INDICES, check_dtypes, check_indices, check_s
 from pain3d.kernels.antialiasing import face_adjacency
 from pain3d.kernels.deformation import deform, deform_pairs, planar_basis, vertex_normals
 from pain3d.mesh import Mesh, Surface, Topology
+from pain3d.ranges import check_kind, told
 
 Units = ActionUnits | Mapping[str, float]
 Faces = Units | Sequence[Units] | Tensor  # what expressions are told by
@@ -227,7 +228,7 @@ class Head(nn.Module):
             there = self.template.to(device)
         except (RuntimeError, AssertionError) as error:  # torch says either, and what it says is a paragraph
             said = str(error).partition("\n")[0]
-            raise ValueError(f"device must be one that torch has here, got {str(device)!r} ({said})") from error
+            raise ValueError(f"device must be one that torch has here, got {told(device)} ({said})") from error
         if there is self.template:
             return self
         return copy.deepcopy(self).to(device)
@@ -273,6 +274,8 @@ class Head(nn.Module):
     def identity_vector(self, identity: Identity | Sequence[Identity]) -> Tensor:
         """Coefficients [B, S] of the identity shapes."""
         people = [identity] if isinstance(identity, Identity) else list(identity)
+        for person in people:
+            check_kind("identity", person, Identity)
         rows = [p.coefficients(self.identity_names, self.macro_count, self.local_sigma) for p in people]
         return torch.from_numpy(np.stack(rows)).to(self.template)
 
@@ -330,6 +333,7 @@ class Head(nn.Module):
                  "leye_pose": leye_pose, "reye_pose": reye_pose}  # fmt: skip
         own: dict[str, Tensor | None] = {"identity": shape}
         if surface is not None:
+            check_kind("surface", surface, Surface)
             own |= {f"surface.{name}": getattr(surface, name) for name in ("growth", "resting", "depth", "cover")}
         rows = {"au": units, "expression": expression, "transl": transl, **poses}
         check_inputs(self.template, {"identity": shape, **rows})

@@ -46,6 +46,8 @@ def check_shapes(**arguments: tuple[Tensor | Form, str]) -> dict[str, int]:
     middle: list[list[int]] = []
     for name, (tensor, pattern) in arguments.items():
         before = dict(bound)
+        if not hasattr(tensor, "shape"):
+            raise ValueError(f"{name} must be a tensor [{pattern}], got {type(tensor).__name__}")
         if not _fits(list(tensor.shape), pattern, bound, middle):
             raise ValueError(f"{name} must be [{pattern}], got {list(tensor.shape)}{_listing(before)}")
     return bound

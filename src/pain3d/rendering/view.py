@@ -22,6 +22,7 @@ from pain3d.kernels.rendering.defaults import numbered
 from pain3d.kernels.texturing import Mipmaps
 from pain3d.light import Light
 from pain3d.mesh import Mesh
+from pain3d.ranges import check_kind
 
 if TYPE_CHECKING:
     from pain3d.kernels.rendering.topology import PreparedTopology
@@ -106,6 +107,9 @@ def render(
         ValueError: Numbers of meshes, lights or textures that do not fit, an unknown light or output, or pictures of
             bytes alone where an input requires a gradient.
     """
+    check_kind("mesh", mesh, Mesh)
+    check_kind("cameras", cameras, Camera)
+    check_kind("light", light, str, Light)
     topology = mesh.topology
     lights = _preset(light, mesh.vertices) if isinstance(light, str) else light
     if texture is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pain3d.console.refused import quoted
 from pain3d.head.assets import HeadFileError
 
 Floats = npt.NDArray[np.float64]
@@ -109,5 +110,5 @@ def _index(path: Path, line: int, text: bytes, seen: int, count: int) -> int:
         raise HeadFileError(f"{path}:{line}: {text[:20]!r} is no index") from None
     index = number - 1 if number > 0 else seen + number
     if number == 0 or not 0 <= index < count:
-        raise HeadFileError(f"{path}:{line}: index {number} of {count}")
+        raise HeadFileError(f"{path}:{line}: index {quoted(number)} of {count}")
     return index
