@@ -281,5 +281,5 @@ def _longest(file: BufferedReader, compression: str, page: Page) -> int:
     return longest
 
 
-def _damaged(name: str, error: BaseException) -> RefusedError:
+def _damaged(name: str, error: Exception) -> RefusedError:
     return RefusedError(f"{name}: damaged ({one_line(error)})")
