@@ -75,7 +75,9 @@ def test_every_room_has_its_page_and_example(root: Path) -> None:
 def test_no_file_names(what: str, pattern: re.Pattern[str], root: Path, tracked: tuple[Path, ...]) -> None:
     found = []
     for path in tracked:
-        if path.suffix in TEXT and path.name != Path(__file__).name:  # this file holds the patterns and their samples
+        if (
+            path.suffix in TEXT and "corpus" not in path.parts and path.name != Path(__file__).name
+        ):  # this file holds the patterns and their samples
             text = (root / path).read_text(encoding="utf-8")
             found += [
                 f"{path}:{text.count(chr(10), 0, hit.start()) + 1}: {what}: {hit[0]}" for hit in pattern.finditer(text)
