@@ -10,7 +10,7 @@ from typing import Any
 from pain3d.console.refused import RefusedError
 from pain3d.doors.limits import TABLE_BYTES
 from pain3d.doors.text import parse_json, read_text
-from pain3d.files import open_end, write_durably
+from pain3d.files import naming, open_end, write_durably
 
 LINES = "log.jsonl"
 BOARD = "tensorboard"
@@ -41,12 +41,14 @@ class RunLog:
         entry = {"step": step, "kind": kind, **{n: v if math.isfinite(v) else None for n, v in values.items()}}
         with open_end(self.path) as file:
             file.write((json.dumps(entry) + "\n").encode())
-        for name, value in values.items():
-            self._board.add_scalar(f"{kind}/{name}", value, step)
+        with naming(self.path.with_name(BOARD)):
+            for name, value in values.items():
+                self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
         """Let go of TensorBoard's file."""
-        self._board.close()
+        with naming(self.path.with_name(BOARD)):
+            self._board.close()
 
     def _lines(self) -> list[str]:
         """Whole lines so far; a torn last one was never written."""

@@ -24,7 +24,7 @@ from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
 from pain3d.random import keyed_number
 from pain3d.ranks import Ranks
-from pain3d.training.checkpoint import NAME, BestWeights, load_checkpoint, save_checkpoint
+from pain3d.training.checkpoint import BestWeights, Checkpoints
 from pain3d.training.config import TrainConfig
 from pain3d.training.log import RunLog
 from pain3d.training.model.shared_batch_norm import share_batch_norms
@@ -90,22 +90,25 @@ def learn(job: TrainingJob) -> Learned:
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     average = MovingAverage(ema, model)
     optimiser = make_optimiser(model, config)
-    path = None if job.folder is None else job.folder / NAME
-    state: dict[str, Any] = {"step": 0, "best": {}, "since": 0, "run": job.run_hash}
-    if path is not None and path.exists():
-        state = load_checkpoint(path, model, ema, optimiser)
+    checkpoints = None if job.folder is None else Checkpoints(job.folder, job.run_hash)
+    best = BestWeights(job.folder if first_rank else None, job.run_hash)
+    state: dict[str, Any] = {"step": 0, "best": {}, "since": 0}
+    if checkpoints is not None:
+        state = checkpoints.load(model, ema, optimiser, tell=first_rank) or state
+        if state["best"] and first_rank:
+            best.read()  # now, and not when all steps are done
     compiled: Any = model if ranks.count == 1 else _together(model, device)
     if config.compile == "yes" or (config.compile == "auto" and device.type == "cuda"):
         compiled = torch.compile(compiled)
     log = None if job.folder is None or not first_rank else RunLog(job.folder, state["step"])
     every = math.ceil(config.steps / config.validations) if config.validations else config.steps + 1
-    tally, best = Tally(), BestWeights(job.folder if first_rank else None)
+    tally = Tally()
     step = first = int(state["step"])
     flops, roof, saved, started = 0, math.inf, time.monotonic(), time.monotonic()
 
     def keep() -> None:
-        if path is not None and first_rank:
-            save_checkpoint(path, model, ema, optimiser, {**state, "step": step})
+        if checkpoints is not None and first_rank:
+            checkpoints.save(model, ema, optimiser, {**state, "step": step})
 
     with (
         ThreadPoolExecutor(1) as ahead,
@@ -143,7 +146,7 @@ def learn(job: TrainingJob) -> Learned:
                 better = found["score"] > state["best"].get("score", -math.inf)
                 state |= {"best": found, "since": 0} if better else {"since": state["since"] + 1}
                 if better and first_rank:
-                    best.keep(ema)
+                    best.keep(ema, {**state, "step": step})
             if validates or step == config.steps or time.monotonic() - saved >= config.checkpoint_seconds:
                 keep()
                 saved = time.monotonic()

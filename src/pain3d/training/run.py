@@ -28,8 +28,6 @@ from pain3d.provenance import code_version, pain3d_version
 from pain3d.random import keyed_generator
 from pain3d.ranks import Ranks, launched_ranks
 from pain3d.run_folder import RESOLVED, RunFolder, RunKind
-from pain3d.training.checkpoint import NAME as CHECKPOINT
-from pain3d.training.checkpoint import read_checkpoint
 from pain3d.training.config import HOW, TASKS, TrainConfig, config_hash, validated
 from pain3d.training.data import open_data
 from pain3d.training.data.augmentation import Augmentation, augment
@@ -97,9 +95,6 @@ def _folder_of(run: Run, ranks: Ranks) -> Iterator[bool]:
         finished = False
         if ranks.rank == 0:
             finished = stack.enter_context(RunFolder(run.folder, TRAINING, _resolved(run))).finished
-            path = run.folder / CHECKPOINT
-            if path.is_file() and read_checkpoint(path)[1].get("run") != run.hash:
-                raise RefusedError(f"{path}: of another run")
         yield bool(ranks.from_first(finished))
 
 
