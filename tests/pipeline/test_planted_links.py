@@ -73,4 +73,4 @@ def test_what_is_written_into_a_data_set_goes_through_no_link(
         (copy / name).rename(copy.parent / "moved")
     (copy / name).symlink_to(elsewhere)
     ran = pain3d(command, copy)
-    assert (ran.code, ran.err) == (2, f"pain3d: {copy / name}: a link, and nothing is written through one\n")
+    assert ran.code == 2 and ran.err.startswith(f"pain3d: {copy}/") and "a link" in ran.err and ran.err.count("\n") == 1

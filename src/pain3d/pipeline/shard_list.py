@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pain3d.console.progress import Progress
+from pain3d.doors.text import parse_json
 from pain3d.pipeline.plan import Plan, images_per_identity
 from pain3d.pipeline.shard_files import file_hash
 from pain3d.records import SUBSETS
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 HASH: Final = re.compile("[0-9a-f]{64}")
 LONGEST: Final = 4096  # bytes of a line that is read; a run's own have less than 1,000
 MOST_DAMAGED: Final = 10_000  # lines of a list; what comes after so many counts as one more
-MANIFEST_REST: Final = 1 << 20  # bytes of a manifest beside its shards
+MANIFEST_REST: Final = 1 << 20  # bytes of a manifest beside its shards and textures
+TEXTURE_BYTES: Final = 1024  # of a manifest for an identity's textures; a run's own has less than 500
 
 
 def line_of(entry: ShardEntry) -> bytes:
@@ -64,12 +66,12 @@ def read_lines(path: Path, plan: Plan) -> Iterator[tuple[ShardEntry | None, int]
 
 def read_manifest_shards(path: Path, plan: Plan) -> list[ShardEntry | None]:
     """The shards that a finished data set's manifest names, None where one is damaged; empty if it can't be read."""
-    if path.stat().st_size > MANIFEST_REST + LONGEST * len(plan.shards):
+    if path.stat().st_size > MANIFEST_REST + LONGEST * len(plan.shards) + TEXTURE_BYTES * plan.config.identities:
         return []
     try:
-        shards = json.loads(path.read_bytes())["shards"]
+        shards = parse_json(path.read_bytes(), str(path))["shards"]
         lines = [line_of(shard) for shard in shards]
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):  # a RefusedError is a ValueError
         return []
     left = {shard.name: shard for shard in plan.shards}
     entries: list[ShardEntry | None] = []
