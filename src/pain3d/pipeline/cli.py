@@ -148,11 +148,11 @@ def _verify(command: Verify, started: float) -> int:
         said = {"rows": found.rows, "findings": found.findings, "notes": found.notes, "manifest_sha256": found.manifest}
         print(json.dumps({"out": str(command.out), **said, "ok": not found.findings}))
     else:
-        print("\n".join(found.findings) or f"{command.out}: {found.rows} rows, nothing wrong")
         for note in found.notes:
             print(f"note: {note}")
-        if found.manifest:
+        if not found.findings:
             print(f"manifest: SHA-256 {found.manifest}")
+        print("\n".join(found.findings) or f"{command.out}: {found.rows} rows, nothing wrong")
     return WRONG if found.findings else 0
 
 

@@ -150,11 +150,11 @@ def test_a_data_set_from_before_textures_is_still_read(pain3d: Run, plain: Path)
             later += LATER_IN_PAIRS if file["subset"] == "pairs" else ()
             kept = [name for name in table.column_names if name not in later]
             pq.write_table(table.select(kept), plain / file["path"], row_group_size=8)
-            file["sha256"] = file_hash(plain / file["path"])
+            file |= {"sha256": file_hash(plain / file["path"]), "bytes": (plain / file["path"]).stat().st_size}
     del manifest["resolved"]["texture"]
     resolved = plain / "config.resolved.yaml"
     resolved.write_text(resolved.read_text().replace('texture: "procedural"\n', ""))
-    manifest["files"][0]["sha256"] = file_hash(resolved)
+    manifest["files"][0] |= {"sha256": file_hash(resolved), "bytes": resolved.stat().st_size}
     (plain / "manifest.json").write_text(json.dumps(manifest))
     assert FORMAT_VERSION == 1
     assert pain3d("verify", plain).out.endswith("nothing wrong\n")
