@@ -1,6 +1,7 @@
 """Layouts of 3DPain and SynPAIN: what is read of them, and which line refuses what is broken."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -324,3 +325,46 @@ def test_too_few_folds_or_an_unknown_one(synpain: Path) -> None:
     text = (synpain / "SynPain_folds.txt").read_text()
     (synpain / "SynPain_folds.txt").write_text(re.sub(r", \d$", ", 1", text, flags=re.M))
     refuse(synpain, open_synpain, "has 1 folds")
+
+
+@pytest.mark.parametrize("path", ["meshes_inpainted/a.jpg", "heatmaps/flame_sample_0000_pain_1_heatmap.jpg",
+                                  "annotations/flame_sample_0000_pain_1_annotations.json", "split.csv",
+                                  "pain3d.json"])  # fmt: skip
+@pytest.mark.parametrize("how", ["out", "pipe", "device", "loop"])
+def test_what_is_no_file_of_the_folder_is_refused(threedpain: Path, path: str, how: str) -> None:
+    """Neither opened, which a pipe would wait for, nor followed."""
+    place = threedpain / path
+    place.unlink(missing_ok=True)
+    if how == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to({"out": __file__, "device": "/dev/zero", "loop": place}[how])
+    refuse(threedpain, open_data, place.name)
+
+
+@pytest.mark.parametrize("name", ["meshes_inpainted", "annotations", "heatmaps"])
+def test_folders_that_are_links_are_refused(threedpain: Path, name: str) -> None:
+    (threedpain / name / "again").symlink_to(threedpain)
+    refuse(threedpain, open_data, "again", "a link to a folder")
+    (threedpain / name / "again").unlink()
+    (threedpain / name).rename(threedpain.parent / name)
+    (threedpain / name).symlink_to(threedpain.parent / name)
+    refuse(threedpain, open_data, name, "a link that leads out of")
+
+
+def test_a_link_within_the_folder_is_read(threedpain: Path) -> None:
+    whole = open_data(threedpain)
+    picture = next((threedpain / "meshes_inpainted").glob("*.jpg"))
+    picture.rename(threedpain / "elsewhere")
+    picture.symlink_to("../elsewhere")
+    threedpain.with_name("chosen").symlink_to(threedpain)
+    assert open_data(threedpain.with_name("chosen")).key == whole.key
+
+
+def test_links_of_synpain_are_refused(synpain: Path) -> None:
+    picture = next(path for path in synpain.rglob("*") if path.suffix == ".jpg")
+    (picture.parent / "loop").symlink_to(picture.parent)
+    refuse(synpain, open_data, "loop", "a link to a folder")
+    (picture.parent / "loop").unlink()
+    (synpain / "more_folds.txt").symlink_to(__file__)
+    refuse(synpain, open_data, "more_folds.txt", "a link that leads out of")

@@ -1,5 +1,6 @@
 """UNBC-McMaster in the folders in which it is given out: a stand-in, what is read of it, and what is refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,18 @@ def test_pictures_without_labels_are_refused(unbc: Path) -> None:
     for kind in ("PSPI", "FACS"):
         (unbc / "Frame_Labels" / kind).rename(unbc / kind)
     refuse(unbc, open_data, "none of its 6 pictures", "PSPI")
+
+
+@pytest.mark.parametrize("folder", ["Images", "Frame_Labels/PSPI", "Frame_Labels/FACS", "Sequence_Labels/VAS"])
+def test_links_and_pipes_are_refused(unbc: Path, folder: str) -> None:
+    path = next(path for path in sorted((unbc / folder).rglob("*")) if path.is_file())
+    path.unlink()
+    path.symlink_to(__file__)
+    refuse(unbc, open_data, path.name, "a link that leads out of")
+    path.unlink()
+    os.mkfifo(path)
+    refuse(unbc, open_data, path.name, "not a regular file")
+    path.unlink()
+    path.parent.rename(unbc / "moved")
+    path.parent.symlink_to(unbc / "moved")
+    refuse(unbc, open_data, path.parent.name, "a link to a folder")

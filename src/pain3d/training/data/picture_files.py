@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -33,10 +34,56 @@ class PictureFiles:
         return None
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Every picture file under a folder, sorted; names that begin with a dot are not the data set's."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    return sorted(path for path in found if not path.name.startswith("."))
+def pictures_in(place: Path, folder: Path) -> list[Path]:
+    """Every picture file under a place in the folder of a data set; see `files_in`."""
+    return files_in(place, folder, PICTURE_SUFFIXES)
+
+
+def files_in(place: Path, folder: Path, ends: tuple[str, ...]) -> list[Path]:
+    """Every file under a place in the folder of a data set, sorted; those whose names begin with a dot are not its own.
+
+    Args:
+        place: The folder itself or one in it; none or no folder is an empty one.
+        folder: Which its user chose; it may be a link itself.
+        ends: How names end, in small letters.
+
+    Raises:
+        RefusedError: A file, or the place, is a link that leads out of the folder; one is no regular file but a pipe,
+            a device or a folder; a folder is a link, which isn't followed.
+    """
+    root = str(folder.resolve())
+    if not place.is_dir():
+        return []
+    _check_inside(place, root)
+    found: list[Path] = []
+    waiting = [str(place)]
+    try:
+        while waiting:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif entry.is_symlink() and entry.is_dir():
+                        raise RefusedError(f"{entry.path}: a link to a folder, which is not followed: move it here")
+                    elif entry.name.lower().endswith(ends) and not entry.name.startswith("."):
+                        if entry.is_symlink():
+                            _check_inside(Path(entry.path), root)
+                        if not entry.is_file():
+                            raise RefusedError(f"{entry.path}: not a regular file")
+                        found.append(Path(entry.path))
+    except OSError as error:
+        raise RefusedError(f"{error.filename or place}: can't be read ({error.strerror})") from error
+    return sorted(found)
+
+
+def _check_inside(path: Path, root: str) -> None:
+    """Refuse a path that a link leads out of the folder `root`."""
+    try:
+        inside = path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError) as error:  # a loop, of Python 3.11 and 12 another
+        raise RefusedError(f"{path}: a link to itself") from error
+    if not inside:
+        raise RefusedError(f"{path}: a link that leads out of {root}: copy what it names")
 
 
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pain3d.console.refused import RefusedError, quoted
 from pain3d.doors.text import read_text
-from pain3d.training.data.picture_files import PictureFiles, first_of, gather, pictures_in, split_by_fold
+from pain3d.training.data.picture_files import PictureFiles, files_in, first_of, gather, pictures_in, split_by_fold
 from pain3d.training.data.samples import UNITS, Samples
 
 PICTURE: Final = re.compile(
@@ -82,7 +82,7 @@ def _pictures(folder: Path) -> tuple[list[Named], int]:
     """The pictures by person, neutral first, and how many files have other names."""
     named: dict[tuple[str, bool], Named] = {}
     others = 0
-    for path in pictures_in(folder):
+    for path in pictures_in(folder, folder):
         match = PICTURE.fullmatch(path.stem)
         if match is None:
             others += 1
@@ -111,7 +111,7 @@ def _pictures(folder: Path) -> tuple[list[Named], int]:
 
 def _folds(folder: Path, pictures: Sequence[Named]) -> tuple[Path, dict[str, int]] | None:
     """The list of folds and the fold of each person; None without a list."""
-    lists = sorted(path for path in folder.rglob("*.txt") if "fold" in path.name.lower())
+    lists = [path for path in files_in(folder, folder, (".txt",)) if "fold" in path.name.lower()]
     if not lists:
         return None
     if len(lists) > 1:

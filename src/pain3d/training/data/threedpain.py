@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError, quoted
+from pain3d.doors.paths import named_path
 from pain3d.doors.pictures import read_picture
 from pain3d.doors.text import read_json, read_rows
 from pain3d.facs.pain_score import PAIN_AUS, check_intensity, pspi
 from pain3d.training.data.parquet import subject_name
-from pain3d.training.data.picture_files import PictureFiles, by_name, gather, pictures_in
+from pain3d.training.data.picture_files import PictureFiles, by_name, files_in, gather, pictures_in
 from pain3d.training.data.samples import UNITS, Samples, pspi_of
 
 PICTURE_FOLDERS: Final = (
@@ -102,7 +103,7 @@ def open_3dpain(folder: Path) -> Samples:
             missing or wrong, two splits of one person, or a picture that the split doesn't name.
     """
     pictures = _pictures(folder)
-    annotations = by_name(sorted((folder / ANNOTATIONS).rglob("*_annotations.json")))
+    annotations = by_name(files_in(folder / ANNOTATIONS, folder, ("_annotations.json",)))
     labels: dict[str, list[float]] = {}
     for picture in pictures:
         if picture.pain and picture.expression not in labels:
@@ -132,7 +133,7 @@ def open_3dpain(folder: Path) -> Samples:
 def _pictures(folder: Path) -> list[Named]:
     held = [folder / name for name in PICTURE_FOLDERS if (folder / name).is_dir()]
     named: dict[tuple[str, int, tuple[int, ...]], Named] = {}
-    for path in (path for place in held for path in pictures_in(place)):
+    for path in (path for place in held for path in pictures_in(place, folder)):
         match = PICTURE.fullmatch(path.stem)
         if match is None:
             raise RefusedError(
@@ -153,7 +154,7 @@ def _pictures(folder: Path) -> list[Named]:
 
 def _people(folder: Path, pictures: Sequence[Named]) -> list[str]:
     """Who is in each picture. In an export of pain3d people keep their names: they are the faces of its data set."""
-    path = folder / ORIGIN
+    path = named_path(folder, ORIGIN, folder)
     if not path.exists():
         return [picture.person for picture in pictures]
     held = read_json(path)
@@ -189,7 +190,7 @@ def _read_annotation(path: Path) -> list[float]:
 def _heatmaps(folder: Path) -> dict[str, Path]:
     """Frontal heatmaps by expression; their names begin with it."""
     found: dict[str, Path] = {}
-    for path in pictures_in(folder / HEATMAPS) if (folder / HEATMAPS).is_dir() else ():
+    for path in pictures_in(folder / HEATMAPS, folder):
         match = EXPRESSION.match(path.stem)
         if match is None:
             raise RefusedError(f"{path}: not a name of 3DPain, as flame_sample_0000_pain_1_heatmap.jpg")
@@ -200,7 +201,7 @@ def _heatmaps(folder: Path) -> dict[str, Path]:
 
 def _split(folder: Path, pictures: Sequence[Named]) -> list[str] | None:
     """The split of each picture from the CSV in the root; None without one. A neutral picture goes with its person."""
-    tables = [path for path in sorted(folder.glob("*.csv")) if _header(path) >= set(SPLIT_COLUMNS)]
+    tables = [path for path in _tables(folder) if _header(path) >= set(SPLIT_COLUMNS)]
     if not tables:
         return None
     if len(tables) > 1:
@@ -228,6 +229,10 @@ def _split(folder: Path, pictures: Sequence[Named]) -> list[str] | None:
         if not known:
             raise RefusedError(f"{table}: doesn't say which split {picture.path.name} is in")
     return [of_person[picture.person] for picture in pictures]
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [named_path(folder, path.name, folder) for path in sorted(folder.glob("*.csv"))]
 
 
 def _header(path: Path) -> set[str]:

@@ -6,7 +6,7 @@ Which of it is published and which is inferred: docs/formats.md. The archive is 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from pain3d.console.refused import RefusedError
 from pain3d.facs.pain_score import MAX_INTENSITY, MAX_PSPI, PAIN_AUS
-from pain3d.training.data.picture_files import PictureFiles, gather, pictures_in
+from pain3d.training.data.picture_files import PictureFiles, files_in, gather, pictures_in
 from pain3d.training.data.samples import UNITS, UNKNOWN, Samples, pspi_of
 from pain3d.training.data.unbc import SUBJECT
 
@@ -43,16 +43,17 @@ def open_unbc_folders(folder: Path) -> Samples:
         RefusedError: In one line that names the file: no pictures or none with labels, a file that holds no numbers or
             one out of its range, a subject without a number.
     """
-    images, labels = _inside(folder, PICTURES), _inside(folder, FRAME_LABELS)
+    images, labels, ratings = (_inside(folder, name) for name in (PICTURES, FRAME_LABELS, SEQUENCE_LABELS))
+    told = {*files_in(labels, folder, (SUFFIX,)), *files_in(ratings, folder, (".txt",))}
     paths, scores, coded, people, words = [], [], [], [], []
     rated: dict[Path, str] = {}
     left_out = 0
-    for path in pictures_in(images):
+    for path in pictures_in(images, folder):
         place = path.relative_to(images)
         if len(place.parts) != 3:
             raise RefusedError(f"{path}: not in the folder of a subject and of a sequence")
         named = place.with_name(path.stem + SUFFIX)
-        score, units = _score(labels / "PSPI" / named), _units(labels / "FACS" / named)
+        score, units = _score(labels / "PSPI" / named, told), _units(labels / "FACS" / named, told)
         if score is None and units is not None:
             score = float(pspi_of(np.array([_row(units)], np.float32))[0])
         if score is None:
@@ -64,7 +65,7 @@ def open_unbc_folders(folder: Path) -> Samples:
         people.append(_person(images / place.parts[0]))
         sequence = place.parent
         if sequence not in rated:
-            rated[sequence] = _rating(_inside(folder, SEQUENCE_LABELS) / "VAS" / f"{sequence}.txt")
+            rated[sequence] = _rating(ratings / "VAS" / f"{sequence}.txt", told)
         words.append(rated[sequence])
     if not paths:
         what = f"none of its {left_out} pictures has a file under {labels / 'PSPI'}" if left_out else "no pictures"
@@ -90,9 +91,9 @@ def _inside(folder: Path, name: str) -> Path:
     return folder / name / name if (folder / name / name).is_dir() else folder / name
 
 
-def _rows(path: Path) -> list[list[float]] | None:
-    """Rows of numbers; None where there is no file."""
-    if not path.is_file():
+def _rows(path: Path, told: Set[Path]) -> list[list[float]] | None:
+    """Rows of numbers; None where there is no file of that name in `told`."""
+    if path not in told:
         return None
     if path.stat().st_size > MOST_BYTES:
         raise RefusedError(f"{path}: larger than {MOST_BYTES} bytes, no labels of a frame")
@@ -105,9 +106,9 @@ def _rows(path: Path) -> list[list[float]] | None:
     return [row for row in rows if row]
 
 
-def _single(path: Path, most: float) -> float | None:
+def _single(path: Path, told: Set[Path], most: float) -> float | None:
     """The one number of a file, from 0 to `most`; None where there is no file."""
-    rows = _rows(path)
+    rows = _rows(path, told)
     if rows is None:
         return None
     if len(rows) != 1 or len(rows[0]) != 1 or not 0 <= rows[0][0] <= most:
@@ -115,18 +116,18 @@ def _single(path: Path, most: float) -> float | None:
     return rows[0][0]
 
 
-def _score(path: Path) -> float | None:
-    return _single(path, MAX_PSPI)
+def _score(path: Path, told: Set[Path]) -> float | None:
+    return _single(path, told, MAX_PSPI)
 
 
-def _rating(path: Path) -> str:
-    rating = _single(path, MOST_VAS)
+def _rating(path: Path, told: Set[Path]) -> str:
+    rating = _single(path, told, MOST_VAS)
     return UNKNOWN if rating is None else next(word for most, word in VAS_GROUPS if rating < most)
 
 
-def _units(path: Path) -> dict[int, float] | None:
+def _units(path: Path, told: Set[Path]) -> dict[int, float] | None:
     """Intensity by action unit, of rows that begin with both; an empty file codes none; None where there is no file."""
-    rows = _rows(path)
+    rows = _rows(path, told)
     if rows is None:
         return None
     units: dict[int, float] = {}
