@@ -179,6 +179,10 @@ class DataFolder(RunFolder):
             return
         if self.finished:
             self._reopen()
+        if self.repair:
+            from pain3d.pipeline.texture.bank import drop_damaged
+
+            _tell(drop_damaged(self.out / TEXTURES))
         lines = self.out / LINES
         held: list[ShardEntry] = []
         dropped: list[str] = []

@@ -188,7 +188,9 @@ def synthesise(
         mine = missing[ranks.rank :: ranks.count]
         if painters.source is not None:
             painting = time.perf_counter()
-            mine = _with_textures(painters.source, plan, mine, folder.out / TEXTURES, quiet or ranks.rank > 0)
+            others = plan.shards[ranks.rank :: ranks.count] if repair else ()  # whose textures may be gone
+            place = folder.out / TEXTURES
+            mine = _with_textures(painters.source, plan, mine, others, place, quiet or ranks.rank > 0)
             painters = replace(painters, source=None)  # a model leaves its memory to the pictures
             lanes["texture"] = 1
             stages["texture"] = time.perf_counter() - painting
@@ -241,11 +243,17 @@ def _cuda_device(ranks: Ranks) -> torch.device:
 
 
 def _with_textures(
-    source: Source, plan: Plan, shards: Sequence[PlannedShard], place: Path, quiet: bool
+    source: Source,
+    plan: Plan,
+    shards: Sequence[PlannedShard],
+    others: Sequence[PlannedShard],
+    place: Path,
+    quiet: bool,
 ) -> list[PlannedShard]:
-    """The same shards of people who have their textures, in the bank of the data set."""
+    """The same shards of people who have their textures, in the bank of the data set; so have those of other shards."""
     everybody = [person for shard in plan.shards for person in shard.identities]
-    wanted = [person for shard in shards for person in shard.identities]
+    whose = dict.fromkeys((*shards, *others))
+    wanted = [person for shard in whose for person in shard.identities]
     bank = TextureBank(place)
     names = source.provide(bank, everybody, wanted, quiet)
     dressed = {number: bank.place(name) for number, name in names.items()}

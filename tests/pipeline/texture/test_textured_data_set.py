@@ -184,6 +184,21 @@ def test_a_stopped_run_goes_on(made: Path, bank: Path, tmp_path: Path) -> None:
     assert hashes(out) == hashes(made)
 
 
+def test_repair_drops_damaged_textures_and_has_them_again(
+    pain3d: Run, made: Path, bank: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of people whose shards are whole too."""
+    out, config = Path(shutil.copytree(made, tmp_path / "out")), replace(CONFIG, texture=f"bank:{bank}")
+    gone, cut, kept = sorted(path.parent for path in (out / "textures").rglob("entry.json"))
+    shutil.rmtree(gone)
+    (cut / "albedo.png").write_bytes(b"half")
+    before = kept.stat().st_mtime_ns
+    assert synthesise(config, out, quiet=True, repair=True).new == 0
+    said = capsys.readouterr().err
+    assert said == f"pain3d: {cut}: a damaged texture (its SHA-256 is not its name); dropped\n"
+    assert hashes(out) == hashes(made) and kept.stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize(
     ("texture", "line"),
     [

@@ -218,6 +218,24 @@ def check_texture(place: Path) -> None:
     _whole(place)
 
 
+def drop_damaged(folder: Path) -> list[str]:
+    """Remove from a bank what doesn't hold what its name says; hands back a line for each."""
+    said = []
+    for place in sorted(folder.glob("??/*")):
+        try:
+            check_texture(place)
+        except RefusedError as error:
+            said.append(str(error).replace("nothing was changed", "dropped"))
+            remove(place)
+    for path in sorted((folder / QUARANTINE).glob("*.json")):
+        try:
+            _reason(path)
+        except RefusedError:
+            said.append(f"{path}: can't be read; dropped")
+            remove(path)
+    return said
+
+
 def _whole(place: Path) -> tuple[bytes, bytes]:
     """Both files of a texture, compared with its name."""
     try:
