@@ -43,12 +43,14 @@ class Synth:
 
 @dataclass(frozen=True)
 class Verify:
-    """Check a data set: every file against its hash, every label against its formula, every picture."""
+    """Check a data set: every file against its hash, every column of every row against its scene, every picture."""
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """Folder of the data set."""
     expect: Annotated[str, tyro.conf.arg(metavar="HASH")] = ""
     """SHA-256 of the manifest, as the run that made the data set has said it: then nothing at all was changed."""
+    sample: Annotated[int, Within(0, 1_000_000)] = 0
+    """Render so many identities again, spread over the data set, and compare their pictures too."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """End with one JSON object on stdout."""
 
@@ -143,7 +145,8 @@ def _show_preview(command: Synth, plan: object) -> None:
 def _verify(command: Verify, started: float) -> int:
     from pain3d.pipeline.verification import verify
 
-    found = verify(command.out, command.expect)
+    checked(command)
+    found = verify(command.out, command.expect, command.sample)
     if command.json:
         said = {"rows": found.rows, "findings": found.findings, "notes": found.notes, "manifest_sha256": found.manifest}
         print(json.dumps({"out": str(command.out), **said, "ok": not found.findings}))

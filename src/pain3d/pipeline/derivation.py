@@ -8,25 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pain3d.background import BACKGROUNDS
 from pain3d.camera import Camera
-from pain3d.console.refused import RefusedError, quoted
+from pain3d.console.refused import RefusedError
 from pain3d.console.settings import checked, with_content
-from pain3d.doors.text import parse_json
 from pain3d.head import Head
 from pain3d.head.identity import ANCESTRIES, SEXES
-from pain3d.light import LIGHTS
 from pain3d.pipeline.config import WHAT, SynthConfig
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance, SceneRows, make_scene_rows
-from pain3d.ranges import are_numbers, check_number
 from pain3d.rendering.frames import FACE_LANDMARKS
 from pain3d.rendering.heatmap import millimetres_moved
 from pain3d.rendering.scene_inputs import check_scenes, grown_surface
@@ -34,18 +30,6 @@ from pain3d.rendering.shots import shots_of
 from pain3d.scene import AGE_GROUPS, DemographicCell, Scene
 
 Floats = npt.NDArray[np.float32]
-# What the numbers of a scene may be: wider than they are drawn, and nothing fails or overflows that is made of them.
-RANGES: Final[dict[str, dict[str, tuple[float, float]]]] = {
-    "": {"background_blur": (0, 1)},
-    "pose": dict.fromkeys(("neck_yaw", "neck_pitch", "neck_roll", "gaze_yaw", "gaze_pitch"), (-90, 90)),
-    "camera": {"yaw": (-180, 180), "pitch": (-89, 89), "roll": (-180, 180), "distance": (0.2, 10),
-               "focal_length_mm": (10, 1000)},
-    "light": {"azimuth": (-720, 720), "elevation": (-90, 90), "intensity": (0, 100), "key_share": (0, 10),
-              "temperature": (2000, 20000)},
-    "sensor": {"exposure": (-10, 10), "white_balance": (2000, 20000), "iso": (0, 1e6)},
-}  # fmt: skip
-NUMBERS: Final = {"seed": 2**63 - 1, **dict.fromkeys(("identity_id", "expression_id", "view_id"), 2**31 - 1)}
-TARGET: Final = 1.0  # metres from the middle of the head to what the camera looks at, along each axis
 
 
 @dataclass(frozen=True)
@@ -143,7 +127,7 @@ def box_around(landmarks_2d: Floats) -> Floats:
 
 
 def read_scenes(texts: Sequence[str], resolved: Mapping[str, Any]) -> list[Scene]:
-    """The scenes of one identity's rows, a stranger's, so checked before anything is made of them.
+    """The scenes of one identity's rows, a stranger's: `Scene` takes no number out of its range.
 
     Args:
         texts: JSON of all its scenes, in their order.
@@ -153,11 +137,8 @@ def read_scenes(texts: Sequence[str], resolved: Mapping[str, Any]) -> list[Scene
         ValueError: A text is no scene, has a number that nothing can be made of, or isn't of this data set; or
             together they aren't every expression in every view.
     """
-    for text in texts:
-        parse_json(text, "scene")  # for its limits
     scenes = [Scene.from_json(text) for text in texts]
     for scene in scenes:
-        _check(scene)
         for name in ("seed", "size"):
             if getattr(scene, name) != resolved.get(name):
                 raise ValueError(f"{name} is {getattr(scene, name)}, the configuration says {resolved.get(name)}")
@@ -175,26 +156,3 @@ def person_of(scene: Scene, split: str) -> PlannedIdentity:
     ages = next((name for name, (least, most) in AGE_GROUPS.items() if least <= who.age <= most), "")
     cell = DemographicCell(ages, SEXES[round(who.sex)], ANCESTRIES[int(np.argmax(who.ancestry))])
     return PlannedIdentity(scene.identity_id, cell, split)
-
-
-def _check(scene: Scene) -> None:
-    """Raise ValueError where a scene holds what is no number of its kind, or of a size that no scene has."""
-    for name, most in NUMBERS.items():
-        _check_whole(name, getattr(scene, name), most)
-    _check_whole("quality", scene.sensor.quality, 100)
-    for record, ranges in RANGES.items():
-        held = getattr(scene, record) if record else scene
-        for name, (low, high) in ranges.items():
-            check_number(name, getattr(held, name), low, high)
-    if not are_numbers(scene.camera.target, 3, -TARGET, TARGET):
-        raise ValueError("target must be three numbers in -1..1 (metres)")
-    if type(scene.wrinkles) is not bool or not isinstance(scene.texture, str):
-        raise ValueError("wrinkles must be true or false, and texture a text")
-    for name, word, words in (("light", scene.light.name, LIGHTS), ("background", scene.background, BACKGROUNDS)):
-        if word not in words:
-            raise ValueError(f"{name} must be one of {', '.join(words)}, got {quoted(word)}")
-
-
-def _check_whole(name: str, number: object, most: int) -> None:
-    if type(number) is not int or not 0 <= number <= most:
-        raise ValueError(f"{name} must be a whole number in 0..{most}, got {quoted(number)}")

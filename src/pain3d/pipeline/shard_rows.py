@@ -196,30 +196,16 @@ class Shard:
             frames = self._frames.slice(part.start, part.rows("frames"))
             if self._plan.same_code:
                 person = self._plan.people[self.name][number]
-                place = self._texture(frames)
+                place = worn_texture(self._plan.out, frames)
                 person = replace(person, texture=place)
                 return tell(scenes_of(self._plan.config, person), person, self._plan.provenance)
             texts = frames["scene"].to_pylist()
             scenes = read_scenes(texts, self._plan.resolved)
-            person = replace(person_of(scenes[0], self._split), texture=self._texture(frames))
+            person = replace(person_of(scenes[0], self._split), texture=worn_texture(self._plan.out, frames))
             told = tell(scenes, person, self._plan.provenance)
             return self._as_written(told, texts, frames)
         except ValueError as error:  # a RefusedError, too
             return f"its rows can't be told again ({error})"
-
-    def _texture(self, frames: pa.Table) -> Path | None:
-        """Folder of the texture that an identity wears, whole; None where its skin is procedural."""
-        name = frames["texture"][0].as_py() if "texture" in frames.column_names else ""
-        if not name:
-            return None
-        if not HASH.fullmatch(name):
-            raise RefusedError(f"texture is {quoted(name)}, which is no name of one")
-        path = named_file(self._plan.out, f"{TEXTURES}/{name[:2]}/{name}/{PICTURE}", "texture")
-        try:
-            check_texture(path.parent)
-        except RefusedError as error:
-            raise RefusedError(str(error).removeprefix(f"{self._plan.out}/")) from error
-        return path.parent
 
     def _as_written(self, told: Told, texts: Sequence[str], frames: pa.Table) -> Told:
         """What other code's rows tell: their scenes are the text itself, and the head may have been another."""
@@ -297,6 +283,25 @@ class Shard:
             asked, seed = asked_of(scene)
             prompt = asked.positive
         return PaintedOver(said[0], said[1], said[2], how, prompt, seed, kept)
+
+
+def worn_texture(out: Path, frames: pa.Table) -> Path | None:
+    """Folder of the texture that the person of some frames wears; None where the skin is procedural.
+
+    Raises:
+        RefusedError: There is no such texture in the bank of the data set, or it is damaged.
+    """
+    name = frames["texture"][0].as_py() if "texture" in frames.column_names else ""
+    if not name:
+        return None
+    if not HASH.fullmatch(name):
+        raise RefusedError(f"texture is {quoted(name)}, which is no name of one")
+    path = named_file(out, f"{TEXTURES}/{name[:2]}/{name}/{PICTURE}", "texture")
+    try:
+        check_texture(path.parent)
+    except RefusedError as error:
+        raise RefusedError(str(error).removeprefix(f"{out}/")) from error
+    return path.parent
 
 
 def _runs(identities: Any, expressions: Any, views: Any) -> list[Part]:

@@ -1,7 +1,7 @@
 """Knows how to check a data set: the manifest against the files, the files against themselves and each other.
 
 A finding is one line that begins with the file and, where there is one, the row: ``data/frames/train-00000-of-00001
-.parquet row 12 (id000000_e04_v0): PSPI is 7, its action units give 6``.
+.parquet row 12 (id000000_e04_v0): PSPI is 7, its scene gives 6``.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ class Verified(NamedTuple):
     manifest: str = ""
 
 
-def verify(out: Path, expect: str = "") -> Verified:
+def verify(out: Path, expect: str = "", sample: int = 0) -> Verified:
     """Check a data set.
 
     Args:
         out: Its folder.
         expect: SHA-256 that its manifest must have; empty is any.
+        sample: How many identities are rendered again, and their pictures compared.
 
     Raises:
         RefusedError: There is no such folder, it isn't a data set of pain3d, or what is expected is no SHA-256.
@@ -78,6 +79,8 @@ def verify(out: Path, expect: str = "") -> Verified:
                 findings += _capped(entry["path"], checks.check(entry))
             except OSError as error:
                 findings.append(f"{entry['path']}: can't be read ({error.strerror})")
+        if sample:
+            findings += _capped("the sample", checks.sampled(sample))
     findings += checks.split_findings()
     return Verified(findings, rows, [*notes_of(manifest), *checks.notes], manifest.sha256)
 
