@@ -16,6 +16,7 @@ from pain3d.training.data import open_data
 from pain3d.training.data.samples import Samples, require_neutrals
 from pain3d.training.data.synpain import open_synpain
 from pain3d.training.data.threedpain import open_3dpain
+from tests.endless import endless_eps
 
 # The annotations that the published viewer shows: AU4, 6, 7, 9, 10, 43 and PSPI.
 PUBLISHED = [((4, 2, 4, 3, 1, 1), 12), ((4, 5, 5, 0, 5, 0), 14), ((0, 3, 3, 0, 0, 1), 4)]
@@ -368,3 +369,17 @@ def test_links_of_synpain_are_refused(synpain: Path) -> None:
     (picture.parent / "loop").unlink()
     (synpain / "more_folds.txt").symlink_to(__file__)
     refuse(synpain, open_data, "more_folds.txt", "a link that leads out of")
+
+
+def test_no_picture_of_a_folder_runs(threedpain: Path, synpain: Path) -> None:
+    """An EPS that never ends, by a picture's name: its program never starts."""
+    for folder, opener in ((threedpain, open_3dpain), (synpain, open_synpain)):
+        samples = opener(folder)
+        endless_eps(samples.pixels.paths[0])  # type: ignore[attr-defined]
+        with pytest.raises(RefusedError, match="convert it to JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF"):
+            samples.pixels.picture(0)
+    heatmap = threedpain / "heatmaps" / "flame_sample_0000_pain_1_heatmap.jpg"
+    endless_eps(heatmap)
+    samples = open_3dpain(threedpain)
+    with pytest.raises(RefusedError, match=heatmap.name):
+        samples.pixels.heatmap(next(row for row, name in enumerate(samples.ids) if "_0000_pain_1_" in name))

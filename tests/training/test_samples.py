@@ -25,6 +25,7 @@ from pain3d.training.data import open_data
 from pain3d.training.data.parquet import ParquetPixels, open_pain3d
 from pain3d.training.data.samples import UNITS, pspi_of, require_neutrals, skin_tone, yaw_word
 from pain3d.training.data.store import CropStore
+from tests.endless import endless_eps
 from tests.training.made_samples import made_samples
 
 
@@ -248,8 +249,8 @@ def test_labels_that_can_t_be_are_refused(
     assert says in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_a_picture_beyond_the_limit_is_not_decoded(copy: Path) -> None:
-    """196 million pixels that a few bytes say: the header is asked before pixels are."""
+def test_a_picture_beyond_the_limit_and_a_program_are_not_decoded(copy: Path) -> None:
+    """196 million pixels that a few bytes say, and an EPS that never ends."""
     bomb = zlib.compress(bytes(1000))
     head = struct.pack(">IIBBBBB", 14000, 14000, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", head), (b"IDAT", bomb), (b"IEND", b"")]
@@ -258,15 +259,19 @@ def test_a_picture_beyond_the_limit_is_not_decoded(copy: Path) -> None:
     )
     path = frames_of(copy)[0]
     table = pq.read_table(path)
-    images = pa.array([{"bytes": png, "path": ""}] * len(table), table.schema.field("image").type)
+    eps = endless_eps(copy / "eps").read_bytes()
+    images = pa.array([{"bytes": png, "path": ""}, *[{"bytes": eps, "path": ""}] * (len(table) - 1)])
     for name in ("image", "heatmap"):
         table = table.set_column(table.column_names.index(name), table.schema.field(name), images)
     rewrite(copy, path, table)
     pixels = open_data(copy).pixels
     with pytest.raises(RefusedError, match=f"{path.name}: the picture of .*: too many pixels"):
         pixels.picture(0)
-    with pytest.raises(RefusedError, match=f"{path.name}: the heat map of .* is not an 8-bit grey PNG"):
-        pixels.heatmap(0)
+    with pytest.raises(RefusedError, match=f"{path.name}: the picture of .*: not a picture that can be read here"):
+        pixels.picture(1)
+    for row in (0, 1):
+        with pytest.raises(RefusedError, match=f"{path.name}: the heat map of .* is not an 8-bit grey PNG"):
+            pixels.heatmap(row)
 
 
 def test_folders_that_can_t_be_opened(copy: Path, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pain3d.console.refused import RefusedError
 from pain3d.training.data import open_data
 from pain3d.training.data.unbc_folders import open_unbc_folders
+from tests.endless import endless_eps
 from tests.training.test_formats import refuse, row_of
 
 SUBJECTS = ("042-ll042", "095-tv095")
@@ -120,3 +122,10 @@ def test_links_and_pipes_are_refused(unbc: Path, folder: str) -> None:
     path.parent.rename(unbc / "moved")
     path.parent.symlink_to(unbc / "moved")
     refuse(unbc, open_data, path.parent.name, "a link to a folder")
+
+
+def test_no_picture_runs(unbc: Path) -> None:
+    """An EPS that never ends, by a picture's name: its program never starts."""
+    endless_eps(min((unbc / "Images").rglob("*.png")))
+    with pytest.raises(RefusedError, match="convert it to JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF"):
+        open_data(unbc).pixels.picture(0)
