@@ -1,4 +1,4 @@
-# The house's verbs: setup, demo, judge, test, fuzz, lint, docs, bench, gpu. Needs make, Python 3.11 or newer, and whatever pip is set up to use.
+# The house's verbs: setup, demo, judge, test, fuzz, chaos, lint, docs, bench, gpu. Needs make, Python 3.11 or newer, and whatever pip is set up to use.
 #   make setup PYTHON=python3.12    another interpreter for the environment
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 DEMO := out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo judge test fuzz lint docs bench gpu clean
+.PHONY: help setup demo judge test fuzz chaos lint docs bench gpu clean
 
 help:
 	@echo "make setup   build .venv with pain3d and what its development needs (minutes the first time)"
@@ -16,6 +16,7 @@ help:
 	@echo "make test    all tests, two files at a time; JOBS=8 where there are cores and memory"
 	@echo "make fuzz    the property tests and hostile files with new examples; MINUTES=20 goes on drawing,"
 	@echo "             ONLY=tests/pain3d_core/doors takes a part: every door to strangers' files, in a watched process"
+	@echo "make chaos   kill runs at every change of the disk, go on, compare; N=200 of each, ONLY=synth-1,synth-2,train, JOBS=2"
 	@echo "make bench   speed against other renderers, as tables, a chart and the README's table (some minutes)"
 	@echo "make gpu     on a machine with a GPU, no network needed: contract tests, every command, benchmarks, a table;"
 	@echo "             ONLY=tests,commands,benchmarks takes some, LIMIT=120 gives each so many seconds"
@@ -54,6 +55,10 @@ test: $(STAMP)
 fuzz: $(STAMP)
 	@end=$$(( $$(date +%s) + 60 * $(or $(MINUTES),0) )); \
 	while $(BIN)/pytest -q -m hypothesis --hypothesis-profile=fuzz $(ONLY); do [ $$(date +%s) -lt $$end ] || exit 0; done; exit 1
+
+# Runs beside each other don't share threads; what went wrong is kept in out/chaos.
+chaos: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tools.chaos --runs $(or $(N),200) --jobs $(or $(JOBS),2) $(if $(ONLY),--only $(ONLY))
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
