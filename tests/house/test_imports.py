@@ -180,3 +180,33 @@ def test_the_links_are_no_top_level_packages(tmp_path: Path) -> None:
     code = f"import importlib.util as u, pain3d; print([n for n in {LINKS} if u.find_spec(n)])"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# Who may parse text beside the one reader: a table that is shipped with the package, and lines of 4 kB at most that are
+# compared, byte by byte, with what a run writes.
+OWN_TEXTS = (Path("facs/unit_map.py"), Path("pipeline/shard_list.py"))
+PARSERS = {"json": ("load", "loads"), "yaml": ("load", "safe_load", "parse"), "csv": ("reader", "DictReader")}
+
+
+def parsed_texts(source: str) -> list[int]:
+    """Lines that parse JSON, YAML or CSV with a library of PARSERS."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr in PARSERS.get(ast.unparse(node.value), ()):
+            found.append(node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            found += [node.lineno for alias in node.names if alias.name in PARSERS.get(node.module or "", ())]
+    return sorted(found)
+
+
+def test_one_file_parses_text(root: Path, tracked: tuple[Path, ...]) -> None:
+    """A text of a few hundred bytes takes a machine's memory or ends a reader, unless limits are asked before."""
+    sources = [path for path in tracked if path.is_relative_to(PACKAGE) and path.suffix == ".py"]
+    doors = [path for path in sources if parsed_texts((root / path).read_text())]
+    assert set(doors) <= {PACKAGE / path for path in (Path("doors/text.py"), *OWN_TEXTS)}
+
+
+def test_a_parsed_text_is_seen() -> None:
+    assert parsed_texts("import json\njson.loads(text)\nread = json.load") == [2, 3]
+    assert parsed_texts("from yaml import safe_load as read\nimport csv\ncsv.DictReader(file)") == [1, 3]
+    assert parsed_texts("json.dumps(1), yaml.safe_dump(1), csv.writer(file), np.load(path)") == []

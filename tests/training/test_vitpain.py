@@ -222,10 +222,10 @@ def test_heads_must_divide_the_width() -> None:
     ("fields", "says"),
     [
         ({"architecture": "resnet"}, "architecture must be one of vitpain, siamese, got 'resnet'"),
-        ({"image_size": 8}, "image_size must be at least 16"),
+        ({"image_size": 8}, "image_size must be from 16 to 1024"),
         ({"dropout": (0.5,)}, "dropout must be 4 numbers, got 1"),
         ({"dropout": (0.5, 0.5, 0.5, 1.0)}, "dropout must be in"),
-        ({"depth": 0}, "depth must be at least 1"),
+        ({"depth": 0}, "depth must be from 1 to 100"),
         ({"neutral": False, "separate": True}, "separate needs neutral"),
         ({"lora_rank": 4, "conv_stem": True}, "lora_rank freezes the conv_stem"),
         ({"architecture": "siamese", "lora_rank": 4}, "the siamese net takes no lora_rank"),
@@ -249,7 +249,7 @@ def test_config_survives_json(name: str) -> None:
         ({"neutral": 1}, "config.json: neutral must be bool, got 1"),
         ({"image_size": True}, "config.json: image_size must be int, got True"),
         ({"dropout": "0.5"}, "config.json: dropout must be"),
-        ({"image_size": 1}, "config.json: image_size must be at least 16"),
+        ({"image_size": 1}, "config.json: image_size must be from 16 to 1024"),
     ],
 )
 def test_json_that_is_refused(fields: dict[str, Any], says: str) -> None:

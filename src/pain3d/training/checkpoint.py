@@ -165,7 +165,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise ValueError("not a file")
         content = path.read_bytes()  # not mapped: a disk that fails would end the process
         tensors = load(content)  # it looks at the header, whose length is the first eight bytes
-        told = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        told = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], str(path))["__metadata__"]
         if told[HASH] != _hash(tensors, told["progress"]):
             raise ValueError("its hash is that of other bytes")
         progress = parse_json(told["progress"], str(path))

@@ -128,28 +128,34 @@ def load_recipe(name: str) -> Recipe:
     """
     if name.endswith((".yaml", ".yml")):
         file = Path(name)
-        return parse_recipe(file.stem, read_text(file, YAML_BYTES, f"recipe {name}"))
+        return parse_recipe(file.stem, read_text(file, YAML_BYTES, f"recipe {name}"), name)
     if name not in recipe_names():
         raise RefusedError(f"recipe {name!r} is unknown{hint(name, recipe_names())}")
     return parse_recipe(name, _shipped().joinpath(f"{name}.yaml").read_text())
 
 
-def parse_recipe(name: str, text: str) -> Recipe:
+def parse_recipe(name: str, text: str, source: str = "") -> Recipe:
     """The recipe that a YAML text describes.
+
+    Args:
+        name: Of the recipe.
+        text: It.
+        source: What an error calls it; the name where empty.
 
     Raises:
         RefusedError: It is no table of a recipe's fields; names the field.
     """
-    held = parse_yaml(text, f"recipe {name}")
+    where = f"recipe {source or name}"
+    held = parse_yaml(text, where)
     if not isinstance(held, dict) or "kind" not in held:
-        raise RefusedError(f"recipe {name}: no table with at least `kind`")
+        raise RefusedError(f"{where}: no table with at least `kind`")
     known = {entry.name: entry for entry in fields(Recipe) if entry.name != "name"}
     for word, value in held.items():
         if word not in known:
-            raise RefusedError(f"recipe {name}: unknown field {quoted(word)}{hint(str(word), tuple(known))}")
+            raise RefusedError(f"{where}: unknown field {quoted(word)}{hint(str(word), tuple(known))}")
         wanted = _KINDS_OF_FIELD[str(known[word].type)]
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            raise RefusedError(f"recipe {name}: {word} must be {known[word].type}, got {quoted(value)}")
+            raise RefusedError(f"{where}: {word} must be {known[word].type}, got {quoted(value)}")
     return Recipe(name=name, **held)
 
 

@@ -11,6 +11,11 @@ from pain3d.console.refused import RefusedError, quoted
 
 BACKBONES: Final = {"vitpain": "vit_tiny_patch16_224", "siamese": "small_conv"}  # architecture: its usual backbone
 FRAMINGS: Final = ("square", "whole", "")
+# Least and largest number of each; the largest are beyond every published net.
+SIZES: Final = {
+    "image_size": (16, 1024), "depth": (1, 100), "width": (1, 8192), "heads": (1, 128), "lora_rank": (0, 1024),
+    "fusion_heads": (1, 128),
+}  # fmt: skip
 DROPOUTS: Final = 4  # one before each linear layer of the PSPI head
 
 
@@ -58,16 +63,13 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.architecture not in BACKBONES:
-            raise RefusedError(f"architecture must be one of {', '.join(BACKBONES)}, got {self.architecture!r}")
+            raise RefusedError(f"architecture must be one of {', '.join(BACKBONES)}, got {quoted(self.architecture)}")
         if not self.backbone:
             object.__setattr__(self, "backbone", BACKBONES[self.architecture])
         object.__setattr__(self, "dropout", tuple(float(share) for share in self.dropout))
         for wrong, message in (
-            (self.framing not in FRAMINGS, f"framing must be one of {FRAMINGS}, got {self.framing!r}"),
-            (self.image_size < 16, f"image_size must be at least 16, got {self.image_size}"),
-            (self.lora_rank < 0, f"lora_rank must be at least 0, got {self.lora_rank}"),
+            (self.framing not in FRAMINGS, f"framing must be one of {FRAMINGS}, got {quoted(self.framing)}"),
             (not 0 <= self.lora_dropout < 1, f"lora_dropout must be in [0, 1), got {self.lora_dropout}"),
-            (self.fusion_heads < 1, f"fusion_heads must be at least 1, got {self.fusion_heads}"),
             (len(self.dropout) != DROPOUTS, f"dropout must be {DROPOUTS} numbers, got {len(self.dropout)}"),
             (not all(0 <= share < 1 for share in self.dropout), f"dropout must be in [0, 1), got {self.dropout}"),
             (self.separate and not self.neutral, "separate needs neutral: there is no neutral face to encode"),
@@ -75,10 +77,10 @@ class ModelConfig:
         ):
             if wrong:
                 raise RefusedError(message)
-        for name in ("depth", "width", "heads"):
+        for name, (least, most) in SIZES.items():
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise RefusedError(f"{name} must be at least 1, got {value}")
+            if value is not None and not least <= value <= most:
+                raise RefusedError(f"{name} must be from {least} to {most}, got {quoted(value)}")
         if self.architecture == "siamese":
             self._refuse_transformer_options()
 

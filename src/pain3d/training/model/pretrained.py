@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import torch
 
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, one_line
 from pain3d.doors.text import parse_json, read_json
 from pain3d.files import make_folders, write_durably
 from pain3d.provenance import pain3d_version
@@ -65,8 +65,15 @@ def load_pretrained(folder: Path, device: str | torch.device = "cpu") -> Model:
     config = read_config(home / CONFIG)
     state = read_weights(home / WEIGHTS)
     _check_pair(home, config)
+    try:
+        with torch.device("meta"):  # takes no memory: a config of a few bytes may ask for more than there is
+            planned = build_model(config)
+    except RefusedError:
+        raise
+    except (ValueError, TypeError, RuntimeError, AssertionError) as error:  # what timm and torch raise of sizes
+        raise RefusedError(f"{home / CONFIG}: no model can be made of it ({one_line(error)})") from error
+    check_weights(state, _named(planned), str(home / WEIGHTS), f"the model of {CONFIG}")
     model = build_model(config)
-    check_weights(state, _named(model), str(home / WEIGHTS), f"the model of {CONFIG}")
     model.load_state_dict(state, strict=False)  # what counts batches is not saved
     return model.eval().to(device)
 
