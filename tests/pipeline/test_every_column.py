@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,16 +16,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from pain3d.doors.pictures import decode_levels
+from pain3d.pipeline import shard_rows
 from pain3d.pipeline.contact_sheet import decode
+from pain3d.pipeline.derivation import Told, tell
 from pain3d.pipeline.encoding import encode_grey, encode_image
 from pain3d.pipeline.row_checks import RowChecks, in_order
 from pain3d.pipeline.run import synthesise
-from pain3d.pipeline.sampled_checks import SampledChecks
+from pain3d.pipeline.sampled_checks import SampledChecks, sampled
 from pain3d.pipeline.shard_rows import DataSetPlan
 from pain3d.pipeline.workers import limited_threads
 from pain3d.records import SUBSETS, columns_of
+from tests.conftest import Ran
 from tests.pipeline.conftest import SMALL
-from tests.pipeline.tampering import make_right, other_value, read_manifest, rewrite
+from tests.pipeline.tampering import make_right, other_value, read_manifest, rewrite, write_manifest
+
+Run = Callable[..., Ran]
 
 SHARD = "train-00000-of-00001"
 # What only pixels show, and nothing else of the data set repeats: found where the person is in the sample.
@@ -146,3 +151,123 @@ def test_action_units_and_their_score_changed_together_are_found(dense: Path, tm
             rewrite(out, path, name, 1, value + add if value < 5 else value - add)
         words = {line.partition("): ")[2].split(" ")[0] for line in findings(out) if f"{path} row 1 (" in line}
         assert words == {"AU04", "AU04_L", "AU04_R", "PSPI"}
+
+
+def by_other_code(out: Path) -> None:
+    """Make a copy a data set that other code made."""
+    manifest = read_manifest(out)
+    old = manifest["resolved"]["code_version"]
+    manifest["resolved"]["code_version"] = "0" * 12
+    write_manifest(out, manifest)
+    resolved = out / "config.resolved.yaml"
+    resolved.write_text(resolved.read_text().replace(old, "0" * 12))
+    for path in sorted(out.glob("data/*/*.parquet")):
+        table = pq.read_table(path)
+        place, field = table.schema.get_field_index("code_version"), table.schema.field("code_version")
+        pq.write_table(table.set_column(place, field, pa.array(["0" * 12] * len(table))), path)
+    make_right(out)
+
+
+@pytest.fixture
+def older(dense: Path, tmp_path: Path) -> Path:
+    out = Path(shutil.copytree(dense, tmp_path / "older"))
+    by_other_code(out)
+    return out
+
+
+def test_rows_of_other_code_are_compared_with_their_scenes(pain3d: Run, older: Path, tmp_path: Path) -> None:
+    ran = pain3d("verify", older, "--sample", "1")
+    assert ran.code == 0, ran.out
+    assert "note: made by other code ('000000000000', this is " in ran.out
+    assert "note: other code made it, so no picture can be rendered again: --sample compared nothing" in ran.out
+    frames, people = f"data/frames/{SHARD}.parquet", f"data/identities/{SHARD}.parquet"
+    for path, column, value in ((frames, "PSPI", 9.0), (frames, "camera_t", [0.0] * 3), (people, "local_shapes", [])):
+        with changed(older, tmp_path / "out") as out:
+            rewrite(out, path, column, 0, value)
+            ran = pain3d("verify", out)
+            assert ran.code == 1 and f"{path} row 0 (" in ran.out and f"): {column}" in ran.out, (column, ran.out)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"yaw":', '"yaw":NaN,"was":', "NaN is no number of JSON's"),
+        ('"distance":', '"distance":1e-9,"was":', "not a scene"),
+        ('"distance":', '"distance":[[[]]],"d":', "not a scene"),
+        ('"size":32', '"size":64', "size is 64, the configuration says 32"),
+        ('"view_id":0', '"view_id":1', "aren't every expression in every view, in order"),
+        ('"background"', "[" * 20_000, "nested more than"),
+    ],
+)
+def test_a_strangers_scene_is_refused_before_a_head_is_made_of_it(
+    pain3d: Run, older: Path, old: str, new: str, words: str
+) -> None:
+    path = f"data/frames/{SHARD}.parquet"
+    scene = pq.read_table(older / path)["scene"][0].as_py()
+    assert old in scene
+    rewrite(older, path, "scene", 0, scene.replace(old, new, 1))
+    ran = pain3d("verify", older)
+    line = next(line for line in ran.out.splitlines() if line.startswith(f"{path} row 0 ("))
+    assert ran.code == 1 and "its rows can't be told again (" in line and words in line
+
+
+def test_another_head_is_a_note_and_its_landmarks_are_compared_with_cameras(
+    pain3d: Run, older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere(*args: Any) -> Told:
+        told = tell(*args)
+        return replace(told, geometry=replace(told.geometry, landmarks_3d=told.geometry.landmarks_3d + 1e-3))
+
+    monkeypatch.setattr(shard_rows, "tell", elsewhere)
+    ran = pain3d("verify", older)
+    assert ran.code == 0 and f"note: {shard_rows.OTHER_HEAD}" in ran.out
+    path = f"data/frames/{SHARD}.parquet"
+    points = pq.read_table(older / path)["landmarks_2d"][0].as_py()
+    rewrite(older, path, "landmarks_2d", 0, other_value(points))
+    ran = pain3d("verify", older)
+    assert ran.code == 1 and "): landmarks_2d[37][1] is " in ran.out
+
+
+def test_a_sample_is_rendered_again(pain3d: Run, dense: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(dense, tmp_path / "out"))
+    path = f"data/expressions/{SHARD}.parquet"
+    rewrite(
+        out,
+        path,
+        "frontal_heatmap",
+        1,
+        tampered("frontal_heatmap", pq.read_table(out / path)["frontal_heatmap"][1].as_py()),
+    )
+    assert pain3d("verify", out).code == 0
+    ran = pain3d("verify", out, "--sample", "3")
+    name = pq.read_table(out / path)["sample_id"][1]
+    assert ran.code == 1 and f"{path} row 1 ({name}): frontal_heatmap isn't what its scene renders to" in ran.out
+    assert sum(" row " in line for line in ran.out.splitlines()) == 1
+
+
+def test_on_another_class_of_device_levels_are_compared_within_one(pain3d: Run, dense: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(dense, tmp_path / "out"))
+    manifest = read_manifest(out)
+    manifest["resolved"]["device_class"] = "cuda-interpreted"
+    write_manifest(out, manifest)
+    resolved = out / "config.resolved.yaml"
+    resolved.write_text(resolved.read_text().replace('device_class: "cpu"', 'device_class: "cuda-interpreted"'))
+    make_right(out)
+    ran = pain3d("verify", out, "--sample", "1")
+    assert ran.code == 0, ran.out
+    assert "note: made on cuda-interpreted, rendered again on cpu: no JPEG of the sample was compared" in ran.out
+    path = f"data/frames/{SHARD}.parquet"
+    depth = decode_levels(pq.read_table(out / path)["depth"][0].as_py()["bytes"], 16)
+    rewrite(
+        out, path, "depth", 0, {"bytes": encode_grey(np.where(depth > 0, depth + 2, 0).astype(np.uint16)), "path": ""}
+    )
+    ran = pain3d("verify", out, "--sample", "3")
+    assert ran.code == 1 and "depth, with those of the same person, differs from what scenes render to (" in ran.out
+
+
+def test_a_sample_is_spread_over_the_plan_and_drawn_by_the_seed() -> None:
+    people: Any = {"train": [0] * 70, "validation": [0] * 20, "test": [0] * 10}
+    numbers = [{"train": 0, "validation": 70, "test": 90}[shard] + place for shard, place in sampled(people, 7, 10)]
+    assert [number // 10 for number in numbers] == [*range(10)]
+    assert sampled(people, 7, 10) == sampled(people, 7, 10) != sampled(people, 8, 10)
+    assert len(set(sampled(people, 7, 1000))) == 100 and sampled({}, 7, 3) == []

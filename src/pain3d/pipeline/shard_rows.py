@@ -218,7 +218,7 @@ class Shard:
         shape = told.geometry.landmarks_3d.shape
         if flat is None or flat.size != told.geometry.landmarks_3d.size:
             raise ValueError("landmarks_3d has another number of points")
-        stored = flat.reshape(shape)
+        stored = np.array(flat.reshape(shape))  # torch wants memory that it may write to
         if (np.abs(stored - told.geometry.landmarks_3d) <= LANDMARKS_TOLERANCE).all((1, 2)).any():
             return told
         self._plan.notes[OTHER_HEAD] = None
