@@ -16,7 +16,13 @@ MOST_BITS: Final = 256  # of a whole number that is written out: it has 80 digit
 
 
 class RefusedError(ValueError):
-    """Something the user asked for can't be done; the message is one line and names the culprit."""
+    """Something the user asked for can't be done; the message is one line and names the culprit.
+
+    What isn't printable in it, because a file said so, is escaped here.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class _Excerpt(reprlib.Repr):

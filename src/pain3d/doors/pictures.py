@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +40,7 @@ TURNS: Final = {
 }  # fmt: skip
 PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 PNG_HEADER: Final = 33  # bytes
+PNG_CHUNK: Final = 12  # bytes of one that holds nothing: its length, its kind, its checksum
 BITS_OF_TIFF: Final = 258  # the tag of bits a channel
 DEEP: Final = "I;16"  # how Pillow's names of grey with 9 to 16 bits begin
 DEPTHS: Final = {"I": "whole numbers of 32 bits", "F": "floats"}  # nobody knows which of them is white
@@ -88,7 +90,7 @@ def decode_picture(content: bytes, name: str) -> Pixels:
                 return _turned(_rgb(file, name), file.getexif().get(ORIENTATION, 1))
     except RefusedError:  # a ValueError, too
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
         raise RefusedError(f"{name}: damaged ({one_line(error)})") from error
 
 
@@ -101,7 +103,6 @@ def decode_levels(content: bytes, bits: int) -> npt.NDArray[np.uint8] | npt.NDAr
     """The levels [H, W] of a grey PNG of 8 or 16 bits. Raises ValueError if it isn't one, or has PICTURE_PIXELS."""
     import cv2
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it tells of damaged ones on stderr
     # PNG 1.2, 11.2.2: the header says width, height, bits a channel and, 0 for grey, the colours.
     if (
         content[:8] == PNG_START
@@ -110,11 +111,25 @@ def decode_levels(content: bytes, bits: int) -> npt.NDArray[np.uint8] | npt.NDAr
         and content[24:26] == bytes([bits, 0])
     ):
         width, height = struct.unpack(">II", content[16:24])
-        if width * height <= PICTURE_PIXELS:
+        if width * height <= PICTURE_PIXELS and _is_whole(content):  # of others libpng tells on stderr
             levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
             if levels is not None and levels.shape == (height, width):
                 return np.asarray(levels, np.uint8) if bits == 8 else np.asarray(levels, np.uint16)
     raise ValueError(f"not a{'n' if bits == 8 else ''} {bits}-bit grey PNG")
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether the chunks of a PNG have the checksums that they say, up to its end (PNG 1.2, 3.2)."""
+    start, kind = len(PNG_START), b""
+    while kind != b"IEND":
+        if start + PNG_CHUNK > len(content):
+            return False
+        length = int.from_bytes(content[start : start + 4], "big")
+        kind, end = content[start + 4 : start + 8], start + 8 + length
+        if zlib.crc32(memoryview(content)[start + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+            return False
+        start = end + 4
+    return True
 
 
 def _opened(content: bytes, name: str) -> ImageFile:

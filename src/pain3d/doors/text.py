@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 
 import numpy as np
 
-from pain3d.console.refused import RefusedError, one_line
+from pain3d.console.refused import RefusedError, one_line, shortened
 from pain3d.doors.limits import (
     JSON_VALUES,
     LINE_CHARACTERS,
@@ -29,6 +29,7 @@ from pain3d.doors.limits import (
     YAML_BYTES,
 )
 
+MOST_TOLD: Final = 160  # characters of what a parser says, which may quote the file
 MARKS: Final = b'"[]{}'  # what tells how deep JSON is nested
 OTHERS: Final = bytes(set(range(256)) - set(MARKS))
 STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one deeper; as an int8, −1
@@ -167,7 +168,7 @@ def parse_yaml(content: bytes | str, name: str) -> Any:
         return yaml.load(text, loader)  # a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or one_line(error)
+        problem = shortened(getattr(error, "problem", None) or one_line(error), MOST_TOLD)
         raise RefusedError(f"{name}: not YAML{f' at line {mark.line + 1}' if mark else ''} ({problem})") from error
 
 

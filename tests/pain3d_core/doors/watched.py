@@ -27,6 +27,7 @@ MEMORY = 10**9  # bytes of memory that a file may take beside what there is
 ADDRESSES = 4 << 30  # bytes that it may ask the system for: allocators and threads take more than they use
 LONGEST = 400  # characters of a refusal beside the file's name
 CORPUS = Path(__file__).parent / "corpus"
+TIFF = (b"II", b"MM")  # how one begins: Pillow can't keep libtiff from telling on stderr what is wrong with it
 SECRET = b"0123456789 never to be read"
 FORBIDDEN = ("subprocess.", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.fork", "socket.",
              "pickle.find_class", "shutil.", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink",
@@ -54,8 +55,8 @@ def doors() -> dict[str, tuple[Door, tuple[type[Exception], ...]]]:
         return [source.read(source.schema.names, [group], nulls=True) for group in range(source.groups)]
 
     def levels(path: Path) -> Any:
-        decode_heatmap(path.read_bytes())
-        return decode_levels(path.read_bytes(), 16)
+        content = path.read_bytes()
+        return decode_levels(content, 16) if content[24:25] == bytes([16]) else decode_heatmap(content)
 
     def paths(path: Path) -> Any:
         name = path.read_bytes().decode("utf-8", "surrogateescape")
@@ -212,6 +213,7 @@ def _serve(folder: Path) -> None:
         call, refusals = table[door]
         path = inside / name
         said, alarms = ["value", ""], 0
+        content = path.read_bytes()[:2]
         Path("/proc/self/clear_refs").write_text("5")
         before = _memory("VmRSS")
         seen.clear()
@@ -234,16 +236,18 @@ def _serve(folder: Path) -> None:
             finally:
                 watching = False
         value = None
-        printed = os.fstat(noise.fileno()).st_size - start
+        if alarms:  # whatever became of it: a TimeoutError is an OSError
+            said = ["fault", f"it took more than {SECONDS} s"]
+        printed = os.pread(noise.fileno(), 300, start).replace(b"\n", b" ")
+        noise.seek(0, 2)
         if (taken := _memory("VmHWM") - before) > MEMORY:
             said = ["fault", f"it took {taken:,} bytes of memory"]
         if seen:
             said = ["fault", f"it did {', '.join(seen[:3])}"]
         if warned:
             said = ["fault", f"it warned: {warned[0].message}"]
-        if printed > 0:
-            said = ["fault", f"it printed {os.pread(noise.fileno(), 300, start)!r}"]
-            noise.seek(0, 2)
+        if printed and not (door == "pictures" and content in TIFF):
+            said = ["fault", f"it printed {printed!r}"]
         answers.write(json.dumps(said).encode() + b"\n")
         answers.flush()
 

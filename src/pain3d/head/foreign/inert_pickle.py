@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,12 @@ def describe(content: bytes) -> Any:
     Raises:
         PickleError: Damaged or cut off, more than `MOST_STEPS` opcodes, an unknown name, an opcode of another purpose.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a text's escapes, which Python 3.6 has deprecated
+        return _described(content)
+
+
+def _described(content: bytes) -> Any:
     machine = _Machine()
     try:
         for step, (opcode, argument, _) in enumerate(pickletools.genops(io.BytesIO(content))):
