@@ -6,9 +6,11 @@ that are all of nothing. So what is read is first weighed, by the headers of its
 
 from __future__ import annotations
 
+import contextlib
+import io
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,6 +53,34 @@ TRUSTED_FOOTER_BYTES: Final = 2**20  # the worst footer of so many takes 0.25 GB
 MOST_QUOTED: Final = 160
 
 
+class _NothingReadError(Exception):
+    """Somebody wanted to read of `_Unread`."""
+
+
+class _Unread(io.RawIOBase):
+    """A file of which nobody reads: who tries gets `_NothingReadError`."""
+
+    def readable(self) -> bool:
+        """It says so."""
+        return True
+
+    def seekable(self) -> bool:
+        """It says so."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Its size is larger than any place."""
+        return 1 << 60
+
+    def tell(self) -> int:
+        """See `seek`."""
+        return 1 << 60
+
+    def read(self, size: int = -1) -> bytes:
+        """Raise _NothingReadError."""
+        raise _NothingReadError
+
+
 @dataclass(frozen=True)
 class ParquetSource:
     """A file whose footer is within the limits; it is opened again for each read.
@@ -66,6 +96,7 @@ class ParquetSource:
     name: str
     metadata: Any
     schema: pyarrow.Schema
+    _tried: set[tuple[str, ...]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @property
     def rows(self) -> int:
@@ -121,6 +152,9 @@ class ParquetSource:
 
     def _weigh(self, file: BufferedReader, columns: Sequence[str], groups: Sequence[int]) -> None:
         """Refuse what would take more memory than limits allow, before it is read."""
+        if tuple(columns) not in self._tried:
+            self._try(columns)
+            self._tried.add(tuple(columns))
         leaves = self._leaves(columns)
         stored = decoded = 0
         for group in groups:
@@ -135,6 +169,20 @@ class ParquetSource:
         most = min(PARQUET_READ_BYTES, PARQUET_FREE_BYTES + PARQUET_RATIO * stored)
         if decoded > most:
             raise RefusedError(f"{self.name}: {stored:,} bytes would become {decoded:,}, at most {most:,} are read")
+
+    def _try(self, columns: Sequence[str]) -> None:
+        """Let pyarrow's reader look at the chunks of some columns in all row groups, and read nothing.
+
+        It raises where one is damaged or encrypted, or a row group lacks it; `metadata.row_group(0).column(0)`, asked
+        for the same, ends the process (26.0.1: no exception of C++ is caught there).
+        """
+        import pyarrow.parquet as pq
+
+        with contextlib.suppress(_NothingReadError):
+            file = pq.ParquetFile(
+                _Unread(), metadata=self.metadata, pre_buffer=True
+            )  # all ranges before the first read
+            file.read_row_groups(list(range(self.groups)), columns=list(columns), use_threads=False)
 
     def _leaves(self, columns: Sequence[str]) -> list[tuple[int, bool]]:
         """Numbers of the parts of some columns, and whether each has one value a row."""
