@@ -34,9 +34,9 @@ MARKS: Final = b'"[]{}'  # what tells how deep JSON is nested
 OTHERS: Final = bytes(set(range(256)) - set(MARKS))
 STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one deeper; as an int8, −1
 ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
-ZEROS: Final = bytes.maketrans(b"123456789", b"0" * 9)
+ZEROS: Final = bytes.maketrans(b"123456789E", b"000000000e")
 TOO_LONG: Final = b"0" * (NUMBER_DIGITS + 1)
-LARGE: Final = (b"e000", b"e+000", b"E000", b"E+000")  # an exponent that may be beyond a float's, by ZEROS
+LARGE: Final = b"0e000"  # an exponent that may be beyond a float's, by ZEROS and without its plus
 # What YAML 1.1 takes for a number or a date: decimal, octal and base 60; hexadecimal; binary.
 NUMBER: Final = re.compile(r"[-+.]?(?:0x[0-9a-fA-F_]*|0b[01_]*|[0-9][0-9_.:eE+-]*)")
 
@@ -115,13 +115,13 @@ def parse_json(content: bytes | str, name: str) -> Any:
         raise RefusedError(f"{name}: more than {JSON_VALUES} values")
     if opened > NESTING and _nesting(content) > NESTING:
         raise RefusedError(f"{name}: nested more than {NESTING} deep")
-    digits = content.translate(ZEROS)
+    digits = content.translate(ZEROS, b"+")
     if TOO_LONG in digits:
         raise RefusedError(f"{name}: a number of more than {NUMBER_DIGITS} digits")
     # A hook for floats takes half of the parser's time again, so it is there only where one may be infinite.
-    parse_float = _finite if any(exponent in digits for exponent in LARGE) else None
+    decoder = _CAREFUL if LARGE in digits else _PLAIN
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=parse_float)
+        return decoder.decode(text)
     except ValueError as error:
         raise RefusedError(f"{name}: no JSON ({error})") from error
 
@@ -232,6 +232,10 @@ def _finite(text: str) -> float:
 
 def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number of JSON's")
+
+
+_PLAIN: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+_CAREFUL: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 @cache
