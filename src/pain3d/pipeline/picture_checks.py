@@ -17,9 +17,9 @@ from pain3d.pipeline.dense_checks import check_dense, outline
 from pain3d.records import CLIPPED_LEVEL, HEATMAP_UNIT_MM, HEATMAP_UNITS_MM
 
 DIGEST_BYTES: Final = 16
-# A level is rounded half up, so the largest is at most half a level beyond the millimetres that it stands for; what is
-# interpolated between vertices in float32 is off by less than this of 50.
-ROUNDING_MM: Final = 1e-3
+# A level is rounded half up, so the largest is at most half a level beyond the millimetres that it stands for; and both
+# ends of a movement are within 5e-6 m of where another device has them (docs/formats.md).
+ROUNDING_MM: Final = 1e-2
 Levels = npt.NDArray[Any]
 
 

@@ -65,7 +65,8 @@ class SampledChecks:
 
         if self._sample:
             setup = render_setup(Head.default())
-            for found in self._pool.map(lambda place: self._check(place[0], place[1], setup), self._sample):
+            each = self._pool.map if self._device == "cpu" else map  # a device works for one at a time
+            for found in each(lambda place: self._check(place[0], place[1], setup), self._sample):
                 yield from found
 
     def _check(self, shard: str, number: int, setup: RenderSetup) -> list[str]:

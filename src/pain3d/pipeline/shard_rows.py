@@ -133,6 +133,8 @@ class Shard:
             parts = [Part(number * each[0] * each[1], *each) for number in range(len(people))]
         else:
             parts = _runs(*(frames[name].to_numpy() for name in KEYS))
+            if source.rows != sum(part.rows("frames") for part in parts):
+                return "the rows of an identity aren't every expression in every view"
         self._frames, self._parts = frames.combine_chunks(), parts
         self._digests = {name: [] for name in ("image", "heatmap", *dense_names(self._plan.dense))}
         return ""
@@ -311,10 +313,8 @@ def _runs(identities: Any, expressions: Any, views: Any) -> list[Part]:
     borders = np.flatnonzero(np.diff(identities)) + 1
     found = []
     for first, last in zip([0, *borders], [*borders, len(identities)], strict=True):
-        part = Part(int(first), len(set(expressions[first:last].tolist())), len(set(views[first:last].tolist())))
-        found.append(part)
-        if part.rows("frames") != last - first:
-            raise RefusedError("an identity's rows aren't every expression in every view")
+        different = (len(set(numbers[first:last].tolist())) for numbers in (expressions, views))
+        found.append(Part(int(first), *different))
     return found
 
 
