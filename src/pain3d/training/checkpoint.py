@@ -23,7 +23,7 @@ NAME = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"  # the one before
 BEST = "best.safetensors"
 PROGRESS = {"step": int, "best": dict, "since": int, "run": str}  # what the loop goes on from
-HASH = "sha256"  # of a file's tensors and progress, beside them
+SEAL = "sealed"  # names the hash of a file's tensors and progress, 64 digits, and the progress right behind it
 
 
 class Checkpoints:
@@ -166,9 +166,10 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         content = path.read_bytes()  # not mapped: a disk that fails would end the process
         tensors = load(content)  # it looks at the header, whose length is the first eight bytes
         told = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], str(path))["__metadata__"]
-        if told[HASH] != _hash(tensors, told["progress"]):
+        digest, words = told[SEAL][:64], told[SEAL][64:]
+        if digest != _hash(tensors, words):
             raise ValueError("its hash is that of other bytes")
-        progress = parse_json(told["progress"], str(path))
+        progress = parse_json(words, str(path))
         if not isinstance(progress, dict) or any(
             not isinstance(progress[name], kind) for name, kind in PROGRESS.items()
         ):
@@ -179,12 +180,12 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _sealed(tensors: Mapping[str, Tensor], progress: dict[str, Any]) -> bytes:
-    """Tensors and progress with their hash, as safetensors."""
+    """Tensors and progress with their hash, as safetensors; in one entry, since the order of two varies."""
     from safetensors.torch import save
 
     apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     told = json.dumps(progress)
-    return bytes(save(apart, {"progress": told, HASH: _hash(apart, told)}))
+    return bytes(save(apart, {SEAL: _hash(apart, told) + told}))
 
 
 def _hash(tensors: Mapping[str, Tensor], told: str) -> str:
