@@ -132,6 +132,17 @@ def _is_whole(content: bytes) -> bool:
     return True
 
 
+def told_size(content: bytes) -> tuple[int, int]:
+    """Width and height that the header of a PNG or JPEG tells. Raises ValueError if it is neither."""
+    import simplejpeg
+
+    if content[:8] == PNG_START and len(content) >= PNG_HEADER:
+        width, height = struct.unpack(">II", content[16:24])
+    else:
+        height, width, *_ = simplejpeg.decode_jpeg_header(content)
+    return int(width), int(height)
+
+
 def _opened(content: bytes, name: str) -> ImageFile:
     """The one door to Pillow's readers; its pixels are decoded when they are asked for."""
     from PIL import Image, UnidentifiedImageError

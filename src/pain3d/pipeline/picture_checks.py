@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import one_line
-from pain3d.doors.pictures import decode_heatmap, decode_levels
+from pain3d.doors.pictures import decode_heatmap, decode_levels, told_size
 from pain3d.pipeline.contact_sheet import decode
 from pain3d.pipeline.dense_checks import check_dense, outline
 from pain3d.records import CLIPPED_LEVEL, HEATMAP_UNIT_MM, HEATMAP_UNITS_MM
@@ -53,12 +53,13 @@ def look_at(row: PicturedRow) -> tuple[list[str], dict[str, bytes]]:
     found = []
     for name, content in row.contents.items():
         try:
-            levels[name] = _decoded(name, content)
+            width, height = told_size(content)
+            if (width, height) == (row.size, row.size):  # asked before so many pixels are decoded
+                levels[name] = _decoded(name, content)
         except (ValueError, RuntimeError) as error:
             found.append(f"{name} can't be decoded ({one_line(error)})")
             continue
-        height, width = levels[name].shape[:2]
-        if (height, width) != (row.size, row.size):
+        if name not in levels:
             found.append(f"{name} is {width} x {height}, not {row.size} x {row.size}")
         elif row.neutral and "heatmap" in name and levels[name].any():
             found.append(f"is neutral, but {name} isn't 0 everywhere")
