@@ -13,6 +13,7 @@ from tests.conftest import SMALL_OPTIONS
 
 # What the console script does; it says when it listens, which is the first that it does.
 SCRIPT = """
+import os
 from pain3d.__main__ import SIGNALS, main
 listen = SIGNALS.listen
 SIGNALS.listen = lambda: (listen(), os.write(2, b"."))
