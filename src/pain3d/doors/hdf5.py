@@ -115,7 +115,7 @@ class Hdf5File:
         self._charge(name, array.shape[0] * max(array.dtype.itemsize, BYTES_OF_A_WORD))
         self._measure(name, array, 0, array.shape[0])
         held: list[Any] = []
-        step = self._texts_at_once(name) if free else max(1, array.shape[0])
+        step = self._texts_at_once(name, array) if free else max(1, array.shape[0])
         for start in range(0, array.shape[0], step):
             with self._telling(name):
                 part = list(array[start : start + step])
@@ -215,8 +215,18 @@ class Hdf5File:
             )
         self._left -= size
 
-    def _texts_at_once(self, name: str) -> int:
-        """Texts of free length lie apart from their array, and any number of them may be the same long one."""
+    def _texts_at_once(self, name: str, array: Any) -> int:
+        """How many texts of free length may be read at once: they lie apart from their array, which says where.
+
+        Any number of them may be the same long one. An array in one piece tells their lengths, in the first four of
+        the bytes that it has of each (HDF5 file format, global heap ID); another's may each be as long as the file.
+        """
+        start, count = array.id.get_offset(), int(array.shape[0])
+        if start is not None and count:
+            kind = np.dtype([("length", "<u4"), ("place", f"V{array.id.get_type().get_size() - 4}")])
+            lengths = np.fromfile(self.path, kind, count, offset=start)["length"]
+            if len(lengths) == count and int(lengths.sum(dtype=np.int64)) <= self._left:
+                return count
         size = self.path.stat().st_size
         if size > HDF5_TEXT_FILE_BYTES:
             raise RefusedError(

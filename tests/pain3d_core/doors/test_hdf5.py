@@ -204,7 +204,12 @@ def test_a_row_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest
 
 
 def test_free_text_beside_pictures_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "a.h5", lambda file: file.update({"a": ["x"] * 9, "pictures": np.zeros(9000)}))
+    def content(file: Any) -> None:
+        file.create_dataset("a", data=["x"] * 9, chunks=(4,))
+        file["pictures"] = np.zeros(9000)
+
+    path = write(tmp_path / "a.h5", content)
+    assert read(path, "words") == ["x"] * 9
     monkeypatch.setattr(hdf5, "HDF5_TEXT_FILE_BYTES", 50_000)
     with pytest.raises(RefusedError, match="a is text of free length in a file of"):
         read(path, "words")
