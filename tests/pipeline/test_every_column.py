@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from tests.pipeline.tampering import make_right, other_value, read_manifest, rew
 Run = Callable[..., Ran]
 
 SHARD = "train-00000-of-00001"
+SOME = 8  # of the columns one in so many is changed by itself: 419 take two minutes
 # What only pixels show, and nothing else of the data set repeats: found where the person is in the sample.
 BY_SAMPLE_ALONE = {("frames", "depth"), ("frames", "parts"), ("expressions", "frontal_heatmap")}
 
@@ -127,9 +129,10 @@ def test_many_values_at_once_are_each_named(dense: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_every_value_alone_is_found(dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each change by itself, without and with a sample of everybody."""
+    """Each change by itself, without and with a sample of everybody; EVERY_COLUMN=1 asks for all columns."""
     found: dict[tuple[str, str], tuple[bool, bool]] = {}
-    for subset, path, name, row, value in every_value(dense):
+    every = [*every_value(dense)][:: 1 if os.environ.get("EVERY_COLUMN") else SOME]
+    for subset, path, name, row, value in every:
         with changed(dense, tmp_path / "out") as out:
             rewrite(out, path, name, row, value)
             alone = bool(findings(out))
@@ -139,7 +142,7 @@ def test_every_value_alone_is_found(dense: Path, tmp_path: Path, capsys: pytest.
         counts = [sum(each[place] for each in found.values()) for place in (0, 1)]
         print(f"\n{len(found)} columns: {counts[0]} found without --sample, {counts[1]} with it")
     assert all(each[1] for each in found.values()), [key for key, each in found.items() if not each[1]]
-    assert by_sample == BY_SAMPLE_ALONE
+    assert by_sample == BY_SAMPLE_ALONE & found.keys()
 
 
 @pytest.mark.parametrize("subset", ["frames", "pairs", "expressions"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def checkpoint_bytes(
         model: What learns.
         ema: Moving average of its weights.
         optimiser: AdamW over the model's parameters.
-        progress: JSON values: step, best validation, configuration hash.
+        progress: JSON values: step, best validation, of which NaN is kept as null, configuration hash.
     """
     tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"ema/{name}": tensor for name, tensor in ema.state_dict().items()}
@@ -174,7 +175,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             not isinstance(progress[name], kind) for name, kind in PROGRESS.items()
         ):
             raise TypeError("progress of another form")
-        return tensors, progress
+        best = {name: math.nan if value is None else value for name, value in progress["best"].items()}
+        return tensors, {**progress, "best": best}
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise DamagedError(f"{path}: not a checkpoint of pain3d, or damaged ({one_line(error)})") from error
 
@@ -184,7 +186,8 @@ def _sealed(tensors: Mapping[str, Tensor], progress: dict[str, Any]) -> bytes:
     from safetensors.torch import save
 
     apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    told = json.dumps(progress)
+    best = {name: value if math.isfinite(value) else None for name, value in progress["best"].items()}
+    told = json.dumps({**progress, "best": best}, allow_nan=False)
     return bytes(save(apart, {SEAL: _hash(apart, told) + told}))
 
 
