@@ -5,6 +5,7 @@ Triton kernels run in its interpreter where there is no GPU. The command line ru
 
 import fcntl
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ if not torch.cuda.is_available():
 
 # A pytest that a test starts is no worker of `make test`: pytest-benchmark would measure nothing in it.
 os.environ.pop("PYTEST_XDIST_WORKER", None)
+
+# A shell lets what it starts in the background ignore Ctrl-C, and children inherit that; tests send it to themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two threads wherever the tests run, as the smallest machine has: sums split over more of them round differently.
 torch.set_num_threads(2)

@@ -35,9 +35,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-# Read when torch and the kernels are loaded: one thread each, so that two runs beside each other don't wait.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 SYNTH: Final = (
     "--identities", "2", "--expressions", "1", "--views", "1", "--size", "16", "--identities-per-shard", "1",
     "--device", "cpu", "--seed", "3",
@@ -364,6 +361,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     parser.add_argument("--keep", type=Path, default=Path("out/chaos"), help="folder for what went wrong")
     asked = parser.parse_args()
+    # Read when torch and the kernels are loaded: one thread each, so that two runs beside each other don't wait.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     names = asked.only.split(",")
     runs = [int(word) for word in asked.runs.split(",")]
     runs *= len(names) if len(runs) == 1 else 1

@@ -90,7 +90,7 @@ def calls() -> Iterator[tuple[str, Callable[[Any], Any]]]:
     yield "identity_id", lambda bad: head.sample_identity(0, bad)
 
 
-@pytest.mark.parametrize(("name", "call"), calls())
+@pytest.mark.parametrize(("name", "call"), [*calls()])
 def test_an_argument_of_another_kind(name: str, call: Callable[[Any], Any]) -> None:
     for bad in (NAN, "\x1b[31m\n", object(), -(10**5000)):
         refused(lambda bad=bad: call(bad), name)  # type: ignore[misc]
