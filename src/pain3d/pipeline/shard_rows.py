@@ -27,7 +27,7 @@ from pain3d.pipeline.synthesis import scenes_of
 from pain3d.pipeline.texture.bank import PICTURE, check_texture
 from pain3d.pipeline.texture.painter import Origin
 from pain3d.provenance import code_version
-from pain3d.records import BACKGROUND_COLUMNS, DENSE, REFINED_COLUMNS, SUBSETS, dense_names
+from pain3d.records import BACKGROUND_COLUMNS, REFINED_COLUMNS, SUBSETS, dense_names
 from pain3d.rendering.frames import Measures
 from pain3d.scene import Scene
 
@@ -47,7 +47,7 @@ class DataSetPlan:
 
     Args:
         out: Folder of the data set.
-        resolved: Its resolved configuration.
+        resolved: Its resolved configuration, as `read_manifest` lets it through.
 
     Attributes:
         same_code: Whether this pain3d's code made it, so that the plan's scenes are its scenes.
@@ -72,10 +72,6 @@ class DataSetPlan:
         else:
             made = f"made by other code ({quoted(resolved.get('code_version'))}, this is {code_version()})"
             self.notes[f"{made}: rows are compared with the scenes that they hold, not with those of the plan"] = None
-        kinds = {"seed": int, "size": int, **dict.fromkeys(("config_hash", "pain3d_version", "code_version"), str)}
-        wrong = next((name for name, kind in kinds.items() if type(resolved.get(name)) is not kind), None)
-        if wrong or resolved.get("dense", "") not in DENSE:
-            raise RefusedError(f"{wrong or 'dense'} is {quoted(resolved.get(wrong or 'dense'))}")
         self.size, self.dense = int(resolved["size"]), str(resolved.get("dense", ""))
         said = (resolved[name] for name in ("seed", "config_hash", "pain3d_version", "code_version"))
         self.provenance = Provenance(*said)
