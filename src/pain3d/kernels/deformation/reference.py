@@ -56,10 +56,16 @@ def vertex_normals_reference(vertices: Tensor, faces: Tensor) -> Tensor:
     """Return unit normals [B, V, 3] of vertices [B, V, 3] and faces [F, 3]; see `pain3d.kernels.vertex_normals`."""
     corners = faces.long()
     a, b, c = (vertices[:, corners[:, corner]] for corner in range(3))
-    crossed = torch.linalg.cross(b - a, c - a)  # [B, F, 3], length is twice the area
+    crossed = _cross(b - a, c - a)  # [B, F, 3], length is twice the area
     summed = torch.zeros_like(vertices)
     for corner in range(3):
         summed = summed.index_add(1, corners[:, corner], crossed)
     squared = (summed * summed).sum(-1, keepdim=True)
     has_direction = squared > TINY
     return torch.where(has_direction, summed / squared.where(has_direction, torch.ones_like(squared)).sqrt(), 0.0)
+
+
+def _cross(one: Tensor, two: Tensor) -> Tensor:
+    """Their cross product [..., 3], 0 of two equal vectors: `torch.linalg.cross` fuses its products and leaves dust."""
+    (x, y, z), (u, v, w) = one.unbind(-1), two.unbind(-1)
+    return torch.stack([y * w - z * v, z * u - x * w, x * v - y * u], -1)
