@@ -88,6 +88,11 @@ def draw_hairline(skin: Skin) -> Floats:
     return draw_distance(hair_outline(skin))
 
 
+def crown_radius(skin: Skin) -> float:
+    """How far the hair around a person's crown has thinned: mm, 0 where it has not."""
+    return CROWN_RADIUS * (1.15 if skin.hair_style == "bald" else max(0.0, (skin.recession - 0.55) / 0.45))
+
+
 def _style(skin: Skin, generator: np.random.Generator) -> Style:
     name, density = skin.hair_style, skin.hair_density
     pole = ("left", "right")[int(generator.random() < 0.5)]
@@ -96,7 +101,6 @@ def _style(skin: Skin, generator: np.random.Generator) -> Style:
     elif name == "bun":
         pole = "bun"
     cropped = name in COVERAGE
-    crown = CROWN_RADIUS * (1.15 if name == "bald" else max(0.0, (skin.recession - 0.55) / 0.45))
     return Style(
         list(POLES).index(pole),
         CROPPED if cropped else 1.0,
@@ -105,7 +109,7 @@ def _style(skin: Skin, generator: np.random.Generator) -> Style:
         RAGGED.get(name, LONG_RAGGED),
         density * COVERAGE[name] if cropped else min(1.0, density + LONGER),
         0.35 if cropped else 1.0,
-        crown or -math.inf,
+        crown_radius(skin) or -math.inf,
     )
 
 

@@ -43,12 +43,13 @@ LIPS_CLEAR = (3.0, 9.0)  # mm from the mouth's outline over which a moustache co
 CLOTH, CLOTH_TAPER = 3.0, 7.0  # mm that a shirt stands off; mm below its edge over which it does
 
 
-def growth(head: Head, skin: Skin) -> Tensor:
+def growth(head: Head, skin: Skin, core: tuple[float, float] | None = None) -> Tensor:
     """How far each vertex of a head is moved along its normal by what grows or lies on it: [1, V] metres.
 
     Args:
         head: Whose template is measured; the answer is on its device.
         skin: Who.
+        core: mm of the hair at the sides and on the crown, in place of the style's.
 
     Gradients: none.
     """
@@ -56,7 +57,7 @@ def growth(head: Head, skin: Skin) -> Tensor:
     names = head.topology.part_names
     parts = head.topology.vertex_parts.cpu().numpy()
     outer = np.isin(parts, [names.index(name) for name in ("skin", "neck") if name in names])
-    shell = np.maximum(_hair(points, skin, head), _beard(points, skin, head))
+    shell = np.maximum(_hair(points, skin, head, core), _beard(points, skin, head))
     shell = np.maximum(shell, _cloth(points, skin))
     return torch.from_numpy((np.where(outer, shell, 0) / 1000).astype(np.float32))[None].to(head.device)
 
@@ -66,18 +67,19 @@ def cover(skin: Skin) -> float:
     return float(skin.hair_style in COVERING)
 
 
-def _hair(points: Floats, skin: Skin, head: Head) -> Floats:
+def _hair(points: Floats, skin: Skin, head: Head, core: tuple[float, float] | None) -> Floats:
     generator = keyed_generator(skin.seed, "skin/growth", skin.identity)
     fuller, parting = 0.75 + 0.5 * generator.random(), float(generator.choice([-1.0, 1.0]))
     x, y, z = points.T
     distance = outline_distance(points, hair_outline(skin))
     side, crown, taper = SHELLS[skin.hair_style]
+    side, crown = core or (side, crown)
     on_top = ramp(y, CROWN_FROM, CROWN_TO)
     shell = side + (crown * fuller - side) * on_top
-    if skin.hair_style in ("short", "crop", "bob"):
+    if core is None and skin.hair_style in ("short", "crop", "bob"):
         shell += QUIFF * fuller * on_top * np.exp(-((distance / QUIFF_REACH) ** 2)) * ramp(z, 20, 60)
         shell += SIDE_PART * parting * np.tanh(x / 25) * on_top
-    if skin.hair_style == "curly":
+    if core is None and skin.hair_style == "curly":
         shell *= 1 + FULLER_CURLS * (1 - skin.sex)
     shell *= 0.35 + 0.65 * skin.hair_density
     if skin.hair_style == "bun":

@@ -1,0 +1,18 @@
+"""Hair as ribbons: grown strand by strand on a person's head, carried along by every expression and pose."""
+
+from pain3d.hair.cards import paint_cards
+from pain3d.hair.styles import STYLES, worn_style
+from pain3d.hair.wearing import Hair, carry, dress, haired_surface, on_device, scalp_of, strip_faces
+
+__all__ = [
+    "STYLES",
+    "Hair",
+    "carry",
+    "dress",
+    "haired_surface",
+    "on_device",
+    "paint_cards",
+    "scalp_of",
+    "strip_faces",
+    "worn_style",
+]
