@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 BACKGROUNDS = ("plain", "gradient", "bokeh", "ward", "room", "outdoor")
+SURROUNDINGS = "environment"  # what stands behind where the light is a place's: see `pain3d.environment.backdrop`
+ENVIRONMENT_SHARE = 0.4  # of people, or of pictures, that have it by default
 SIZE = 128  # pixels a side: an out-of-focus background has nothing finer
 BRIGHTEST = 4.0  # linear; a sky in a window, two stops above white
 # Linear rgb. A hospital's walls and curtains are pale and cool or cream; a flat's are anything muted.
@@ -54,7 +56,7 @@ def paint_background(name: str, generator: Generator, blur: float = 0.02) -> Flo
     picture = {"bokeh": _bokeh, "ward": _ward, "room": _room, "outdoor": _outdoor}[name](generator)
     if name != "bokeh":  # its shapes come as bright as they are
         picture *= np.float32(2 ** generator.uniform(-0.9, 0.3))
-    return np.clip(cv2.filter2D(picture, -1, _disc(blur * SIZE), borderType=cv2.BORDER_REPLICATE), 0, BRIGHTEST)
+    return np.clip(cv2.filter2D(picture, -1, disc(blur * SIZE), borderType=cv2.BORDER_REPLICATE), 0, BRIGHTEST)
 
 
 @lru_cache(maxsize=1)
@@ -63,7 +65,7 @@ def _grid() -> tuple[Floats, Floats]:
     return np.meshgrid(axis, axis)
 
 
-def _disc(radius: float) -> Floats:
+def disc(radius: float) -> Floats:
     """A disc of a radius in pixels as a kernel that sums to 1; its edge is one pixel soft."""
     reach = int(np.ceil(radius))
     across, down = np.mgrid[-reach : reach + 1, -reach : reach + 1]

@@ -29,7 +29,7 @@ from pain3d.random import MAX_SEED, keyed_generator, keyed_number
 from pain3d.ranges import check_number, check_whole, told
 from pain3d.rendering.people import People, texture_side
 from pain3d.rendering.portraits import render_portraits
-from pain3d.rendering.scene_inputs import procedural_backgrounds
+from pain3d.rendering.scene_inputs import own_backgrounds
 from pain3d.rendering.shots import shots_of
 from pain3d.scene import CELLS, MOST_EXPRESSIONS, Scene, round_of_cells, sample_scenes
 from pain3d.skin import surface_maps
@@ -196,7 +196,7 @@ class FaceDataset(Dataset[Item]):
             side = texture_side(self._size)
             self._people = People(self._head or Head.default(), self.keep, frame=self._size, side=side)
         slots = torch.tensor([self._slot(self._people, scene) for scene in scenes])
-        painted, behind = procedural_backgrounds(scenes)
+        painted, behind = own_backgrounds(scenes)
         walls = torch.from_numpy(painted[behind])
         seen = render_portraits(shots_of(scenes), self._people, slots, walls, heatmaps=self.heatmap)
         items: list[Item] = []

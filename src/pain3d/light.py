@@ -15,6 +15,8 @@ from torch import Tensor
 
 from pain3d.colour import LUMINANCE, NEUTRAL_KELVIN, temperature_gains
 from pain3d.device import moved
+from pain3d.environment.embedded import embedded_environment
+from pain3d.environment.panorama import Environment, turned
 from pain3d.kernels._described import described
 from pain3d.kernels.shading import sh_basis
 from pain3d.kernels.shading.reference import A0, A1, A2
@@ -62,6 +64,8 @@ LAMP_RADIANCE = 0.85  # of the soft lamps in the environment, on the scale of th
 # Every preset, however it is turned, gives a face that looks along +Z the same mean irradiance, as if it were metered
 # with an incident light meter: albedo a comes out at about 0.8 a at intensity 1, whoever it belongs to.
 METERED = 2.57
+# How much of a place's tint the camera's white balance takes from a face in it; the rest is what people leave in.
+NEUTRALISED = 0.85
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,41 @@ class Light:
         scaled = (sh * scale[:, None, None], towards[:, 0], key_colour * scale[:, None], np.array(intensity))
         return cls(*(torch.from_numpy(part.astype(np.float32)) for part in scaled))
 
+    @classmethod
+    def environment(
+        cls,
+        place: str | Environment = "lobby",
+        *,
+        yaw_degrees: float = 0.0,
+        intensity: float = 1.0,
+        key_share: float = 1.0,
+        temperature: float = NEUTRAL_KELVIN,
+    ) -> Light:
+        """The light of a place: what its panorama throws on a face, with its brightest source as the key.
+
+        It is metered as the presets are, and a camera's white balance takes `NEUTRALISED` of its tint.
+
+        Args:
+            place: Name of one of `pain3d.environment.ENVIRONMENTS`, or an own one: of
+                `pain3d.doors.panoramas.read_environment`.
+            yaw_degrees: Turns it about the vertical, towards the subject's left; at 0 the panorama's middle is behind
+                the head.
+            intensity: Exposure.
+            key_share: Factor on the key, 0 or more.
+            temperature: Kelvin, 2000–20000: makes the key warmer (less) or cooler, at 6504 leaves it.
+
+        Raises:
+            ValueError: No such place, or a number is not finite.
+        """
+        if isinstance(place, str):
+            place = embedded_environment(place)
+        for what, value in (("yaw_degrees", yaw_degrees), ("intensity", intensity), ("key_share", key_share)):
+            if not isinstance(value, Real) or not math.isfinite(value):
+                raise ValueError(f"{what} must be finite, got {told(value)}")
+        sh, towards, colour, gains = lit_by(place, yaw_degrees, key_share, temperature)
+        parts = (sh * gains, towards, colour * gains, np.array(intensity))
+        return cls(*(torch.from_numpy(part.astype(np.float32))[None] for part in parts))
+
     def with_gains(self, gains: Tensor) -> Light:
         """The same lights seen through a filter: `gains` [3] or [N, 3] on linear rgb. Gradients: to gains."""
         return replace(self, sh=self.sh * gains[..., None, :], key_colour=self.key_colour * gains)
@@ -175,6 +214,25 @@ def direction(azimuth_degrees: float | Floats, elevation_degrees: float | Floats
     azimuth, elevation = np.radians(azimuth_degrees), np.radians(elevation_degrees)
     level = np.cos(elevation)
     return np.stack([np.sin(azimuth) * level, np.sin(elevation) + 0 * azimuth, np.cos(azimuth) * level], -1)
+
+
+def lit_by(
+    place: Environment, yaw_degrees: float, key_share: float = 1.0, temperature: float = NEUTRAL_KELVIN
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """A place as it stands around a face: sh [9, 3], key direction [3] and colour [3], and gains [3] that meter it.
+
+    The gains bring a face that looks along +Z to `METERED`, and its tint near to grey; so they do what stands behind.
+    """
+    sh = turned(place.sh, yaw_degrees)
+    yaw = math.radians(yaw_degrees)
+    x, y, z = place.key_direction
+    towards = np.array([x * math.cos(yaw) + z * math.sin(yaw), y, z * math.cos(yaw) - x * math.sin(yaw)])
+    colour = place.key_colour * temperature_gains(temperature) * key_share
+    facing, irradiance, weights = _face()
+    ambient = np.maximum(np.einsum("dl,lc->dc", irradiance, sh), 0)
+    seen = np.einsum("dc,d->c", ambient + np.maximum(facing @ towards, 0)[:, None] * colour, weights)
+    tint = (seen / (seen @ LUMINANCE)) ** -NEUTRALISED
+    return sh, towards, colour, tint * METERED / (seen @ (tint * LUMINANCE))
 
 
 def key_azimuth(name: str) -> float:

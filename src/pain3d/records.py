@@ -117,13 +117,13 @@ _CAMERA = (
     Column("gaze_pitch_degrees", "float32", "of the eyes in the head; positive: down", "degrees"),
 )
 _SURROUNDINGS = (
-    Column("light", "string", "light preset"),
-    Column("light_azimuth_degrees", "float32", "turn of the preset", "degrees"),
+    Column("light", "string", "light preset, or the place that lights the person"),
+    Column("light_azimuth_degrees", "float32", "turn of the preset or place", "degrees"),
     Column("light_elevation_degrees", "float32", "turn of the preset", "degrees"),
     Column("light_intensity", "float32", "factor on the whole light, which is metered: 1 is the same for every preset"),
     Column("light_key_share", "float32", "factor on the key lamp"),
     Column("light_temperature_kelvin", "float32", "tint of the key lamp; 6504 leaves it, less is warmer", "K"),
-    Column("background", "string", "kind of background"),
+    Column("background", "string", "kind of background; environment: the place that lights the person"),
     Column(
         "background_blur",
         "float32",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pain3d.background import BACKGROUNDS
+from pain3d.background import BACKGROUNDS, ENVIRONMENT_SHARE, SURROUNDINGS
 from pain3d.camera import MOST_PIXELS
 from pain3d.console.refused import one_line
 from pain3d.doors.text import parse_json
@@ -29,6 +29,7 @@ from pain3d.setting import (
     Sensor,
     sample_background,
     sample_camera,
+    sample_environment,
     sample_light,
     sample_pose,
     sample_sensor,
@@ -106,7 +107,7 @@ class Scene:
     sensor's noise. Expression 0 is the neutral one.
 
     Attributes:
-        background: Name, see `paint_background`.
+        background: Name, see `paint_background`; or ``environment``: what the camera sees of the place that lights it.
         background_blur: Radius of its disc of confusion, as a share of the picture's height.
         background_id: Which of the backgrounds of that name is painted, beside seed, identity and view.
         sensor: What the camera does with the light.
@@ -138,10 +139,13 @@ class Scene:
         for name in NUMBERS:
             check_whole(name, getattr(self, name), 0, MOST_OF_A_KIND)
         check_number("background_blur", self.background_blur, 0, 1, "of the picture's height")
-        if self.background not in BACKGROUNDS:
-            raise ValueError(f"background must be one of {', '.join(BACKGROUNDS)}, got {told(self.background)}")
+        if self.background not in (*BACKGROUNDS, SURROUNDINGS):
+            known = ", ".join((*BACKGROUNDS, SURROUNDINGS))
+            raise ValueError(f"background must be one of {known}, got {told(self.background)}")
         for name, kind in KINDS.items():
             check_kind(name, getattr(self, name), kind)
+        if self.background == SURROUNDINGS and not self.light.is_place:
+            raise ValueError(f"background must be no environment where the light is the preset {self.light.name}")
 
     def to_json(self) -> str:
         """One line of JSON, at most 2 KB; `from_json` gives an equal scene back."""
@@ -201,14 +205,17 @@ def sample_scenes(
     cameras: str = "fixed",
     quality: int = 95,
     wrinkles: bool = True,
+    environments: float = ENVIRONMENT_SHARE,
 ) -> tuple[Scene, ...]:
     """All scenes of one identity: (expressions + 1) × views, expression-major; expression 0 is neutral.
 
     With `fixed` cameras the camera and the background belong to a view, the light, the pose and the gaze to an
     expression: as if one moment were filmed by several cameras on stands. With `free` ones, camera, background and
     light are drawn anew for every picture, each camera within its view's share of yaws, so an expression and the
-    neutral of the same view differ in more than the face. Exposure, white balance, noise and JPEG quality belong to
-    the picture in both. Pure: the same arguments give the same scenes, in any order or batch.
+    neutral of the same view differ in more than the face. Where a place is drawn (`Light.environment`), it is light and
+    background in one: of all pictures of the identity with fixed cameras, of one with free ones. Exposure, white
+    balance, noise and JPEG quality belong to the picture in both. Pure: the same arguments give the same scenes, in any
+    order or batch.
 
     Args:
         seed: The data set's seed.
@@ -224,8 +231,10 @@ def sample_scenes(
         cameras: ``fixed`` or ``free``, see above.
         quality: Best JPEG quality, 1–100; a picture's own lies between 70 and this, or is this where it is below 70.
         wrinkles: See `Scene`.
+        environments: Share of identities, or with free cameras of pictures, that a place lights; 0–1.
     """
     check_number("asymmetry", asymmetry, 0, 1)
+    check_number("environments", environments, 0, 1)
     check_whole("seed", seed, 0, MAX_SEED)
     check_whole("identity_id", identity_id, 0, MOST_OF_A_KIND)
     check_whole("expressions", expressions, 0, MOST_EXPRESSIONS)
@@ -255,6 +264,11 @@ def sample_scenes(
         """Light of an expression, or of an expression and a view."""
         return sample_light(seed, identity_id, *place)
 
+    @cache
+    def surroundings(*place: int) -> LightSetting | None:
+        """Of the identity, or of an expression and a view."""
+        return sample_environment(seed, identity_id, *place, share=environments)
+
     scenes = []
     for expression in range(expressions + 1):
         au = ActionUnits()
@@ -263,6 +277,7 @@ def sample_scenes(
         pose = sample_pose(seed, identity_id, expression)
         for view in range(views):
             camera, (name, blur) = stand(view, expression) if free else stand(view)
+            place = surroundings(expression, view) if free else surroundings()
             scenes.append(
                 Scene(
                     seed=seed,
@@ -275,8 +290,8 @@ def sample_scenes(
                     au=au,
                     pose=pose,
                     camera=camera,
-                    light=lamp(expression, view) if free else lamp(expression),
-                    background=name,
+                    light=place or (lamp(expression, view) if free else lamp(expression)),
+                    background=SURROUNDINGS if place else name,
                     background_blur=blur,
                     background_id=expression if free else 0,
                     sensor=sample_sensor(seed, identity_id, expression, view, quality),

@@ -14,6 +14,7 @@ import numpy as np
 from pain3d.background import BACKGROUNDS
 from pain3d.camera import FOV, MIN_DISTANCE
 from pain3d.colour import KELVINS, NEUTRAL_KELVIN
+from pain3d.environment.embedded import ENVIRONMENTS, embedded_environment
 from pain3d.light import LIGHTS, key_azimuth
 from pain3d.random import keyed_generator
 from pain3d.ranges import FAR, Limits, are_numbers, check_fields, check_whole, told
@@ -32,6 +33,8 @@ FRAME_CENTRE = (0.0, 0.006, 0.02)  # metres: the middle of head and collar
 FRAME_JITTER = (0.09, 0.05)  # across and up, of the frame's height, to each side
 FACE_DEPTH = 0.08  # metres: how much nearer than the centre of the head the face is to the camera
 KEY_AZIMUTH = 75.0  # degrees to each side of the face: farther round, the face is a silhouette
+# A place goes on around its key, so a face that turns from it is lit by the rest; nobody is taken against the sun.
+PLACE_AZIMUTH = 110.0
 MIRED = 22.0  # spread of the white balance and of the key: a mired is 1e6 / kelvin, a just visible step about 5
 EXPOSURE = 0.22  # stops to each side: a metered picture
 ISO = (50.0, 800.0)
@@ -105,7 +108,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class LightSetting:
-    """A light preset and its jitter; see `Light.preset`."""
+    """A light preset and its jitter; see `Light.preset`. Or a place: see `Light.environment`, its yaw is `azimuth`."""
 
     name: str = "studio"
     azimuth: float = 0.0
@@ -115,9 +118,16 @@ class LightSetting:
     temperature: float = NEUTRAL_KELVIN
 
     def __post_init__(self) -> None:
-        if self.name not in LIGHTS:
-            raise ValueError(f"light must be one of {', '.join(LIGHTS)}, got {told(self.name)}")
+        if self.name not in LIGHTS and not self.is_place:
+            raise ValueError(f"light must be one of {', '.join((*LIGHTS, *ENVIRONMENTS))}, got {told(self.name)}")
         check_fields(self, LIGHT_LIMITS)
+        if self.is_place and self.elevation != 0:
+            raise ValueError(f"elevation must be 0 of a place, which stays level, got {told(self.elevation)}")
+
+    @property
+    def is_place(self) -> bool:
+        """Whether it is the light of an environment."""
+        return self.name in ENVIRONMENTS
 
 
 @dataclass(frozen=True)
@@ -223,6 +233,24 @@ def drawn_light(u: Sequence[float]) -> LightSetting:
         intensity=round(1.1 + 0.3 * u[3], 4),
         key_share=round(0.5 + 0.6 * u[4], 4),
         temperature=near_neutral(u[5]),
+    )
+
+
+def sample_environment(seed: int, identity_id: int, *moment: int, share: float) -> LightSetting | None:
+    """Draw which place lights an identity, or a moment of it; None, which has 1 - `share` of chances, is a preset."""
+    return drawn_environment(keyed_generator(seed, "environment", identity_id, *moment).random(4).tolist(), share)
+
+
+def drawn_environment(u: Sequence[float], share: float) -> LightSetting | None:
+    """What 4 numbers from 0 to 1 tell of `sample_environment`."""
+    if u[0] >= share:
+        return None
+    name = ENVIRONMENTS[min(int(u[1] * len(ENVIRONMENTS)), len(ENVIRONMENTS) - 1)]
+    x, _, z = embedded_environment(name).key_direction
+    return LightSetting(
+        name=name,
+        azimuth=round((2 * u[2] - 1) * PLACE_AZIMUTH - math.degrees(math.atan2(x, z)), 3),
+        intensity=round(1.1 + 0.3 * u[3], 4),
     )
 
 

@@ -33,6 +33,7 @@ DOORS = {  # heavy library: the only files that import it
     "diffusers": ("pipeline/texture/pipelines.py", "pipeline/texture/skin_model/net.py"),
     "transformers": ("pipeline/texture/pipelines.py",),
     "h5py": ("doors/hdf5.py",),
+    "OpenEXR": ("doors/panoramas.py",),
     "viser": ("live/window.py",),
     "av": ("live/clip.py",),
 }

@@ -45,6 +45,8 @@ def test_wheel_holds_what_it_must(wheel: Path, tracked: tuple[Path, ...]) -> Non
         f"{information}/licenses/LICENSE",
         f"{information}/licenses/NOTICE",
         f"{information}/licenses/src/pain3d/head/data/NOTICE",
+        "pain3d/environment/data/environments_cc0.npz",
+        f"{information}/licenses/src/pain3d/environment/data/NOTICE",
         *(path.relative_to("src").as_posix() for path in tracked if path.match("src/pain3d/*/templates/*")),
     }
     assert kept <= names, sorted(kept - names)

@@ -47,7 +47,7 @@ def test_grid_is_balanced_to_within_one_for_any_number(identities: int, seed: in
 
 def test_scenes_of_an_identity() -> None:
     cell = demographic_grid(3, 0)[2]
-    scenes = sample_scenes(seed=0, identity_id=2, cell=cell, expressions=4, views=3, size=256)
+    scenes = sample_scenes(seed=0, identity_id=2, cell=cell, expressions=4, views=3, size=256, environments=0)
     assert [(s.expression_id, s.view_id) for s in scenes] == [(e, v) for e in range(5) for v in range(3)]
     assert all(scene.au.pspi() == 0 and not scene.au.nonzero() for scene in scenes[:3])
     assert len({scene.identity for scene in scenes}) == 1
@@ -63,7 +63,7 @@ def test_scenes_of_an_identity() -> None:
 
 def test_free_cameras_belong_to_the_picture() -> None:
     fixed, free = (
-        sample_scenes(seed=0, identity_id=2, cell=CELLS[0], expressions=3, views=2, cameras=mode)
+        sample_scenes(seed=0, identity_id=2, cell=CELLS[0], expressions=3, views=2, cameras=mode, environments=0)
         for mode in ("fixed", "free")
     )
     for scenes, kept in ((fixed, 2), (free, 8)):

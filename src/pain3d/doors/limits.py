@@ -9,6 +9,8 @@ from typing import Final
 
 PICTURE_PIXELS: Final = 2**26  # 67 million, 8,192 a side: decoded and turned they take up to 11 bytes each, 0.75 GB
 PICTURE_BYTES: Final = 8 * PICTURE_PIXELS  # of a file: so many pixels of four channels with 16 bits
+PANORAMA_PIXELS: Final = 2**25  # 8,192 by 4,096: decoded it takes 24 bytes each, 0.8 GB
+PANORAMA_BYTES: Final = 16 * PANORAMA_PIXELS  # of a file: so many pixels of four channels with 32 bits
 PARQUET_FOOTER_BYTES: Final = 2**23  # 18 kB a row group of frames: 45,000 rows in a file; 0.3 GB in a reader at worst
 PARQUET_COLUMNS: Final = 2**10  # of a file, each part of a structure counting as one; frames have 147
 PARQUET_GROUPS: Final = 2**14  # of a file

@@ -14,7 +14,7 @@ from pain3d.mesh import Surface
 from pain3d.rendering.frames import TEXTURE_SIZE
 from pain3d.rendering.heatmap import COLOUR_LIMIT_MM, colourise
 from pain3d.rendering.renderer import Renderer
-from pain3d.rendering.scene_inputs import grown_surface, procedural_backgrounds
+from pain3d.rendering.scene_inputs import grown_surface, own_backgrounds
 from pain3d.rendering.shots import shots_of
 from pain3d.scene import Scene
 from pain3d.skin import Skin, surface_maps
@@ -79,7 +79,7 @@ class Portrait:
         """[1, h, w, 3] linear."""
         place = (scene.background, scene.background_blur, scene.background_id, scene.seed, scene.identity_id)
         if self._place != place:
-            self._background = torch.from_numpy(procedural_backgrounds([scene])[0])
+            self._background = torch.from_numpy(own_backgrounds([scene])[0])
             self._place = place
         return self._background
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 
 import tyro
 
+from pain3d.background import ENVIRONMENT_SHARE
 from pain3d.console.settings import OneOf, Within
 from pain3d.facs import LAWS
 from pain3d.records import DENSE
@@ -44,6 +45,9 @@ class SynthConfig:
     """Width and height of an image in pixels."""
     seed: Seed = 0
     """The same seed and configuration give the same bytes."""
+    environment_share: Annotated[float, Within(0.0, 1.0)] = ENVIRONMENT_SHARE
+    """Share of identities (of pictures, with free cameras) that stand in a real place, which lights them and is seen
+    behind them, 0 to 1; the others have lamps and a drawn background. Nobody does where backgrounds are painted."""
     law: Annotated[str, OneOf(LAWS), tyro.conf.arg(metavar="{uniform,independent,clinical}")] = "uniform"
     """How pain is drawn: PSPI uniform over 0-16; each AU by itself; or rare and mild as in a clinic."""
     co_occurring: bool = True
@@ -127,7 +131,8 @@ WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *PAINTERS))
 def what_fields(config: SynthConfig) -> dict[str, Any]:
     """The fields that decide the bytes, by name."""
     fields = {name: getattr(config, name) for name in WHAT}
-    return fields | {"asymmetry": float(config.asymmetry)}  # YAML may say 0; 0 and 0.0 are one configuration
+    shares = {name: float(getattr(config, name)) for name in ("asymmetry", "environment_share")}
+    return fields | shares  # YAML may say 0; 0 and 0.0 are one configuration
 
 
 def config_hash(config: SynthConfig, device_class: str, painters: Mapping[str, Any]) -> str:

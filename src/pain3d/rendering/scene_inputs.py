@@ -15,13 +15,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pain3d.background import paint_background
+from pain3d.background import SURROUNDINGS, paint_background
 from pain3d.camera import CONVENTION, Camera
+from pain3d.environment.backdrop import paint_backdrop
+from pain3d.environment.embedded import embedded_environment
 from pain3d.head.model import Head
+from pain3d.light import lit_by
 from pain3d.mesh import Surface
 from pain3d.random import keyed_generator
 from pain3d.rendering.shots import shots_of
 from pain3d.scene import Scene
+from pain3d.setting import CameraSetting, LightSetting
 from pain3d.skin import Skin, surface
 from pain3d.skin.crease_weights import creases
 
@@ -119,7 +123,7 @@ def inputs_of(
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
     moments = np.unique(expression, return_index=True)[1]  # the first scene of each
     grown = grown_surface(head, first.skin, first.wrinkles)
-    painted, background = procedural_backgrounds(scenes) if plates is None else plated(scenes, plates)
+    painted, background = own_backgrounds(scenes) if plates is None else plated(scenes, plates)
     light = shots.light
     assert grown.cover is not None
     return SceneInputs(
@@ -190,14 +194,36 @@ def camera_rows(camera: Camera) -> list[dict[str, Any]]:
     return rows
 
 
-def procedural_backgrounds(scenes: Sequence[Scene]) -> tuple[Floats, Whole]:
-    """The scenes' own backgrounds [K, 128, 128, 3], linear, and which of the K stands behind each [B]."""
-    places = [(s.background, s.background_blur, s.seed, s.identity_id, s.view_id, s.background_id) for s in scenes]
+def own_backgrounds(scenes: Sequence[Scene]) -> tuple[Floats, Whole]:
+    """The scenes' own backgrounds [K, 128, 128, 3], linear, and which of the K stands behind each [B].
+
+    They are drawn, or what a camera sees of the place that lights the scene.
+    """
+    places = [_stand(scene) for scene in scenes]
     order = {place: number for number, place in enumerate(dict.fromkeys(places))}
-    painted = [
-        paint_background(name, keyed_generator(seed, "background", *place), blur) for name, blur, seed, *place in order
-    ]
-    return np.stack(painted), np.array([order[place] for place in places], np.int64)
+    return np.stack([_painted(place) for place in order]), np.array([order[place] for place in places], np.int64)
+
+
+Drawn = tuple[str, float, int, int, int, int]  # name, blur, and the numbers that key it
+Seen = tuple[LightSetting, CameraSetting, float]
+
+
+def _stand(scene: Scene) -> Drawn | Seen:
+    """What decides the background of a scene, and nothing else."""
+    if scene.background == SURROUNDINGS:
+        return scene.light, scene.camera, scene.background_blur
+    key = scene.seed, scene.identity_id, scene.view_id, scene.background_id
+    return scene.background, scene.background_blur, *key
+
+
+def _painted(stand: Drawn | Seen) -> Floats:
+    if len(stand) == 3:
+        light, camera, blur = stand
+        place = embedded_environment(light.name)
+        *_, gains = lit_by(place, light.azimuth, light.key_share, light.temperature)
+        return paint_backdrop(place, light.azimuth, camera, blur, gains * light.intensity)
+    name, blur, seed, *key = stand
+    return paint_background(name, keyed_generator(seed, "background", *key), blur)
 
 
 def plated(scenes: Sequence[Scene], plates: Mapping[int, Tensor]) -> tuple[Floats, Whole]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -11,12 +12,13 @@ from torch import Tensor
 
 from pain3d.camera import Camera
 from pain3d.colour import temperature_gains
-from pain3d.device import moved_at_once
+from pain3d.device import map_tensors, moved_at_once
 from pain3d.facs.action_units import stack
 from pain3d.kernels._described import described
 from pain3d.light import Light
 from pain3d.random import keyed_number
 from pain3d.scene import Scene
+from pain3d.setting import LightSetting
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,24 @@ def lights(scenes: Sequence[Scene]) -> Light:
     """The light of each scene, exposed and white-balanced as its sensor has it."""
     settings = [scene.light for scene in scenes]
     names = ("name", "azimuth", "elevation", "intensity", "key_share", "temperature")
-    light = Light.presets(*([getattr(setting, name) for setting in settings] for name in names))
+    presets = [setting for setting in settings if not setting.is_place]
+    parts = [Light.presets(*([getattr(setting, name) for setting in presets] for name in names))] if presets else []
+    parts += [_place(setting) for setting in settings if setting.is_place]
+    order = np.argsort(np.argsort([setting.is_place for setting in settings], kind="stable"), kind="stable")
+    joined = Light(*(torch.cat(part) for part in zip(*(vars(light).values() for light in parts), strict=True)))
+    light = map_tensors(joined, itemgetter(torch.from_numpy(order)))
     exposure = light.exposure * torch.tensor([2**scene.sensor.exposure for scene in scenes], dtype=torch.float32)
     return replace(light, exposure=exposure).with_gains(white_balance(scenes))
+
+
+def _place(setting: LightSetting) -> Light:
+    return Light.environment(
+        setting.name,
+        yaw_degrees=setting.azimuth,
+        intensity=setting.intensity,
+        key_share=setting.key_share,
+        temperature=setting.temperature,
+    )
 
 
 def white_balance(scenes: Sequence[Scene]) -> Tensor:

@@ -93,6 +93,21 @@ def pictures() -> tuple[bytes, ...]:
     return tuple(made)
 
 
+@cache
+def panoramas() -> tuple[bytes, ...]:
+    """Radiance's files, plain and packed, and the beginning of an EXR."""
+    head = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 16 +X 32\n"
+    texel, row = bytes((90, 80, 70, 129)), bytes((2, 2, 0, 32))
+    window = struct.pack("<4i", 0, 0, 31, 15)
+    attribute = b"dataWindow\0box2i\0" + struct.pack("<I", 16) + window
+    return (
+        head + texel * 512,
+        head + (row + b"".join(bytes((128 + 32, value)) for value in texel)) * 16,
+        head + (row + b"".join(bytes((32, *range(value, value + 32))) for value in texel)) * 16,
+        b"\x76\x2f\x31\x01\x02\0\0\0" + attribute + b"\0" + bytes(64),
+    )
+
+
 WORDS = (
     "a", "seed", "é", "\u2028", "\x1b[31m", "\x00", "\ufeff", "null", "true", "NaN", "-Infinity", "1e999", "-1e-999",
     "0x" + "f" * 99, "9" * 400, "9" * 5000, "1" + "_0" * 2000, "190:20:30", "2020-99-99", "2020-02-30T25:61:61Z", "0b2",

@@ -40,6 +40,7 @@ def doors() -> dict[str, tuple[Door, tuple[type[Exception], ...]]]:
     """What opens a file, by name, and what it may raise."""
     from pain3d.console.refused import RefusedError
     from pain3d.doors.hdf5 import Hdf5File
+    from pain3d.doors.panoramas import read_environment
     from pain3d.doors.parquet import open_parquet
     from pain3d.doors.paths import named_file
     from pain3d.doors.pictures import decode_heatmap, decode_levels, read_picture
@@ -86,6 +87,7 @@ def doors() -> dict[str, tuple[Door, tuple[type[Exception], ...]]]:
     heads, refusals = (HeadFileError,), (RefusedError,)
     return {
         "pictures": (read_picture, refusals),
+        "panoramas": (read_environment, refusals),
         "levels": (levels, (ValueError,)),
         "yaml": (read_yaml, refusals),
         "json": (read_json, refusals),

@@ -42,7 +42,7 @@ def quiet_scenes(size: int, person: int = PERSON, **settings: Any) -> list[Scene
     """Three pictures of a person, without noise."""
     settings = {"expressions": 2, "views": 1, "cameras": "free"} | settings
     cell = demographic_grid(person + 1, 5)[person]
-    scenes = sample_scenes(seed=5, identity_id=person, cell=cell, size=size, **settings)
+    scenes = sample_scenes(seed=5, identity_id=person, cell=cell, size=size, environments=0, **settings)
     return [replace(scene, sensor=replace(scene.sensor, iso=0.0)) for scene in scenes]
 
 

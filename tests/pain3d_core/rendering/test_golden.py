@@ -19,7 +19,7 @@ SIZE = 128
 
 def frames(name: str) -> Frames:
     cell, number = PEOPLE[name]
-    scenes = sample_scenes(seed=2, identity_id=number, cell=cell, expressions=1, views=3, size=SIZE)
+    scenes = sample_scenes(seed=2, identity_id=number, cell=cell, expressions=1, views=3, size=SIZE, environments=0)
     return render_scenes([scenes[1], scenes[3]])
 
 

@@ -39,7 +39,7 @@ class Decorator:
 
 @pytest.fixture(scope="module")
 def scenes() -> tuple[Scene, ...]:
-    return sample_scenes(seed=3, identity_id=1, cell=CELLS[2], expressions=1, views=2, size=SIZE)
+    return sample_scenes(seed=3, identity_id=1, cell=CELLS[2], expressions=1, views=2, size=SIZE, environments=0)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,9 @@ def test_exposure_and_white_balance_change_it_as_a_procedural_background(
 
 
 def test_what_can_not_have_plates_is_said_in_one_line(scenes: tuple[Scene, ...], plates: Plates) -> None:
-    free = sample_scenes(seed=3, identity_id=1, cell=CELLS[2], expressions=1, views=1, size=SIZE, cameras="free")
+    free = sample_scenes(
+        seed=3, identity_id=1, cell=CELLS[2], expressions=1, views=1, size=SIZE, cameras="free", environments=0
+    )
     for wrong, line in (
         (free, "a plate stands behind one camera: view 0 has 2, is it a free one?"),
         (scenes[1:], "a plate is painted around the neutral face: view 0 has none"),

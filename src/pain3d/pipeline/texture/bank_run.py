@@ -102,7 +102,9 @@ def _sheet(bank: TextureBank, people: list[PlannedIdentity], seed: int, names: M
     cells = []
     for person in [person for person in people if person.identity_id in names][:SHOWN]:
         number, cell = person.identity_id, person.cell
-        (scene,) = sample_scenes(seed=seed, identity_id=number, cell=cell, expressions=0, views=1, size=CELL)
+        (scene,) = sample_scenes(
+            seed=seed, identity_id=number, cell=cell, expressions=0, views=1, size=CELL, environments=0
+        )
         scene = replace(portrait(scene), texture=names[number])
         side = replace(scene, camera=replace(scene.camera, yaw=SIDE_YAW))
         cells += [Cell(scene, f"id{number:06d}"), Cell(side, f"{cell.sex}, {cell.age_group}, {cell.ancestry}")]

@@ -150,4 +150,6 @@ def _asked(person: PlannedIdentity, seed: int, maker: Maker) -> str:
 def scene_of(sitter: Sitter) -> Scene:
     """The neutral person that is painted."""
     cell = DemographicCell(sitter.age_group, sitter.sex, sitter.ancestry)
-    return sample_scenes(seed=sitter.seed, identity_id=sitter.identity_id, cell=cell, expressions=0, views=1)[0]
+    return sample_scenes(
+        seed=sitter.seed, identity_id=sitter.identity_id, cell=cell, expressions=0, views=1, environments=0
+    )[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from pain3d.background import BACKGROUNDS
 from pain3d.console.refused import RefusedError, one_line, quoted
 from pain3d.doors.parquet import open_parquet
 from pain3d.doors.paths import named_file
@@ -70,7 +71,7 @@ def sample_population(count: int, seed: int, *, size: int = 256, **law: Any) -> 
     """
     cells = demographic_grid(count, seed)
     people = (
-        sample_scenes(seed=seed, identity_id=number, cell=cell, expressions=0, views=1, size=size)[0]
+        sample_scenes(seed=seed, identity_id=number, cell=cell, expressions=0, views=1, size=size, environments=0)[0]
         for number, cell in enumerate(cells)
     )
     return Population(tuple(people), size, **law)
@@ -144,7 +145,7 @@ class Draw(NamedTuple):
 
 
 def drawn_scenes(population: Population, seed: int, draws: Sequence[Draw]) -> list[Scene]:
-    """Pictures of people, each drawn as `sample_scenes` with free cameras and one view draws expression `number`.
+    """Pictures of people, each as `sample_scenes` draws expression `number` with free cameras and no environments.
 
     Args:
         population: The law.
@@ -172,6 +173,7 @@ def drawn_scenes(population: Population, seed: int, draws: Sequence[Draw]) -> li
             pose=drawn_pose(poses[place]),
             camera=drawn_camera(cameras[place]),
             light=drawn_light(lights[place]),
+            background=BACKGROUNDS[0],  # of a kind that goes with any light; who renders draws what is seen
             background_id=draw.number,
             sensor=drawn_sensor(sensors[place], population.quality),
         )
