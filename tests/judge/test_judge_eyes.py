@@ -10,7 +10,7 @@ import pytest
 
 from pain3d.colour import typology_angle
 from pain3d.facs import ActionUnits
-from pain3d.judge import detectors, ladders, photo, tone
+from pain3d.judge import detectors, ladders, tone
 from pain3d.judge.measures import INNER, landmark_error, overlap
 from pain3d.judge.studio import frontal, photograph, skin_light, white_room
 from pain3d.scene import CELLS, Scene, sample_scenes
@@ -135,30 +135,3 @@ def test_detectors_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [measure.value for measure in verdict.measures] == [100.0, 100.0, 3.0, 3.0]
     by_yaw = {line[0]: line[1:] for line in verdict.tables[0].rows}
     assert by_yaw["30-45°"] == (2, 100.0, 100.0, 4.5, 4.5) and by_yaw["0-15°"][0] == 1
-
-
-def test_a_crop_is_upright_and_its_eyes_stand_apart() -> None:
-    picture = np.zeros((400, 400, 3), np.uint8)
-    points = np.zeros((68, 2))
-    points[36], points[45] = (140.0, 160.0), (250.0, 220.0)
-    for x, y in points[[36, 45]]:
-        rows, columns = np.mgrid[:400, :400]
-        picture[(columns - x) ** 2 + (rows - y) ** 2 <= 36] = 255
-    seen = photo.crop(picture, points)[..., 0].astype(float)
-    for middle in (photo.SIDE / 2 - photo.EYE_DISTANCE / 2, photo.SIDE / 2 + photo.EYE_DISTANCE / 2):
-        rows, columns = np.mgrid[: photo.SIDE, : photo.SIDE]
-        near = (np.abs(columns - middle) < 10) * seen
-        assert (near * columns).sum() / near.sum() == pytest.approx(middle, abs=0.5)
-        assert (near * rows).sum() / near.sum() == pytest.approx(photo.EYE_ROW, abs=0.5)
-
-
-def test_a_spectrum_has_the_slope_of_its_noise() -> None:
-    generator = np.random.default_rng(0)
-    cycles = np.fft.fftfreq(photo.SIDE) * photo.SIDE
-    radius = np.maximum(np.hypot(cycles[:, None], cycles[None]), 1)
-    white = np.fft.fft2(generator.normal(size=(photo.SIDE, photo.SIDE)))
-    luma = 50 + np.fft.ifft2(white / radius).real  # amplitude 1/f: power falls as f to the −2
-    spectrum = photo.radial_spectrum(luma)
-    band = np.arange(photo.BAND[0], photo.BAND[1] + 1)
-    slope = np.polyfit(np.log10(band), spectrum[band], 1)[0]
-    assert slope == pytest.approx(-2.0, abs=0.15)  # seen -2.09

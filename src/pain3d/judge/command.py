@@ -23,7 +23,7 @@ JUDGES: Final = ("detectors", "ladders", "tone", "photo")
 
 @dataclass(frozen=True)
 class Judge:
-    """Show a data set to independent judges: face detectors, blendshapes, a colour meter, a photograph; or a probe."""
+    """Show a data set to independent judges: face detectors, blendshapes, a colour meter, photographs; or a probe."""
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
     """Folder of the data set."""
@@ -35,6 +35,10 @@ class Judge:
     """At most so many frames are looked at, spread evenly over the data set."""
     identities: Annotated[int, Within(1, 100_000)] = 120
     """At most so many identities are photographed again."""
+    photographs: Path | None = None
+    """Folder of photographs beside those in wheels: in it one for each source, in that PERSON_SHOT.jpg."""
+    eyes: Annotated[int, Within(16, 256)] = 60
+    """Pixels between the eyes of the faces that are compared with photographs; smaller ones are left out."""
     probe: tyro.conf.FlagCreatePairsOff[bool] = False
     """Instead of the judges: train a small network on half of the identities, test it on the others."""
     ablation: Path | None = None
@@ -104,7 +108,7 @@ def judge(name: str) -> Callable[[Judge, DataSet], Verdict]:
         return lambda command, data: judge_tone(data, command.identities, command.frames, command.json)
     from pain3d.judge.photo import judge_photo
 
-    return lambda command, data: judge_photo(data, command.frames, command.json)
+    return lambda command, data: judge_photo(data, command.photographs, command.frames, command.eyes, command.json)
 
 
 def _probe(command: Judge, data: DataSet) -> Verdict:

@@ -1,183 +1,231 @@
-"""Knows how the statistics of rendered faces lie beside those of a photograph: spectrum, contrast, colour.
+"""Knows how rendered faces lie beside photographs: statistics of skin patches, and how well a classifier tells them.
 
-The reference is one picture: NASA's portrait of Eileen Collins in scikit-image (public domain). One person, one camera,
-one light: a sanity check of orders of magnitude, not a distribution. No other photograph of a face with a clear licence
-was found inside wheels.
+Where photographs come from few hands (a studio each), what they share may be the studio's, so the classifier is also
+asked of a source that it was not fitted to, and every interval draws people again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.colour import linear_to_lab, srgb_to_linear
 from pain3d.console.progress import Progress
-from pain3d.doors.pictures import read_picture
-from pain3d.face.landmarker import Landmarker
-from pain3d.judge.drawing import Tile, mosaic, new_plot, saved
-from pain3d.judge.extra import ASTRONAUT, described
-from pain3d.judge.measures import OUTER_EYES, median
-from pain3d.judge.verdict import Figure, Measure, Table, Verdict
+from pain3d.face.detect import CENTERFACE
+from pain3d.face.landmarker import LANDMARKER, Landmarker
+from pain3d.judge.drawing import new_plot, saved
+from pain3d.judge.extra import WHEELS, described
+from pain3d.judge.measures import median, percent, ranking
+from pain3d.judge.patches import NAMES, eyes_apart, face_statistics
+from pain3d.judge.photographs import Portrait, as_frame, photograph_files, photographed
+from pain3d.judge.telling import LEAST_PEOPLE, Told, told_apart
+from pain3d.judge.verdict import Cell, Figure, Measure, Table, Verdict
 from pain3d.pipeline.contact_sheet import picture_of
 from pain3d.pipeline.data_set import DataSet
+from pain3d.random import keyed_generator
 
-Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
 
-SIDE = 128  # pixels of the face crop
-EYE_DISTANCE = 60.0  # pixels in the crop, of the outer eye corners: 69 in the photograph, so nothing is enlarged
-EYE_ROW = 46.0
-BAND = (4, 40)  # cycles per crop over which the slope is fitted: below is framing, above is JPEG and resampling
-WINDOW = 9  # pixels a side of a local contrast
-MOST_YAW = 20.0
-COLUMNS = ("sample_id", "image", "landmarks_2d", "yaw_degrees", "PSPI")
+OURS: Final = "frames"
+TITLE: Final = "Beside photographs"
+MEDIANS: Final = "medians inside the photographs' 95 %"
+MIDDLE: Final = (2.5, 97.5)  # per cent
+DRAWS: Final = 1000
+SEED: Final = 0
+COLUMNS: Final = ("sample_id", "image", "identity_id", "yaw_degrees")
+MOST_YAW: Final = 30.0  # beyond it no frame passes `MOST_TURNED`, so none is looked at
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """Of one face crop: `spectrum` [SIDE/2] log10 power by cycles per crop; `contrast` [n] local; `lab` [m, 3]."""
+class Faces(NamedTuple):
+    """Faces of one kind: `numbers` [N, 17] of NAMES, whose they are and where they come from."""
 
-    slope: float
-    spectrum: Floats
-    contrast: Floats
-    lab: Floats
-
-    def row(self) -> tuple[float, ...]:
-        """Slope, median and 95th percentile of contrast, mean a*, b*, spread of L*, a*, b* over the skin."""
-        low, high = np.percentile(self.contrast, (50, 95))
-        mean, spread = self.lab.mean(0), self.lab.std(0)
-        return (self.slope, low, high, mean[1], mean[2], spread[0], spread[1], spread[2])
+    numbers: Floats
+    people: list[str]
+    sources: list[str]
 
 
-NAMES = (
-    "spectral slope", "local contrast, median", "local contrast, 95 %", "mean a*", "mean b*", "spread of L*",
-    "spread of a*", "spread of b*",
-)  # fmt: skip
+def judge_photo(data: DataSet, folder: Path | None, most: int, eyes: int, quiet: bool) -> Verdict:
+    """Compare at most so many frames, those that are near-frontal, with the photographs of wheels and of a folder.
+
+    Raises:
+        RefusedError: A detector or a photograph is not installed, or the folder holds none.
+    """
+    files = photograph_files(folder)
+    frames, apart = seen_frames(data, most, eyes, quiet)
+    photographs = photographed(files, apart, eyes, quiet)
+    for faces, what in ((frames, "frame"), (photographs, "photograph")):
+        if not faces:
+            words = f"Nothing to compare: no {what} shows a near-frontal face with eyes {eyes} pixels apart (--eyes)."
+            return Verdict("photo", TITLE, words, [Measure(MEDIANS, float("nan"), f"of {len(NAMES)}")])
+    return summarise(measured(photographs, eyes), measured(frames, eyes), eyes)
 
 
-def judge_photo(data: DataSet, most: int, quiet: bool) -> Verdict:
-    """Compare at most so many near-frontal frames with the photograph."""
-    photograph = read_picture(ASTRONAUT.find())
-    with Landmarker() as landmarker:
-        reading = landmarker.read(photograph)
-    assert reading is not None, "MediaPipe sees the face in the photograph"
-    reference_crop = crop(photograph, reading.ibug)
+def seen_frames(data: DataSet, most: int, eyes: int, quiet: bool) -> tuple[list[Portrait], float]:
+    """The near-frontal frames that MediaPipe sees, and how far apart eyes are in them: pixels, median."""
     keep = data.spread(most)
-    crops: list[Pixels] = []
-    with Progress(len(keep), quiet=quiet) as progress:
+    kept: list[Portrait] = []
+    wide: list[float] = []
+    with Landmarker() as landmarker, Progress(len(keep), quiet=quiet) as progress:
         for row in data.rows("frames", COLUMNS, keep):
-            points = np.asarray(row["landmarks_2d"], float)[:68]
-            wide = float(np.linalg.norm(points[OUTER_EYES[0]] - points[OUTER_EYES[1]]))
-            if abs(row["yaw_degrees"]) <= MOST_YAW and wide >= EYE_DISTANCE:  # nothing is enlarged
-                crops.append(crop(picture_of(row), points))
             progress.add(1)
-    return summarise(statistics(reference_crop), [statistics(c) for c in crops], reference_crop, crops)
+            picture = picture_of(row)
+            reading = landmarker.read(picture) if abs(row["yaw_degrees"]) <= MOST_YAW else None
+            if reading is None:
+                continue
+            wide.append(eyes_apart(reading.ibug))
+            face = as_frame(picture, reading.ibug, float("inf"), eyes)
+            if face is not None:
+                kept.append(Portrait(OURS, f"{OURS}/{row['identity_id']}", face))
+    return kept, median(wide)
 
 
-def crop(pixels: Pixels, points: npt.ArrayLike) -> Pixels:
-    """The face upright, SIDE × SIDE, its outer eye corners EYE_DISTANCE apart; averaged down, never sharpened."""
-    corners = np.asarray(points, float)[list(OUTER_EYES)]
-    across = corners[1] - corners[0]
-    scale = EYE_DISTANCE / float(np.linalg.norm(across))
-    cos, sin = across * scale / EYE_DISTANCE * scale
-    middle = corners.mean(0)
-    turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0]])
-    turn[:, 2] = np.array([SIDE / 2, EYE_ROW]) - turn[:, :2] @ middle
-    blurred = pixels
-    if scale < 1:  # what the smaller picture can't show must go before it is sampled
-        sigma = 0.45 * np.sqrt(1 / scale**2 - 1)
-        blurred = np.asarray(cv2.GaussianBlur(pixels, (0, 0), max(sigma, 0.01)), np.uint8)
-    return np.asarray(cv2.warpAffine(blurred, turn, (SIDE, SIDE), flags=cv2.INTER_LINEAR), np.uint8)
+def measured(portraits: Sequence[Portrait], eyes: int) -> Faces:
+    """The statistics of faces; those without a patch inside their crop are left out."""
+    numbers = np.array([face_statistics(portrait.face, eyes) for portrait in portraits]).reshape(-1, len(NAMES))
+    known = np.isfinite(numbers).all(1)
+    kept = [portrait for portrait, is_known in zip(portraits, known, strict=True) if is_known]
+    return Faces(numbers[known], [p.person for p in kept], [p.source for p in kept])
 
 
-def statistics(pixels: Pixels) -> Statistics:
-    """Spectrum, contrast and colour of a crop."""
-    linear = srgb_to_linear(pixels / 255.0)
-    lab = linear_to_lab(linear)
-    luma = lab[..., 0]
-    spectrum = radial_spectrum(luma)
-    cycles = np.arange(len(spectrum))
-    band = slice(BAND[0], BAND[1] + 1)
-    slope = float(np.polyfit(np.log10(cycles[band]), spectrum[band], 1)[0])
-    inside = _oval()
-    mean = cv2.blur(luma, (WINDOW, WINDOW))
-    variance = np.maximum(cv2.blur(luma**2, (WINDOW, WINDOW)) - mean**2, 0)
-    contrast = (np.sqrt(variance) / np.maximum(mean, 5.0))[inside]
-    return Statistics(slope, spectrum, np.asarray(contrast), lab[inside])
-
-
-def radial_spectrum(luma: Floats) -> Floats:
-    """log10 of the mean power by whole cycles per crop, from 0, under a Hann window; contrast, not light, counts."""
-    window = np.hanning(SIDE)[:, None] * np.hanning(SIDE)[None]
-    power = np.abs(np.fft.fft2((luma / luma.mean() - 1) * window)) ** 2
-    cycles = np.fft.fftfreq(SIDE) * SIDE
-    radius = np.hypot(cycles[:, None], cycles[None]).round().astype(int).ravel()
-    total = np.bincount(radius, power.ravel())[: SIDE // 2]
-    return np.asarray(np.log10(np.maximum(total / np.bincount(radius)[: SIDE // 2], 1e-12)))
-
-
-def _oval() -> npt.NDArray[np.bool_]:
-    """The face without hair and background: an ellipse around eyes, nose and mouth."""
-    rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
-    return np.asarray(((columns - SIDE / 2) / 36) ** 2 + ((rows - 62) / 42) ** 2 <= 1)
-
-
-def summarise(reference: Statistics, ours: list[Statistics], photograph: Pixels, crops: list[Pixels]) -> Verdict:
-    """Table and figures; a measure says how many of the photograph's numbers lie within our 2.5–97.5 %."""
-    wanted = reference.row()
-    found = np.array([s.row() for s in ours]).reshape(-1, len(NAMES))
-    rows, inside = [], []
-    for place, name in enumerate(NAMES):
-        column = found[:, place]
-        low, high = np.percentile(column, (2.5, 97.5)) if len(column) else (np.nan, np.nan)
-        inside.append(bool(low <= wanted[place] <= high))
-        rows.append((name, wanted[place], median(column), float(low), float(high), "yes" if inside[-1] else "no"))
-    table = Table(
-        "A photograph and the frames",
-        ("statistic", "photograph", "ours, median", "2.5 %", "97.5 %", "photograph inside"),
-        tuple(rows),
-        "Crops of 128 pixels with equal eye distance; contrast is the deviation of L* in 9 × 9 pixels over its mean.",
+def summarise(real: Faces, ours: Faces, eyes: int) -> Verdict:
+    """Tables and a figure; the measures: how many statistics lie where photographs' do, what the classifier reached."""
+    rows = statistics_rows(real, ours)
+    inside = sum(row[8] == "yes" for row in rows)
+    measures = [Measure(MEDIANS, float(inside), f"of {len(NAMES)}")]
+    tables = [
+        Table(
+            "Skin and light of photographs and of frames",
+            ("statistic", "photographs, median", "2.5 %", "97.5 %", "frames, median", "2.5 %", "97.5 %",
+             "frames outside, % (95 % interval)", "median inside", "told by it alone, AUC"),
+            rows,
+            f"Eyes {eyes} pixels apart; a face's number is the median of its patches. Intervals draw people of "
+            "both kinds again.",
+        ),
+        _sources_table(real, ours),
+    ]  # fmt: skip
+    people = min(len(set(real.people)), len(set(ours.people)))
+    if people >= LEAST_PEOPLE:
+        told = classified(real, ours)
+        for name, one in told.items():
+            measures.append(Measure(f"told apart, {name}: accuracy", one.accuracy[0], "%"))
+            measures.append(Measure(f"told apart, {name}: AUC", one.area[0]))
+        tables.append(_told_table(told))
+    words = (
+        f"{len(ours.people)} near-frontal frames of {len(set(ours.people))} people beside {len(real.people)} "
+        f"photographs of {len(set(real.people))} people. Both are cut to the same size and saved by the same JPEG. "
     )
-    chosen = [crops[i] for i in np.linspace(0, len(crops) - 1, min(5, len(crops))).round().astype(int)] if crops else []
-    tiles = [Tile(photograph, "the photograph"), *(Tile(c, "a frame") for c in chosen)]
-    figures = [Figure("photo_crops", "What was compared.", mosaic(tiles))]
-    if ours:
-        figures.insert(
-            0, Figure("photo", "The photograph black, frames red (median and 95 %).", _plot(reference, ours))
-        )
+    if people < LEAST_PEOPLE:
+        words += f"With fewer than {LEAST_PEOPLE} people no classifier is fitted: --photographs brings more."
     return Verdict(
         "photo",
-        "Beside a photograph",
-        f"{len(ours)} near-frontal frames (|yaw| ≤ {MOST_YAW:g}°) beside one photograph, NASA's portrait of "
-        "Eileen Collins from scikit-image (public domain): one person, one light: an order of magnitude.",
-        [Measure("statistics of the photograph inside our 95 %", float(sum(inside)), f"of {len(NAMES)}")],
-        [table],
-        figures,
-        {"frames": len(ours), **described(ASTRONAUT)},
+        TITLE,
+        words,
+        measures,
+        tables,
+        [Figure("photo", "Photographs (black) and frames (red), a point each.", _plot(real, ours))],
+        {
+            "frames": len(ours.people), "photographs": len(real.people), "eyes": eyes,
+            **described(LANDMARKER, CENTERFACE, *WHEELS),
+        },
+    )  # fmt: skip
+
+
+def statistics_rows(real: Faces, ours: Faces) -> tuple[tuple[Cell, ...], ...]:
+    """A row for each statistic, those that tell the two apart best first."""
+    outside = shares_outside(real, ours)
+    rows: list[tuple[Cell, ...]] = []
+    truth = np.r_[np.ones(len(real.people), bool), np.zeros(len(ours.people), bool)]
+    for place, name in enumerate(NAMES):
+        first, second = real.numbers[:, place], ours.numbers[:, place]
+        low, high = (float(v) for v in np.percentile(first, MIDDLE))
+        share, least, most = outside[place]
+        rows.append((
+            name, median(first), low, high, median(second), *(float(v) for v in np.percentile(second, MIDDLE)),
+            f"{share:.0f} ({least:.0f}–{most:.0f})", "yes" if low <= median(second) <= high else "no",
+            ranking(np.r_[first, second], truth),
+        ))  # fmt: skip
+    return tuple(sorted(rows, key=lambda row: -abs(float(row[9] or 0) - 0.5)))
+
+
+def shares_outside(real: Faces, ours: Faces) -> Floats:
+    """Per cent of our faces outside the photographs' middle 95 %, and its 95 % interval, [17, 3]; by drawing people."""
+
+    def share(first: Floats, second: Floats) -> Floats:
+        low, high = np.percentile(first, MIDDLE, axis=0)
+        return np.asarray([percent(column) for column in ((second < low) | (second > high)).T])
+
+    generator = keyed_generator(SEED, "judge/photo/outside")
+    drawn = [share(real.numbers[_again(real, generator)], ours.numbers[_again(ours, generator)]) for _ in range(DRAWS)]
+    return np.stack([share(real.numbers, ours.numbers), *np.percentile(drawn, MIDDLE, axis=0)], 1)
+
+
+def _again(faces: Faces, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Rows of as many people as there are, drawn with replacement."""
+    _, person = np.unique(np.asarray(faces.people), return_inverse=True)
+    counts = np.bincount(generator.integers(0, person.max() + 1, person.max() + 1), minlength=person.max() + 1)
+    return np.repeat(np.arange(len(person)), counts[person])
+
+
+def classified(real: Faces, ours: Faces) -> dict[str, Told]:
+    """What the classifier reached: people it was not fitted to, and where there are several, sources likewise."""
+    numbers = np.concatenate([real.numbers, ours.numbers])
+    truth = np.r_[np.ones(len(real.people), bool), np.zeros(len(ours.people), bool)]
+    people, sources = real.people + ours.people, real.sources + ours.sources
+    told = {"unseen people": told_apart(numbers, truth, people, None, SEED)}
+    if len(set(real.sources)) > 1:
+        told["unseen sources"] = told_apart(numbers, truth, people, sources, SEED)
+    return told
+
+
+def _told_table(told: dict[str, Told]) -> Table:
+    rows = tuple(
+        (name, acc[0], f"{acc[1]:.1f}–{acc[2]:.1f}", area[0], f"{area[1]:.3f}–{area[2]:.3f}")
+        for name, (acc, area, _) in told.items()
+    )  # fmt: skip
+    weights = next(iter(told.values())).weights
+    order = np.argsort(-np.abs(weights))[:6]
+    heaviest = ", ".join(f"{NAMES[place]} {weights[place]:+.2f}" for place in order)
+    return Table(
+        "Photograph or frame: a logistic regression on the statistics above",
+        ("asked of", "accuracy, %", "95 % interval", "AUC", "95 % interval"),
+        rows,
+        f"50 % and 0.5 are guessing. Heaviest (standardised, + speaks for a photograph): {heaviest}.",
     )
 
 
-def _plot(reference: Statistics, ours: list[Statistics]) -> bytes:
-    figure, axes = new_plot(3, 1, 4.0, 3.2)
-    cycles = np.arange(1, SIDE // 2)
-    spectra = np.array([s.spectrum[1:] for s in ours])
-    low, middle, high = np.percentile(spectra, (2.5, 50, 97.5), axis=0)
-    first, second, third = axes[0]
-    first.fill_between(cycles, low, high, color="#c2410c", alpha=0.2)
-    first.plot(cycles, middle, color="#c2410c")
-    first.plot(cycles, reference.spectrum[1:], color="#1c1c1e")
-    first.set(xscale="log", xlabel="cycles per crop", ylabel="log10 power")
-    bins = np.linspace(0, 0.4, 50)
-    together = np.concatenate([s.contrast for s in ours])
-    second.hist(together, bins, density=True, color="#c2410c", alpha=0.5)
-    second.hist(reference.contrast, bins, density=True, histtype="step", color="#1c1c1e")
-    second.set(xlabel="local contrast", ylabel="density")
-    means = np.array([s.lab.mean(0) for s in ours])
-    third.scatter(means[:, 1], means[:, 2], s=8, color="#c2410c", alpha=0.5)
-    third.scatter(reference.lab[::9, 1], reference.lab[::9, 2], s=2, color="#6b6965", alpha=0.4)
-    third.scatter(*reference.lab.mean(0)[1:], s=40, color="#1c1c1e")
-    third.set(xlabel="a*", ylabel="b*")
+def _sources_table(real: Faces, ours: Faces) -> Table:
+    """Where faces come from, how many, and medians of the statistics that differ most between sources."""
+    shown = (0, 3, 7, 13, 15)
+    rows: list[tuple[Cell, ...]] = []
+    for faces in (real, ours):
+        for source, count in sorted(Counter(faces.sources).items()):
+            mine = np.array([name == source for name in faces.sources])
+            people = len({p for p, is_mine in zip(faces.people, mine, strict=True) if is_mine})
+            rows.append((source, people, count, *(median(faces.numbers[mine, place]) for place in shown)))
+    return Table("Sources", ("source", "people", "faces", *(NAMES[place] for place in shown)), tuple(rows))
+
+
+def _plot(real: Faces, ours: Faces) -> bytes:
+    """A panel for each statistic: every face a point, each source of photographs a row, the frames below."""
+    columns = 4
+    figure, axes = new_plot(columns, -(-len(NAMES) // columns), 3.6, 2.0)
+    sources = sorted(set(real.sources))
+    generator = keyed_generator(SEED, "judge/photo/plot")
+    for place, axis in enumerate(axes.flat):
+        axis.set_visible(place < len(NAMES))
+        if place >= len(NAMES):
+            continue
+        for line, source in enumerate([*sources, OURS]):
+            faces: Any = ours if source == OURS else real
+            values = faces.numbers[[name == source for name in faces.sources], place]
+            height = -line + generator.uniform(-0.3, 0.3, len(values))
+            axis.plot(values, height, ".", markersize=2.5, alpha=0.6, color="#c2410c" if source == OURS else "#1c1c1e")
+        for edge in np.percentile(real.numbers[:, place], MIDDLE):
+            axis.axvline(edge, color="#1c1c1e", linewidth=0.8, linestyle=":")
+        axis.set(title=NAMES[place])
+        axis.set_yticks([-line for line in range(len(sources) + 1)], [*sources, OURS], fontsize=7)
     return saved(figure)
