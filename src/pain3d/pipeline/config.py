@@ -128,6 +128,12 @@ PAINTERS: Final = (*TEXTURE, *BACKGROUND, *REFINE)  # hashed as what they name
 WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *PAINTERS))
 
 
+def settled(config: SynthConfig) -> SynthConfig:
+    """A configuration as it is run: what a painter puts behind heads is no place whose light we know."""
+    painted = config.backgrounds != SynthConfig.backgrounds
+    return dataclasses.replace(config, environment_share=0.0) if painted else config
+
+
 def what_fields(config: SynthConfig) -> dict[str, Any]:
     """The fields that decide the bytes, by name."""
     fields = {name: getattr(config, name) for name in WHAT}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError, complain
-from pain3d.pipeline.config import SynthConfig, config_hash, what_fields
+from pain3d.pipeline.config import SynthConfig, config_hash, settled, what_fields
 from pain3d.pipeline.folder import TEXTURES, DataFolder, ShardEntry
 from pain3d.pipeline.plan import Plan, PlannedShard, images_per_identity, make_plan
 from pain3d.pipeline.rows import Provenance
@@ -140,6 +140,7 @@ def preview(config: SynthConfig, out: Path, *, repair: bool = False) -> Plan | N
     Raises:
         RefusedError: The run would be refused.
     """
+    config = settled(config)
     painters = _painters(config, quiet=True)
     plan = make_plan(config)
     folder = DataFolder(out, resolve(config, device_class(config.device), painters.fields), plan, repair=repair)
@@ -168,6 +169,7 @@ def synthesise(
         OSError: The disk failed; published shards stay, nothing half-written does.
     """
     started = time.perf_counter() if started is None else started
+    config = settled(config)
     described = None
     stages: dict[str, float] = defaultdict(float)
     lanes: dict[str, int] = {"write": 1, "close": 1}

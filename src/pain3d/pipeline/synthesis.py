@@ -125,8 +125,7 @@ def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]
         cameras=config.cameras,
         quality=config.quality,
         wrinkles=config.wrinkles,
-        # What a painter puts behind a head is no place whose light we know.
-        environments=config.environment_share if person.behind is None else 0.0,
+        environments=config.environment_share,
     )
     if person.texture is None:
         return scenes

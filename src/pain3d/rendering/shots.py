@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from operator import itemgetter
 
 import numpy as np
@@ -115,6 +116,7 @@ def lights(scenes: Sequence[Scene]) -> Light:
     return replace(light, exposure=exposure).with_gains(white_balance(scenes))
 
 
+@lru_cache(maxsize=64)  # with fixed cameras all pictures of a person have one
 def _place(setting: LightSetting) -> Light:
     return Light.environment(
         setting.name,

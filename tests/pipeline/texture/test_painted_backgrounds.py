@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from pain3d.background import BACKGROUNDS
 from pain3d.head import Head
 from pain3d.pipeline import device_synthesis, workers
-from pain3d.pipeline.config import SynthConfig
+from pain3d.pipeline.config import SynthConfig, settled
 from pain3d.pipeline.encoding import encode_image
 from pain3d.pipeline.painted import NOT_BEHIND
 from pain3d.pipeline.plan import make_plan
@@ -39,7 +39,9 @@ from tests.pipeline.test_verify import edit
 from tests.pipeline.texture.tiny_models import MAKERS
 
 Run = Callable[..., Ran]
-PLAIN = SynthConfig(identities=2, expressions=1, views=2, size=64, seed=7, device="cpu", identities_per_shard=1)
+PLAIN = SynthConfig(
+    identities=2, expressions=1, views=2, size=64, seed=7, device="cpu", identities_per_shard=1, environment_share=0.0
+)
 SETTINGS = ("--identities", "2", "--expressions", "1", "--views", "2", "--size", "64", "--seed", "7", "--device", "cpu")
 PICTURED = ("frames", "pairs", "identities")
 RECIPE = "kind: sd\nsteps: 1\nlicence: MIT\n"
@@ -56,7 +58,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config(model: Path) -> SynthConfig:
-    return replace(PLAIN, backgrounds=f"diffusion:{model.parent / 'one.yaml'}", background_model=str(model))
+    recipe = model.parent / "one.yaml"  # and nobody stands in a place, though all are asked to: see `settled`
+    return replace(PLAIN, backgrounds=f"diffusion:{recipe}", background_model=str(model), environment_share=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +98,7 @@ def test_one_plate_stands_behind_all_faces_of_a_view(config: SynthConfig, made: 
     """In the very pictures of the rows; the head is, pixel for pixel, that before a procedural background."""
     person = make_plan(config).shards[0].identities[0]
     wish = plate_wish_of(config, "cpu")
-    prepared = prepare_identity(config, replace(person, behind=wish), Provenance(7, "", "", ""))
+    prepared = prepare_identity(settled(config), replace(person, behind=wish), Provenance(7, "", "", ""))
     decorated, setup = decorate(prepared), render_setup(Head.default())
     assert decorated.inputs.painted.shape == (2, 64, 64, 3) and decorated.inputs.background.tolist() == [0, 1, 0, 1]
     shots, bare = (render_people([inputs], setup, Clock()) for inputs in (decorated.inputs, prepared.inputs))
