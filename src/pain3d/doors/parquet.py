@@ -173,16 +173,17 @@ class ParquetSource:
     def _try(self, columns: Sequence[str]) -> None:
         """Let pyarrow's reader look at the chunks of some columns in all row groups, and read nothing.
 
-        It raises where one is damaged or encrypted, or a row group lacks it; `metadata.row_group(0).column(0)`, asked
-        for the same, ends the process (26.0.1: no exception of C++ is caught there).
+        It raises where one is damaged or encrypted, its codec is none, or a row group lacks it;
+        `metadata.row_group(0).column(0)` and its `compression`, asked for the same, end the process (26.0.1: no
+        exception of C++ is caught there).
         """
         import pyarrow.parquet as pq
 
-        with contextlib.suppress(_NothingReadError):
-            file = pq.ParquetFile(
-                _Unread(), metadata=self.metadata, pre_buffer=True
-            )  # all ranges before the first read
-            file.read_row_groups(list(range(self.groups)), columns=list(columns), use_threads=False)
+        # Buffered, and not before they are wanted: a row group's columns are all opened before the first byte is read.
+        file = pq.ParquetFile(_Unread(), metadata=self.metadata, buffer_size=1 << 12, pre_buffer=False)
+        for group in range(self.groups):
+            with contextlib.suppress(_NothingReadError):
+                file.read_row_group(group, columns=list(columns), use_threads=False)
 
     def _leaves(self, columns: Sequence[str]) -> list[tuple[int, bool]]:
         """Numbers of the parts of some columns, and whether each has one value a row."""
