@@ -205,6 +205,15 @@ def test_report_of_next_to_nothing(tmp_path: Path) -> None:
         assert "NaN" not in (tmp_path / name / "metrics.json").read_text()
 
 
+def test_what_others_reach_on_real_pain_stands_beside_a_run_on_the_same_archive(tmp_path: Path) -> None:
+    test = made_up()
+    for data, there in (("UNBC-McMaster (pictures without a PSPI left out: 3)", True), ("faces", False)):
+        out = tmp_path / data[:4]
+        write_report(out, "run", compute_metrics(test, None, resamples=0), test, about={"data": data})
+        page = (out / "index.html").read_text()
+        assert ("arXiv 1702.06925" in page and "0.626" in page and "0.44" in page) == there
+
+
 def test_report_of_folds(tmp_path: Path) -> None:
     test, validation = made_up(), made_up(seed=1)
     found = pooled_metrics([(test, validation), (validation, test)], resamples=20)

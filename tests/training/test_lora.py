@@ -1,7 +1,11 @@
 """Holds low-rank updates: nothing at first, only they learn, no attention passes them by, and they can be merged."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pain3d.console.refused import RefusedError
@@ -44,6 +48,26 @@ def test_starts_as_what_it_updates(backbone: str) -> None:
     plain, updated = (build_model(config(backbone, rank)).eval() for rank in (0, 4))
     # worst seen 0: B is 0; a bias added after the product instead of within it may cost a rounding
     torch.testing.assert_close(tokens(updated), tokens(plain), atol=1e-5, rtol=0)
+
+
+def test_updates_of_dinov2_as_its_authors_name_it(tmp_path: Path) -> None:
+    """A file with Meta's names and one position more than timm has; in it no number is like another."""
+    shape = replace(config("vit_small_patch14_reg4_dinov2", 0), image_size=56)
+    wanted = build_model(shape, seed=1).eval()
+    theirs = dict(wanted.backbone.net.state_dict())
+    theirs["register_tokens"] = theirs.pop("reg_token")
+    theirs["pos_embed"] = torch.cat([torch.zeros(1, 1, 64), theirs["pos_embed"]], 1)
+    path = tmp_path / "dinov2.safetensors"
+    save_file({**theirs, "mask_token": torch.zeros(1, 64)}, path)
+    model = build_model(replace(shape, lora_rank=2), weights=str(path)).eval()
+    seen = torch.randn(2, 3, 56, 56, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        # worst seen 0, as above
+        torch.testing.assert_close(model.backbone.tokens(seen), wanted.backbone.tokens(seen), atol=1e-5, rtol=0)
+    learns = {
+        name.rpartition(".")[2] for name, parameter in model.backbone.named_parameters() if parameter.requires_grad
+    }
+    assert learns == {"up", "down"}
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

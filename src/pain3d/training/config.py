@@ -6,11 +6,15 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal
 
+import tyro
+
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import Within, checked
 from pain3d.run_folder import settings_hash
 
 TASKS: Final = ("vitpain", "teacher", "distill", "siamese")
+# Families of styles in the order in which a picture meets them; `pain3d.training.data.style` says what each does.
+STYLES: Final = ("fourier", "light", "colour", "grey", "curve", "contrast", "blur", "jpeg")
 PRESETS: Final = ("tiny", "small", "base", "paper")
 HOW: Final = ("device", "cache_mb", "checkpoint_seconds", "compile")  # change speed, never what is learned
 Rate = Annotated[float, Within(0.0, 10.0)]
@@ -72,6 +76,12 @@ class TrainConfig:
     """Weight of a picture with pain in the losses; 1 for one without."""
     augment: Annotated[float, Within(0.0, 4.0)] = 1.0
     """Strength of augmentation; 0 is none."""
+    styles: Annotated[str, tyro.conf.arg(metavar="{all|none|NAME,...|all-NAME-...}")] = "none"
+    """Styles that pictures are given at random: of fourier, light, colour, grey, curve, contrast, blur, jpeg."""
+    style_strength: Annotated[float, Within(0.0, 4.0)] = 1.0
+    """How often a picture has something of each; 0 is never."""
+    style_shared: Annotated[float, Within(0.0, 1.0)] = 0.7
+    """Chance that a face and its neutral picture have the same style; else each has its own."""
     # The losses.
     pspi_weight: Weight = 1.0
     """Of the squared error of PSPI / 16."""
@@ -197,6 +207,7 @@ def validated(config: TrainConfig) -> TrainConfig:
         raise RefusedError(f"batch must be a multiple of group, got {config.batch} and {config.group}")
     if config.folds and config.fold >= config.folds:
         raise RefusedError(f"fold must be from 0 to folds - 1, got {config.fold} of {config.folds}")
+    style_families(config.styles)
     if config.lora_rank and config.weights == "random":
         weights = _PUBLISHED.get(config.backbone, "hub:NAME")
         raise RefusedError(
@@ -204,6 +215,16 @@ def validated(config: TrainConfig) -> TrainConfig:
             "under a licence of its own) or --weights FILE, or train all of it with --lora-rank 0"
         )
     return config
+
+
+def style_families(text: str) -> tuple[str, ...]:
+    """The families that ``all``, ``none``, ``curve,grey`` or ``all-grey-jpeg`` names. Raises RefusedError."""
+    words = [] if text == "none" else text.split("-" if text.partition("-")[0] == "all" else ",")
+    left_out = words[:1] == ["all"]
+    for word in words[left_out:]:
+        if word not in STYLES:
+            raise RefusedError(f"--styles {text}: {word!r} is none of {', '.join(STYLES)}, all, none")
+    return tuple(name for name in STYLES if (name in words) != left_out)
 
 
 def config_hash(task: str, config: TrainConfig, data_key: str) -> str:

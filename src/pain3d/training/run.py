@@ -28,7 +28,7 @@ from pain3d.provenance import code_version, pain3d_version
 from pain3d.random import keyed_generator
 from pain3d.ranks import Ranks, launched_ranks
 from pain3d.run_folder import RESOLVED, RunFolder, RunKind
-from pain3d.training.config import HOW, TASKS, TrainConfig, config_hash, validated
+from pain3d.training.config import HOW, TASKS, TrainConfig, config_hash, style_families, validated
 from pain3d.training.data import open_data
 from pain3d.training.data.augmentation import Augmentation, augment
 from pain3d.training.data.batch import Batch, RawBatch, share_of
@@ -36,6 +36,7 @@ from pain3d.training.data.batches import Batches, crop_side
 from pain3d.training.data.folds import fold_split
 from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
+from pain3d.training.data.style import NO_STYLES, Styles
 from pain3d.training.evaluation.consistency import heads_apart
 from pain3d.training.evaluation.predictions import Predictions, write_predictions
 from pain3d.training.loop import ALONE, Learned, TrainingJob, learn, precision_of
@@ -123,12 +124,15 @@ def _learn_in(
         people = {"train": names(samples, rows), "validation": names(samples, validation_rows)}
         _write_json(folder / PEOPLE, {"data": samples.name, **people})
     strength = scaled(Augmentation(), config.augment)
+    styles = NO_STYLES  # of pictures; a heat map has none
+    if not task.heatmaps:
+        styles = Styles(style_families(config.styles), config.style_strength, config.style_shared)
     task.to(device)
     job = TrainingJob(
         task.model,
         partial(_balanced_loss, task, ranks),
         load=batches if device.type == "cpu" or config.online else lambda step: batches(step).pinned(),
-        augment=lambda raw, step: augment(raw, config.image_size, config.seed, step, device, strength),
+        augment=lambda raw, step: augment(raw, config.image_size, config.seed, step, device, strength, styles),
         config=config,
         validate=validate if validation_store is not None else None,
         folder=folder,

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from pain3d.device import constant
 from pain3d.random import keyed_number
 from pain3d.records import HEATMAP_UNIT_MM
-from pain3d.training.data.batch import Batch, Labels, RawBatch
+from pain3d.training.data.batch import Batch, Labels, RawBatch, leaders
+from pain3d.training.data.style import NO_STYLES, Styles, draw_styles, restyle
 
 MEAN: Final = (0.485, 0.456, 0.406)  # of ImageNet, what timm's weights expect
 STD: Final = (0.229, 0.224, 0.225)
@@ -59,7 +60,13 @@ class Augmentation:
 
 @torch.no_grad()
 def augment(
-    raw: RawBatch, size: int, seed: int, step: int, device: torch.device | str, strength: Augmentation
+    raw: RawBatch,
+    size: int,
+    seed: int,
+    step: int,
+    device: torch.device | str,
+    strength: Augmentation,
+    styles: Styles = NO_STYLES,
 ) -> Batch:
     """A batch as the net sees it while it learns.
 
@@ -70,6 +77,7 @@ def augment(
         step: Number of the batch.
         device: Where the net is.
         strength: How much is varied.
+        styles: Which styles pictures and neutral pictures are given, together or apart.
     """
     _check_size(raw, size)
     key = keyed_number(seed, "augment", step)
@@ -92,7 +100,10 @@ def augment(
     if strength.noise:
         generator = torch.Generator(device).manual_seed(key)
         _add_grain(seen, drawn[:, 12] * strength.noise, generator, places, share.count + share.known)
-    seen = _normalised(seen.clamp_(0, 1))
+    seen.clamp_(0, 1)
+    if styles.families and styles.strength:
+        restyle(seen, draw_styles(share, seed, step, styles), styles)
+    seen = _normalised(seen)
     for place in torch.nonzero(drawn[:, 13] < strength.erase)[:, 0].tolist():
         _erase(seen[place], keyed_number(seed, "erase", step, int(places[place])))
     heatmap = None
@@ -142,18 +153,8 @@ def _mirrored(drawn: Tensor, count: int, neutral_of: Tensor | None) -> Tensor:
     """Which of the pictures and, behind them, neutral pictures are mirrored: those that are compared, alike."""
     if neutral_of is None:
         return drawn
-    # Neutral pictures that one picture is compared with, and those that share such a picture, follow the first of them.
-    neutral_of = neutral_of.cpu()
-    leader = torch.arange(len(drawn) - count)
-    references = neutral_of.shape[1]
-    while True:
-        first = leader[neutral_of].amin(1)
-        lower = leader.scatter_reduce(0, neutral_of.reshape(-1), first.repeat_interleave(references), "amin")
-        if torch.equal(lower, leader):
-            break
-        leader = lower
-    neutral = drawn[count:][leader]
-    return torch.cat([neutral[neutral_of[:, 0]], neutral])
+    neutral = drawn[count:][leaders(neutral_of, len(drawn) - count)]
+    return torch.cat([neutral[neutral_of[:, 0].cpu()], neutral])
 
 
 def _turns(drawn: Tensor, mirrored: Tensor, share: float, strength: Augmentation) -> Tensor:

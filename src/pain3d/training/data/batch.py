@@ -85,6 +85,24 @@ def share_of(rank: int, ranks: int, count: int, neutral_of: Tensor | None) -> Sh
     return Share(own, torch.unique(neutral_of[own]), count, int(neutral_of.max()) + 1, neutral_of)
 
 
+def leaders(neutral_of: Tensor, known: int) -> Tensor:
+    """For each of the neutral pictures, the first of those that it is compared beside, and those beside them; [known].
+
+    Args:
+        neutral_of: [B, K], see `Share`.
+        known: How many neutral pictures there are.
+    """
+    neutral_of = neutral_of.cpu()
+    leader = torch.arange(known)
+    references = neutral_of.shape[1]
+    while True:
+        first = leader[neutral_of].amin(1)
+        lower = leader.scatter_reduce(0, neutral_of.reshape(-1), first.repeat_interleave(references), "amin")
+        if torch.equal(lower, leader):
+            return leader
+        leader = lower
+
+
 @dataclass(frozen=True)
 class RawBatch(_Pictures):
     """Crops and labels as they come from the disk or the renderer; B pictures of C × C.

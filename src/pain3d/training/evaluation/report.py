@@ -20,6 +20,7 @@ from pain3d.training.data.samples import THRESHOLDS
 from pain3d.training.evaluation import plots
 from pain3d.training.evaluation.bootstrap import difference
 from pain3d.training.evaluation.comparison import NOTHING, Metric, bounded, comparison_table, signed, with_interval
+from pain3d.training.evaluation.field import published_rows
 from pain3d.training.evaluation.overlap import STRANGERS
 from pain3d.training.evaluation.predictions import Predictions
 from pain3d.training.evaluation.recorder import ERRORS
@@ -86,6 +87,7 @@ def write_report(
         comparison=table,
         caption=caption,
         differences=[[rival, *_difference_cells(found)] for rival, found in differences.items()],
+        published=published_rows(str(about.get("data", ""))),
         most_points=plots.MOST_POINTS,
         plots=_plots(metrics, predictions),
         thresholds=_threshold_rows(metrics),
