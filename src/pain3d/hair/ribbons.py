@@ -16,13 +16,14 @@ from pain3d.skin.appearance import GREY_HAIR, Skin
 
 TWIST, HANGING_TWIST = 0.35, 0.55  # radians, standard deviation; of hair that hangs beside the head
 TURNING = 0.3  # radians that a ribbon turns from root to tip, standard deviation
-TIP, COILED_TIP = 0.28, 0.6  # width of the tip as a share
+TIP, BLUNT_TIP = 0.28, 0.6  # width of the tip as a share; of coils, and of hair that is cut at a height
 TAPER_FROM = 0.45  # of the length
 BENT = 0.10  # by which normals differ between ribbons, standard deviation
 TONE, LOCK_TONE = 0.14, 0.10  # of ribbons and of locks, natural logarithm
 ROOT_TONE, TIP_TONE = 0.85, 1.20  # hair is lighter where it is older
 GREY_SPREAD = 0.45  # by which the grey of ribbons differs where half of the hair is grey
 DEEPEST, AT_ROOT = 0.30, 0.55  # occlusion of the lowest layer, and of roots
+THICK = 14.0  # mm of hair from which its lowest layer is in full shade
 COILED_GLOSS, GLOSS_SPREAD = 0.2, 0.25
 CHANCES = (0.6, 0.85, 0.95)  # sums, of tiles from dense to sparse: sparse ones take places and hide nothing
 SPARSE = 0.6  # of how dense hair is, below which only sparse tiles are taken
@@ -87,7 +88,7 @@ def weave(strands: Strands, style: Style, skin: Skin, generator: np.random.Gener
     twist = (HANGING_TWIST if hangs else TWIST) * normals[:, 0, None, None] + TURNING * normals[:, 1, None, None] * t
     across = np.cos(twist) * across + np.sin(twist) * np.cross(across, tangent)
     wide = np.where(tied, style.tail[2], style.width) * (0.6 + 0.55 * uniform[:, 0]) * (0.6 + 0.4 * strands.thin)
-    tip = COILED_TIP if style.coiled else TIP
+    tip = BLUNT_TIP if style.coiled or style.cut is not None else TIP
     taper = (0.75 + 0.25 * np.minimum(1, 5 * t)) * (
         1 - (1 - tip) * np.clip((t - TAPER_FROM) / (1 - TAPER_FROM), 0, 1) ** 1.5
     )
@@ -97,7 +98,9 @@ def weave(strands: Strands, style: Style, skin: Skin, generator: np.random.Gener
     tint = np.array(skin.hair_colour) * tone
     tint = tint + np.clip(grey, 0, 1)[:, None] * (np.array(GREY_HAIR) * np.sqrt(tone) - tint)
     below = 0.55 + 0.45 * np.clip((strands.outward[..., 1] + 0.6) / 0.8, 0, 1)
-    depth = DEEPEST + (1 - DEEPEST) * strands.layer[:, None]
+    shades = min(1.0, (style.core[1] + style.volume[0]) / THICK)
+    depth = 1 - shades * (1 - DEEPEST) * (1 - strands.layer[:, None])
+    from_root = 1 - shades * (1 - AT_ROOT) * (1 - np.minimum(1, 3.5 * t[..., 0]))
     gloss = (COILED_GLOSS if style.coiled else 1.0) * np.exp(GLOSS_SPREAD * normals[:, 5])
     tile = np.searchsorted(CHANCES, uniform[:, 1])
     tile = np.where(tied, 0, np.where(strands.thin < SPARSE, 2 + tile % 2, tile))
@@ -107,7 +110,7 @@ def weave(strands: Strands, style: Style, skin: Skin, generator: np.random.Gener
         tangents=tangent,
         normals=unit(strands.outward + BENT * normals[:, None, 5:8]),
         tint=tint[:, None] * (ROOT_TONE + (TIP_TONE - ROOT_TONE) * t),
-        occlusion=depth * below * (AT_ROOT + (1 - AT_ROOT) * np.minimum(1, 3.5 * t[..., 0])),
+        occlusion=depth * below * from_root,
         gloss=gloss,
         flipped=uniform[:, 2] < 0.5,
         tile=tile + (FIRST_COIL if style.coiled else 0),

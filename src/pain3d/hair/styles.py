@@ -83,83 +83,86 @@ HANGS = Style(
 )  # fmt: skip
 STYLES: dict[str, Style] = {
     "buzz": Style(
-        ribbons=1500, width=4.0, length=(6, 4, 6), volume=(1, 0.5), comb_top=(0.0, 0, 1.0), lift=0.75, hug=0.1,
-        clump=0.0, frizz=0.4, segments=2, painted="buzz", core=(0.6, 1.0), edge=(-2, 14),
+        ribbons=1200, width=4.0, length=(6, 4, 6), volume=(1, 0.5), comb_top=(0.0, 0, 1.0), lift=0.75, hug=0.1,
+        clump=0.0, frizz=0.4, segments=1, painted="buzz", core=(0.6, 1.0), edge=(-2, 14),
     ),
     "ring": Style(
-        ribbons=1000, width=4.5, length=(14, 13, 10), volume=(1, 1.5), lift=0.35, hug=0.4, clump=0.3, frizz=1.0,
-        segments=3, core=(0.6, 0.6), edge=(-3, 16), painted="bald",
+        ribbons=700, width=4.5, length=(14, 13, 10), volume=(1, 1.5), lift=0.35, hug=0.4, clump=0.3, frizz=1.0,
+        segments=2, core=(0.6, 0.6), edge=(-3, 16), painted="bald",
     ),
     "fade": Style(
-        ribbons=1700, width=4.5, length=(30, 3.5, 30), volume=(8, 1), comb_top=(0.2, 0, 0.8), lift=0.6, hug=0.3,
-        clump=0.6, locks=260, frizz=1.5, segments=4, brow=60.0, painted="buzz", core=(0.6, 8.0), edge=(-2, 16),
+        ribbons=1200, width=4.5, length=(30, 3.5, 30), volume=(8, 1), comb_top=(0.2, 0, 0.8), lift=0.6, hug=0.3,
+        clump=0.6, locks=260, frizz=1.5, segments=3, brow=60.0, painted="buzz", core=(0.6, 8.0), edge=(-2, 16),
     ),
     "side": Style(
-        ribbons=1500, width=5.0, length=(52, 22, 46), volume=(8, 3), comb_top=(0.9, 0, 0.25), brow=52.0,
+        ribbons=1000, width=5.0, length=(52, 22, 46), volume=(8, 3), comb_top=(0.9, 0, 0.25), segments=5, brow=52.0,
         core=(2.0, 10.0),
     ),
     "swept": Style(
-        ribbons=1400, width=5.5, length=(70, 26, 70), volume=(9, 4), comb_top=(0.25, 0.0, -1.0),
-        comb_side=(0.0, -0.6, -0.8), lift=0.5, weight=0.1, stiff=0.75, brow=52.0, core=(2.5, 12.0),
+        ribbons=900, width=5.5, length=(70, 26, 70), volume=(9, 4), comb_top=(0.25, 0.0, -1.0),
+        comb_side=(0.0, -0.6, -0.8), lift=0.5, weight=0.1, stiff=0.75, segments=5, brow=52.0, core=(2.5, 12.0),
     ),
     "tousled": Style(
-        ribbons=1500, width=5.5, length=(45, 26, 50), volume=(10, 5), comb_top=(0.35, 0.0, 0.5), lift=0.6,
-        weight=0.15, hug=0.25, clump=0.85, locks=200, curl=2.5, pitch=30.0, frizz=4.0, brow=50.0, core=(3.0, 11.0),
+        ribbons=900, width=5.5, length=(45, 26, 50), volume=(10, 5), comb_top=(0.35, 0.0, 0.5), lift=0.6,
+        weight=0.15, hug=0.25, clump=0.85, locks=200, curl=2.5, pitch=30.0, frizz=4.0, segments=5, brow=50.0,
+        core=(3.0, 11.0),
     ),
     "pixie": Style(
-        ribbons=1500, width=5.5, length=(75, 40, 66), volume=(8, 5), comb_top=(0.9, 0.0, 0.5),
-        comb_side=(0.0, -1, -0.35), weight=0.25, hug=0.6, clump=0.6, brow=46.0, core=(3.5, 9.0),
+        ribbons=900, width=5.5, length=(75, 40, 66), volume=(8, 5), comb_top=(0.9, 0.0, 0.5),
+        comb_side=(0.0, -1, -0.35), weight=0.25, hug=0.6, clump=0.6, segments=5, brow=46.0, core=(3.5, 9.0),
     ),
     "bob": HANGS._replace(
-        ribbons=700, width=9.0, length=(210, 150, 190), volume=(8, 14), clump=0.35, locks=120, frizz=1.5,
-        parting=16.0, lift=0.3, hug=0.4, cut=-62.0, segments=9, core=(6.0, 8.0),
+        ribbons=320, width=9.0, length=(210, 150, 190), volume=(8, 14), clump=0.2, locks=120, frizz=1.5,
+        parting=16.0, lift=0.3, hug=0.4, cut=-62.0, segments=8, core=(6.0, 8.0),
     ),
     "fringed": Style(
-        ribbons=760, width=9.0, length=(190, 150, 120), volume=(8, 13), clump=0.3, locks=140, frizz=1.2,
+        ribbons=400, width=7.5, length=(190, 150, 120), volume=(8, 13), clump=0.3, locks=140, frizz=1.2,
         parting=0.0, lift=0.25,
-        hug=0.5, cut=-58.0, segments=9, core=(6.0, 8.0), covers=True, comb_top=(0.18, 0.0, 1.0), brow=43.0,
+        hug=0.5, cut=-58.0, segments=8, core=(6.0, 8.0), covers=True, comb_top=(0.18, 0.0, 1.0), brow=43.0,
         comb_side=(0.0, -1.0, -0.15), whorl=0.5, weight=0.35, stiff=0.75,
     ),
     "long": HANGS._replace(
-        ribbons=600, width=11.0, length=(330, 290, 330), volume=(8, 12), lift=0.25, hug=0.35, clump=0.4,
-        locks=100, frizz=1.5, parting=10.0, cut=-150.0, segments=12, core=(4.0, 6.0),
+        ribbons=250, width=9.5, length=(330, 290, 330), volume=(8, 12), lift=0.25, hug=0.35, clump=0.15,
+        locks=100, frizz=1.5, parting=10.0, cut=-150.0, segments=14, core=(4.0, 6.0),
     ),
     "wavy": HANGS._replace(
-        ribbons=560, width=11.0, length=(310, 270, 310), volume=(10, 15), lift=0.35, hug=0.25, clump=0.6,
-        locks=120, curl=7.0, pitch=92.0, frizz=2.5, parting=22.0, cut=-120.0, segments=15, core=(6.0, 9.0),
+        ribbons=250, width=10.0, length=(310, 270, 310), volume=(10, 15), lift=0.35, hug=0.25, clump=0.35,
+        locks=120, curl=7.0, pitch=92.0, frizz=2.5, parting=22.0, cut=-120.0, segments=18, core=(6.0, 9.0),
     ),
     "tail": Style(
-        ribbons=800, width=6.0, length=(150, 110, 170), volume=(4, 3), comb_top=(0.0, 0, -0.3),
+        ribbons=420, width=6.0, length=(150, 110, 170), volume=(4, 3), comb_top=(0.0, 0, -0.3),
         comb_side=(0.0, 0.0, -0.3),
-        whorl=0.0, tie=1.6, weight=0.0, stiff=0.6, lift=0.08, hug=0.8, clump=0.2, frizz=0.5, segments=9,
-        painted="buzz", core=(2.0, 4.0), tail=(90, 190.0, 9.0),
+        whorl=0.0, tie=1.6, weight=0.0, stiff=0.6, lift=0.08, hug=0.8, clump=0.2, frizz=0.5, segments=8,
+        painted="buzz", core=(2.0, 4.0), tail=(60, 190.0, 9.0),
     ),
     "bun": Style(
-        ribbons=800, width=6.0, length=(150, 110, 170), volume=(4, 3), comb_top=(0.0, 0, -0.3),
+        ribbons=420, width=6.0, length=(150, 110, 170), volume=(4, 3), comb_top=(0.0, 0, -0.3),
         comb_side=(0.0, 0.0, -0.3),
-        whorl=0.0, tie=1.6, weight=0.0, stiff=0.6, lift=0.08, hug=0.8, clump=0.2, frizz=0.6, segments=9,
-        painted="buzz", core=(2.0, 4.0), tail=(140, -30.0, 9.0),
+        whorl=0.0, tie=1.6, weight=0.0, stiff=0.6, lift=0.08, hug=0.8, clump=0.2, frizz=0.6, segments=8,
+        painted="buzz", core=(2.0, 4.0), tail=(90, -30.0, 10.0),
     ),
     "curly": Style(
-        ribbons=900, width=8.0, length=(85, 70, 70), volume=(14, 12), comb_top=(0.5, 0.2, 0.3),
+        ribbons=520, width=8.0, length=(85, 70, 70), volume=(14, 12), comb_top=(0.5, 0.2, 0.3),
         comb_side=(0.3, -0.8, -0.1),
         whorl=0.4, weight=0.25, stiff=0.75, lift=0.7, hug=0.2, clump=0.8, locks=260, curl=6.0, pitch=36.0, frizz=2.0,
-        segments=12, painted="curly", core=(8.0, 15.0), covers=True,
+        segments=11, painted="curly", core=(8.0, 15.0), covers=True,
     ),
     "afro": Style(
-        ribbons=1900, width=9.0, length=(24, 20, 20), volume=(0, 0), comb_top=(0.0, 0.0, 0.0),
+        ribbons=1300, width=10.0, length=(24, 20, 20), volume=(0, 0), comb_top=(0.0, 0.0, 0.0),
         comb_side=(0.0, 0.0, 0.0),
         whorl=0.0, weight=0.03, stiff=0.9, lift=1.0, hug=0.0, clump=0.25, locks=500, curl=3.5, pitch=14.0, frizz=3.0,
         coiled=True, segments=3, painted="curly", core=(15.0, 24.0), edge=(-1.0, 8.0),
     ),
     "coils": Style(
-        ribbons=1900, width=6.5, length=(10, 7, 10), volume=(0, 0), comb_top=(0.0, 0.0, 0.0), comb_side=(0.0, 0.0, 0.0),
+        ribbons=1500, width=7.0, length=(10, 7, 10), volume=(0, 0), comb_top=(0.0, 0.0, 0.0), comb_side=(0.0,
+        0.0, 0.0),
         whorl=0.0, weight=0.03, stiff=0.9, lift=1.0, hug=0.0, clump=0.4, locks=500, curl=1.5, pitch=9.0, frizz=1.5,
         coiled=True, segments=2, painted="curly", core=(3.0, 7.0), edge=(-1.0, 10.0),
     ),
 }  # fmt: skip
 
-# What a person of one of the drawn `HAIR_STYLES` wears, and how often; women and men differ in what is drawn, not here.
+# What a person of one of the drawn `HAIR_STYLES` wears, and how often; women and men differ in what is drawn, not
+# here.
 CHOICES: dict[str, tuple[tuple[str, float], ...]] = {
     "bald": (("ring", 1.0),),
     "buzz": (("buzz", 1.0),),
