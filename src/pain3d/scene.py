@@ -203,6 +203,7 @@ def sample_scenes(
     co_occurring: bool = True,
     asymmetry: float = 0.0,
     cameras: str = "fixed",
+    bedside: float = 0.0,
     quality: int = 95,
     wrinkles: bool = True,
     environments: float = ENVIRONMENT_SHARE,
@@ -229,11 +230,14 @@ def sample_scenes(
         co_occurring: Whether AU12, 20, 25, 26 and 27, which leave PSPI unchanged, may join.
         asymmetry: 0–1, how much weaker one side of an action unit may be; PSPI counts the stronger.
         cameras: ``fixed`` or ``free``, see above.
+        bedside: Share of views, or with free cameras of pictures, that are taken at a bed: the head up to 90° rolled
+            and 30° seen from above or below; 0–1.
         quality: Best JPEG quality, 1–100; a picture's own lies between 70 and this, or is this where it is below 70.
         wrinkles: See `Scene`.
         environments: Share of identities, or with free cameras of pictures, that a place lights; 0–1.
     """
     check_number("asymmetry", asymmetry, 0, 1)
+    check_number("bedside", bedside, 0, 1)
     check_number("environments", environments, 0, 1)
     check_whole("seed", seed, 0, MAX_SEED)
     check_whole("identity_id", identity_id, 0, MOST_OF_A_KIND)
@@ -256,8 +260,9 @@ def sample_scenes(
     @cache
     def stand(*place: int) -> tuple[CameraSetting, tuple[str, float]]:
         """Camera and background of a view, or of a view and an expression."""
-        view, *moment = place
-        return sample_camera(seed, identity_id, view, views, *moment), sample_background(seed, identity_id, *place)
+        view, moment = place[0], place[1] if len(place) > 1 else None
+        camera = sample_camera(seed, identity_id, view, views, moment, bedside)
+        return camera, sample_background(seed, identity_id, *place)
 
     @cache
     def lamp(*place: int) -> LightSetting:

@@ -28,6 +28,10 @@ CAMERA_YAW, NECK_YAW = 34.5, 10.0  # degrees
 CAMERA_PITCH, NECK_PITCH = 13.5, 6.0
 CAMERA_ROLL, NECK_ROLL = 4.8, 3.5
 GAZE = 6.0
+# Who lies is seen from above, from the foot of the bed and from its side, where the head is a quarter turn round. The
+# camera alone takes these angles; it takes the yaw of `CAMERA_YAW`, and the neck adds its own.
+BEDSIDE_PITCH, BEDSIDE_ROLL = 30.0, 90.0
+BEDSIDE_RISE = 0.045  # metres: the frame moves up the head seen steepest from above, or the chest's end shows
 FRAME_HEIGHT = (0.26, 0.34)  # metres of scene that the picture is high at the face: higher, and the chest's end shows
 FRAME_CENTRE = (0.0, 0.006, 0.02)  # metres: the middle of head and collar
 FRAME_JITTER = (0.09, 0.05)  # across and up, of the frame's height, to each side
@@ -164,24 +168,40 @@ class Sensor:
         return 1.5e-6 * self.iso
 
 
-def sample_camera(seed: int, identity_id: int, view: int, views: int, moment: int | None = None) -> CameraSetting:
-    """Draw the camera of a view, or with `moment` that of one expression in it; yaws lie in the view's stratum."""
+def sample_camera(
+    seed: int, identity_id: int, view: int, views: int, moment: int | None = None, bedside: float = 0.0
+) -> CameraSetting:
+    """Draw the camera of a view, or with `moment` that of one expression in it; yaws lie in the view's stratum.
+
+    A share `bedside` of cameras stands at a bed. What else they draw they draw alike, so the others stay as they are.
+    """
     ids = (identity_id, view) if moment is None else (identity_id, view, moment)
-    return drawn_camera(keyed_generator(seed, "camera", *ids).random(7).tolist(), view, views)
+    u = keyed_generator(seed, "camera", *ids).random(7).tolist()
+    if bedside == 0:
+        return drawn_camera(u, view, views)
+    chance, *tilt = keyed_generator(seed, "camera/bedside", *ids).random(3).tolist()
+    return drawn_camera(u, view, views, tilt if chance < bedside else None)
 
 
-def drawn_camera(u: Sequence[float], view: int = 0, views: int = 1) -> CameraSetting:
-    """The camera that 7 numbers from 0 to 1 tell."""
+def drawn_camera(
+    u: Sequence[float], view: int = 0, views: int = 1, bed: Sequence[float] | None = None
+) -> CameraSetting:
+    """The camera that 7 numbers from 0 to 1 tell; at a bed 2 more tell pitch and roll."""
     shortest, longest = FOCAL_LENGTH
     focal_length = round(shortest * (longest / shortest) ** u[1], 2)
     height = FRAME_HEIGHT[0] * (FRAME_HEIGHT[1] / FRAME_HEIGHT[0]) ** u[2]
     # The head turned to one side is the camera turned to the other.
-    yaw, pitch, roll = orbit_angles(
-        -CAMERA_YAW * (2 * (view + u[0]) / views - 1), spread(u[3], CAMERA_PITCH), spread(u[4], CAMERA_ROLL)
+    seen_pitch, seen_roll = (
+        (spread(u[3], CAMERA_PITCH), spread(u[4], CAMERA_ROLL))
+        if bed is None
+        else (spread(bed[0], BEDSIDE_PITCH), spread(bed[1], BEDSIDE_ROLL))
     )
+    yaw, pitch, roll = orbit_angles(-CAMERA_YAW * (2 * (view + u[0]) / views - 1), seen_pitch, seen_roll)
     # Along the picture's own axes, so that a turned camera keeps the face where the draw puts it.
     across, up = (spread(v, reach) * height for v, reach in zip(u[5:], FRAME_JITTER, strict=True))
     x, y, z = FRAME_CENTRE
+    if bed is not None:
+        y += BEDSIDE_RISE * max(0.0, seen_pitch) / BEDSIDE_PITCH
     turn = math.radians(yaw)
     return CameraSetting(
         yaw=yaw,

@@ -12,6 +12,7 @@ from pain3d.face.landmarker import IBUG_OF_MEDIAPIPE, Reading
 from pain3d.judge import extra
 from pain3d.judge.command import Judge, check
 from pain3d.judge.measures import (
+    angle_bin,
     landmark_error,
     median,
     overlap,
@@ -19,7 +20,6 @@ from pain3d.judge.measures import (
     percent,
     ranking,
     rising,
-    yaw_bin,
 )
 from pain3d.judge.studio import skin_light, skin_patches, undo_tone_map
 from pain3d.judge.verdict import Figure, Measure, Table, Verdict
@@ -65,7 +65,7 @@ def test_partial_correlation_takes_the_common_cause_away() -> None:
 
 
 def test_small_things() -> None:
-    assert [yaw_bin(v) for v in (-3, 15, 44.9, 45, 80)] == ["0-15°", "15-30°", "30-45°", "45-90°", "45-90°"]
+    assert [angle_bin(v) for v in (-3, 15, 44.9, 45, 80)] == ["0-15°", "15-30°", "30-45°", "45-90°", "45-90°"]
     assert percent([True, False]) == 50 and math.isnan(percent([]))
     assert median([1, math.nan, 3]) == 2 and math.isnan(median([math.nan]))
 

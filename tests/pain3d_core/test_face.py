@@ -204,3 +204,29 @@ def test_a_picture_of_any_shape_is_searched() -> None:
     detector = CenterFace()
     for shape in ((1, 1, 3), (40, 2000, 3), (3000, 20, 3)):
         assert detector.find(np.full(shape, 128, np.uint8)) == []
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_face_that_lies_is_found_in_a_turned_picture(turns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A net that knows upright faces alone: those whose brighter end, the forehead, is up."""
+
+    class Upright:
+        def find(self, picture: np.ndarray) -> list[Face]:
+            rows, columns = np.nonzero(picture[..., 0])
+            if picture[rows.min(), columns.min(), 0] != 255 or picture[rows.min(), columns.max(), 0] != 255:
+                return []
+            box = (float(columns.min()), float(rows.min()), columns.max() + 1.0, rows.max() + 1.0)
+            return [Face(box, np.array([(box[0], box[1]), (box[2], box[1]), *[(box[0], box[3])] * 3]), 0.9)]
+
+    monkeypatch.setattr(detect, "_detector", lambda: Upright())
+    upright = np.zeros((300, 400, 3), np.uint8)
+    upright[100:160, 80:120] = 100
+    upright[100:110, 80:120] = 255
+    assert find_faces(upright)[0].box == (80, 100, 120, 160)
+    lying = np.rot90(upright, -turns)
+    (face,) = find_faces(np.ascontiguousarray(lying))
+    rows, columns = np.nonzero(lying[..., 0])
+    assert face.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    eyes = face.points[:2].mean(0)  # where the forehead is
+    bright = np.argwhere(lying[..., 0] == 255)[:, ::-1].mean(0) + 0.5
+    assert np.abs(eyes - bright).max() == pytest.approx(5)  # half of the ten rows that are bright

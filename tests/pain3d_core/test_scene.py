@@ -96,6 +96,19 @@ def test_head_poses_fill_their_ranges_and_no_more() -> None:
     assert (most < (45, 20, 10)).all() and (most > (42, 17, 8)).all()
 
 
+def test_a_bedside_camera_is_drawn_beside_the_others() -> None:
+    """A share of 0 changes nothing, one of 0.5 half of the cameras, in nothing but how the head lies in the picture."""
+    plain = [sample_camera(0, i, 0, 1) for i in range(1000)]
+    half = [sample_camera(0, i, 0, 1, bedside=0.5) for i in range(1000)]
+    assert 450 < sum(one != other for one, other in zip(plain, half, strict=True)) < 550
+    assert all(
+        (a.distance, a.focal_length_mm) == (b.distance, b.focal_length_mm) for a, b in zip(plain, half, strict=True)
+    )
+    beds = [sample_camera(0, i, 0, 1, bedside=1.0) for i in range(1000)]
+    angles = np.abs(seen_angles(beds, [Pose()] * len(beds)))
+    assert (angles.max(0) < (35, 30.1, 90.1)).all() and (angles.max(0) > (33, 29, 88)).all()
+
+
 def test_focal_length_framing_and_distance_belong_together() -> None:
     settings = [sample_camera(1, i, 0, 1) for i in range(2000)]
     focal = np.array([s.focal_length_mm for s in settings])

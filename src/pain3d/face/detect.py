@@ -32,6 +32,7 @@ MULTIPLE: Final = 32  # the net halves five times
 SHARED: Final = 128  # pixels that tiles beside each other share: a face as large was found before the tiles were cut
 ENOUGH: Final = 0.5  # of a picture's own scale: at it a face of 32 pixels, the least that is scored, still has 16
 SMALL: Final = 64  # pixels of a face in what the net saw, below which it is looked at again, closer
+QUARTERS: Final = (1, 3, 2)  # turns that are tried where no face stands upright, most likely first
 AROUND: Final = 3.0  # side of what is looked at then, in faces
 
 
@@ -136,7 +137,8 @@ def find_faces(picture: Pixels) -> list[Face]:
 
     A small face is lost where a large picture is shrunk to MOST_PIXELS. So where none is found the picture is searched
     in tiles, at twice the scale each time; and a face that was seen small is looked at again in the part around it.
-    What only a tile shows, and that second look doesn't, is none.
+    What only a tile shows, and that second look doesn't, is none. Where none is found at all the picture is turned by a
+    quarter to either side and upside down: faces lie in beds, and the net knows upright ones.
 
     Raises:
         RefusedError: The detector's weights are not installed.
@@ -149,7 +151,26 @@ def find_faces(picture: Pixels) -> list[Face]:
         scale = min(1.0, 2 * scale)
         closer = [_closer(detector, picture, face, scale) for face in _in_tiles(detector, picture, scale)]
         faces = [face for face in closer if face is not None]
+    if not faces:
+        turned = ((turns, detector.find(np.ascontiguousarray(np.rot90(picture, turns)))) for turns in QUARTERS)
+        faces = next(([_turned_back(face, turns, picture) for face in seen] for turns, seen in turned if seen), [])
     return sorted(faces, key=lambda face: -face.score)
+
+
+def _turned_back(face: Face, turns: int, picture: Pixels) -> Face:
+    """A face of `np.rot90(picture, turns)`, in the picture."""
+    x0, y0, x1, y1 = face.box
+    points = turned_back(np.concatenate([[(x0, y0), (x1, y1)], face.points]), turns, picture.shape)
+    (left, top), (right, bottom) = points[:2].min(0), points[:2].max(0)
+    return Face((float(left), float(top), float(right), float(bottom)), points[2:], face.score)
+
+
+def turned_back(points: Floats, turns: int, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Points [N, 2] of `np.rot90(picture, turns)`, x right and y down, in a picture [H, W, ...] of that shape."""
+    height, width = shape[:2]
+    x, y = np.asarray(points, float).T
+    places = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}
+    return np.stack(places[turns], 1)
 
 
 def _in_tiles(detector: CenterFace, picture: Pixels, scale: float) -> list[Face]:

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.console.refused import RefusedError
-from pain3d.face.detect import Source
+from pain3d.face.detect import QUARTERS, Source, turned_back
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -106,7 +106,17 @@ class Landmarker:
         self._landmarker.close()
 
     def read(self, pixels: Pixels) -> Reading | None:
-        """Look at one picture [H, W, 3] sRGB; None if no face is seen at MediaPipe's own thresholds (0.5)."""
+        """Look at one picture [H, W, 3] sRGB; None if no face is seen at MediaPipe's own thresholds (0.5).
+
+        Where none is seen the picture is turned by a quarter to either side and upside down, as `find_faces` does.
+        """
+        for turns in (0, *QUARTERS):
+            seen = self._read(np.rot90(pixels, turns))
+            if seen is not None:
+                return seen if turns == 0 else replace(seen, points=_turned(seen.points, turns, pixels))
+        return None
+
+    def _read(self, pixels: Pixels) -> Reading | None:
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
         seen = self._landmarker.detect(image)
         if not seen.face_landmarks:
@@ -115,6 +125,10 @@ class Landmarker:
         points = np.array([[p.x * width, p.y * height] for p in seen.face_landmarks[0]], np.float32)
         scores = {shape.category_name: float(shape.score) for shape in seen.face_blendshapes[0]}
         return Reading(points, scores)
+
+
+def _turned(points: Floats, turns: int, pixels: Pixels) -> Floats:
+    return turned_back(points, turns, pixels.shape).astype(np.float32)
 
 
 def mediapipe_tasks() -> Any:

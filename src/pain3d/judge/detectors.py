@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from pain3d.console.progress import Progress
-from pain3d.face.detect import CENTERFACE, CenterFace
+from pain3d.face.detect import CENTERFACE, find_faces
 from pain3d.face.landmarker import LANDMARKER, Landmarker
 from pain3d.judge.drawing import Tile, mosaic
 from pain3d.judge.extra import described
-from pain3d.judge.measures import INNER, JAW, landmark_error, median, overlap, percent, yaw_bin
+from pain3d.judge.measures import INNER, JAW, ROLL_EDGES, angle_bin, landmark_error, median, overlap, percent
 from pain3d.judge.verdict import Figure, Measure, Table, Verdict
 from pain3d.pipeline.contact_sheet import decode, picture_of
 from pain3d.pipeline.data_set import CELL, DataSet, Row, cell_name
 
-COLUMNS = ("sample_id", "image", "bbox", "landmarks_2d", "yaw_degrees", "PSPI", "light", *CELL)
+COLUMNS = ("sample_id", "image", "bbox", "landmarks_2d", "yaw_degrees", "roll_degrees", "PSPI", "light", *CELL)
 LEAST_OVERLAP = 0.3  # of a detector's box with ours: less is another place, not another convention of boxes
 LEAST_FOUND = 99.0  # per cent, at |yaw| up to 45°
 MOST_ERROR = 4.0  # per cent of the distance of the outer eye corners
@@ -46,20 +46,20 @@ class Sighting:
 
 def judge_detectors(data: DataSet, most: int, quiet: bool) -> Verdict:
     """Show at most so many frames to both detectors."""
+    CENTERFACE.find()  # before anything is looked at
     keep = data.spread(most)
-    centerface = CenterFace()
     seen: list[Sighting] = []
     with Landmarker() as landmarker, Progress(len(keep), quiet=quiet) as progress:
         for row in data.rows("frames", COLUMNS, keep):
-            seen.append(_look(row, landmarker, centerface))
+            seen.append(_look(row, landmarker))
             row["image"] = row["image"]["bytes"] if _is_odd(seen[-1]) else None  # only failures are drawn
             progress.add(1)
     return summarise(seen)
 
 
-def _look(row: Row, landmarker: Landmarker, centerface: CenterFace) -> Sighting:
+def _look(row: Row, landmarker: Landmarker) -> Sighting:
     pixels = picture_of(row)
-    reading, faces = landmarker.read(pixels), centerface.find(pixels)
+    reading, faces = landmarker.read(pixels), find_faces(pixels)
     found = reading is not None and overlap(reading.box, row["bbox"]) >= LEAST_OVERLAP
     errors = landmark_error(reading.ibug, row["landmarks_2d"]) if found and reading is not None else None
     return Sighting(
@@ -87,7 +87,8 @@ def summarise(seen: Sequence[Sighting]) -> Verdict:
         Measure("landmark error, jaw line, median", median(_errors(seen, JAW)), "%"),
     ]
     tables = [
-        _table("By |yaw|", "yaw", seen, lambda s: yaw_bin(s.row["yaw_degrees"])),
+        _table("By |yaw|", "yaw", seen, lambda s: angle_bin(s.row["yaw_degrees"])),
+        _table("By |roll|", "roll", seen, lambda s: angle_bin(s.row["roll_degrees"], ROLL_EDGES)),
         _table("By demographic cell", "cell", seen, lambda s: cell_name(s.row)),
         _table("By light", "light", seen, lambda s: str(s.row["light"])),
         Table(

@@ -14,6 +14,7 @@ INNER = slice(17, 68)  # of the iBUG order: brows, nose, eyes, mouth
 JAW = slice(0, 17)
 OUTER_EYES = (36, 45)
 YAW_EDGES = (0.0, 15.0, 30.0, 45.0, 90.0)
+ROLL_EDGES = (0.0, 15.0, 45.0, 75.0, 180.0)
 
 
 def overlap(first: Sequence[float], second: Sequence[float]) -> float:
@@ -74,10 +75,10 @@ def partial_correlation(first: npt.ArrayLike, second: npt.ArrayLike, given: npt.
     return correlation(*rest)
 
 
-def yaw_bin(yaw_degrees: float) -> str:
-    """The bin that |yaw| falls into, as ``0-15°``."""
-    place = int(np.searchsorted(YAW_EDGES, abs(yaw_degrees), side="right")) - 1
-    low, high = YAW_EDGES[min(place, len(YAW_EDGES) - 2)], YAW_EDGES[min(place + 1, len(YAW_EDGES) - 1)]
+def angle_bin(degrees: float, edges: tuple[float, ...] = YAW_EDGES) -> str:
+    """The bin that an angle falls into, whatever its sign, as ``0-15°``."""
+    place = int(np.searchsorted(edges, abs(degrees), side="right")) - 1
+    low, high = edges[min(place, len(edges) - 2)], edges[min(place + 1, len(edges) - 1)]
     return f"{low:g}-{high:g}°"
 
 

@@ -123,6 +123,7 @@ def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]
         co_occurring=config.co_occurring,
         asymmetry=config.asymmetry,
         cameras=config.cameras,
+        bedside=config.bedside_share,
         quality=config.quality,
         wrinkles=config.wrinkles,
         environments=config.environment_share,
