@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +30,8 @@ import simplejpeg
 import torch
 
 from benchmarks.flat_shading import paint_flat
+from benchmarks.limits import processor
+from benchmarks.measure import commit_of
 from pain3d.console.refused import RefusedError
 from pain3d.doors.parquet import open_parquet
 from pain3d.doors.paths import named_file
@@ -53,6 +56,7 @@ SEEN: Final = "all-grey-jpeg"  # what training draws: nothing of the styles belo
 MAIN: Final[dict[str, tuple[str, ...]]] = {
     "attention": ("--styles", "none"),
     "attention, styles": ("--styles", SEEN),
+    "attention, few styles": ("--styles", SEEN, "--style-strength", "0.3"),
 }
 RESULT: Final = "held_out_styles.json"
 PICTURE_ENDS: Final = (".jpg", ".jpeg", ".png", ".webp")
@@ -254,7 +258,8 @@ def main() -> None:
             found.setdefault(arm, []).append(json.loads(kept.read_text()))
     caption = (
         f"{given.steps} steps of {given.batch} pictures of {given.size} pixels, {given.seeds} seeds, {len(rows)} "
-        f"pictures of test people, {len(photographs)} photographs"
+        f"pictures of test people, {len(photographs)} photographs; {processor()}, torch {torch.__version__}, "
+        f"commit {commit_of(Path(__file__).parents[1])[:7]}, {datetime.now(UTC):%Y-%m-%d}"
     )
     given.to.mkdir(parents=True, exist_ok=True)
     write_durably(given.to / "table.txt", f"{caption}\n\n{table_of(found)}".encode())

@@ -61,7 +61,7 @@ def this_device(kind: str, share: float = 1.0) -> Device:
         about = torch.cuda.get_device_properties(0)
         name, memory, cache_bytes = about.name, about.total_memory, int(about.L2_cache_size)
     else:
-        name, cache_bytes = _processor(), 0
+        name, cache_bytes = processor(), 0
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Device(kind, name, torch.get_num_threads(), memory, cache_bytes, copy_rate, rates)
 
@@ -96,7 +96,8 @@ def _seconds(work: Callable[[], object], kind: str) -> float:
     return median(taken[1:])
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the CPU."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:  # not Linux

@@ -369,6 +369,7 @@ def _leave_model(
         "pictures": len(rows),
         "steps": learned.steps,
         "seed": run.config.seed,
+        "styles": run.config.styles,
         "metrics": {f"validation {name}": value for name, value in learned.best.items()},
     }
     if validation_store is not None:

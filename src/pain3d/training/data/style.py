@@ -236,7 +236,7 @@ def _grown(small: Tensor, pictures: Tensor) -> Tensor:
 def _compressed(pictures: Tensor, numbers: Tensor) -> Tensor:
     """What a JPEG of some quality leaves, chroma halved.
 
-    In floats, in a tenth of the time that `pain3d.kernels.jpeg_loss` takes on a CPU: nobody compares it with a file.
+    In floats, in a third of the time that `pain3d.kernels.jpeg_loss` takes on a CPU: nobody compares it with a file.
     """
     least, most = QUALITY
     tables = quantisation_tables(least + (most - least) * numbers[:, 0]).float() / 255
