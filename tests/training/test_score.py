@@ -227,9 +227,29 @@ def face_at(x: float, size: float, turned: bool = False, down: float = 100) -> F
 )
 def test_the_largest_face_is_taken(monkeypatch, found: list[Face], says: str | None) -> None:
     monkeypatch.setattr("pain3d.face.detect.find_faces", lambda picture: found)
-    (x, y, side), notes = find_square(Path("a.jpg"), np.zeros((200, 300, 3), np.uint8))
+    (x, y, side), notes, roll = find_square(Path("a.jpg"), np.zeros((200, 300, 3), np.uint8))
     assert abs(x - 200) < 20 and abs(y - 100) < 20 and 80 < side < 120
     assert (notes == []) if says is None else (len(notes) == 1 and says in notes[0])
+    assert abs(roll) == (90 if says == "tilted by 90°" else 0)
+
+
+@pytest.mark.parametrize("roll", [90, -90, 40])
+def test_a_face_that_lies_is_turned_upright(monkeypatch, tmp_path, roll: int) -> None:
+    """A dot on the chin comes to lie below the middle of the crop, whichever way the head lies."""
+    angle, upright = np.radians(roll), face_at(0, 100, down=0).points
+    around = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    points, chin = upright @ around + 150, np.array((0.0, 45.0)) @ around + 150
+    monkeypatch.setattr("pain3d.face.detect.find_faces", lambda picture: [Face((100, 100, 200, 200), points, 0.9)])
+    rows, columns = np.mgrid[:300, :300] + 0.5
+    dot = np.hypot(columns - chin[0], rows - chin[1]) < 6
+    Image.fromarray(np.repeat(np.uint8(255) * dot[..., None], 3, 2)).save(tmp_path / "lying.png")
+    portrait = read_portrait(tmp_path / "lying.png", None, 100)
+    y, x = np.argwhere(portrait.crop[..., 0] > 128).mean(0)
+    assert (
+        abs(x + 0.5 - 50) < 2
+        and 70 < y < 95
+        and portrait.notes == (f"the head is tilted by {abs(roll)}°; it was turned upright",)
+    )
 
 
 def test_a_face_that_the_edge_cuts_is_told_and_then_refused(alone, pictures, capsys) -> None:

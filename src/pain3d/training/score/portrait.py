@@ -31,7 +31,9 @@ MOST_YAW, MOST_PITCH = 48.0, 11.0
 # farther eye's pixels are left; by 60°, 60 to 72 and 11 to 31 %; by 75° or more, 5 % at most.
 EYE_HIDDEN: Final = 72.0
 TRAINED_YAW, TRAINED_PITCH = CAMERA_YAW + NECK_YAW, CAMERA_PITCH + NECK_PITCH  # degrees, of data sets of pain3d
-MOST_ROLL: Final = 25.0  # degrees that a head may be tilted in the picture before it is said; it learned from up to 10
+MOST_ROLL: Final = (
+    25.0  # degrees that a head may be tilted in the picture before it is turned; it learned from up to 10
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ def read_portrait(path: Path, box: Box | None, pixels: int) -> Portrait:
         RefusedError: It can't be read, has no face, or one that is too small, cut off or turned away; names the file.
     """
     picture = read_picture(path)
-    square, notes = (square_of_box(path, picture, box), []) if box is not None else find_square(path, picture)
+    square, notes, roll = (
+        (square_of_box(path, picture, box), [], 0.0) if box is not None else find_square(path, picture)
+    )
     side = square[2]
     outside = share_outside(square, picture)
     if outside >= MOST_OUTSIDE:
@@ -74,7 +78,8 @@ def read_portrait(path: Path, box: Box | None, pixels: int) -> Portrait:
         raise RefusedError(f"{path}: the face is {side:.0f} pixels wide, at least {LEAST_SIDE:.0f} are needed")
     if side < SHARP_SHARE * pixels:
         notes.append(f"the face is {side:.0f} pixels wide and was enlarged to {pixels}: fine lines are not in it")
-    return Portrait(path, cut(picture, *square, pixels), square, tuple(notes))
+    upright = picture if roll == 0 else turned(picture, square, roll)
+    return Portrait(path, cut(upright, *square, pixels), square, tuple(notes))
 
 
 def square_of_box(path: Path, picture: Pixels, box: Box) -> Square:
@@ -95,8 +100,18 @@ def share_outside(square: Square, picture: Pixels) -> float:
     return float(1 - inside[0] * inside[1] / (side * side))
 
 
-def find_square(path: Path, picture: Pixels) -> tuple[Square, list[str]]:
-    """The face square of the largest face, and what is to be said of it.
+def turned(picture: Pixels, square: Square, roll: float) -> Pixels:
+    """A picture [H, W, 3] turned about a square's middle, so that what is `roll` degrees clockwise stands upright."""
+    import cv2
+
+    about = (square[0] - 0.5, square[1] - 0.5)  # OpenCV counts from the middle of the first pixel
+    move = cv2.getRotationMatrix2D(about, roll, 1.0)
+    size = (picture.shape[1], picture.shape[0])
+    return np.asarray(cv2.warpAffine(picture, move, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def find_square(path: Path, picture: Pixels) -> tuple[Square, list[str], float]:
+    """The face square of the largest face, what is to be said of it, and its tilt where it must be turned, else 0.
 
     Raises:
         RefusedError: There is none, or one of its eyes is not seen.
@@ -120,9 +135,10 @@ def find_square(path: Path, picture: Pixels) -> tuple[Square, list[str]]:
         way = "above" if pitch > 0 else "below"  # five points tell too little of it to say how many degrees
         notes.append(f"the head is seen from far {way}; the model learned from up to {TRAINED_PITCH:.0f}°")
     roll = tilt(largest)
-    if abs(roll) > MOST_ROLL:
-        notes.append(f"the head is tilted by {abs(roll):.0f}°; the model learned from upright ones, turn the picture")
-    return square_from_points(largest.points), notes
+    if abs(roll) <= MOST_ROLL:
+        return square_from_points(largest.points), notes, 0.0
+    notes.append(f"the head is tilted by {abs(roll):.0f}°; it was turned upright")
+    return square_from_points(largest.points), notes, roll
 
 
 def tilt(face: Face) -> float:
