@@ -20,6 +20,7 @@ from torch.nn.functional import pad
 from pain3d.device import constant
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack, units_of
 from pain3d.facs.rig import action_weights, expression_weights
+from pain3d.head.ageing import local_amounts, macro_changes
 from pain3d.head.assets import DEFAULT_HEAD, HeadFile, read_head
 from pain3d.head.correctives import bulges, higher_meeting, lowered_tongue
 from pain3d.head.ears import laid_ears
@@ -410,7 +411,22 @@ class Head(nn.Module):
         for unit, sign in (("eyeBlinkLeft", 1.0), ("eyeBlinkRight", -1.0)):
             blink = self.expression_basis[self.unit_names.index(unit)]
             blink += higher_meeting(self.template, blink, movable, sign)
+        self._age(edge, skin | self._part("neck"))
         self.template = lowered_tongue(self.template, torch.nonzero(self._part("tongue")).flatten())
+
+    def _age(self, lids: Tensor, skin: Tensor) -> None:
+        """Add to the macro shapes how age and sex shape faces (see `ageing`); lids still close, joints follow."""
+        macros = self.identity_names[: self.macro_count]
+        lips = self.landmarks[[self.landmark_names.index(f"ibug_{number}") for number in range(48, 68)]]
+        sigma = torch.from_numpy(self.local_sigma)
+        gained = local_amounts(self.local_names, macros) * sigma
+        for basis in (self.identity_basis, self.joint_basis, self.closing_gap):
+            flat = basis.flatten(1)
+            flat[: len(macros)] += gained @ flat[len(macros) :]
+        changes = macro_changes(self.template, self.faces, skin, (lids, lips), macros)
+        for row, name in enumerate(macros):
+            if name in changes:
+                self.identity_basis[row] += changes[name]
 
     def _growth(self, bodies: Tensor, people: Tensor, person: Tensor, surface: Surface | None) -> tuple[Tensor, Tensor]:
         """What surfaces add to vertices [G, V, 3], and which of it each row of `person` or of the surface has [R].

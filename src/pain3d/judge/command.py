@@ -23,12 +23,12 @@ JUDGES: Final = ("detectors", "ladders", "tone", "photo")
 
 @dataclass(frozen=True)
 class Judge:
-    """Show a data set to independent judges: face detectors, blendshapes, a colour meter, photographs; or a probe."""
+    """Show a data set to independent judges: face detectors, blendshapes, a colour meter, photographs; or probes."""
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
     """Folder of the data set."""
     to: Path | None = None
-    """Folder of the verdict; DIR/judge, or DIR/probe for the probe."""
+    """Folder of the verdict; DIR/judge, or DIR/probe and DIR/traits for the probes."""
     only: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ",".join(JUDGES)
     """Which judges, with commas between."""
     frames: Annotated[int, Within(1, 1_000_000)] = 600
@@ -41,12 +41,14 @@ class Judge:
     """Pixels between the eyes of the faces that are compared with photographs; smaller ones are left out."""
     probe: tyro.conf.FlagCreatePairsOff[bool] = False
     """Instead of the judges: train a small network on half of the identities, test it on the others."""
+    traits: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Instead of the judges: a net that half of the identities taught says age and sex of the others, if neutral."""
     ablation: Path | None = None
     """With the probe: the same data set without wrinkle maps; the table says what they add."""
     neutral: bool = True
     """With the probe: the network also sees the person's neutral face."""
     steps: Annotated[int, Within(1, 1_000_000)] = 3200
-    """With the probe: training steps of 64 pictures."""
+    """With a probe: training steps of 64 pictures."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """End with one JSON object on stdout."""
 
@@ -59,11 +61,16 @@ def run_judge(command: Judge, _: float) -> int:
     """
     names = check(command)
     data = open_data_set(command.out)
-    folder = command.to or command.out / ("probe" if command.probe else "judge")
+    folder = command.to or command.out / ("probe" if command.probe else "traits" if command.traits else "judge")
     if command.to is None:
         refuse_link(folder)
     started = time.perf_counter()
-    verdicts = [_probe(command, data)] if command.probe else [judge(name)(command, data) for name in names]
+    if command.probe:
+        verdicts = [_probe(command, data)]
+    elif command.traits:
+        verdicts = [_traits(command, data)]
+    else:
+        verdicts = [judge(name)(command, data) for name in names]
     from pain3d.judge.verdict_files import show, summary, write_verdict
 
     write_verdict(folder, data, verdicts, time.perf_counter() - started)
@@ -89,6 +96,8 @@ def check(command: Judge) -> list[str]:
         raise RefusedError(f"--{error}") from None
     if command.ablation is not None and not command.probe:
         raise RefusedError("--ablation goes with --probe")
+    if command.traits and command.probe:
+        raise RefusedError("--traits and --probe are two runs")
     return names
 
 
@@ -116,6 +125,12 @@ def _probe(command: Judge, data: DataSet) -> Verdict:
 
     other = open_data_set(command.ablation) if command.ablation is not None else None
     return judge_probe(data, other, steps=command.steps, neutral=command.neutral, quiet=command.json)
+
+
+def _traits(command: Judge, data: DataSet) -> Verdict:
+    from pain3d.judge.traits import judge_traits
+
+    return judge_traits(data, command.steps, command.json)
 
 
 COMMANDS: Final = {"judge": Entry(Judge, run_judge)}

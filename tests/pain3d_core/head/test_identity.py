@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pain3d.head import Head, Identity
-from pain3d.head.identity import MAX_COEFFICIENT, MAX_MAHALANOBIS, sample_local
+from pain3d.head.ageing import AGED
+from pain3d.head.identity import MAX_COEFFICIENT, MAX_MAHALANOBIS, MOST_UNEVEN, PACE, UNEVEN, one_sided, sample_local
 from pain3d.random import keyed_generator
 
 HEAD = Head.default()
@@ -53,7 +54,12 @@ def test_macro_weights_are_products_that_sum_to_one() -> None:
 
 def test_local_shapes_are_bounded_and_nearly_symmetric() -> None:
     draws = np.array([sample_local(keyed_generator(0, "test", k), HEAD.local_names) for k in range(200)])
-    assert np.abs(draws).max() <= MAX_COEFFICIENT
+    uneven = np.array([one_sided(name) for name in HEAD.local_names])
+    assert 15 < uneven.sum() < 30
+    most = 0.3 * PACE * MAX_COEFFICIENT * max(abs(amount) for pair in AGED.values() for amount in pair)
+    assert np.abs(draws[:, ~uneven]).max() <= MAX_COEFFICIENT + most
+    assert np.abs(draws[:, uneven]).max() <= MOST_UNEVEN
+    draws[:, uneven] /= UNEVEN
     index = {name: i for i, name in enumerate(HEAD.local_names)}
     pairs = [(i, index["r-" + n[2:]]) for n, i in index.items() if n.startswith("l-")]
     assert len(pairs) > 20
