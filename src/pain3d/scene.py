@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -16,6 +17,7 @@ from pain3d.background import BACKGROUNDS, ENVIRONMENT_SHARE, SURROUNDINGS
 from pain3d.camera import MOST_PIXELS
 from pain3d.console.refused import one_line
 from pain3d.doors.text import parse_json
+from pain3d.environment.embedded import ENVIRONMENTS
 from pain3d.facs.action_units import CO_OCCURRING_AUS, ActionUnits
 from pain3d.facs.pain_score import MAX_INTENSITY, PAIN_AUS, sample_pain_units
 from pain3d.head.identity import ANCESTRIES, SEXES, Identity, sample_identity
@@ -207,6 +209,7 @@ def sample_scenes(
     quality: int = 95,
     wrinkles: bool = True,
     environments: float = ENVIRONMENT_SHARE,
+    places: Sequence[str] = ENVIRONMENTS,
 ) -> tuple[Scene, ...]:
     """All scenes of one identity: (expressions + 1) × views, expression-major; expression 0 is neutral.
 
@@ -235,6 +238,7 @@ def sample_scenes(
         quality: Best JPEG quality, 1–100; a picture's own lies between 70 and this, or is this where it is below 70.
         wrinkles: See `Scene`.
         environments: Share of identities, or with free cameras of pictures, that a place lights; 0–1.
+        places: Of which places; see `pain3d.environment.own` for one's own.
     """
     check_number("asymmetry", asymmetry, 0, 1)
     check_number("bedside", bedside, 0, 1)
@@ -272,7 +276,7 @@ def sample_scenes(
     @cache
     def surroundings(*place: int) -> LightSetting | None:
         """Of the identity, or of an expression and a view."""
-        return sample_environment(seed, identity_id, *place, share=environments)
+        return sample_environment(seed, identity_id, *place, share=environments, names=places)
 
     scenes = []
     for expression in range(expressions + 1):

@@ -15,6 +15,7 @@ from pain3d.background import BACKGROUNDS
 from pain3d.camera import FOV, MIN_DISTANCE
 from pain3d.colour import KELVINS, NEUTRAL_KELVIN
 from pain3d.environment.embedded import ENVIRONMENTS, embedded_environment
+from pain3d.environment.own import OWN
 from pain3d.light import LIGHTS, key_azimuth
 from pain3d.random import keyed_generator
 from pain3d.ranges import FAR, Limits, are_numbers, check_fields, check_whole, told
@@ -131,7 +132,7 @@ class LightSetting:
     @property
     def is_place(self) -> bool:
         """Whether it is the light of an environment."""
-        return self.name in ENVIRONMENTS
+        return self.name in ENVIRONMENTS or OWN.fullmatch(self.name) is not None
 
 
 @dataclass(frozen=True)
@@ -256,17 +257,22 @@ def drawn_light(u: Sequence[float]) -> LightSetting:
     )
 
 
-def sample_environment(seed: int, identity_id: int, *moment: int, share: float) -> LightSetting | None:
+def sample_environment(
+    seed: int, identity_id: int, *moment: int, share: float, names: Sequence[str] = ENVIRONMENTS
+) -> LightSetting | None:
     """Draw which place lights an identity, or a moment of it; None, which has 1 - `share` of chances, is a preset."""
-    return drawn_environment(keyed_generator(seed, "environment", identity_id, *moment).random(4).tolist(), share)
+    return drawn_environment(
+        keyed_generator(seed, "environment", identity_id, *moment).random(4).tolist(), share, names
+    )
 
 
-def drawn_environment(u: Sequence[float], share: float) -> LightSetting | None:
+def drawn_environment(u: Sequence[float], share: float, names: Sequence[str] = ENVIRONMENTS) -> LightSetting | None:
     """What 4 numbers from 0 to 1 tell of `sample_environment`."""
     if u[0] >= share:
         return None
-    name = ENVIRONMENTS[min(int(u[1] * len(ENVIRONMENTS)), len(ENVIRONMENTS) - 1)]
-    x, _, z = embedded_environment(name).key_direction
+    name = names[min(int(u[1] * len(names)), len(names) - 1)]
+    # The key of an own place stands before the face: so nobody who draws scenes must have it.
+    x, _, z = embedded_environment(name).key_direction if name in ENVIRONMENTS else (0.0, 0.0, 1.0)
     return LightSetting(
         name=name,
         azimuth=round((2 * u[2] - 1) * PLACE_AZIMUTH - math.degrees(math.atan2(x, z)), 3),

@@ -36,7 +36,7 @@ FULL = 4 * np.pi
 CLAMPED_COSINE = np.array([A0] + [A1] * 3 + [A2] * 5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is itself, and so can be looked up by
 class Environment:
     """A place, in units of its mean luminance, turned as its panorama is.
 

@@ -51,6 +51,9 @@ class SynthConfig:
     environment_share: Annotated[float, Within(0.0, 1.0)] = ENVIRONMENT_SHARE
     """Share of identities (of pictures, with free cameras) that stand in a real place, which lights them and is seen
     behind them, 0 to 1; the others have lamps and a drawn background. Nobody does where backgrounds are painted."""
+    environments: str = ""
+    """Folder of your own panoramas (.hdr, .exr) to stand in, in place of those that come along; a line in its
+    licence.txt says their licence."""
     law: Annotated[str, OneOf(LAWS), tyro.conf.arg(metavar="{uniform,independent,clinical}")] = "uniform"
     """How pain is drawn: PSPI uniform over 0-16; each AU by itself; or rare and mild as in a clinic."""
     co_occurring: bool = True
@@ -127,7 +130,7 @@ TEXTURE: Final = (
 )
 BACKGROUND: Final = tuple(name for name in FIELDS if name.startswith("background"))
 REFINE: Final = tuple(name for name in FIELDS if name.startswith("refine"))
-PAINTERS: Final = (*TEXTURE, *BACKGROUND, *REFINE)  # hashed as what they name
+PAINTERS: Final = (*TEXTURE, *BACKGROUND, *REFINE, "environments")  # hashed as what they name
 WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *PAINTERS))
 
 

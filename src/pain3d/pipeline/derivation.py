@@ -6,7 +6,7 @@ The scenes are those that the plan samples, where the same code made the data se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pain3d.background import BACKGROUNDS
 from pain3d.camera import Camera
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import checked, with_content
@@ -27,7 +28,7 @@ from pain3d.rendering.frames import FACE_LANDMARKS
 from pain3d.rendering.heatmap import millimetres_moved
 from pain3d.rendering.scene_inputs import check_scenes, grown_surface
 from pain3d.rendering.shots import shots_of
-from pain3d.scene import AGE_GROUPS, DemographicCell, Scene
+from pain3d.scene import AGE_GROUPS, DemographicCell, LightSetting, Scene
 
 Floats = npt.NDArray[np.float32]
 
@@ -95,7 +96,9 @@ def tell(scenes: Sequence[Scene], person: PlannedIdentity, provenance: Provenanc
         RefusedError: The texture that the person wears is damaged.
     """
     check_scenes(scenes)
-    shots, head = shots_of(scenes), Head.default()
+    # Of the light nothing is told, and own places aren't in the data set.
+    unlit = [replace(scene, light=LightSetting(), background=BACKGROUNDS[0]) for scene in scenes]
+    shots, head = shots_of(unlit), Head.default()
     numbers = np.array([scene.expression_id for scene in scenes])
     _, moments, expression = np.unique(numbers, return_index=True, return_inverse=True)
     grown = grown_surface(head, scenes[0].skin, scenes[0].wrinkles)

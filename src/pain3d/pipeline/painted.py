@@ -108,6 +108,7 @@ class Decorated:
 def painted_columns(
     shown: Sequence[Sequence[tuple[int, int]]],
     texture_licence: str,
+    place_licences: Sequence[str],
     behind: PaintedBehind | None,
     over: PaintedOver | None,
 ) -> dict[str, list[Any]]:
@@ -116,6 +117,7 @@ def painted_columns(
     Args:
         shown: The pictures of each row, the image first: their places in `over`, and their views.
         texture_licence: Of who painted the skin; empty where it is procedural.
+        place_licences: Of the own place that lights each picture; empty where none does.
         behind: Who painted what stands behind; None is nobody.
         over: Who painted over pictures; None is nobody.
     """
@@ -129,4 +131,6 @@ def painted_columns(
     found["neutral_refined"] = [row[-1] for row in kept]
     licence_behind = "" if behind is None else behind.origin.licence
     licences = ["" if over is None or not any(row) else over.licence for row in kept]
-    return found | {"licence": [row_licence(texture_licence, licence_behind, licence) for licence in licences]}
+    lit = [[place_licences[place] for place, _ in row] for row in shown]
+    every = zip(licences, lit, strict=True)
+    return found | {"licence": [row_licence(texture_licence, licence_behind, over, *own) for over, own in every]}

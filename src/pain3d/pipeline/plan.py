@@ -15,6 +15,7 @@ from pain3d.pipeline.config import SynthConfig
 from pain3d.records import SPLITS
 
 if TYPE_CHECKING:
+    from pain3d.environment.own import Places
     from pain3d.pipeline.texture.decorator import PlateWish
     from pain3d.pipeline.texture.refiner import RefineWish
     from pain3d.scene import DemographicCell
@@ -24,7 +25,7 @@ SHARES: Final = {"train": 70, "validation": 20, "test": 10}  # per cent, as in 3
 
 @dataclass(frozen=True)
 class PlannedIdentity:
-    """One identity: number, demographic cell, split, folder of its painted texture, who paints behind and over it."""
+    """One identity: number, cell, split, folder of its painted texture, who paints behind and over it, own places."""
 
     identity_id: int
     cell: DemographicCell
@@ -32,6 +33,7 @@ class PlannedIdentity:
     texture: Path | None = None
     behind: PlateWish | None = None
     refine: RefineWish | None = None
+    places: Places | None = None
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class SceneRows:
         pairs: For each row of the subset: its scene, and the neutral scene of that view.
         front: The neutral scene that is seen nearest the front.
         texture_licence: Of who painted the skin; empty where it is procedural.
+        place_licences: [B] of the own place that lights each scene; empty where none does.
     """
 
     batches: dict[str, pyarrow.RecordBatch]
@@ -85,6 +86,7 @@ class SceneRows:
     pairs: list[tuple[int, int]]
     front: int
     texture_licence: str = ""
+    place_licences: Sequence[str] = ()
 
 
 GEOMETRY = ("landmarks_2d", "landmarks_3d", "bbox", "coverage")
@@ -198,7 +200,9 @@ def make_scene_rows(
         batches[subset] = pa.RecordBatch.from_pylist(rows[subset], known)
     expressions = [row["sample_id"] for row in rows["expressions"]]
     views = [scene.view_id for scene in scenes]
-    return SceneRows(batches, names, views, expressions, pairs, front, painted["texture_licence"])
+    own = () if person.places is None else person.places.names
+    licences = [person.places.licence if person.places and scene.light.name in own else "" for scene in scenes]
+    return SceneRows(batches, names, views, expressions, pairs, front, painted["texture_licence"], licences)
 
 
 def complete_rows(
@@ -257,7 +261,7 @@ def complete_rows(
     }
     for subset, places in shown.items():
         pictured = [[(place, rows.views[place]) for place in row] for row in places]
-        seen[subset] |= painted_columns(pictured, rows.texture_licence, behind, over)
+        seen[subset] |= painted_columns(pictured, rows.texture_licence, rows.place_licences, behind, over)
     batches = {}
     for subset, batch in rows.batches.items():
         schema = arrow_schema(subset, ",".join(pictures.dense))

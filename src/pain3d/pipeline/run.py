@@ -35,6 +35,7 @@ from pain3d.records import FORMAT_VERSION
 if TYPE_CHECKING:
     import torch
 
+    from pain3d.environment.own import Places
     from pain3d.pipeline.texture.decorator import PlateWish
     from pain3d.pipeline.texture.refiner import RefineWish
 
@@ -106,12 +107,14 @@ class Painters:
         source: Of textures.
         behind: What is wished of who paints backgrounds.
         over: What is wished of who paints over pictures.
+        places: Own ones that light people.
         fields: What of them decides the bytes.
     """
 
     source: Source | None
     behind: PlateWish | None
     over: RefineWish | None
+    places: Places | None
     fields: Mapping[str, Any]
 
 
@@ -200,7 +203,8 @@ def synthesise(
             replace(
                 shard,
                 identities=tuple(
-                    replace(who, behind=painters.behind, refine=painters.over) for who in shard.identities
+                    replace(who, behind=painters.behind, refine=painters.over, places=painters.places)
+                    for who in shard.identities
                 ),
             )
             for shard in mine
@@ -223,6 +227,7 @@ def synthesise(
 
 def _painters(config: SynthConfig, quiet: bool) -> Painters:
     """Whom a configuration asks for; what can't be is refused before a model is loaded."""
+    from pain3d.environment.own import open_places
     from pain3d.pipeline.texture.decorator import decorator_of, plate_wish_of
     from pain3d.pipeline.texture.refiner import refiner_of, wish_of
 
@@ -234,7 +239,13 @@ def _painters(config: SynthConfig, quiet: bool) -> Painters:
         fields = fields | decorator_of(behind, quiet=quiet).fields
     if over is not None:
         fields = fields | refiner_of(over, quiet=quiet).fields
-    return Painters(source, behind, over, fields)
+    places = None
+    if config.environments:
+        if behind is not None:
+            raise RefusedError("--environments: nobody stands in a place where --backgrounds are painted")
+        places = open_places(Path(config.environments))
+        fields = fields | {"environments": " ".join(places.names), "environments_licence": places.licence}
+    return Painters(source, behind, over, places, fields)
 
 
 def _cuda_device(ranks: Ranks) -> torch.device:

@@ -56,6 +56,9 @@ class SampledChecks:
         self._sample = sampled(plan.people, plan.provenance.seed, count)
         if not plan.same_code:
             self.notes.append("other code made it, so no picture can be rendered again: --sample compared nothing")
+        elif plan.places is not None:
+            self._sample = []
+            self.notes.append("places of one's own light it, which it does not hold: --sample compared nothing")
         elif not self._alike:
             self.notes.append(f"made on {made}, rendered again on {self._device}: no JPEG of the sample was compared")
 

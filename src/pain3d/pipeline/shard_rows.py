@@ -16,6 +16,7 @@ import torch
 from pain3d.console.refused import RefusedError, quoted
 from pain3d.doors.parquet import ParquetSource
 from pain3d.doors.paths import named_file
+from pain3d.environment.own import Places
 from pain3d.pipeline.column_comparison import flat_rows
 from pain3d.pipeline.derivation import Geometry, Told, config_of, person_of, read_scenes, seen_landmarks, tell
 from pain3d.pipeline.folder import TEXTURES
@@ -54,6 +55,7 @@ class DataSetPlan:
         size: Pixels a side.
         dense: What further columns frames have.
         provenance: What every row says of its making.
+        places: Own ones that light people; None are those that come along.
         people: Shard → its identities in order; empty where other code made the plan.
         notes: What can't be compared, and why.
 
@@ -72,6 +74,9 @@ class DataSetPlan:
         else:
             made = f"made by other code ({quoted(resolved.get('code_version'))}, this is {code_version()})"
             self.notes[f"{made}: rows are compared with the scenes that they hold, not with those of the plan"] = None
+        names = str(resolved.get("environments", "")).split()
+        licence = str(resolved.get("environments_licence", ""))
+        self.places = Places(out, tuple(names), licence) if names else None
         self.size, self.dense = int(resolved["size"]), str(resolved.get("dense", ""))
         said = (resolved[name] for name in ("seed", "config_hash", "pain3d_version", "code_version"))
         self.provenance = Provenance(*said)
@@ -195,11 +200,12 @@ class Shard:
             if self._plan.same_code:
                 person = self._plan.people[self.name][number]
                 place = worn_texture(self._plan.out, frames)
-                person = replace(person, texture=place)
+                person = replace(person, texture=place, places=self._plan.places)
                 return tell(scenes_of(self._plan.config, person), person, self._plan.provenance)
             texts = frames["scene"].to_pylist()
             scenes = read_scenes(texts, self._plan.resolved)
-            person = replace(person_of(scenes[0], self._split), texture=worn_texture(self._plan.out, frames))
+            place = worn_texture(self._plan.out, frames)
+            person = replace(person_of(scenes[0], self._split), texture=place, places=self._plan.places)
             told = tell(scenes, person, self._plan.provenance)
             return self._as_written(told, texts, frames)
         except ValueError as error:  # a RefusedError, too

@@ -103,12 +103,13 @@ def rehearse(config: SynthConfig, person: PlannedIdentity, provenance: Provenanc
 
     head = Head.default()
     tiny = replace(config, expressions=0, views=1, size=REHEARSED_SIZE)
-    bare = replace(person, texture=None, behind=None, refine=None)
+    bare = replace(person, texture=None, behind=None, refine=None, places=None)
     synthesise_identity(tiny, bare, provenance, RenderSetup(head, build_maps(head, REHEARSED_TEXELS), None))
 
 
 def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]:
     """All scenes of a planned identity, expression by expression, view by view."""
+    from pain3d.environment import ENVIRONMENTS
     from pain3d.scene import sample_scenes
 
     scenes = sample_scenes(
@@ -127,6 +128,7 @@ def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]
         quality=config.quality,
         wrinkles=config.wrinkles,
         environments=config.environment_share,
+        places=ENVIRONMENTS if person.places is None else person.places.names,
     )
     if person.texture is None:
         return scenes
@@ -154,7 +156,12 @@ def prepare_identity(
         from pain3d.pipeline.texture.bank import read_texture
 
         textures = {person.texture.name: read_texture(person.texture)}
-    inputs = inputs_of(scenes, head, textures)
+    places = None
+    if person.places is not None:
+        from pain3d.environment.own import read_places
+
+        places = read_places(person.places.folder, person.places.names)
+    inputs = inputs_of(scenes, head, textures, places=places)
     if board is not None:
         from pain3d.skin.sketch import draw_sketch
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pain3d.camera import Camera
 from pain3d.device import map_tensors, moved_at_once
+from pain3d.environment.panorama import Environment
 from pain3d.head.model import Head
 from pain3d.kernels._described import described
 from pain3d.kernels.rendering import tone_map
@@ -157,6 +158,7 @@ def render_scenes(
     light: Light | None = None,
     textures: Mapping[str, Tensor] | None = None,
     plates: Mapping[int, Tensor] | None = None,
+    environments: Mapping[str, Environment] | None = None,
 ) -> Frames:
     """Render scenes that share identity, skin and size: one texture, one mesh per expression, one picture per scene.
 
@@ -169,16 +171,17 @@ def render_scenes(
         textures: Of scenes that name one (`Scene.texture`): name → albedo [S, S, 3], as `pain3d.paint` takes it.
         plates: View → [h, w, 3] linear, all of one size, behind all its scenes in place of their own backgrounds;
             the scenes' exposure and white balance apply. A scene doesn't say that it was rendered with one.
+        environments: Own places that light scenes (``own:…``), by name: of `pain3d.environment.own.read_places`.
 
     Gradients: none.
 
     Raises:
         ValueError: No scene, or scenes of several identities, skins, textures or sizes, or with and without wrinkles;
-            or a texture that isn't among `textures`, or a view that isn't among `plates`.
+            or a texture that isn't among `textures`, a view not among `plates`, or a place not among `environments`.
     """
     head = head or Head.default()
     clock = Clock()
-    inputs = inputs_of(scenes, head, textures, plates)
+    inputs = inputs_of(scenes, head, textures, plates, environments)
     clock.lap("inputs")
     setup = render_setup(head)
     shots = render_people([inputs], setup, clock, light)

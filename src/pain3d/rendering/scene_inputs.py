@@ -18,7 +18,8 @@ from torch import Tensor
 from pain3d.background import SURROUNDINGS, paint_background
 from pain3d.camera import CONVENTION, Camera
 from pain3d.environment.backdrop import paint_backdrop
-from pain3d.environment.embedded import embedded_environment
+from pain3d.environment.own import place_of
+from pain3d.environment.panorama import Environment
 from pain3d.head.model import Head
 from pain3d.light import lit_by
 from pain3d.mesh import Surface
@@ -103,6 +104,7 @@ def inputs_of(
     head: Head,
     textures: Mapping[str, Tensor] | None = None,
     plates: Mapping[int, Tensor] | None = None,
+    places: Mapping[str, Environment] | None = None,
 ) -> SceneInputs:
     """What rendering reads of scenes that share identity, skin, texture, size and wrinkles.
 
@@ -111,19 +113,20 @@ def inputs_of(
         head: On the CPU.
         textures: Of scenes that name one: name → albedo, see `pain3d.paint`.
         plates: View → [h, w, 3] linear, all of one size, in place of the scenes' own backgrounds.
+        places: Own ones that light scenes, by name, see `pain3d.environment.own`.
 
     Raises:
-        ValueError: No scene, or scenes that can't be rendered together; or a texture that isn't among `textures`, or
-            a view that isn't among `plates`.
+        ValueError: No scene, or scenes that can't be rendered together; or a texture that isn't among `textures`, a
+            view that isn't among `plates`, or a place that isn't among `places`.
     """
     check_scenes(scenes)
     albedo = _named_texture(scenes[0].texture, textures)
-    first, shots = scenes[0], shots_of(scenes)
+    first, shots = scenes[0], shots_of(scenes, places)
     order = list(dict.fromkeys(scene.expression_id for scene in scenes))
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
     moments = np.unique(expression, return_index=True)[1]  # the first scene of each
     grown = grown_surface(head, first.skin, first.wrinkles)
-    painted, background = own_backgrounds(scenes) if plates is None else plated(scenes, plates)
+    painted, background = own_backgrounds(scenes, places) if plates is None else plated(scenes, plates)
     light = shots.light
     assert grown.cover is not None
     return SceneInputs(
@@ -194,14 +197,14 @@ def camera_rows(camera: Camera) -> list[dict[str, Any]]:
     return rows
 
 
-def own_backgrounds(scenes: Sequence[Scene]) -> tuple[Floats, Whole]:
+def own_backgrounds(scenes: Sequence[Scene], places: Mapping[str, Environment] | None = None) -> tuple[Floats, Whole]:
     """The scenes' own backgrounds [K, 128, 128, 3], linear, and which of the K stands behind each [B].
 
-    They are drawn, or what a camera sees of the place that lights the scene.
+    They are drawn, or what a camera sees of the place that lights the scene; of own ones it is one of `places`.
     """
-    places = [_stand(scene) for scene in scenes]
-    order = {place: number for number, place in enumerate(dict.fromkeys(places))}
-    return np.stack([_painted(place) for place in order]), np.array([order[place] for place in places], np.int64)
+    stands = [_stand(scene) for scene in scenes]
+    order = {stand: number for number, stand in enumerate(dict.fromkeys(stands))}
+    return np.stack([_painted(stand, places) for stand in order]), np.array([order[one] for one in stands], np.int64)
 
 
 Drawn = tuple[str, float, int, int, int, int]  # name, blur, and the numbers that key it
@@ -216,10 +219,10 @@ def _stand(scene: Scene) -> Drawn | Seen:
     return scene.background, scene.background_blur, *key
 
 
-def _painted(stand: Drawn | Seen) -> Floats:
+def _painted(stand: Drawn | Seen, places: Mapping[str, Environment] | None) -> Floats:
     if len(stand) == 3:
         light, camera, blur = stand
-        place = embedded_environment(light.name)
+        place = place_of(light.name, places)
         *_, gains = lit_by(place, light.azimuth, light.key_share, light.temperature)
         return paint_backdrop(place, light.azimuth, camera, blur, gains * light.intensity)
     name, blur, seed, *key = stand

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import itemgetter
@@ -14,6 +14,8 @@ from torch import Tensor
 from pain3d.camera import Camera
 from pain3d.colour import temperature_gains
 from pain3d.device import map_tensors, moved_at_once
+from pain3d.environment.own import place_of
+from pain3d.environment.panorama import Environment
 from pain3d.facs.action_units import stack
 from pain3d.kernels._described import described
 from pain3d.light import Light
@@ -63,11 +65,11 @@ class Shots:
         return moved_at_once(self, device)
 
 
-def shots_of(scenes: Sequence[Scene]) -> Shots:
-    """The tensors of scenes of one size, on the CPU.
+def shots_of(scenes: Sequence[Scene], places: Mapping[str, Environment] | None = None) -> Shots:
+    """The tensors of scenes of one size, on the CPU; `places` are own ones that light some, by name.
 
     Raises:
-        ValueError: Sizes differ.
+        ValueError: Sizes differ, or a place isn't among `places`.
     """
     if any(scene.size != scenes[0].size for scene in scenes):
         raise ValueError("scenes must share one size")
@@ -80,7 +82,7 @@ def shots_of(scenes: Sequence[Scene]) -> Shots:
         neck=torch.deg2rad(torch.from_numpy(neck)),
         gaze=torch.deg2rad(torch.from_numpy(gaze)),
         camera=cameras(scenes),
-        light=lights(scenes),
+        light=lights(scenes, places),
         gains=background_gains(scenes),
         noise=torch.tensor([[s.shot for s in sensors], [s.read for s in sensors]], dtype=torch.float64),
         noise_key=torch.tensor(keys, dtype=torch.int64),
@@ -102,13 +104,13 @@ def cameras(scenes: Sequence[Scene]) -> Camera:
     )
 
 
-def lights(scenes: Sequence[Scene]) -> Light:
-    """The light of each scene, exposed and white-balanced as its sensor has it."""
+def lights(scenes: Sequence[Scene], places: Mapping[str, Environment] | None = None) -> Light:
+    """The light of each scene, exposed and white-balanced as its sensor has it; `places` as for `shots_of`."""
     settings = [scene.light for scene in scenes]
     names = ("name", "azimuth", "elevation", "intensity", "key_share", "temperature")
     presets = [setting for setting in settings if not setting.is_place]
     parts = [Light.presets(*([getattr(setting, name) for setting in presets] for name in names))] if presets else []
-    parts += [_place(setting) for setting in settings if setting.is_place]
+    parts += [_lit(setting, place_of(setting.name, places)) for setting in settings if setting.is_place]
     order = np.argsort(np.argsort([setting.is_place for setting in settings], kind="stable"), kind="stable")
     joined = Light(*(torch.cat(part) for part in zip(*(vars(light).values() for light in parts), strict=True)))
     light = map_tensors(joined, itemgetter(torch.from_numpy(order)))
@@ -117,9 +119,9 @@ def lights(scenes: Sequence[Scene]) -> Light:
 
 
 @lru_cache(maxsize=64)  # with fixed cameras all pictures of a person have one
-def _place(setting: LightSetting) -> Light:
+def _lit(setting: LightSetting, place: Environment) -> Light:
     return Light.environment(
-        setting.name,
+        place,
         yaw_degrees=setting.azimuth,
         intensity=setting.intensity,
         key_share=setting.key_share,
