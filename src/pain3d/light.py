@@ -60,6 +60,14 @@ PRESETS: dict[str, tuple[tuple[float, float, float], float, tuple[Lamp, ...]]] =
         (60.0, 16.0, (1.0, 0.86, 0.66)), (-60.0, 50.0, (0.46, 0.52, 0.64)), (30.0, -50.0, (0.30, 0.25, 0.18)))),
 }  # fmt: skip
 LIGHTS = tuple(PRESETS)
+# Degrees under which the key of a preset is seen. A softbox of 80 cm at 2 m, a lamp shade, the sun through haze (0.53
+# in clear air), a window of 1 m at 2 m, ceiling panels, a bright part of an overcast sky, a reading lamp, a low sun.
+KEY_SIZES = {
+    "studio": 22.0, "indoor": 14.0, "outdoor": 2.0, "window": 28.0, "ward": 34.0, "overcast": 60.0, "evening": 9.0,
+    "golden": 1.0,
+}  # fmt: skip
+LARGEST_KEY = 90.0
+THROWN_BACK = 0.3  # of the key's soft part: walls and linen send back about so much; nothing else of it fills shadows
 LAMP_RADIANCE = 0.85  # of the soft lamps in the environment, on the scale of the ambient radiance
 # Every preset, however it is turned, gives a face that looks along +Z the same mean irradiance, as if it were metered
 # with an incident light meter: albedo a comes out at about 0.8 a at intensity 1, whoever it belongs to.
@@ -77,6 +85,7 @@ class Light:
         key_direction: [N, 3] unit vectors from the face to the key light.
         key_colour: [N, 3] irradiance of the key on a surface that faces it.
         exposure: [N] factor on the light before tone and sRGB.
+        key_size: [N] degrees under which the key is seen: how soft its shadows are. 0 casts none; None is none at all.
 
     Raises:
         ValueError: A shape does not fit, or a number is not finite (looked at on the CPU).
@@ -88,11 +97,15 @@ class Light:
     key_direction: Tensor
     key_colour: Tensor
     exposure: Tensor
+    key_size: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = check_rows("sh", self.sh, (9, 3))
-        for name, shape in (("key_direction", (3,)), ("key_colour", (3,)), ("exposure", ())):
-            rows = check_rows(name, getattr(self, name), shape)
+        for name, shape in (("key_direction", (3,)), ("key_colour", (3,)), ("exposure", ()), ("key_size", ())):
+            part = getattr(self, name)
+            if part is None and name == "key_size":
+                continue
+            rows = check_rows(name, part, shape)
             if rows != count:
                 raise ValueError(f"{name} must have {count} rows like sh, got {rows}")
 
@@ -113,6 +126,7 @@ class Light:
         intensity: float = 1.0,
         key_share: float = 1.0,
         temperature: float = NEUTRAL_KELVIN,
+        size: float = 0.0,
     ) -> Light:
         """One light by name.
 
@@ -127,11 +141,15 @@ class Light:
             intensity: Exposure.
             key_share: 0 (overcast) to 1.5 (hard) on the key's strength.
             temperature: Kelvin, 2000–20000: makes the key warmer (less) or cooler than the preset has it, at 6504.
+            size: Degrees under which the key is seen, 0–90: the larger the softer are its shadows; `KEY_SIZES` has
+                what fits each preset. 0 casts none, and the key then lights from the environment too.
 
         Raises:
             ValueError: The name is unknown or a number is not finite.
         """
-        return cls.presets([name], [azimuth_degrees], [elevation_degrees], [intensity], [key_share], [temperature])
+        return cls.presets(
+            [name], [azimuth_degrees], [elevation_degrees], [intensity], [key_share], [temperature], [size]
+        )
 
     @classmethod
     def presets(
@@ -142,8 +160,9 @@ class Light:
         intensity: Sequence[float],
         key_share: Sequence[float],
         temperature: Sequence[float],
+        size: Sequence[float] | None = None,
     ) -> Light:
-        """N lights by name, each as `preset` makes it: one of each argument for each of them.
+        """N lights by name, each as `preset` makes it: one of each argument for each of them; by default no shadows.
 
         Raises:
             ValueError: A name is unknown or a number is not finite.
@@ -156,18 +175,25 @@ class Light:
             for value in values:
                 if not isinstance(value, Real) or not math.isfinite(value):
                     raise ValueError(f"{what} must be finite, got {told(value)}")
+        sizes = [0.0] * len(names) if size is None else list(size)
+        for value in sizes:
+            if not isinstance(value, Real) or not 0 <= value <= LARGEST_KEY:
+                raise ValueError(f"size must lie in 0 … {LARGEST_KEY:g} degrees, got {told(value)}")
         ambient, key, azimuths, elevations, colours = (
             part[[LIGHTS.index(name) for name in names]] for part in _lamps()
         )
         elevations[:, 0] = np.clip(elevations[:, 0] + elevation_degrees, -80, 85)
         colours[:, 0] *= temperature_gains(temperature)
         towards = direction(azimuths + np.array(azimuth_degrees)[:, None], elevations)
-        sh = (_basis(towards) * SH_WINDOW).swapaxes(1, 2) @ colours * LAMP_RADIANCE
+        around = colours.copy()  # of a key that casts shadows the environment has what the room throws back
+        around[:, 0] *= np.where(np.array(sizes) > 0, THROWN_BACK, 1.0)[:, None]
+        sh = (_basis(towards) * SH_WINDOW).swapaxes(1, 2) @ around * LAMP_RADIANCE
         sh[:, 0] += ambient / Y00
         key_colour = colours[:, 0] * (key * key_share)[:, None]
         scale = METERED / irradiance_on_face(sh, towards[:, 0], key_colour)
         scaled = (sh * scale[:, None, None], towards[:, 0], key_colour * scale[:, None], np.array(intensity))
-        return cls(*(torch.from_numpy(part.astype(np.float32)) for part in scaled))
+        made = cls(*(torch.from_numpy(part.astype(np.float32)) for part in scaled))
+        return replace(made, key_size=torch.tensor(sizes, dtype=torch.float32)) if any(sizes) else made
 
     @classmethod
     def environment(

@@ -130,9 +130,18 @@ def sample_texture_calls(inputs: dict[str, Any]) -> Calls:
 
 
 def render_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
-    """Gradients of the fused render: from all outputs to all inputs; from bfloat16 NCHW to what a picture is lit by."""
+    """Gradients of the fused render: from all outputs to all inputs; from bfloat16 NCHW to what a picture is lit by.
+
+    And a picture with cast shadows, and its gradients.
+    """
     from pain3d.kernels.rendering.bundles import Request, allocate_outputs
-    from pain3d.kernels.rendering.custom_op import DIFFERENTIABLE, FLOATS_OUT, flat_arguments, render_backward_op
+    from pain3d.kernels.rendering.custom_op import (
+        DIFFERENTIABLE,
+        FLOATS_OUT,
+        flat_arguments,
+        render_backward_op,
+        render_op,
+    )
     from pain3d.kernels.rendering.example import example_scene
 
     def backward(request: Request, wanted: tuple[str, ...], **given: Any) -> Any:
@@ -146,6 +155,15 @@ def render_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., An
     yield "backward", partial(backward, Request(FLOATS_OUT, "float32"), DIFFERENTIABLE), inputs
     lit = ("texture", "exposure", "sh")
     yield "backward to texture and light", partial(backward, Request(("image",), "bfloat16", "NCHW"), lit), inputs
+
+    def forward(**given: Any) -> Any:
+        return render_op(*flat_arguments(example_scene(given), Request(("image", "alpha"))))
+
+    count, vertices = len(inputs["key_direction"]), inputs["vertices"].shape[1]
+    maps = {"moments": (count, 1344, 4), "to_map": (count, 3, 4), "reach": (count, vertices)}
+    shadowed = inputs | {name: inputs["key_colour"].new_zeros(shape) for name, shape in maps.items()}
+    yield "shadows", forward, shadowed
+    yield "shadows, backward", partial(backward, Request(("linear",)), DIFFERENTIABLE), shadowed
 
 
 def distill_calls(inputs: dict[str, Any]) -> Calls:

@@ -19,6 +19,7 @@ from pain3d.kernels import (
     antialias,
     backproject,
     build_mipmaps,
+    cast_shadows,
     deform,
     distill_loss,
     edge_confidence,
@@ -43,6 +44,7 @@ from pain3d.kernels.rasterization.example import example_inputs as rasterize_inp
 from pain3d.kernels.rendering.example import example_inputs as render_inputs
 from pain3d.kernels.sensor.example import example_inputs as sensor_inputs
 from pain3d.kernels.shading.example import example_inputs as shade_inputs
+from pain3d.kernels.shadowing.example import example_inputs as cast_shadows_inputs
 from pain3d.kernels.texturing.example import example_inputs as sample_texture_inputs
 
 
@@ -183,6 +185,9 @@ ROOMS = [
     # 1.0e-4 there (of normal), where the reference in float32 is itself off by 6e-5
     Room("shade", shade, shade_inputs, ("triton",), (9, 4), SHADED, SHADED, triton_tolerance=5e-5,
          with_gradient=("triton",), gradient_tolerance=5e-4),
+    # cast_shadows: cpu worst seen 6e-8, fp32; triton 2e-6, interpreter: float32 depths, their 16th powers
+    Room("cast_shadows", cast_shadows, cast_shadows_inputs, ("cpu", "triton"), (32, 32), (),
+         ("key_direction", "spread", "mesh_index"), 1e-6, triton_tolerance=2e-5),
     # antialias: triton worst seen 0, interpreter: exact integers up to a division; a GPU may round the mix another way
     Room("antialias", antialias, antialias_inputs, ("triton",), (2, 0), ("colour",),
          ("colour", "face_ids", "depth", "vertices_clip"), triton_tolerance=5e-7, with_gradient=("triton",)),

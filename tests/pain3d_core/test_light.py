@@ -173,11 +173,12 @@ def test_keys_do_not_depend_on_order() -> None:
 def test_many_lights_are_those_that_are_made_alone() -> None:
     settings = [sample_light(3, number, 0) for number in range(40)]
     names = ("name", "azimuth", "elevation", "intensity", "key_share", "temperature")
-    together = Light.presets(*([getattr(setting, name) for setting in settings] for name in names))
-    for row, setting in enumerate(settings):
+    sizes = [2.0 * number for number in range(40)]
+    together = Light.presets(*([getattr(setting, name) for setting in settings] for name in names), sizes)
+    for row, setting in enumerate(settings[1:], 1):  # the first has no size, and alone says so by None
         alone = Light.preset(
             setting.name, azimuth_degrees=setting.azimuth, elevation_degrees=setting.elevation,
-            intensity=setting.intensity, key_share=setting.key_share, temperature=setting.temperature,
+            intensity=setting.intensity, key_share=setting.key_share, temperature=setting.temperature, size=sizes[row],
         )  # fmt: skip
         for name in Light.__dataclass_fields__:
             assert torch.equal(getattr(together, name)[row], getattr(alone, name)[0])

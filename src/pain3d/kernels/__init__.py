@@ -22,6 +22,7 @@ from pain3d.kernels.rasterization import Fragments, rasterize
 from pain3d.kernels.rendering import Rendered, encode_srgb, render, tone_map
 from pain3d.kernels.sensor import add_sensor_noise
 from pain3d.kernels.shading import sh_basis, shade
+from pain3d.kernels.shadowing import Shadows, cast_shadows
 from pain3d.kernels.texturing import Mipmaps, build_mipmaps, sample_texture
 
 __all__ = [
@@ -31,12 +32,14 @@ __all__ = [
     "Fragments",
     "Mipmaps",
     "Rendered",
+    "Shadows",
     "StudentPredictions",
     "TeacherPredictions",
     "add_sensor_noise",
     "antialias",
     "backproject",
     "build_mipmaps",
+    "cast_shadows",
     "deform",
     "deform_pairs",
     "distill_loss",

@@ -112,7 +112,8 @@ def lights(scenes: Sequence[Scene], places: Mapping[str, Environment] | None = N
     parts = [Light.presets(*([getattr(setting, name) for setting in presets] for name in names))] if presets else []
     parts += [_lit(setting, place_of(setting.name, places)) for setting in settings if setting.is_place]
     order = np.argsort(np.argsort([setting.is_place for setting in settings], kind="stable"), kind="stable")
-    joined = Light(*(torch.cat(part) for part in zip(*(vars(light).values() for light in parts), strict=True)))
+    named = ("sh", "key_direction", "key_colour", "exposure")  # no scene says how large its key is: none casts shadows
+    joined = Light(*(torch.cat([getattr(light, name) for light in parts]) for name in named))
     light = map_tensors(joined, itemgetter(torch.from_numpy(order)))
     exposure = light.exposure * torch.tensor([2**scene.sensor.exposure for scene in scenes], dtype=torch.float32)
     return replace(light, exposure=exposure).with_gains(white_balance(scenes))

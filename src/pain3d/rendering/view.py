@@ -23,6 +23,7 @@ from pain3d.kernels.texturing import Mipmaps
 from pain3d.light import Light
 from pain3d.mesh import Mesh
 from pain3d.ranges import check_kind
+from pain3d.rendering.shadows import key_shadows
 
 if TYPE_CHECKING:
     from pain3d.kernels.rendering.topology import PreparedTopology
@@ -144,6 +145,10 @@ def render(
     }  # fmt: skip
     _check_gradient(sources, outputs, image_dtype)
     world_to_clip, camera_position = _seen_from(cameras)
+    if mesh_index is None:
+        mesh_index = numbered(mesh.vertices, count, len(mesh) > 1)
+    lit = {"image", "linear"} & {*outputs}
+    cast = key_shadows(mesh, lights, mesh_index, backend) if lit else None
     rendered = render_op(
         vertices=mesh.vertices,
         faces=topology.faces,
@@ -159,13 +164,15 @@ def render(
         key_colour=_each(lights.key_colour, count),
         background=_each(background, count),
         size=cameras.size,
-        mesh_index=numbered(mesh.vertices, count, len(mesh) > 1) if mesh_index is None else mesh_index,
+        mesh_index=mesh_index,
         texture_index=numbered(mesh.vertices, count, textures.shape[0] > 1) if texture_index is None else texture_index,
         detail_weights=mesh.wrinkles,
         up=mesh.up,
         attributes=None if attributes is None else _each(attributes, len(mesh)),
         exposure=_each(lights.exposure, count),
         face_labels=topology.face_parts,
+        shadows=None if cast is None else cast[0],
+        shadow_index=None if cast is None else cast[1],
         outputs=["labels" if name == "part_ids" else name for name in outputs],
         image_dtype=image_dtype,
         layout=layout,

@@ -153,5 +153,5 @@ def test_refusals() -> None:
         render_scenes([SCENES[0], replace(SCENES[1], size=64)])
     mesh = pain3d.Head.default()()
     with pytest.raises(ValueError, match=r"^there must be 1 or 3 lights for 3 cameras, got 2"):
-        two = pain3d.Light(*(torch.cat([t, t]) for t in vars(pain3d.Light.preset("studio")).values()))
+        two = pain3d.Light(*(torch.cat([t, t]) for t in vars(pain3d.Light.preset("studio", size=5.0)).values()))
         pain3d.render(mesh, pain3d.Camera.orbit(yaw_degrees=(-1, 0, 1), size=8), light=two)

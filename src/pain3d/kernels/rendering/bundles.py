@@ -15,6 +15,7 @@ from pain3d.kernels._described import described
 from pain3d.kernels._shapes import FLOATS, INDICES, forms_of
 from pain3d.kernels.rendering.relief import CHANNELS, DETAIL_LAYERS
 from pain3d.kernels.shading.reference import Lights
+from pain3d.kernels.shadowing.reference import Shadows
 from pain3d.kernels.texturing.reference import Mipmaps
 
 LABELS = (torch.uint8, *INDICES)
@@ -50,6 +51,7 @@ class Views(NamedTuple):
     texture_index: Annotated[Tensor, "B", INDICES]
     exposure: Annotated[Tensor, "B", FLOATS]
     background: Annotated[Tensor, "B Hb Wb 3", FLOATS]
+    shadow_index: Annotated[Tensor, "B", INDICES]
 
 
 class RenderInputs(NamedTuple):
@@ -61,6 +63,7 @@ class RenderInputs(NamedTuple):
     views: Views
     lights: Lights  # one row per view
     size: tuple[int, int]  # height, width
+    shadows: Shadows = Shadows()  # nothing in it: the key light reaches everything
 
 
 class Request(NamedTuple):
@@ -105,13 +108,13 @@ class Rendered(NamedTuple):
 
 
 # Shape pattern and dtypes of every tensor that `render` reads, by name; see `_shapes.py`.
-FORMS = forms_of(Meshes, Triangles, Views, Lights) | {"texture": (f"K N {CHANNELS}", FLOATS)}
+FORMS = forms_of(Meshes, Triangles, Views, Lights, Shadows) | {"texture": (f"K N {CHANNELS}", FLOATS)}
 
 
 def tensors_of(scene: RenderInputs) -> dict[str, Tensor | None]:
     """The tensors of a scene by name: those of `FORMS`, the texture's texels under ``texture``."""
-    meshes, triangles, texture, views, lights, _ = scene
-    bundles: tuple[Any, ...] = (meshes, triangles, views, lights)
+    meshes, triangles, texture, views, lights, _, shadows = scene
+    bundles: tuple[Any, ...] = (meshes, triangles, views, lights, shadows)
     named = {name: tensor for bundle in bundles for name, tensor in zip(bundle._fields, bundle, strict=True)}
     return named | {"texture": texture.texels}
 
@@ -125,7 +128,9 @@ def scene_of(tensors: dict[str, Tensor | None], texture_size: tuple[int, int], s
     texels = tensors["texture"]
     assert texels is not None
     texture = Mipmaps(texels, *texture_size)
-    return RenderInputs(bundle(Meshes), bundle(Triangles), texture, bundle(Views), bundle(Lights), size)
+    return RenderInputs(
+        bundle(Meshes), bundle(Triangles), texture, bundle(Views), bundle(Lights), size, bundle(Shadows)
+    )
 
 
 def output_forms(scene: RenderInputs, request: Request) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:

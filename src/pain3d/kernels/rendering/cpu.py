@@ -26,17 +26,21 @@ from pain3d.kernels.rendering.colour import KNEE, SRGB_EDGES
 from pain3d.kernels.rendering.reference import labels_of, uv_areas
 from pain3d.kernels.rendering.relief import BLOOD_TINT, DETAIL_LAYERS
 from pain3d.kernels.shading.cpu import (
+    ARRIVED,
     BLOCK,
     EYE,
     LIT,
     NORMAL,
     OCCLUSION,
+    SCATTER,
     SPECULAR,
     TEXEL,
     TINY_SQUARED,
     shade_block,
     whole_vectors,
 )
+from pain3d.kernels.shadowing.cpu import BLEEDING, light_shares
+from pain3d.kernels.shadowing.reference import Shadows, levels_of
 from pain3d.kernels.texturing.cpu import LANES, LEVEL, U, V, mix_rows, sample_block
 
 PACKED = 8  # floats per vertex: position, normal, occlusion, and one to keep it at half a cache line
@@ -47,7 +51,8 @@ FINE = 1 << FINE_BITS
 F, N = np.float32, np.uint64  # unsigned where an index would else be tested for being negative
 ZERO, ONE, ROUND, BYTE = F(0), F(1), F(0.5), F(255)
 # Lanes beyond those of the look-up: the weights of the detail layers. Among the channels: slopes, and the two layers.
-WEIGHT, ALL_LANES = LANES * BLOCK, LANES + DETAIL_LAYERS
+# Behind the share of the key light that arrives, how wide the edge of a shadow is, -1 where there is none.
+WEIGHT, WIDTH, ALL_LANES = LANES * BLOCK, ARRIVED + 3 * BLOCK, ARRIVED // BLOCK + 4
 SLOPE, FIRST, SECOND = TEXEL + 5 * BLOCK, TEXEL + 8 * BLOCK, TEXEL + 12 * BLOCK
 RED_TINT, GREEN_TINT, BLUE_TINT = F(BLOOD_TINT[0]), F(BLOOD_TINT[1]), F(BLOOD_TINT[2])
 BEND, KNEE_SCALE, ABOVE = F(KNEE), F(1 / (1 - KNEE)), F(1 - KNEE)
@@ -98,7 +103,7 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
     faces, uv_faces, uvs = triangles.faces, triangles.uv_faces, triangles.uvs
     packed, weights, up, attributes = vertices
     texels, table = skin
-    sh, key, colour, eye, exposure = light
+    sh, key, colour, eye, exposure, shadow = light
     lanes, columns = block
     barycentrics, depth, values = measured
     width, channels = ids.shape[0], attributes.shape[1] if wants.attributes else 0
@@ -109,6 +114,7 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
     w0 = w1 = w2 = 0.0
     level = ZERO
     worn = detailed = False  # whether the face, and whether any point of the block, has weights above 0
+    shadowed = shadow[0].shape[0] > 0
     ex, ey, ez = eye[0], eye[1], eye[2]
     for j in range(width):
         f = np.int64(ids[j])
@@ -148,6 +154,8 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
                     layers = corners[0] * N(DETAIL_LAYERS), corners[1] * N(DETAIL_LAYERS), corners[2] * N(DETAIL_LAYERS)
                     one, two = mix_rows(weights, layers, shares, DETAIL_LAYERS)
                     lanes[at + N(WEIGHT)], lanes[at + N(WEIGHT + BLOCK)] = one, two
+                if shadowed:
+                    lanes[at + N(WIDTH)] = edge_width(shadow[0], corners, shares)
                 columns[at] = j
                 count += 1
             if wants.barycentrics:
@@ -161,12 +169,47 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
             sample_block(texels, table, lanes, count, detailed)
             if detailed:
                 add_details(lanes, whole_vectors(count))
+            if shadowed:
+                dim_key(lanes, count, eye, key, shadow)
             tilt_normals(lanes, whole_vectors(count), up)
             shade_block(lanes, whole_vectors(count), sh, key, colour)
             tone_block(lanes, count, exposure, columns, row)
             count, detailed = 0, False
         face = f
         e0, e1, e2 = e0 + d0, e1 + d1, e2 + d2
+
+
+@njit(**WITHOUT_ARRAYS)
+def edge_width(reach, corners, shares):  # type: ignore[no-untyped-def]
+    """Return how wide the edge of a shadow is between three vertices, as a level; -1 where none of them sees one."""
+    one, two, three = reach[corners[0]], reach[corners[1]], reach[corners[2]]
+    width = shares[0] * max(one, ZERO) + shares[1] * max(two, ZERO) + shares[2] * max(three, ZERO)
+    return width if max(one, two, three) >= ZERO else -ONE
+
+
+@njit(**WITHOUT_ARRAYS)
+def dim_key(lanes, count, eye, key, shadow):  # type: ignore[no-untyped-def]
+    """Fill `ARRIVED` of the first `count` points, whose normals are not tilted yet."""
+    _, frame, moments, levels = shadow
+    for i in range(count):
+        red = green = blue = ONE
+        width = lanes[WIDTH + i]
+        if width >= ZERO:
+            point = eye[0] - lanes[EYE + i], eye[1] - lanes[EYE + BLOCK + i], eye[2] - lanes[EYE + 2 * BLOCK + i]
+            normal = lanes[NORMAL + i], lanes[NORMAL + BLOCK + i], lanes[NORMAL + 2 * BLOCK + i]
+            narrow, wide = light_shares(point, normal, key, width, frame, moments, levels)
+            more = lanes[SCATTER + i] * (wide - narrow)
+            red, green, blue = narrow + BLEEDING[0] * more, narrow + BLEEDING[1] * more, narrow + BLEEDING[2] * more
+        lanes[ARRIVED + i], lanes[ARRIVED + BLOCK + i], lanes[ARRIVED + 2 * BLOCK + i] = red, green, blue
+
+
+@njit(**COMPILED)  # with arrays: it returns some
+def shadow_of(n, views, shadows, levels):  # type: ignore[no-untyped-def]
+    """Return reach [V], to_map [3, 4], moments [L · 4] and levels [n, 2] of picture n, empty where none is cast."""
+    s = views.shadow_index[n] if shadows.reach.shape[0] else 0
+    if shadows.reach.shape[0]:
+        return shadows.reach[s], shadows.to_map[s], shadows.moments[s].reshape(-1), levels
+    return shadows.reach.reshape(-1), shadows.to_map.reshape(-1, 4), shadows.moments.reshape(-1), levels
 
 
 @njit(**WITHOUT_ARRAYS)
@@ -330,8 +373,8 @@ def fill_levels(areas, uv_areas, top, levels):  # type: ignore[no-untyped-def]
 @njit(**COMPILED)
 def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-untyped-def]
     """Render pictures first … last - 1."""
-    meshes, triangles, texture, views, lights, size = scene
-    packed, uv_areas, table = drawn
+    meshes, triangles, texture, views, lights, size, shadows = scene
+    packed, uv_areas, table, map_levels = drawn
     faces, adjacent, background = triangles.faces, triangles.adjacent_faces, views.background
     height, width = size
     count, top = packed.shape[1], F(table.shape[0] - 1)
@@ -340,6 +383,7 @@ def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-u
     areas, levels = np.empty(faces.shape[0], np.int64), np.zeros(faces.shape[0], np.float32)
     nearest, ids = np.empty((height, width), np.float64), np.empty((height, width), np.int32)
     block = (np.zeros(ALL_LANES * BLOCK, np.float32), np.empty(BLOCK, np.uint64))
+    block[0][ARRIVED:WIDTH] = ONE
     rows = np.zeros((3, width, 3), np.float32)
     traces = (rows, np.empty(width, np.float32))
     marks = np.empty((height, width), np.uint8)
@@ -370,7 +414,8 @@ def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-u
         vertices = (packed[m].reshape(-1), layers, up, meshes.attributes[m])
         skin = (texture.texels[views.texture_index[n]].reshape(-1), table)
         eye, exposure = views.camera_position[n], views.exposure[n]
-        lamp = (lights.sh[n], lights.key_direction[n], lights.key_colour[n], eye, exposure)
+        shadow = shadow_of(n, views, shadows, map_levels)
+        lamp = (lights.sh[n], lights.key_direction[n], lights.key_colour[n], eye, exposure, shadow)
         if shaded:
             mark_silhouettes(snapped, areas, faces, adjacent, marks)
         surface = (marks, nearest, snapped, areas, faces, adjacent)
@@ -406,7 +451,8 @@ def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
 def prepared_arrays(scene: RenderInputs, lit: bool) -> tuple[Any, Any]:
     """Return the scene as arrays, and what is made of it once for all pictures; normals only where something is lit.
 
-    That is packed vertices [M, V, PACKED], doubled uv areas [F] in texels, and `level_table` [L, 3].
+    That is packed vertices [M, V, PACKED], doubled uv areas [F] in texels, `level_table` [L, 3], and `map_levels` of
+    the shadows.
     """
     meshes, triangles, views = scene.meshes, scene.triangles, scene.views
     packed = torch.zeros(*meshes.vertices.shape[:2], PACKED)
@@ -422,9 +468,17 @@ def prepared_arrays(scene: RenderInputs, lit: bool) -> tuple[Any, Any]:
             uvs=triangles.uvs.reshape(-1),
             uv_faces=triangles.uv_faces.to(torch.int32),
         ),
-        views=views._replace(mesh_index=views.mesh_index.long(), texture_index=views.texture_index.long()),
+        views=views._replace(
+            mesh_index=views.mesh_index.long(),
+            texture_index=views.texture_index.long(),
+            shadow_index=views.shadow_index.long(),
+        ),
     )
-    return arrays_of(ready), arrays_of((packed, texels_of_faces, torch.tensor(scene.texture.levels())))
+    if not lit or ready.shadows.moments is None:  # one compiled function for all
+        nothing = Shadows(torch.empty(0, 0, 4), torch.empty(0, 3, 4), torch.empty(0, 0))
+        ready = ready._replace(shadows=nothing)
+    tables = torch.tensor(scene.texture.levels()), torch.tensor(levels_of(ready.shadows))
+    return arrays_of(ready), arrays_of((packed, texels_of_faces, *tables))
 
 
 def arrays_of(value: Any) -> Any:

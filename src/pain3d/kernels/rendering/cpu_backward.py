@@ -26,15 +26,19 @@ from pain3d.kernels.rendering.bundles import RenderInputs, tensors_of
 from pain3d.kernels.rendering.cpu import (
     PACKED,
     WEIGHT,
+    WIDTH,
     F,
     N,
     add_details,
     arrays_of,
+    dim_key,
+    edge_width,
     fill_background,
     fill_levels,
     prepared_arrays,
     project_vertices,
     resample_side,
+    shadow_of,
     tilt_normals,
     tone_block,
 )
@@ -58,7 +62,7 @@ from pain3d.kernels.rendering.cpu_surface_backward import (
     tone_backward,
 )
 from pain3d.kernels.rendering.relief import DETAIL_LAYERS
-from pain3d.kernels.shading.cpu import BLOCK, EYE, NORMAL, OCCLUSION, ONE, ZERO, shade_block, whole_vectors
+from pain3d.kernels.shading.cpu import ARRIVED, BLOCK, EYE, NORMAL, OCCLUSION, ONE, ZERO, shade_block, whole_vectors
 from pain3d.kernels.shading.cpu_backward import (
     GRAD_COLOUR,
     GRAD_EYE,
@@ -121,7 +125,8 @@ def _trace_row(i, n, ids, marks, back, needs, screen, triangles, vertices, skin,
     faces, uv_faces, uvs = triangles.faces, triangles.uv_faces, triangles.uvs
     packed, weights, up, _ = vertices
     texels, table = skin
-    sh, key, colour, eye, exposure = lamp
+    sh, key, colour, eye, exposure, shadow = lamp
+    shadowed = shadow[0].shape[0] > 0
     lanes, columns, seen, inverses, in_order = block
     gradient = in_order[0]
     share_light, image = given[0], given[1].image
@@ -158,6 +163,8 @@ def _trace_row(i, n, ids, marks, back, needs, screen, triangles, vertices, skin,
                 layers = a * N(DETAIL_LAYERS), b * N(DETAIL_LAYERS), c * N(DETAIL_LAYERS)
                 one, two = mix_rows(weights, layers, shares, DETAIL_LAYERS)
                 lanes[at + N(WEIGHT)], lanes[at + N(WEIGHT + BLOCK)] = one, two
+                if shadowed:
+                    lanes[at + N(WIDTH)] = edge_width(shadow[0], (a, b, c), shares)
                 for k in range(DETAIL_LAYERS):
                     for layer in layers:
                         detailed |= weights[layer + N(k)] != ZERO
@@ -175,6 +182,8 @@ def _trace_row(i, n, ids, marks, back, needs, screen, triangles, vertices, skin,
                 if detailed:
                     add_details(lanes, whole)
                 keep_normal(lanes, whole, SMOOTH)
+                if shadowed:
+                    dim_key(lanes, count, eye, key, shadow)
                 tilt_normals(lanes, whole, up)
                 keep_directions(lanes, whole)
                 shade_block(lanes, whole, sh, key, colour)
@@ -259,8 +268,8 @@ def _mix_picture(n, marks, weights, light, surface, given, share_light, gathered
 @njit(**COMPILED)
 def _differentiate_images(first, last, start, scene, drawn, given, needs, group, kept, made):  # type: ignore[no-untyped-def]
     """Write the sums of pictures first … last - 1, counted from `start`, and what is of one picture alone to `made`."""
-    meshes, triangles, texture, views, lights, size = scene
-    packed, uv_areas, table = drawn
+    meshes, triangles, texture, views, lights, size, shadows = scene
+    packed, uv_areas, table, map_levels = drawn
     world_to_clip, background_gradients = made
     faces, adjacent, background = triangles.faces, triangles.adjacent_faces, views.background
     height, width = size
@@ -274,6 +283,7 @@ def _differentiate_images(first, last, start, scene, drawn, given, needs, group,
         np.empty(BLOCK, np.uint64),
         np.empty(BLOCK, np.int64),
     )
+    lanes[ARRIVED:WIDTH] = ONE
     block = (lanes, columns, seen, np.empty(BLOCK, np.float64), np.zeros((2, BLOCK * 16), np.float32))
     marks = np.zeros((height, width), np.uint8)
     weights = np.empty((2, height if needs.lit else 0, width), np.float32)
@@ -298,6 +308,7 @@ def _differentiate_images(first, last, start, scene, drawn, given, needs, group,
             lights.key_colour[n],
             views.camera_position[n],
             views.exposure[n],
+            shadow_of(n, views, shadows, map_levels),
         )
         sums = (group.gathered[slot], group.attributes[slot], group.uvs[slot], group.rows[slot])
         for part in range(sums[0].shape[0]):
@@ -343,7 +354,7 @@ def differentiate_cpu(scene: RenderInputs, given: dict[str, Tensor | None], need
     Returns:
         Gradients of the shapes of the tensors.
     """
-    meshes, triangles, _, views, _, size = scene
+    meshes, triangles, _, views, _, size, _ = scene
     count = meshes.vertices.shape[1]
     absent = {name: torch.empty((0,) * (3 if name == "depth" else 4)) for name in Given._fields}
     outputs = arrays_of(Given(**(absent | {name: tensor for name, tensor in given.items() if tensor is not None})))

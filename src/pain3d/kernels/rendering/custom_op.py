@@ -23,9 +23,11 @@ from pain3d.kernels.rendering.bundles import (
     scene_of,
     tensors_of,
 )
+from pain3d.kernels.shadowing.reference import Shadows
 
+OPTIONAL = ("face_labels", *Shadows._fields)
 ARGUMENTS = (
-    *(f"Tensor{'?' if name == 'face_labels' else ''} {name}" for name in FORMS),
+    *(f"Tensor{'?' if name in OPTIONAL else ''} {name}" for name in FORMS),
     *("SymInt texture_height", "SymInt texture_width", "SymInt height", "SymInt width"),
     *("str outputs", "str image_dtype", "str layout"),
 )

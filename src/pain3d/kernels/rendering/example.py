@@ -90,5 +90,7 @@ def example_inputs(
 def example_scene(inputs: dict[str, Any]) -> RenderInputs:
     """Return the bundles that `render` makes of such keyword arguments, all of them given."""
     mipmaps = build_mipmaps_reference(inputs["texture"])
-    tensors = {name: inputs[name] for name in FORMS} | {"texture": mipmaps.texels}
+    tensors = {name: inputs.get(name) for name in FORMS} | {"texture": mipmaps.texels}
+    if tensors["shadow_index"] is None:
+        tensors["shadow_index"] = torch.zeros_like(inputs["mesh_index"])
     return scene_of(tensors, mipmaps[1:], inputs["size"])

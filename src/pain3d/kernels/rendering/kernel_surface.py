@@ -15,6 +15,7 @@ from pain3d.kernels.rendering.colour import KNEE as KNEE_OF_LIGHT
 from pain3d.kernels.rendering.relief import BLOOD_TINT as TINT_OF_BLOOD
 from pain3d.kernels.rendering.relief import DETAIL_START
 from pain3d.kernels.shading.kernel import dot3, light_of, shade_point, unit
+from pain3d.kernels.shadowing.kernel_shares import dimmed, key_shares
 from pain3d.kernels.texturing.kernel import level_offset, split_level, taps
 
 POINT = 8  # floats of a vertex record: position, occlusion, normal, spare
@@ -161,7 +162,7 @@ def tone_mapped(red, green, blue, exposure):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def surface_light(scene, strides, tables, points, sizes, view, mesh, face, corners, shares, area):  # type: ignore[no-untyped-def]
+def surface_light(scene, strides, tables, points, sizes, view, mesh, face, corners, shares, area, covered):  # type: ignore[no-untyped-def]
     """Return the exposed and tone-mapped light (red, green, blue) of what pixels of a view see.
 
     corners: three vertices of each pixel's face, shares: how much of each. area: of the face on the screen, doubled, in
@@ -190,6 +191,7 @@ def surface_light(scene, strides, tables, points, sizes, view, mesh, face, corne
         red, green, blue, specular, roughness, along, rise, scatter = worn_texture(
             skin_ptr, detail_ptr, (height, width), sizes.top, u, v, level, first_weight, second_weight
         )
+    vertices = (a, b, c)
     a, b, c = a * _POINT, b * _POINT, c * _POINT
     points += mesh * sizes.vertices * _POINT
     x, y, z, open_sky = mixed_quarter(points, a, b, c, t0, t1, t2)
@@ -199,5 +201,12 @@ def surface_light(scene, strides, tables, points, sizes, view, mesh, face, corne
     up = meshes.up + mesh * strides.up
     ux, uy, uz = tl.load(up), tl.load(up + 1), tl.load(up + 2)
     normal, light = tilted(nx, ny, nz, ux, uy, uz, along, rise), light_of(scene.lights, view)
+    if scene.shadows.moments is not None:
+        _, direction, _ = light
+        which = tl.load(views.shadow_index + view).to(tl.int64)
+        arrived = key_shares(
+            scene.shadows, sizes, which, (x, y, z), (nx, ny, nz), direction, vertices, shares, scatter, covered
+        )
+        light = dimmed(light, arrived)
     red, green, blue = shade_point((red, green, blue), normal, to_eye, light, open_sky, specular, roughness, scatter)
     return tone_mapped(red, green, blue, tl.load(views.exposure + view))

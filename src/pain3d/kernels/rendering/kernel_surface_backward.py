@@ -41,6 +41,7 @@ from pain3d.kernels.shading.kernel_backward import (
     store_light_sums,
     unit_backward,
 )
+from pain3d.kernels.shadowing.kernel_shares import dimmed, key_shares
 from pain3d.kernels.texturing.kernel import split_level
 
 PIXELS = 1024 if interpreting() else 64  # of a program: a pixel a thread of two warps
@@ -238,6 +239,14 @@ def surface_backward_kernel(  # type: ignore[no-untyped-def]
         ux, uy, uz = tl.load(upward), tl.load(upward + 1), tl.load(upward + 2)
         turned, light = tilted(nx, ny, nz, ux, uy, uz, along, rise), light_of(scene.lights, view)
         exposure = tl.load(scene.views.exposure + view)
+        if scene.shadows.moments is not None:
+            _, direction, _ = light
+            which = tl.load(scene.views.shadow_index + view).to(tl.int64)
+            arrived = key_shares(
+                scene.shadows, sizes, which, (x, y, z), (nx, ny, nz), direction, (a, b, c), (t0, t1, t2), scatter,
+                covered,
+            )  # fmt: skip
+            light = dimmed(light, arrived)
         red, green, blue = shade_point(albedo, turned, eye, light, sky, specular, roughness, scatter)
         to_red, red_exposure = exposed_backward(to_red, red, exposure)
         to_green, green_exposure = exposed_backward(to_green, green, exposure)
@@ -247,6 +256,10 @@ def surface_backward_kernel(  # type: ignore[no-untyped-def]
                 (to_red, to_green, to_blue), albedo, turned, eye, light, sky, specular, roughness, scatter
             )
         )
+        if scene.shadows.moments is not None:
+            red_arrived, green_arrived, blue_arrived = arrived
+            to_key_red, to_key_green, to_key_blue = to_key_colour
+            to_key_colour = (to_key_red * red_arrived, to_key_green * green_arrived, to_key_blue * blue_arrived)
         to_normal, to_up, to_along, to_rise = tilted_backward(to_turned, (nx, ny, nz), (ux, uy, uz), along, rise)
 
         albedo_red, albedo_green, albedo_blue = to_albedo

@@ -15,10 +15,11 @@ from pain3d.kernels._triton import is_observed
 from pain3d.kernels.rasterization.op import MAX_FACES, check_size
 from pain3d.kernels.rendering.bundles import FORMS, IMAGE_DTYPES, LABELS, Rendered, Request, scene_of
 from pain3d.kernels.rendering.custom_op import render_triton
-from pain3d.kernels.rendering.defaults import filled, up_axis
+from pain3d.kernels.rendering.defaults import filled, numbered, up_axis
 from pain3d.kernels.rendering.reference import NO_LABEL, render_reference
 from pain3d.kernels.rendering.relief import DETAIL_LAYERS
 from pain3d.kernels.rendering.texels import check_packed
+from pain3d.kernels.shadowing.reference import CONSTANT, Shadows, levels_of
 from pain3d.kernels.texturing.op import build_mipmaps
 from pain3d.kernels.texturing.reference import Mipmaps, level_table
 
@@ -33,6 +34,7 @@ INDEXED: dict[str, tuple[str | None, str, int]] = {
     "uv_faces": ("T", "uvs", 0),
     "mesh_index": ("M", "meshes", 0),
     "texture_index": ("K", "textures", 0),
+    "shadow_index": ("S", "shadows", 0),
     "face_labels": (None, "labels", 0),
 }
 
@@ -60,6 +62,8 @@ def render(
     attributes: Tensor | None = None,
     exposure: Tensor | None = None,
     face_labels: Tensor | None = None,
+    shadows: Shadows | None = None,
+    shadow_index: Tensor | None = None,
     outputs: Sequence[str] = ("image",),
     image_dtype: str = "uint8",
     layout: str = "NHWC",
@@ -99,6 +103,8 @@ def render(
         attributes: [M, V, A] of any unit, interpolated without antialiasing where ``outputs`` asks for them.
         exposure: [B] factor on the surface's light before the tone map; None is 1.
         face_labels: [F] uint8, int32 or int64 in 0 … 254: what ``labels`` says of a pixel that sees the face.
+        shadows: Of `cast_shadows`, of the meshes and key lights of the pictures; None: the key reaches everything.
+        shadow_index: [B] in ``0 … S - 1``; None takes them in order, or one for all.
         outputs: Names of the fields of `Rendered` to fill. What is not asked for costs nothing: without ``image``
             nothing is shaded.
         image_dtype: ``"uint8"``, or ``"float32"`` or ``"bfloat16"`` for byte / 255: the very picture that a file would
@@ -121,8 +127,8 @@ def render(
     Gradients: from linear, image (float32 and bfloat16: that of the sRGB curve, straight through the rounding),
     barycentrics, depth and attributes to vertices, occlusion, detail_weights, up, attributes, uvs, texture,
     world_to_clip, camera_position, exposure, background, sh, key_direction and key_colour; the mip level is fixed, and
-    a silhouette moves as `antialias` says. None from bytes and ids. With ``cpu`` and ``triton`` once, not of
-    gradients; with ``triton`` without ``prepared`` and ``packed``, which are not read then.
+    a silhouette moves as `antialias` says; a shadow is fixed, as if painted on. None from bytes and ids. With ``cpu``
+    and ``triton`` once, not of gradients; with ``triton`` without ``prepared`` and ``packed``, which are not read then.
 
     Raises:
         ValueError: A shape, dtype, index, size, layout or name of an output does not fit, attributes or labels are
@@ -130,6 +136,9 @@ def render(
         RuntimeError: The asked backend can't run on these inputs.
     """
     up = up_axis(vertices) if up is None else up
+    if shadow_index is None:
+        several = shadows is not None and shadows.moments is not None and shadows.moments.shape[0] > 1
+        shadow_index = numbered(vertices, world_to_clip.shape[0], several)
     if detail_weights is None:
         detail_weights = filled(0.0, vertices, 1, vertices.shape[1], DETAIL_LAYERS)
     tensors: dict[str, Tensor | None] = {
@@ -149,9 +158,11 @@ def render(
         "texture_index": texture_index,
         "exposure": filled(1.0, vertices, world_to_clip.shape[0]) if exposure is None else exposure,
         "background": background,
+        "shadow_index": shadow_index,
         "sh": sh,
         "key_direction": key_direction,
         "key_colour": key_colour,
+        **(shadows or Shadows())._asdict(),
         "texture": texture.texels if isinstance(texture, Mipmaps) else texture,
     }
     available = ("reference", "cpu", "triton") if vertices.dtype == torch.float32 else ("reference",)
@@ -171,6 +182,11 @@ def render(
         _check_indices(tensors, sizes)
     if chosen == "triton" and faces.shape[0] > MAX_FACES:
         raise ValueError(f"faces must be at most {MAX_FACES} for backend 'triton', got {len(faces)}")
+    if shadows is not None and shadows.moments is not None:
+        levels_of(shadows)
+        for field in ("to_map", "reach"):
+            if tensors[field] is None:
+                raise ValueError(f"{field} of shadows must be given with their moments, got None")
     _check_request(request, attributes is not None, face_labels is not None)
     scene = scene_of(tensors, sides, check_size(size))
     if chosen == "triton":
@@ -204,7 +220,7 @@ def _sizes(
     """Check the shapes and dtypes of the tensors of these names; return the sizes by letter."""
     given = {name: Form(*form) for name, form in zip(names, forms, strict=True) if form is not None}
     sizes = check_shapes(**{name: (form, FORMS[name][0]) for name, form in given.items()})
-    for dtypes in (FLOATS, INDICES, LABELS):
+    for dtypes in (FLOATS, INDICES, LABELS, CONSTANT):
         check_dtypes(dtypes, **{name: form for name, form in given.items() if FORMS[name][1] is dtypes})
     offset, rows, columns = level_table(*texture_size)[-1]
     if sizes["N"] != offset + rows * columns:
@@ -222,7 +238,7 @@ _checked_sizes = lru_cache(maxsize=256)(_sizes)  # what passed once passes again
 def _check_indices(tensors: dict[str, Tensor | None], sizes: dict[str, int]) -> None:
     for name, (letter, of, lowest) in INDEXED.items():
         indices = tensors[name]
-        if indices is not None:
+        if indices is not None and (letter is None or letter in sizes):  # without shadows nobody reads which
             check_indices(name, indices, NO_LABEL if letter is None else sizes[letter], of, lowest)
 
 

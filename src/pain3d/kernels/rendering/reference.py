@@ -19,6 +19,7 @@ from pain3d.kernels.rendering.bundles import Rendered, RenderInputs, Request, Tr
 from pain3d.kernels.rendering.colour import encode_srgb, encode_srgb_float, tone_map
 from pain3d.kernels.rendering.relief import detailed, tilted
 from pain3d.kernels.shading.reference import SurfacePoints, shade_reference
+from pain3d.kernels.shadowing.reference import lit_shares
 from pain3d.kernels.texturing.reference import sample_texture_reference
 
 NO_LABEL = 255  # of a pixel that sees no face: labels are bytes, and a background of 0 would be some part's name
@@ -66,7 +67,7 @@ def render_linear_reference(scene: RenderInputs) -> tuple[Tensor, Fragments, Ten
     Gradients: through every room, to vertices (shading and silhouettes), texture, uvs, occlusion, detail weights, up,
     light, exposure, camera and background; the mip level is fixed.
     """
-    meshes, triangles, texture, views, lights, size = scene
+    meshes, triangles, texture, views, lights, size, _ = scene
     dtype = meshes.vertices.dtype
     mesh, skin = views.mesh_index.long(), views.texture_index.long()
     vertices = meshes.vertices[mesh]
@@ -96,11 +97,40 @@ def render_linear_reference(scene: RenderInputs) -> tuple[Tensor, Fragments, Ten
         roughness=texels[..., 4],
         scatter=texels[..., 7],
     )
-    toned = tone_map(shade_reference(points, lights) * views.exposure[:, None, None, None])
+    if scene.shadows.moments is None:
+        light = shade_reference(points, lights)
+    else:  # light adds up: that of the environment, and what of the key light arrives
+        light = shade_reference(points, lights._replace(key_colour=torch.zeros_like(lights.key_colour)))
+        keyed = shade_reference(points, lights._replace(sh=torch.zeros_like(lights.sh)))
+        light = light + _lit_shares(scene, fragments, surface, texels[..., 7]) * keyed
+    toned = tone_map(light * views.exposure[:, None, None, None])
     colour = torch.where(covered[..., None], toned, stretch(views.background, size))
     layers = torch.cat([colour, covered[..., None].to(dtype)], -1)
     layers = antialias_reference(layers, face_ids, fragments.depth, clip, triangles.faces, triangles.adjacent_faces)
     return layers, fragments, clip
+
+
+def _lit_shares(scene: RenderInputs, fragments: Fragments, surface: Tensor, scatter: Tensor) -> Tensor:
+    """The share of the key light [B, H, W, 3] that reaches what each pixel sees."""
+    views, faces, shadows = scene.views, scene.triangles.faces, scene.shadows
+    assert shadows.reach is not None
+    reach = shadows.reach[views.shadow_index.long()].to(surface.dtype)  # [B, V]
+    ids, barycentrics = fragments.face_ids, fragments.barycentrics.to(surface.dtype)
+    levels = interpolate_reference(reach.clamp(min=0)[..., None], faces, ids, barycentrics)[..., 0]
+    touched = (reach[:, faces.long()] >= 0).any(-1)  # [B, F]
+    image = torch.arange(len(ids), device=ids.device)[:, None, None]
+    levels = torch.where(touched[image, ids.long().clamp(min=0)], levels, -1.0)
+    flat, count = (len(ids), -1), len(ids)
+    shares = lit_shares(
+        shadows,
+        views.shadow_index,
+        surface[..., :3].detach().reshape(*flat, 3),
+        surface[..., 3:6].detach().reshape(*flat, 3),
+        levels.reshape(flat),
+        scatter.detach().reshape(flat),
+        scene.lights.key_direction.detach(),
+    )
+    return shares.reshape(count, *ids.shape[1:], 3)
 
 
 def _of_meshes(rows: Tensor, mesh: Tensor) -> Tensor:

@@ -145,10 +145,11 @@ def _still(scene: RenderInputs, upstream: Upstream) -> Still:
 
 def _draw(still: Still, part: slice, workspace: Workspace, epoch: int) -> Drawn:
     """Draw some views again, not antialiased."""
-    meshes, triangles, texture, views, lights, size = still.scene
+    meshes, triangles, texture, views, lights, size, shadows = still.scene
     background = views.background if len(views.background) == 1 else views.background[part]
     views = Views._make([rows[part] for rows in views])._replace(background=background)
-    scene = RenderInputs(meshes, triangles, texture, views, Lights._make([rows[part] for rows in lights]), size)
+    lights = Lights._make([rows[part] for rows in lights])
+    scene = RenderInputs(meshes, triangles, texture, views, lights, size, shadows)
     new, count = meshes.vertices.new_empty, len(views.mesh_index)
     screen = workspace.screen[:count]
     launch_project(meshes.vertices, views.world_to_clip, views.mesh_index, size, screen)
@@ -208,7 +209,7 @@ def _light_backward(
 
     Those of lights, texture, background and up are written and added on the way.
     """
-    meshes, triangles, texture, views, _, _ = drawn.scene
+    meshes, triangles, texture, views, _, _, _ = drawn.scene
     moving = bool({*GEOMETRY} & {*found})
     assert drawn.light is not None and still.normals is not None
     gradient = torch.zeros_like(drawn.light) if upstream.linear is None else upstream.linear.clone()

@@ -32,6 +32,7 @@ from pain3d.kernels.rendering.kernel_antialias import launch_antialias_queue
 from pain3d.kernels.rendering.texels import remembered_texels
 from pain3d.kernels.rendering.topology import PreparedTopology, remembered_topology
 from pain3d.kernels.shading.reference import Lights
+from pain3d.kernels.shadowing.reference import Shadows
 from pain3d.kernels.texturing.reference import Mipmaps
 
 
@@ -127,7 +128,7 @@ def ready(scene: RenderInputs, triangles: Triangles, texels: Tensor) -> RenderIn
 
     A background that all views share is there once.
     """
-    meshes, _, texture, views, lights, size = scene
+    meshes, _, texture, views, lights, size, shadows = scene
     if views.background.shape[0] > 1 and views.background.stride(0) == 0:
         views = views._replace(background=views.background[:1])
     return RenderInputs(
@@ -137,6 +138,7 @@ def ready(scene: RenderInputs, triangles: Triangles, texels: Tensor) -> RenderIn
         Views._make([_plain(tensor) for tensor in views]),
         Lights._make([_plain(tensor) for tensor in lights]),
         size,
+        Shadows._make([None if tensor is None else _plain(tensor) for tensor in shadows]),
     )
 
 

@@ -21,6 +21,7 @@ BLOCK = 128  # points: 29 lanes of 512 bytes stay in L1
 NORMAL, EYE, OCCLUSION, TEXEL, LIT = 0 * BLOCK, 3 * BLOCK, 6 * BLOCK, 7 * BLOCK, 23 * BLOCK
 SPECULAR, ROUGHNESS, SCATTER = TEXEL + 3 * BLOCK, TEXEL + 4 * BLOCK, TEXEL + 7 * BLOCK
 COSINE, GLOSS, MIRROR = 26 * BLOCK, 27 * BLOCK, 28 * BLOCK  # between: what the three channels share
+ARRIVED = 48 * BLOCK  # in, behind the lanes of a look-up: the share of the key light that arrives, per channel
 
 VECTOR = 8  # floats of a register that the compiler uses on today's processors; must divide BLOCK
 
@@ -42,7 +43,10 @@ def whole_vectors(count):  # type: ignore[no-untyped-def]
 
 @njit(**WITHOUT_ARRAYS)
 def shade_block(lanes, count, sh, key, colour):  # type: ignore[no-untyped-def]
-    """Light the first `count` points of the lanes under sh [9, 3], key direction [3] and key colour [3]."""
+    """Light the first `count` points of the lanes under sh [9, 3], key direction [3] and key colour [3].
+
+    Of the key light arrives what the lanes `ARRIVED` say, all where they hold 1.
+    """
     lx, ly, lz = key[0], key[1], key[2]
     for i in range(count):
         x, y, z = lanes[NORMAL + i], lanes[NORMAL + BLOCK + i], lanes[NORMAL + 2 * BLOCK + i]
@@ -109,7 +113,7 @@ def _light_channel(lanes, count, sh, key, wrap, c):  # type: ignore[no-untyped-d
     s6, s7, s8 = sh[6, c] * BASIS[6], sh[7, c] * BASIS[7], sh[8, c] * BASIS[8]
     e0, e1, e2, e3 = s0 * LAMBERT[0], s1 * LAMBERT[1], s2 * LAMBERT[2], s3 * LAMBERT[3]
     e4, e5, e6, e7, e8 = s4 * LAMBERT[4], s5 * LAMBERT[5], s6 * LAMBERT[6], s7 * LAMBERT[7], s8 * LAMBERT[8]
-    albedo, lit = TEXEL + c * BLOCK, LIT + c * BLOCK
+    albedo, lit, arrived = TEXEL + c * BLOCK, LIT + c * BLOCK, ARRIVED + c * BLOCK
     for i in range(count):
         x, y, z = lanes[NORMAL + i], lanes[NORMAL + BLOCK + i], lanes[NORMAL + 2 * BLOCK + i]
         mx, my, mz = lanes[EYE + i], lanes[EYE + BLOCK + i], lanes[EYE + 2 * BLOCK + i]
@@ -122,5 +126,6 @@ def _light_channel(lanes, count, sh, key, wrap, c):  # type: ignore[no-untyped-d
         wrapped = lanes[COSINE + i] + reach
         reach = ONE + reach
         wrapped = (wrapped if wrapped > ZERO else ZERO) / (reach * reach)
-        diffuse = lanes[albedo + i] * INVERSE_PI * (irradiance * lanes[OCCLUSION + i] + key * wrapped)
-        lanes[lit + i] = diffuse + key * lanes[GLOSS + i] + seen * lanes[MIRROR + i]
+        light = key * lanes[arrived + i]
+        diffuse = lanes[albedo + i] * INVERSE_PI * (irradiance * lanes[OCCLUSION + i] + light * wrapped)
+        lanes[lit + i] = diffuse + light * lanes[GLOSS + i] + seen * lanes[MIRROR + i]

@@ -13,6 +13,7 @@ from numba import njit
 
 from pain3d.kernels._threads import WITHOUT_ARRAYS
 from pain3d.kernels.shading.cpu import (
+    ARRIVED,
     BASIS,
     BLOCK,
     COSINE,
@@ -43,7 +44,7 @@ from pain3d.kernels.shading.cpu import (
     whole_vectors,
 )
 
-FIRST = 48 * BLOCK  # behind the lanes of the fused forward
+FIRST = 52 * BLOCK  # behind the lanes of the fused forward
 # Lanes. Kept of the forward: normal and vector to the eye before they were made unit vectors. In: the light's gradient.
 TURNED, SIGHT, GRAD_LIT = FIRST, FIRST + 3 * BLOCK, FIRST + 6 * BLOCK
 # Out: gradients of the turned normal, the vector to the eye, occlusion, the texture's 16 channels; of the key light's
@@ -94,17 +95,19 @@ def _channel_backward(lanes, count, sh, key, wrap, c):  # type: ignore[no-untype
         squared = inverse * inverse
         share = (wrapped if wrapped > ZERO else ZERO) * squared
         occlusion, light = lanes[OCCLUSION + i], lanes[GRAD_LIT + lane + i]
+        arrived = lanes[ARRIVED + lane + i]
+        lamp = key * arrived
         lit = irradiance if irradiance > ZERO else ZERO
         diffuse = light * lanes[TEXEL + lane + i] * INVERSE_PI
-        lanes[GRAD_TEXEL + lane + i] = light * INVERSE_PI * (lit * occlusion + key * share)
+        lanes[GRAD_TEXEL + lane + i] = light * INVERSE_PI * (lit * occlusion + lamp * share)
         lanes[GRAD_OCCLUSION + i] += diffuse * lit
         from_irradiance = diffuse * occlusion if irradiance >= ZERO else ZERO
-        from_share = diffuse * key
+        from_share = diffuse * lamp
         from_wrapped = from_share * squared if wrapped >= ZERO else ZERO
         lanes[GRAD_COSINE + i] += from_wrapped
         lanes[GRAD_TEXEL + 7 * BLOCK + i] += wrap * (from_wrapped - TWO * from_share * share * inverse)
-        lanes[GRAD_COLOUR + lane + i] = diffuse * share + light * lanes[GLOSS + i]
-        lanes[GRAD_GLOSS + i] += light * key
+        lanes[GRAD_COLOUR + lane + i] = (diffuse * share + light * lanes[GLOSS + i]) * arrived
+        lanes[GRAD_GLOSS + i] += light * lamp
         from_seen = light * lanes[MIRROR + i] if seen >= ZERO else ZERO
         lanes[GRAD_MIRROR + i] += light * (seen if seen > ZERO else ZERO)
         lanes[GRAD_IRRADIANCE + lane + i], lanes[GRAD_SEEN + lane + i] = from_irradiance, from_seen

@@ -1,0 +1,240 @@
+"""Knows shadow maps at speed on a CPU: numba, float32 after visibility, a map per thread; and how points look them up.
+
+`light_shares` is called by the fused `render` for the points of a block. Bits depend on neither batch nor threads.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numba import njit
+
+from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS, for_each_range
+from pain3d.kernels.rasterization.cpu import rasterize_faces, snap_vertices
+from pain3d.kernels.shadowing import reference as model
+from pain3d.kernels.shadowing.reference import Casting, Shadows, map_levels, tap_level, texel_length
+
+F, N = np.float32, np.uint64
+ZERO, HALF, ONE, TWO = F(0), F(0.5), F(1), F(2)
+DEPTH, SCALE = model.DEPTH, F(model.BROAD / model.SPREAD)
+LEAST_HEIGHT, MARGIN, AWAY, STEEPEST = F(model.LEAST_HEIGHT), F(model.MARGIN), F(model.AWAY), F(model.STEEPEST)
+LIFT, GRAZING, TOWARDS = F(model.LIFT), F(model.GRAZING_LIFT), F(model.TOWARDS)
+LEAST_VARIANCE, LEAST = F(model.LEAST_VARIANCE), F(1e-30)
+BLEED, REST = F(model.BLEED), F(1 / (1 - model.BLEED))
+BLEEDING, SCATTERED = tuple(F(share) for share in model.BLEEDING), F(model.SCATTERED / model.SPREAD)
+TINY = F(1e-20)
+REACH = model.REACH
+
+
+@njit(**WITHOUT_ARRAYS)
+def to_warp(depth):  # type: ignore[no-untyped-def]
+    """Return a and b of a depth: sixteenth powers."""
+    a, b = (ONE + depth) * HALF, (ONE - depth) * HALF
+    a, b = a * a, b * b
+    a, b = a * a, b * b
+    a, b = a * a, b * b
+    return a * a, b * b
+
+
+@njit(**WITHOUT_ARRAYS)
+def _halve(fine, side, wide, coarse):  # type: ignore[no-untyped-def]
+    """Fill coarse [side/2 · side/2 · 4] from fine [side · side · 4], by way of wide [side · side/2 · 4]."""
+    half, last = side // 2, side - 1
+    for i in range(side):
+        for j in range(half):
+            at = i * side
+            before, behind = (at + max(2 * j - 1, 0)) * 4, (at + min(2 * j + 2, last)) * 4
+            one, out = (at + 2 * j) * 4, (i * half + j) * 4
+            for c in range(4):
+                inner = fine[one + c] + fine[one + 4 + c]
+                wide[out + c] = fine[before + c] * F(0.125) + inner * F(0.375) + fine[behind + c] * F(0.125)
+    row = half * 4
+    for i in range(half):
+        before, behind, one, out = max(2 * i - 1, 0) * row, min(2 * i + 2, last) * row, 2 * i * row, i * row
+        for c in range(row):
+            inner = wide[one + c] + wide[one + row + c]
+            coarse[out + c] = wide[before + c] * F(0.125) + inner * F(0.375) + wide[behind + c] * F(0.125)
+
+
+@njit(**WITHOUT_ARRAYS)
+def _pool(depth, nearest, tap):  # type: ignore[no-untyped-def]
+    """Fill nearest with the least depth of squares of tap texels."""
+    nearest[:] = ONE
+    for i in range(depth.shape[0]):
+        for j in range(depth.shape[1]):
+            y, x = i // tap, j // tap
+            nearest[y, x] = min(nearest[y, x], depth[i, j])
+
+
+@njit(**WITHOUT_ARRAYS)
+def _fill_reach(points, normals, frame, spread, size, nearest, tap, top, reach):  # type: ignore[no-untyped-def]
+    """Fill reach [V] of a map; nearest [side, side] are the least depths of squares of tap texels."""
+    side, texel = nearest.shape[0], F(size)
+    length = ONE / math.sqrt(frame[0, 0] * frame[0, 0] + frame[0, 1] * frame[0, 1] + frame[0, 2] * frame[0, 2])
+    for v in range(points.shape[0]):
+        reach[v] = -ONE
+        nx, ny, nz = normals[v, 0], normals[v, 1], normals[v, 2]
+        cosine = -(frame[2, 0] * nx + frame[2, 1] * ny + frame[2, 2] * nz) * length * texel
+        if cosine <= AWAY or spread < ZERO:
+            continue
+        x, y, z = points[v, 0], points[v, 1], points[v, 2]
+        column = frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z + frame[0, 3]
+        row = frame[1, 0] * x + frame[1, 1] * y + frame[1, 2] * z + frame[1, 3]
+        depth = frame[2, 0] * x + frame[2, 1] * y + frame[2, 2] * z + frame[2, 3]
+        steep = max(cosine, STEEPEST)
+        across = (frame[0, 0] * nx + frame[0, 1] * ny + frame[0, 2] * nz) * length / steep
+        down = (frame[1, 0] * nx + frame[1, 1] * ny + frame[1, 2] * nz) * length / steep
+        slack = (abs(across) + abs(down)) * (HALF * tap)
+        first_column, first_row = np.int64(np.floor(column / tap)) - REACH, np.int64(np.floor(row / tap)) - REACH
+        count, total = ZERO, ZERO
+        start_row, start_column = max(first_row, np.int64(0)), max(first_column, np.int64(0))
+        for i in range(start_row, np.int64(min(first_row + 2 * REACH + 1, side))):
+            below = (F(i) + HALF) * tap - row
+            for j in range(start_column, np.int64(min(first_column + 2 * REACH + 1, side))):
+                right = (F(j) + HALF) * tap - column
+                height = (depth - nearest[i, j]) * texel
+                above = height + (across * right + down * below) - slack
+                beside = max(abs(right), abs(below)) - HALF * tap
+                if (above > LEAST_HEIGHT) & (beside < spread * height + MARGIN):
+                    count += ONE
+                    total += height
+        if count > ZERO:
+            width = spread * total / count * SCALE
+            reach[v] = min(F(math.log2(max(width, ONE))), top)
+
+
+@njit(**COMPILED)
+def _cast(first, last, given, spreads, taps, levels, made):  # type: ignore[no-untyped-def]
+    """Write maps first … last - 1."""
+    vertices, normals, faces, mesh_index, to_map, size = given
+    moments, reach = made
+    count, top = vertices.shape[1], F(levels.shape[0] - 1)
+    clip, snapped = np.zeros((count, 4), np.float64), np.empty((count, 2), np.int64)
+    inverse_w, usable, areas = np.empty(count), np.empty(count, np.bool_), np.empty(faces.shape[0], np.int64)
+    nearest, ids, depth = np.empty((size, size)), np.empty((size, size), np.int32), np.empty((size, size), np.float32)
+    wide = np.empty(size * size * 2, np.float32)
+    fine, coarse = np.empty((size // 4, size // 4), np.float32), np.empty((size // 8, size // 8), np.float32)
+    scale = 2.0 / size
+    for s in range(first, last):
+        m, frame = mesh_index[s], to_map[s]
+        exact = frame.astype(np.float64)
+        for v in range(count):
+            x, y, z = np.float64(vertices[m, v, 0]), np.float64(vertices[m, v, 1]), np.float64(vertices[m, v, 2])
+            w = DEPTH + (exact[2, 0] * x + exact[2, 1] * y + exact[2, 2] * z + exact[2, 3])
+            column = exact[0, 0] * x + exact[0, 1] * y + exact[0, 2] * z + exact[0, 3]
+            row = exact[1, 0] * x + exact[1, 1] * y + exact[1, 2] * z + exact[1, 3]
+            clip[v, 0], clip[v, 1], clip[v, 3] = (column * scale - 1.0) * w, (1.0 - row * scale) * w, w
+        snap_vertices(clip, size, size, snapped, inverse_w, usable)
+        rasterize_faces(snapped, inverse_w, usable, faces, False, areas, nearest, ids)
+        flat = moments[s].reshape(-1)
+        for i in range(size):
+            for j in range(size):
+                away = ONE
+                if ids[i, j] >= 0:
+                    away = F(min(max(1.0 / nearest[i, j] - DEPTH, -1.0), 1.0))
+                depth[i, j] = away
+                a, b = to_warp(away)
+                at = (i * size + j) * 4
+                flat[at], flat[at + 1], flat[at + 2], flat[at + 3] = a, a * a, b, b * b
+        for n in range(levels.shape[0] - 1):
+            start, side, end = levels[n, 0], levels[n, 1], levels[n + 1, 0]
+            _halve(flat[start * 4 : end * 4], side, wide, flat[end * 4 :])
+        _pool(depth, fine, 4)
+        if taps[s] == 8:
+            _pool(depth, coarse, 8)
+        pooled = coarse if taps[s] == 8 else fine
+        _fill_reach(vertices[m], normals[m], frame, spreads[s], size, pooled, F(taps[s]), top, reach[s])
+
+
+def cast_shadows_cpu(given: Casting) -> Shadows:
+    """`pain3d.kernels.cast_shadows` for CPU tensors."""
+    levels = map_levels(given.size)
+    count = len(given.direction)
+    made = (
+        np.empty((count, levels[-1][0] + levels[-1][1] ** 2, 4), np.float32),
+        np.empty((count, given.vertices.shape[1]), np.float32),
+    )
+    taps = 2 ** tap_level(given.spread, texel_length(given.to_map))
+    arrays = tuple(
+        tensor.contiguous().numpy()
+        for tensor in (given.vertices, given.normals, given.faces.int(), given.mesh_index.long(), given.to_map)
+    )
+    spreads, table = given.spread.contiguous().numpy(), np.array(levels)
+    for_each_range(
+        count, lambda first, last: _cast(first, last, (*arrays, given.size), spreads, taps.numpy(), table, made)
+    )
+    return Shadows(torch.from_numpy(made[0]), given.to_map, torch.from_numpy(made[1]))
+
+
+@njit(**WITHOUT_ARRAYS)
+def _look_up(flat, levels, column, row, level):  # type: ignore[no-untyped-def]
+    """Return four moments of a map at a place, between two levels."""
+    top = levels.shape[0] - 1
+    level = min(max(level, ZERO), F(top))
+    lower = np.int64(level)
+    fraction = level - F(lower)
+    a0 = a1 = b0 = b1 = ZERO
+    for step in range(2):
+        share = fraction if step == 1 else ONE - fraction
+        if share > ZERO:
+            n = min(lower + step, top)
+            start, side = levels[n, 0], levels[n, 1]
+            scale = F(side) / F(levels[0, 1])
+            x = min(max(column * scale - HALF, ZERO), F(side - 1))
+            y = min(max(row * scale - HALF, ZERO), F(side - 1))
+            left, above = np.int64(x), np.int64(y)
+            across, down = x - F(left), y - F(above)
+            right, below = min(left + 1, side - 1), min(above + 1, side - 1)
+            one, two = N((start + above * side + left) * 4), N((start + above * side + right) * 4)
+            three, four = N((start + below * side + left) * 4), N((start + below * side + right) * 4)
+            s4 = down * across * share
+            s3, s2 = down * share - s4, across * share - s4
+            s1 = share - down * share - s2
+            a0 += s1 * flat[one] + s2 * flat[two] + s3 * flat[three] + s4 * flat[four]
+            a1 += s1 * flat[one + N(1)] + s2 * flat[two + N(1)] + s3 * flat[three + N(1)] + s4 * flat[four + N(1)]
+            b0 += s1 * flat[one + N(2)] + s2 * flat[two + N(2)] + s3 * flat[three + N(2)] + s4 * flat[four + N(2)]
+            b1 += s1 * flat[one + N(3)] + s2 * flat[two + N(3)] + s3 * flat[three + N(3)] + s4 * flat[four + N(3)]
+    return a0, a1, b0, b1
+
+
+@njit(**WITHOUT_ARRAYS)
+def _bound(mean, square, short):  # type: ignore[no-untyped-def]
+    """Return Chebyshev's bound on the share that is not nearer than a receiver which lies `short` before the mean."""
+    variance = max(square - mean * mean, LEAST_VARIANCE * mean * mean + LEAST)
+    short = max(short, ZERO)
+    return variance / (variance + short * short)
+
+
+@njit(**WITHOUT_ARRAYS)
+def _lit(flat, levels, column, row, level, a, b):  # type: ignore[no-untyped-def]
+    mean_a, square_a, mean_b, square_b = _look_up(flat, levels, column, row, level)
+    bound = min(_bound(mean_a, square_a, a - mean_a), _bound(mean_b, square_b, mean_b - b))
+    return max((bound - BLEED) * REST, ZERO)
+
+
+@njit(**WITHOUT_ARRAYS)
+def light_shares(point, normal, light, reach, frame, flat, levels):  # type: ignore[no-untyped-def]
+    """Return the share of the key light at a point, and that which bleeds: see `lit_shares` of the reference."""
+    x, y, z = point
+    nx, ny, nz = normal
+    size = F(levels[0, 1])
+    squared = frame[0, 0] * frame[0, 0] + frame[0, 1] * frame[0, 1] + frame[0, 2] * frame[0, 2]
+    per_metre = math.sqrt(squared)
+    squared = nx * nx + ny * ny + nz * nz
+    scale = ONE / math.sqrt(max(squared, TINY))
+    cosine = (nx * light[0] + ny * light[1] + nz * light[2]) * scale
+    cosine = min(max(cosine, -ONE), ONE)
+    lift = scale * (LIFT + GRAZING * (ONE - cosine)) / per_metre
+    x, y, z = x + nx * lift, y + ny * lift, z + nz * lift
+    column = frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z + frame[0, 3]
+    row = frame[1, 0] * x + frame[1, 1] * y + frame[1, 2] * z + frame[1, 3]
+    depth = frame[2, 0] * x + frame[2, 1] * y + frame[2, 2] * z + frame[2, 3] - TOWARDS / size
+    if not ((column >= ZERO) & (column <= size) & (row >= ZERO) & (row <= size) & (depth < ONE)):
+        return ONE, ONE
+    a, b = to_warp(max(depth, -ONE))
+    narrow = _lit(flat, levels, column, row, reach, a, b)
+    own, scattered = TWO**reach, SCATTERED * per_metre
+    wide = _lit(flat, levels, column, row, HALF * F(math.log2(own * own + scattered * scattered)), a, b)
+    return narrow, wide

@@ -1,0 +1,300 @@
+"""Knows shadow maps that are filtered beforehand: how they are made, and what a point sees of a lamp. Plain torch.
+
+The formulas stand in this room's README; the constants below carry their reasons and are shared by all backends.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pain3d.kernels._described import described
+from pain3d.kernels.rasterization.reference import rasterize_reference
+
+CONSTANT = (torch.float32,)  # what is no function of anything as far as gradients go, and never float64
+COARSEST = 8  # texels a side of the last level
+DEPTH = 4.0  # of the middle of a map, in its half sides times two: `rasterize` interpolates 1 / w, here almost linear
+WARP = 16  # the power that depths are raised to; more separates layers better, and leaves fewer digits to each
+# Of a mean square, below which a variance is rounding: float32 has 6e-8, and a mean of means some of them.
+LEAST_VARIANCE = 4e-6
+BLEED = 0.12  # what Chebyshev's bound may leave of the light where layers lie behind each other, taken off
+# Texels: a receiver is lifted along its normal, more where light grazes it: facets of 4 mm shade each other there.
+LIFT, GRAZING_LIFT, TOWARDS = 1.0, 2.0, 1.0
+SPREAD = 0.645  # texels of its own level: standard deviation of what a level and the bilinear look-up average
+# Standard deviation over the radius of a disc; half, and what `BLEED` takes off the edge's dark end makes up.
+BROAD = 0.7
+# Search for what stands in the light: taps to each side, and what counts as standing there, in texels above the plane.
+REACH, LEAST_HEIGHT, MARGIN = 3, 1.5, 6.0
+FARTHEST = 0.2  # metres between what casts a shadow and what it falls on, for the width of the search
+AWAY, STEEPEST = -0.55, 0.3  # cosines: from where on no light arrives in any colour; of the steepest tangent plane
+# Light that entered beside a shadow leaves inside it. Standard deviation on the skin, metres: of the widest Gaussians
+# that matter, 1.4 to 2.7 mm in red (d'Eon et al. 2007), and the share of them in red, green and blue.
+SCATTERED, BLEEDING = 0.0022, (0.85, 0.35, 0.15)
+
+
+class Shadows(NamedTuple):
+    """S shadow maps, each of one mesh under one lamp.
+
+    Attributes:
+        moments: [S, L, 4] the levels of each map one after the other, the finest first: mean of a, a², b, b², where
+            a = ((1 + d) / 2)¹⁶ and b = ((1 - d) / 2)¹⁶ of the depth d from the lamp.
+        to_map: [S, 3, 4] world to column and row, in texels of the finest level, and depth d, -1 to 1.
+        reach: [S, V] how wide a shadow's edge is at each vertex, as the level that blurs so; -1 where there is none.
+    """
+
+    moments: Annotated[Tensor | None, "S L 4", CONSTANT] = None
+    to_map: Annotated[Tensor | None, "S 3 4", CONSTANT] = None
+    reach: Annotated[Tensor | None, "S V", CONSTANT] = None
+
+    def __repr__(self) -> str:
+        """Shapes and dtypes."""
+        return described(self)
+
+
+class Casting(NamedTuple):
+    """What `cast_shadows` reads, checked; float32."""
+
+    vertices: Tensor  # [M, V, 3]
+    normals: Tensor  # [M, V, 3]
+    faces: Tensor  # [F, 3]
+    mesh_index: Tensor  # [S]
+    direction: Tensor  # [S, 3]
+    spread: Tensor  # [S] tangent of half the angle under which a lamp is seen
+    to_map: Tensor  # [S, 3, 4]
+    size: int
+
+
+def map_levels(size: int) -> list[tuple[int, int]]:
+    """Return (offset, side) of each level of a map, in texels."""
+    levels, offset = [], 0
+    while size >= COARSEST:
+        levels.append((offset, size))
+        offset, size = offset + size * size, size // 2
+    return levels
+
+
+def levels_of(shadows: Shadows) -> list[tuple[int, int]]:
+    """Return `map_levels` of maps that there are.
+
+    Raises:
+        ValueError: No map has so many texels in all its levels.
+    """
+    side, texels = COARSEST, 0 if shadows.moments is None else shadows.moments.shape[1]
+    while map_levels(side)[-1][0] + COARSEST**2 < texels:
+        side *= 2
+    if texels not in (0, map_levels(side)[-1][0] + COARSEST**2):
+        raise ValueError(f"moments must be those of `cast_shadows`, got {texels} texels a map")
+    return map_levels(side)
+
+
+def map_frames(vertices: Tensor, focus: Tensor | None, mesh_index: Tensor, direction: Tensor, size: int) -> Tensor:
+    """Return to_map [S, 3, 4]: a square seen from the lamp, just around the vertices of the focus.
+
+    Args:
+        vertices: [M, V, 3].
+        focus: [K] indices of vertices; None is all.
+        mesh_index: [S].
+        direction: [S, 3] unit vectors to the lamps.
+        size: Texels a side.
+    """
+    around = vertices if focus is None else vertices[:, focus.long()]
+    upright = torch.zeros_like(direction)
+    steep = direction[:, 1].abs() > 0.9
+    upright[:, 1] = (~steep).to(direction.dtype)
+    upright[:, 2] = steep.to(direction.dtype)
+    right = torch.linalg.cross(upright, direction)
+    right = right / right.square().sum(-1, keepdim=True).clamp(min=1e-20).sqrt()
+    frame = torch.stack([right, torch.linalg.cross(direction, right), direction], 1)  # [S, 3, 3]
+    # By sums of products: a matrix product of a library rounds as the batch has it.
+    seen = (around[mesh_index.long()][:, :, None] * frame[:, None]).sum(-1)  # [S, K, 3]
+    low, high = seen.amin(1), seen.amax(1)
+    half = ((high - low)[:, :2].amax(-1) * (0.5 * 1.06)).clamp(min=1e-6)[:, None]
+    middle = (low + high) / 2
+    scale = torch.cat([0.5 * size / half, -0.5 * size / half, -0.5 / half], 1)
+    shift = torch.cat([torch.full_like(half, 0.5 * size)] * 2 + [torch.zeros_like(half)], 1) - scale * middle
+    return torch.cat([frame * scale[..., None], shift[..., None]], 2)
+
+
+def texel_length(to_map: Tensor) -> Tensor:
+    """Return the side of a texel [S], metres."""
+    return 1 / to_map[:, 0, :3].square().sum(-1).sqrt()
+
+
+def on_map(to_map: Tensor, points: Tensor) -> Tensor:
+    """Return column, row and depth [..., 3] of points [..., 3], by one map [..., 3, 4] each."""
+    x, y, z = (points[..., k, None] for k in range(3))
+    return to_map[..., 0] * x + to_map[..., 1] * y + to_map[..., 2] * z + to_map[..., 3]
+
+
+def warped(depth: Tensor) -> Tensor:
+    """Return a and b [..., 2] of depths [...]: see `Shadows`."""
+    both = torch.stack([1 + depth, 1 - depth], -1) * 0.5
+    for _ in range(WARP.bit_length() - 1):
+        both = both * both
+    return both
+
+
+def cast_shadows_reference(given: Casting) -> Shadows:
+    """Return shadow maps; see `pain3d.kernels.cast_shadows`."""
+    size, to_map = given.size, given.to_map
+    coordinates = on_map(to_map.double()[:, None], given.vertices[given.mesh_index.long()].double())
+    w = DEPTH + coordinates[..., 2]
+    across, up = coordinates[..., 0] * (2 / size) - 1, 1 - coordinates[..., 1] * (2 / size)
+    clip = torch.stack([across * w, up * w, torch.zeros_like(w), w], -1)
+    return filtered(given, rasterize_reference(clip, given.faces, (size, size), False).depth)
+
+
+def filtered(given: Casting, distance: Tensor) -> Shadows:
+    """Return the maps of what `rasterize` says: distances [S, size, size], `DEPTH` more than depths."""
+    depth = (distance - DEPTH).clamp(-1, 1).float()
+    powers = warped(depth)
+    level = torch.stack([powers[..., 0], powers[..., 0] ** 2, powers[..., 1], powers[..., 1] ** 2], -1)
+    levels = []
+    for _, side in map_levels(given.size):
+        if side < level.shape[1]:
+            level = halved(halved(level, 2), 1)
+        levels.append(level.flatten(1, 2))
+    return Shadows(torch.cat(levels, 1), given.to_map, vertex_reach(given, depth))
+
+
+def halved(level: Tensor, dim: int) -> Tensor:
+    """Return every second weighted mean of four along a dimension, 1 3 3 1, the ends repeated."""
+    count = level.shape[dim]
+    at = torch.arange(0, count, 2, device=level.device)
+    first, last = level.index_select(dim, (at - 1).clamp(min=0)), level.index_select(dim, (at + 2).clamp(max=count - 1))
+    inner = level.index_select(dim, at) + level.index_select(dim, at + 1)
+    return first * 0.125 + inner * 0.375 + last * 0.125
+
+
+def tap_level(spread: Tensor, texel: Tensor) -> Tensor:
+    """Return the level [S] of whose nearest depths the search takes a tap each: 2 or 3."""
+    return torch.where(FARTHEST * spread / texel + MARGIN > REACH * 4.0, 3, 2)
+
+
+def vertex_reach(given: Casting, depth: Tensor) -> Tensor:
+    """Return `Shadows.reach` [S, V] from depths [S, size, size]: mean height of what may stand in the light there."""
+    texel = texel_length(given.to_map)
+    nearest = -torch.nn.functional.max_pool2d(-depth[:, None], 4)
+    coarser = -torch.nn.functional.max_pool2d(-nearest, 2)
+    found = []
+    levels = tap_level(given.spread, texel)
+    rows = torch.arange(len(levels), device=levels.device)
+    for pooled, level in ((nearest[:, 0], 2), (coarser[:, 0], 3)):
+        found.append(_reach_by_taps(given, pooled, float(2**level), texel))
+    return torch.where((levels == 2)[:, None], *found)[rows]
+
+
+def _reach_by_taps(given: Casting, nearest: Tensor, tap: float, texel: Tensor) -> Tensor:
+    mesh, size = given.mesh_index.long(), given.size
+    at = on_map(given.to_map[:, None], given.vertices[mesh])  # [S, V, 3]
+    column, row, depth = at.unbind(-1)
+    normals = given.normals[mesh]
+    axes = given.to_map[:, :, :3] * torch.stack([texel, texel, texel * size], 1)[..., None]  # unit, [S, 3, 3]
+    tilt = (normals[:, :, None] * axes[:, None]).sum(-1)  # normal along columns, rows, and away from the lamp
+    cosine = -tilt[..., 2]
+    steep = cosine.clamp(min=STEEPEST)
+    across, down = tilt[..., 0] / steep, tilt[..., 1] / steep  # depth of the tangent plane per texel
+    slack = (across.abs() + down.abs()) * (0.5 * tap)
+    spread, side = given.spread[:, None], size // int(tap)
+    first_column, first_row = (column / tap).floor() - REACH, (row / tap).floor() - REACH
+    count, total = torch.zeros_like(depth), torch.zeros_like(depth)
+    which = torch.arange(len(mesh), device=depth.device)[:, None]
+    for i in range(2 * REACH + 1):
+        for j in range(2 * REACH + 1):
+            x, y = first_column + j, first_row + i
+            inside = (x >= 0) & (x < side) & (y >= 0) & (y < side)
+            there = nearest[which, y.long().clamp(0, side - 1), x.long().clamp(0, side - 1)]
+            right, below = (x + 0.5) * tap - column, (y + 0.5) * tap - row
+            height = (depth - there) * size
+            above = height + (across * right + down * below) - slack
+            beside = torch.maximum(right.abs(), below.abs()) - 0.5 * tap
+            stands = inside & (above > LEAST_HEIGHT) & (beside < spread * height + MARGIN)
+            count = count + stands
+            total = total + torch.where(stands, height, 0.0)
+    width = spread * total / count.clamp(min=1)
+    top = float(len(map_levels(size)) - 1)
+    level = torch.log2((width * (BROAD / SPREAD)).clamp(min=1.0)).clamp(max=top)
+    return torch.where((count > 0) & (cosine > AWAY) & (spread >= 0), level, -1.0)
+
+
+def lit_shares(
+    shadows: Shadows, index: Tensor, points: Tensor, normals: Tensor, reach: Tensor, scatter: Tensor, light: Tensor
+) -> Tensor:
+    """Return the share of the key light that reaches points, [B, P, 3] for red, green and blue.
+
+    Args:
+        shadows: Of S lamps.
+        index: [B] which of them.
+        points: [B, P, 3].
+        normals: [B, P, 3], of any length.
+        reach: [B, P] interpolated `Shadows.reach`, each vertex with at least 0; -1 where none of the three has any.
+        scatter: [B, P] as in `shade`.
+        light: [B, 3] unit vectors to the lamp.
+
+    Gradients: none; a shadow counts as painted on.
+    """
+    assert shadows.moments is not None and shadows.to_map is not None
+    with torch.no_grad():
+        maps, index = shadows.to_map[index.long()].to(points.dtype), index.long()
+        texel = texel_length(maps)[:, None]
+        levels = levels_of(shadows)
+        size = levels[0][1]
+        normals = normals / normals.square().sum(-1, keepdim=True).clamp(min=1e-20).sqrt()
+        cosine = (normals * light[:, None]).sum(-1).clamp(-1, 1)
+        lifted = points + normals * (texel * (LIFT + GRAZING_LIFT * (1 - cosine)))[..., None]
+        column, row, depth = on_map(maps[:, None], lifted).unbind(-1)
+        depth = depth - TOWARDS / size
+        blurred = torch.log2(torch.sqrt(4 ** reach.clamp(min=0) + (SCATTERED / SPREAD / texel) ** 2))
+        inside = (column >= 0) & (column <= size) & (row >= 0) & (row <= size) & (depth < 1) & (reach >= 0)
+        column, row = torch.where(inside, column, 0.0), torch.where(inside, row, 0.0)
+        moments = shadows.moments.to(points.dtype)
+        a, b = warped(depth.clamp(-1, 1)).unbind(-1)
+        narrow, wide = (
+            _lit(_looked_up(moments, index, column, row, level, levels), a, b)
+            for level in (reach.clamp(min=0), blurred)
+        )
+        bleeding = scatter[..., None] * scatter.new_tensor(BLEEDING)
+        shares = narrow[..., None] + bleeding * (wide - narrow)[..., None]
+        return torch.where(inside[..., None], shares, 1.0)
+
+
+def _looked_up(
+    moments: Tensor, index: Tensor, column: Tensor, row: Tensor, level: Tensor, levels: list[tuple[int, int]]
+) -> Tensor:
+    level = level.clamp(0, len(levels) - 1)
+    lower = level.floor()
+    fraction = (level - lower)[..., None]
+    upper = (lower + 1).clamp(max=len(levels) - 1)
+    first, second = (_bilinear(moments, index, column, row, at.long(), levels) for at in (lower, upper))
+    return first + fraction * (second - first)
+
+
+def _bilinear(
+    moments: Tensor, index: Tensor, column: Tensor, row: Tensor, level: Tensor, levels: list[tuple[int, int]]
+) -> Tensor:
+    table = torch.tensor(levels, device=level.device)
+    offset, side = table[level].unbind(-1)
+    scale = side / levels[0][1]
+    x, y = ((at * scale - 0.5).clamp(min=0).minimum(side - 1.0) for at in (column, row))
+    left, top = x.floor(), y.floor()
+    across, down = (x - left)[..., None], (y - top)[..., None]
+    left, top = left.long(), top.long()
+    right, below = (left + 1).minimum(side - 1), (top + 1).minimum(side - 1)
+    who = index[:, None]
+    one, two = moments[who, offset + top * side + left], moments[who, offset + top * side + right]
+    three, four = moments[who, offset + below * side + left], moments[who, offset + below * side + right]
+    upper = one + across * (two - one)
+    return upper + down * (three + across * (four - three) - upper)
+
+
+def _lit(moments: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Return Chebyshev's bound on the share of depths that are not nearer: of the two warps the smaller."""
+    shares = []
+    for k, short in ((0, a - moments[..., 0]), (2, moments[..., 2] - b)):
+        mean, square = moments[..., k], moments[..., k + 1]
+        variance = (square - mean * mean).maximum(LEAST_VARIANCE * mean * mean + 1e-30)
+        short = short.clamp(min=0)
+        shares.append(variance / (variance + short * short))
+    return ((torch.minimum(*shares) - BLEED) * (1 / (1 - BLEED))).clamp(min=0)
