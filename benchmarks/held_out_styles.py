@@ -57,6 +57,8 @@ MAIN: Final[dict[str, tuple[str, ...]]] = {
     "attention": ("--styles", "none"),
     "attention, styles": ("--styles", SEEN),
     "attention, few styles": ("--styles", SEEN, "--style-strength", "0.3"),
+    "difference": ("--fusion", "difference", "--styles", "none"),
+    "difference, styles": ("--fusion", "difference", "--styles", SEEN),
 }
 RESULT: Final = "held_out_styles.json"
 PICTURE_ENDS: Final = (".jpg", ".jpeg", ".png", ".webp")

@@ -71,6 +71,7 @@ def labels() -> Any:
 
 def test_predictions_go_round(tmp_path: Path) -> None:
     wanted = made_up()
+    wanted = dataclasses.replace(wanted, pspi_std=np.linspace(0, 2, len(wanted), dtype=np.float32))
     wanted.pspi_true[3] = np.nan
     wanted.au_true[4, 2] = np.nan
     write_predictions(tmp_path / "p.parquet", wanted)

@@ -16,6 +16,7 @@ from pain3d.training.evaluation.bootstrap import difference, interval, resampled
 from pain3d.training.evaluation.metrics import always_yes, compute_metrics, pooled_metrics, value_at
 from pain3d.training.evaluation.overlap import refuse_overlap
 from pain3d.training.evaluation.predictions import Predictions, concatenate
+from pain3d.training.evaluation.spread import spread_scale
 from pain3d.training.evaluation.thresholds import best_threshold
 
 # Shrout & Fleiss 1979, table 2: six targets, four judges; table 4 gives ICC(3,1) = .71.
@@ -368,3 +369,19 @@ def test_together_keeps_everybody() -> None:
     both = concatenate([made_up(2, 3), made_up(1, 3, prefix="q")])
     assert len(both) == 9 and both.people == ("p00", "p01", "q00") and len(both.slices["sex"]) == 9
     assert both.subject_index.tolist() == [0] * 3 + [1] * 3 + [2] * 3
+
+
+def test_a_spread_is_scaled_to_the_errors_and_judged() -> None:
+    generator = np.random.default_rng(9)
+    found = made_up(noise=0.0)
+    true = generator.uniform(0.5, 2.0, len(found)).astype(np.float32)
+    off = (generator.normal(size=len(found)) * true).astype(np.float32)
+    found = dataclasses.replace(found, pspi=found.pspi_true + off, pspi_std=true / 5)
+    scale = spread_scale(found)
+    assert scale == pytest.approx(5, rel=0.1)  # seen 4.99
+    judged = compute_metrics(dataclasses.replace(found, pspi_std=found.pspi_std * scale), None, resamples=0)["pspi"]
+    assert judged["spread"]["within_1"] == pytest.approx(0.683, abs=0.01)
+    assert judged["spread"]["within_2"] == pytest.approx(0.954, abs=0.03)  # of 180 pictures; seen 0.967
+    assert judged["spread"]["pearson"] > 0.3  # seen 0.5
+    assert "spread" not in compute_metrics(made_up(), None, resamples=0)["pspi"]
+    assert spread_scale(made_up()) == 1.0

@@ -16,6 +16,9 @@ from pain3d.training.model.pretrained import load_pretrained, save_pretrained
 
 CONFIGS = {
     "siamese alone": ModelConfig(architecture="siamese", image_size=32, neutral=False, framing="square"),
+    "difference": ModelConfig(
+        width=32, depth=1, heads=2, image_size=32, conv_stem=True, fusion="difference", spread=True, framing="whole"
+    ),
     "lora": ModelConfig(
         backbone="vit_tiny_patch16_dinov3_qkvb", depth=1, width=64, heads=2, image_size=32, separate=True, lora_rank=2
     ),
@@ -47,6 +50,9 @@ def test_it_says_the_same(name: str, tmp_path: Path, capsys: pytest.CaptureFixtu
         fed = {"image": image.numpy(), **({"neutral": neutral.numpy()} if model.config.neutral else {})}
         assert [entry.name for entry in session.get_inputs()] == list(fed)
         pspi, au, binary = session.run(["pspi", "au", "binary"], fed)
+        if name == "difference":
+            nothing, still, _, spread = session.run(None, {"image": fed["image"], "neutral": fed["image"]})
+            assert not nothing.any() and not still.any() and (spread > 0).all()
         with torch.no_grad():
             said = model(image, neutral) if model.config.neutral else model(image)
         for ours, theirs in ((said.pspi, pspi), (said.au, au), (said.binary.sigmoid(), binary)):
@@ -58,6 +64,8 @@ def test_it_says_the_same(name: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     square = json.loads(told["square"])
     if name == "lora":
         assert square == {"of": "unknown: the model doesn't say"}
+    elif name == "difference":
+        assert square == {"of": "the whole picture"}
     else:  # all of 15 cm, in which the eyes are 5.96 cm apart
         assert square["side_metres"] == 0.15
         assert square["side_in_eye_distances"] == pytest.approx(0.15 / 0.0596, abs=1e-3)

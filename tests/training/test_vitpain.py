@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pain3d.console.refused import RefusedError
 from pain3d.training.model.config import ModelConfig, config_from_json
+from pain3d.training.model.differences import CALM_LOGIT, SQUEEZE, FromZero
 from pain3d.training.model.factory import Model, build_model
 from pain3d.training.model.fusion import CrossAttention
 from pain3d.training.model.heads import Intensity
@@ -20,10 +21,13 @@ CONFIGS = {
     "alone": ModelConfig(**VIT, neutral=False),
     "separate": ModelConfig(**VIT, separate=True),
     "stem": ModelConfig(**VIT, conv_stem=True),
+    "difference": ModelConfig(**VIT, conv_stem=True, fusion="difference", spread=True),
     "siamese": ModelConfig(architecture="siamese", image_size=32),
+    "siamese difference": ModelConfig(architecture="siamese", image_size=32, fusion="difference", spread=True),
     "siamese alone": ModelConfig(architecture="siamese", image_size=32, neutral=False),
 }
 WITH_NEUTRAL = ("vitpain", "separate", "stem", "siamese")
+SUBTRACTING = ("difference", "siamese difference")
 EXACT = 1e-5  # worst seen 0 on one thread; another order of the same sums would be 1e-6
 
 
@@ -60,7 +64,11 @@ def test_what_is_said(name: str) -> None:
     assert said.au.shape == (3, 6)
     assert said.binary.shape == (3, 3)
     assert said.tokens.shape[0] == 3
-    assert torch.equal(said.pspi, said.pspi_logit.sigmoid() * 16)
+    share = said.pspi_logit.sigmoid()
+    if CONFIGS[name].subtracts:
+        share = (share - SQUEEZE) / (1 - 2 * SQUEEZE)
+        assert said.pspi_std is not None and (said.pspi_std > 0).all()
+    torch.testing.assert_close(said.pspi, share * 16, atol=1e-5, rtol=0)  # worst seen 2e-6: back through the logit
     assert (said.au >= 0).all()
     assert said.attention is None
 
@@ -72,7 +80,10 @@ def test_every_weight_learns(name: str) -> None:
     if CONFIGS[name].neutral:
         inputs = (*inputs, pictures(3, 1), torch.tensor([[0, 1], [0, 2], [1, 2], [1, 0], [2, 0], [2, 1]]))
     said = model(*inputs)
-    (said.pspi_logit.square().sum() + (said.au * torch.arange(1.0, 7)).sum() + said.binary.square().sum()).backward()
+    spread = 0.0 if said.pspi_std is None else said.pspi_std.sum()
+    (
+        spread + said.pspi_logit.square().sum() + (said.au * torch.arange(1.0, 7)).sum() + said.binary.square().sum()
+    ).backward()
     lost = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert not lost
 
@@ -107,6 +118,53 @@ def test_neutral_faces_by_row(name: str) -> None:
     same(together, asked(model, faces, neutral[rows[:, 0]]))
     same(asked(model, faces, neutral[:1]), asked(model, faces, neutral, torch.zeros(4, 1, dtype=torch.int64)))
     assert (together.pspi - asked(model, faces, neutral, 1 - rows).pspi).abs().max() > 10 * EXACT
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", SUBTRACTING)
+def test_a_face_beside_itself_shows_nothing(name: str, precision: torch.dtype) -> None:
+    """Whatever the weights, whatever the picture, one reference or three; beside another face it shows something."""
+    for seed in range(3):
+        model = build_model(CONFIGS[name], seed=seed).eval()
+        for parameter in model.parameters():
+            parameter.data.mul_(2.0)  # louder than the first weights
+        faces, others = 3 * pictures(5, seed), pictures(2, seed + 9)
+        rows = (6 - torch.arange(5))[:, None].expand(-1, 3)
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            beside = [
+                asked(model, faces, faces),
+                asked(model, faces[:1], faces[:1]),
+                asked(model, faces, torch.cat([others, faces.flip(0)]), rows),
+            ]
+            other = asked(model, faces, others[:1])
+        for said in beside:
+            assert said.pspi.abs().max() <= 1e-6 and said.au.abs().max() <= 1e-6
+            assert (said.binary - CALM_LOGIT).abs().max() < 0.05  # worst seen 0: the same sums in the same order
+        assert other.au.max() > 0.01
+
+
+def test_no_difference_stays_nothing_under_dropout() -> None:
+    layers = FromZero(torch.nn.Linear(8, 16), torch.nn.GELU(), torch.nn.Dropout(0.5), torch.nn.Linear(16, 3)).train()
+    assert not layers(torch.zeros(4, 8)).any()
+    assert layers(torch.ones(4, 8)).std(0).max() > 0  # each row has a mask of its own
+
+
+def test_the_spread_pulls_on_no_score() -> None:
+    model = build_model(CONFIGS["difference"])
+    said = model(pictures(4), pictures(4, 1))
+    assert said.pspi_std is not None
+    said.pspi_std.sum().backward()
+    learning = {name.split(".")[0] for name, weight in model.named_parameters() if weight.grad is not None}
+    assert learning == {"spread"}
+
+
+def test_a_model_from_before_compares_by_attention() -> None:
+    before = CONFIGS["vitpain"].as_json()
+    del before["fusion"], before["spread"]
+    config = config_from_json(before, "config.json")
+    assert config == CONFIGS["vitpain"] and not config.subtracts
+    state = build_model(CONFIGS["vitpain"], seed=3).state_dict()
+    build_model(config).load_state_dict(state)
 
 
 @pytest.mark.parametrize("name", WITH_NEUTRAL)
@@ -184,7 +242,7 @@ def test_compiles_to_one_graph() -> None:
     same(asked(compiled, *inputs), asked(model, *inputs))
 
 
-@pytest.mark.parametrize("name", ["vitpain", "siamese"])
+@pytest.mark.parametrize("name", ["vitpain", "difference", "siamese"])
 def test_it_learns_a_few_pictures(name: str) -> None:
     model = build_model(CONFIGS[name])
     faces, neutral, truth = pictures(8), pictures(2, 1), torch.linspace(0, 16, 8)
@@ -226,6 +284,8 @@ def test_heads_must_divide_the_width() -> None:
         ({"dropout": (0.5,)}, "dropout must be 4 numbers, got 1"),
         ({"dropout": (0.5, 0.5, 0.5, 1.0)}, "dropout must be in"),
         ({"depth": 0}, "depth must be from 1 to 100"),
+        ({"fusion": "sum"}, "fusion must be one of"),
+        ({"fusion": "difference", "separate": True}, "separate needs --fusion attention"),
         ({"neutral": False, "separate": True}, "separate needs neutral"),
         ({"lora_rank": 4, "conv_stem": True}, "lora_rank freezes the conv_stem"),
         ({"architecture": "siamese", "lora_rank": 4}, "the siamese net takes no lora_rank"),

@@ -133,7 +133,7 @@ def walks(faces: Path, out: Path) -> Iterator[tuple[str, Callable[[], None], Abs
         command("train", out / "ema", "--task", "distill", "--teacher-mode", "ema", *data, *TINY),
         nullcontext(),
     )
-    many = ("train", out / "many", "--num-references", "2", "--separate", *data, *TINY)
+    many = ("train", out / "many", "--num-references", "2", "--separate", "--fusion", "attention", *data, *TINY)
     yield "train separate", command(*many), nullcontext()
     yield "evaluate", command("evaluate", "--model", out / "vitpain", "--resamples", "10"), nullcontext()
     one = (

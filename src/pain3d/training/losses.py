@@ -18,22 +18,23 @@ from pain3d.training.model.vitpain import Outputs
 
 
 def label_losses(outputs: Outputs, labels: Labels) -> dict[str, Tensor]:
-    """The three losses, each a weighted mean over the pictures that have the label, float32 scalars.
+    """The losses, each a weighted mean over the pictures that have the label, float32 scalars.
 
     Args:
         outputs: Of B pictures.
         labels: Theirs; `pain` stands in for PSPI ≥ 1 where PSPI is unknown.
 
     Returns:
-        ``pspi`` mean (σ(logit) − PSPI/16)²; ``au`` mean over known units of ((a − y)/scale)²; ``binary`` mean binary
-        cross entropy over the thresholds.
+        ``pspi`` mean ((said − PSPI)/16)²; ``au`` mean over known units of ((a − y)/scale)²; ``binary`` mean binary
+        cross entropy over the thresholds. Where the model says how far off it may be, ``spread`` mean
+        (spread − |said − PSPI|)² / 16², of which the score has no gradient.
 
     Gradients: to the outputs.
     """
     pspi, au = labels.pspi, labels.au
     share = labels.weight / labels.weight.sum().clamp_min(1e-12)
     known = ~pspi.isnan()
-    score = (outputs.pspi_logit.float().sigmoid() - pspi.nan_to_num() / MAX_PSPI).square()
+    off = outputs.pspi.float() / MAX_PSPI - pspi.nan_to_num() / MAX_PSPI
     scale = constant(UNIT_SCALE, au)
     known_au = ~au.isnan()
     units = ((outputs.au.float() - au.nan_to_num()) / scale).square() * known_au
@@ -41,8 +42,12 @@ def label_losses(outputs: Outputs, labels: Labels) -> dict[str, Tensor]:
     truth = torch.where(known[:, None], (pspi[:, None] >= limits).float(), labels.pain[:, None])
     decided = known[:, None] | (limits == 1)
     crossed = F.binary_cross_entropy_with_logits(outputs.binary.float(), truth, reduction="none") * decided
-    return {
-        "pspi": (score * known * share).sum(),
+    parts = {
+        "pspi": (off.square() * known * share).sum(),
         "au": (units.sum(1) / known_au.sum(1).clamp_min(1) * share).sum(),
         "binary": (crossed.sum(1) / decided.sum(1).clamp_min(1) * share).sum(),
     }
+    if outputs.pspi_std is not None:
+        apart = outputs.pspi_std.float() / MAX_PSPI - off.detach().abs()
+        parts["spread"] = (apart.square() * known * share).sum()
+    return parts

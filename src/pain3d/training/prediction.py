@@ -15,6 +15,7 @@ from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
 from pain3d.training.evaluation.predictions import Predictions, predictions_of
 from pain3d.training.model.vitpain import Outputs
+from pain3d.training.score.appearance import picture_statistics
 
 BATCH = 256
 
@@ -30,7 +31,7 @@ def predict(
     precision: torch.dtype,
     done: Callable[[int], None] = lambda count: None,
 ) -> tuple[Predictions, Tensor]:
-    """Predictions for pictures, and the mean of the model's tokens for each.
+    """Predictions for pictures, and features of each by which strange ones are told.
 
     Args:
         model: In evaluation mode, on the device; its ``config`` says whether it takes a neutral picture.
@@ -42,7 +43,7 @@ def predict(
         done: Called with the number of pictures after each batch.
 
     Returns:
-        N predictions, and [N, D] features on the CPU, float32.
+        N predictions, and their `features_of`, [N, D + STATISTICS].
     """
     config = model.config
     outputs: list[Outputs] = []
@@ -50,15 +51,23 @@ def predict(
     for raw in ordered_batches(store, rows, BATCH, num_references, bool(config.neutral)):  # type: ignore[union-attr]
         batch = centre_crop(raw, int(config.image_size), device)  # type: ignore[arg-type, union-attr]
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            out = model(batch.image if batch.heatmap is None else batch.heatmap, batch.neutral, batch.neutral_of)
+            shown = batch.image if batch.heatmap is None else batch.heatmap
+            out = model(shown, batch.neutral, batch.neutral_of)
         outputs.append(out)
-        features.append(out.tokens.float().mean(1).cpu())
+        features.append(features_of(out.tokens, shown))
         done(len(raw.image))
     pspi, au, binary = (
         torch.cat([part.float().cpu() for part in parts]).numpy()
         for parts in ([o.pspi for o in outputs], [o.au for o in outputs], [o.binary.float().sigmoid() for o in outputs])
     )
-    return predictions_of(store.samples, rows, pspi, au, binary), torch.cat(features)
+    stds = [o.pspi_std.float().cpu() for o in outputs if o.pspi_std is not None]
+    spread: npt.ArrayLike = torch.cat(stds).numpy() if stds else ()
+    return predictions_of(store.samples, rows, pspi, au, binary, spread), torch.cat(features)
+
+
+def features_of(tokens: Tensor, seen: Tensor) -> Tensor:
+    """The mean of tokens [B, L, D], then the numbers of their pictures [B, 3, S, S]; on the CPU, float32."""
+    return torch.cat([tokens.float().mean(1), picture_statistics(seen)], 1).cpu()
 
 
 def validation_metrics(found: Predictions) -> dict[str, float]:

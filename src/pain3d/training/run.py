@@ -39,9 +39,11 @@ from pain3d.training.data.store import CropStore
 from pain3d.training.data.style import NO_STYLES, Styles
 from pain3d.training.evaluation.consistency import heads_apart
 from pain3d.training.evaluation.predictions import Predictions, write_predictions
+from pain3d.training.evaluation.spread import spread_scale
 from pain3d.training.loop import ALONE, Learned, TrainingJob, learn, precision_of
 from pain3d.training.model.pretrained import save_pretrained
 from pain3d.training.prediction import predict, split_rows, validation_metrics
+from pain3d.training.score.appearance import STATISTICS
 from pain3d.training.score.out_of_distribution import fit_ood, save_ood
 from pain3d.training.task import SIAMESE, Task, make_task
 
@@ -49,6 +51,7 @@ PEOPLE, MODEL = "people.json", "model"
 VALIDATION, EVALUATION = "validation.parquet", "evaluation"
 OOD_PICTURES = 4000  # about, to fit the out-of-distribution score: enough for a covariance of 1,024 numbers
 FORMAT = 2  # of the folder; raised when a reader of an older run would be wrong. 2: lr, num_references, vitpain, …
+BEFORE: Final[dict[str, Any]] = {"fusion": "attention"}  # what a run did before there was a setting for it
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,8 @@ def open_run(folder: Path) -> Run:
             raise RefusedError(f"{folder}: not a training run of pain3d, its {RESOLVED} is of {other}")
         if held["format"] != FORMAT:
             raise RefusedError(f"{path}: format {quoted(held['format'])}, of another pain3d; this one reads {FORMAT}")
-        run = Run(folder, held["task"], held["data"], held["data_key"], TrainConfig(**held["config"]), held["hash"])
+        config = TrainConfig(**{**BEFORE, **held["config"]})
+        run = Run(folder, held["task"], held["data"], held["data_key"], config, held["hash"])
     except (KeyError, TypeError) as error:
         raise RefusedError(f"{path}: can't be read ({type(error).__name__}: {one_line(error)})") from error
     for name, word in (("task", run.task), ("data", run.data), ("data_key", run.data_key), ("hash", run.hash)):
@@ -374,6 +378,10 @@ def _leave_model(
     }
     if validation_store is not None:
         found, usual = predict_rows(model, validation_store, validation_rows)
+        if model.spread is not None:
+            model.spread.scale.mul_(scale := spread_scale(found))
+            found = dataclasses.replace(found, pspi_std=found.pspi_std * np.float32(scale))
+            card["metrics"]["PSPI may be off by, mean on validation people"] = float(found.pspi_std.mean())
         apart = heads_apart(found)
         card["metrics"] |= {
             f"PSPI and that of its action units, {words}": apart[name]
@@ -383,7 +391,8 @@ def _leave_model(
         if not task.heatmaps:
             make_inside(run.folder, staging.name)
             few = CropStore(samples, validation_store.side, cache_mb=0)  # each of its pictures is looked at once
-            save_ood(staging, fit_ood(predict_rows(model, few, rows[:: max(1, len(rows) // OOD_PICTURES)])[1], usual))
+            known = predict_rows(model, few, rows[:: max(1, len(rows) // OOD_PICTURES)])[1]
+            save_ood(staging, fit_ood(known, usual, STATISTICS))
     save_pretrained(model, staging, card)
     rename(staging, run.folder / MODEL)
     flush_folder(run.folder)

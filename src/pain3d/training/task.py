@@ -35,7 +35,6 @@ SIAMESE = "siamese"
 PARTS = {  # of the fused loss, by the words of the log
     "tokens_cls": "tokens_prefix",
     "tokens_patch": "tokens_patch",
-    "pspi": "scalar",
     "au": "vector",
     "binary": "thresholds",
     "kd": "kd",
@@ -88,6 +87,7 @@ class Task:
         c = self.config
         parts = label_losses(self.predict(model, batch), batch.labels)
         total = c.pspi_weight * parts["pspi"] + c.au_weight * parts["au"] + c.binary_weight * parts["binary"]
+        total = total + parts.get("spread", 0)
         return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
 
 
@@ -137,14 +137,17 @@ class Distillation(Task):
             weights=DistillWeights(
                 tokens_prefix=c.cls_weight,
                 tokens_patch=c.patch_weight,
-                scalar=c.pspi_weight,
+                scalar=0.0,  # below: a logit of the score is drawn together where faces are subtracted
                 vector=c.au_weight,
                 thresholds=c.binary_weight,
                 kd=c.score_weight,
             ),
             overwrite_teacher=True,
         )
-        out = {"loss": parts.total}
+        plain = label_losses(student, batch.labels)
+        own = {name: plain[name] for name in ("pspi", "spread") if name in plain}
+        out = {"loss": parts.total + c.pspi_weight * plain["pspi"] + plain.get("spread", 0)}
+        out |= {name: part.detach() for name, part in own.items()}
         out |= {word: getattr(parts, part).detach() for word, part in PARTS.items()}
         if look:
             assert student.attention is not None and teacher.attention is not None
@@ -174,7 +177,7 @@ def make_task(name: str, config: TrainConfig, framing: str = "") -> Task:
 
 def model_config(name: str, config: TrainConfig) -> ModelConfig:
     """The shape of a run's model."""
-    common = ModelConfig(image_size=config.image_size, neutral=config.neutral)
+    common = ModelConfig(image_size=config.image_size, neutral=config.neutral, fusion=config.fusion, spread=True)
     if name == SIAMESE:
         return replace(common, architecture=SIAMESE, backbone="")
     return replace(

@@ -23,6 +23,7 @@ from pain3d.training.evaluation.consistency import heads_apart
 from pain3d.training.evaluation.predictions import Predictions, concatenate
 from pain3d.training.evaluation.recorder import Floats, Recorder, Statistic, why_not
 from pain3d.training.evaluation.slices import bias_table
+from pain3d.training.evaluation.spread import spread_metrics
 from pain3d.training.evaluation.thresholds import (
     EYES,
     HEADS,
@@ -215,6 +216,8 @@ def _pspi(recorder: Recorder, trained_mean: float | None) -> dict[str, Any]:
     for name in ("limits_of_agreement", "balanced_mae"):
         if result[name] is None:
             recorder.undefined[f"pspi.{name}"] = "no picture with a known PSPI"
+    if np.isfinite(test.pspi_std).any():
+        result["spread"] = spread_metrics(recorder)
     result["per_subject"] = _per_subject(recorder, sums)
     result["mean_predictor"] = _mean_predictor(recorder, trained_mean)
     return {**result, "ci": bounds}

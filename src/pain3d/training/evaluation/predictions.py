@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pain3d.training.data.samples import Samples
 
 Floats = npt.NDArray[np.float32]
+STD: Final = "PSPI_std"  # a column that is there where the model says it
 SLICE: Final = "slice: "  # begins the names of the columns that hold slices
 WIDTHS: Final = {"au": len(UNITS), "au_true": len(UNITS), "binary": len(THRESHOLDS), "binary_true": len(THRESHOLDS)}
 
@@ -39,6 +40,7 @@ class Predictions:
         pain_true: [N] 0 or 1.
         neutral: [N] whether the picture may serve as its person's neutral reference.
         slices: Words per picture, as ``{"sex": (...)}``.
+        pspi_std: [N] how far off ``pspi`` may be, at least 0; all NaN, or left out, where the model doesn't say.
 
     Raises:
         RefusedError: Columns don't fit each other, a name is there twice, or a prediction isn't a finite number.
@@ -55,9 +57,12 @@ class Predictions:
     pain_true: Floats
     neutral: npt.NDArray[np.bool_]
     slices: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    pspi_std: Floats = field(default_factory=lambda: np.empty(0, np.float32))
 
     def __post_init__(self) -> None:
         count = len(self.ids)
+        if not len(self.pspi_std):
+            object.__setattr__(self, "pspi_std", np.full(count, np.nan, np.float32))
         for name in (f.name for f in fields(self) if f.name not in ("ids", "slices")):
             column = getattr(self, name)
             shape = (len(column),) if name == "subject" else column.shape
@@ -109,7 +114,12 @@ class Predictions:
 
 
 def predictions_of(
-    samples: Samples, rows: npt.ArrayLike, pspi: npt.ArrayLike, au: npt.ArrayLike, binary: npt.ArrayLike
+    samples: Samples,
+    rows: npt.ArrayLike,
+    pspi: npt.ArrayLike,
+    au: npt.ArrayLike,
+    binary: npt.ArrayLike,
+    pspi_std: npt.ArrayLike = (),
 ) -> Predictions:
     """Predictions for some rows of a data set.
 
@@ -119,6 +129,7 @@ def predictions_of(
         pspi: [M] 0-16.
         au: [M, 6].
         binary: [M, 3] probabilities.
+        pspi_std: [M], or nothing where the model doesn't say.
     """
     chosen = np.asarray(rows, np.int64)
     truth = samples.pspi[chosen].astype(np.float32)
@@ -137,13 +148,14 @@ def predictions_of(
         pain_true=samples.pain[chosen].astype(np.float32),
         neutral=samples.neutral[chosen],
         slices={word: tuple(column[row] for row in chosen) for word, column in samples.slices.items()},
+        pspi_std=np.asarray(pspi_std, np.float32),
     )
 
 
 def constant_like(constant: Predictions, other: Predictions) -> Predictions:
     """The same for other pictures: what whoever says ``constant`` of every picture says of those of ``other``."""
     pspi, au, binary = (np.repeat(one[:1], len(other), 0) for one in (constant.pspi, constant.au, constant.binary))
-    return replace(other, pspi=pspi, au=au, binary=binary)
+    return replace(other, pspi=pspi, au=au, binary=binary, pspi_std=np.full_like(pspi, np.nan))
 
 
 def mean_predictor(samples: Samples, learned: npt.ArrayLike, tested: npt.ArrayLike) -> Predictions:
@@ -179,6 +191,8 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     for name, column in _numbers(predictions).items():
         columns[name] = column
     columns["neutral"] = predictions.neutral
+    if np.isfinite(predictions.pspi_std).any():
+        columns[STD] = predictions.pspi_std
     for word, words in predictions.slices.items():
         columns[SLICE + word] = list(words)
     content = BytesIO()
@@ -223,6 +237,7 @@ def read_predictions(path: Path) -> Predictions:
             for name in table.column_names
             if name.startswith(SLICE)
         },
+        pspi_std=table[STD].to_numpy().astype(np.float32) if STD in table.column_names else np.empty(0, np.float32),
         **{name: np.stack([number[column] for column in columns], 1) for name, columns in wide.items()},
     )
 

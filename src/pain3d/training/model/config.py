@@ -11,6 +11,7 @@ from pain3d.console.refused import RefusedError, quoted
 
 BACKBONES: Final = {"vitpain": "vit_tiny_patch16_224", "siamese": "small_conv"}  # architecture: its usual backbone
 FRAMINGS: Final = ("square", "whole", "")
+FUSIONS: Final = ("difference", "attention")
 # Least and largest number of each; the largest are beyond every published net.
 SIZES: Final = {
     "image_size": (16, 1024), "depth": (1, 100), "width": (1, 8192), "heads": (1, 128), "lora_rank": (0, 1024),
@@ -36,6 +37,10 @@ class ModelConfig:
         lora_rank: Rank of the low-rank updates; 0: all weights train.
         lora_alpha: Their scale is lora_alpha / lora_rank.
         lora_dropout: Dropout on what goes into them.
+        fusion: How two faces are compared. ``difference``: all that is said is a function of late features of the face
+            minus those of the neutral one, and nothing where there is no difference. ``attention``: as published, the
+            heads see the face after it looked at the neutral one. Models from before this field compare by attention.
+        spread: Whether a head says how far off the score is.
         fusion_heads: Heads of the neutral cross-attention and of the action unit queries.
         dropout: Before each linear layer of the PSPI head. The siamese net has no such head and ignores it.
         framing: What of a picture it learned from: ``square`` of the face (`pain3d.face.square`), ``whole`` picture, or
@@ -57,6 +62,8 @@ class ModelConfig:
     lora_rank: int = 0
     lora_alpha: float = 16.0
     lora_dropout: float = 0.1
+    fusion: str = "attention"
+    spread: bool = False
     fusion_heads: int = 8
     dropout: tuple[float, ...] = (0.5, 0.5, 0.3, 0.3)
     framing: str = ""
@@ -69,6 +76,8 @@ class ModelConfig:
         object.__setattr__(self, "dropout", tuple(float(share) for share in self.dropout))
         for wrong, message in (
             (self.framing not in FRAMINGS, f"framing must be one of {FRAMINGS}, got {quoted(self.framing)}"),
+            (self.fusion not in FUSIONS, f"fusion must be one of {FUSIONS}, got {quoted(self.fusion)}"),
+            (self.separate and self.subtracts, "separate needs --fusion attention: a difference takes one encoder"),
             (not 0 <= self.lora_dropout < 1, f"lora_dropout must be in [0, 1), got {self.lora_dropout}"),
             (len(self.dropout) != DROPOUTS, f"dropout must be {DROPOUTS} numbers, got {len(self.dropout)}"),
             (not all(0 <= share < 1 for share in self.dropout), f"dropout must be in [0, 1), got {self.dropout}"),
@@ -90,6 +99,11 @@ class ModelConfig:
         for name, value in plain.items():
             if getattr(self, name) != value:
                 raise RefusedError(f"{name} is of a transformer: the siamese net takes no {name}")
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether the model says nothing of a face that doesn't differ from its neutral one."""
+        return self.neutral and self.fusion == "difference"
 
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON values."""

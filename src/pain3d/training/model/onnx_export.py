@@ -30,7 +30,7 @@ from pain3d.training.model.factory import Model
 from pain3d.training.model.lora import merge_lora
 from pain3d.training.model.pretrained import load_pretrained
 
-OUTPUTS: Final = ("pspi", "au", "binary")
+OUTPUTS: Final = ("pspi", "au", "binary")  # and pspi_std of a model that says it
 CHECKED: Final = (2, 1)  # pictures in the batches of the check: a batch whose size got fixed would show
 TOLERANCE: Final = 1e-3  # PSPI, of 16. Worst seen 1e-6: three models with first weights, torch 2.13, runtime 1.32
 LARGEST: Final = 2**31 - 1  # bytes of one protobuf file
@@ -43,18 +43,25 @@ class _Plain(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, image: Tensor, neutral: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, 3, S, S] (and the same of neutral faces) → PSPI [B], units [B, 6], chances of PSPI ≥ 1, 2, 3 [B, 3]."""
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return OUTPUTS if self.model.spread is None else (*OUTPUTS, "pspi_std")
+
+    def forward(self, image: Tensor, neutral: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Pictures [B, 3, S, S], and the same of neutral faces → what is said, see `said`."""
         own = None if neutral is None else torch.arange(image.shape[0], device=image.device)[:, None]
         outputs = self.model(image, neutral, own)
-        return outputs.pspi, outputs.au, outputs.binary.sigmoid()
+        spread = () if outputs.pspi_std is None else (outputs.pspi_std,)
+        return outputs.pspi, outputs.au, outputs.binary.sigmoid(), *spread
 
 
 def export_onnx(source: Path, to: Path, quiet: bool = False) -> float:
     """Write a saved model as ONNX.
 
     Inputs of the file: ``image`` [B, 3, S, S] and, where the model takes one, ``neutral`` [B, 3, S, S]; both
-    (x − mean) / std. Outputs: ``pspi`` [B] 0–16, ``au`` [B, 6], ``binary`` [B, 3] chances of PSPI ≥ 1, 2, 3.
+    (x − mean) / std. Outputs: ``pspi`` [B] 0–16, ``au`` [B, 6], ``binary`` [B, 3] chances of PSPI ≥ 1, 2, 3, and where
+    the model says it ``pspi_std`` [B], in which nothing is of how strange a face is.
 
     Args:
         source: Folder of a model or of a run.
@@ -120,7 +127,7 @@ def _write(plain: _Plain, path: Path) -> None:
             plain,
             tuple(pictures.values()),
             input_names=list(pictures),
-            output_names=list(OUTPUTS),
+            output_names=list(plain.said),
             dynamic_shapes=(batch,) * len(pictures) if len(pictures) == 1 else dict.fromkeys(pictures, batch),
             dynamo=True,
             verbose=False,
@@ -144,10 +151,10 @@ def _check(plain: _Plain, path: Path) -> float:
     worst = 0.0
     for count in CHECKED:
         pictures = _pictures(plain.model, count)
-        outputs = session.run(list(OUTPUTS), {name: value.numpy() for name, value in pictures.items()})
+        outputs = session.run(list(plain.said), {name: value.numpy() for name, value in pictures.items()})
         with torch.no_grad():
             expected = plain(*pictures.values())
-        for name, ours, theirs in zip(OUTPUTS, expected, outputs, strict=True):
+        for name, ours, theirs in zip(plain.said, expected, outputs, strict=True):
             apart = (ours - torch.from_numpy(theirs)).abs().max().item()
             if not apart <= TOLERANCE:  # NaN is refused too
                 raise RefusedError(f"ONNX Runtime and PyTorch differ by {apart:.1e} in {name}; {TOLERANCE:.0e} may be")

@@ -2,7 +2,7 @@
 
 After arXiv 2509.16727 v4: shared or separate encoders (LoRA where the weights were learnt elsewhere), one
 cross-attention from all tokens of the face to all tokens of the neutral one, then a score, three thresholds and six
-action units.
+action units. Beyond it, the neutral face may go the same way, beside itself, and be subtracted before the heads.
 """
 
 from __future__ import annotations
@@ -15,6 +15,15 @@ from torch import Tensor, nn
 from pain3d.facs.pain_score import MAX_PSPI
 from pain3d.training.model.backbone import make_backbone
 from pain3d.training.model.config import ModelConfig
+from pain3d.training.model.differences import (
+    GAIN,
+    ScoreDifference,
+    SpreadHead,
+    ThresholdDifference,
+    UnitDifference,
+    squeezed_logit,
+    subtracted,
+)
 from pain3d.training.model.fusion import NeutralCrossAttention, neutral_rows
 from pain3d.training.model.heads import ScoreHead, ThresholdHead, UnitHead
 from pain3d.training.model.lora import add_lora
@@ -27,8 +36,9 @@ class Outputs:
     Attributes:
         tokens: [B, L, D] of the face's encoder, CLS first, then what else stands before the patches, then patches;
             before the neutral face is looked at.
-        pspi_logit: [B]; sigmoid × 16 is the PSPI.
+        pspi_logit: [B], of PSPI / 16; of a model that subtracts drawn together, see `squeezed_logit`.
         pspi: [B], 0–16.
+        pspi_std: [B] of 16, at least 0: how far off it may be; None where no head says so.
         au: [B, 6] at least 0: AU04 AU06 AU07 AU09 AU10 on 0–5 and AU43 on 0–1.
         binary: [B, 3] logits of PSPI ≥ 1, 2, 3, none greater than the one before.
         attention: Where it was asked for and the model has any: ``au`` [B, 6, P] and, with a neutral face, ``neutral``
@@ -41,6 +51,7 @@ class Outputs:
     au: Tensor
     binary: Tensor
     attention: dict[str, Tensor] | None = None
+    pspi_std: Tensor | None = None
 
 
 class ViTPain(nn.Module):
@@ -63,9 +74,19 @@ class ViTPain(nn.Module):
         self.prefix, self.grid = self.backbone.prefix, self.backbone.grid
         width = self.backbone.width
         self.fusion = NeutralCrossAttention(width, config.fusion_heads) if config.neutral else None
-        self.score = ScoreHead(width, config.dropout)
-        self.thresholds = ThresholdHead(width, config.dropout[-1])
-        self.units = UnitHead(width, config.fusion_heads, self.grid[0] * self.grid[1], config.dropout[-1])
+        patches, last = self.grid[0] * self.grid[1], config.dropout[-1]
+        self.score: ScoreHead | ScoreDifference
+        self.thresholds: ThresholdHead | ThresholdDifference
+        self.units: UnitHead | UnitDifference
+        if config.subtracts:
+            self.score = ScoreDifference(width, config.dropout)
+            self.thresholds = ThresholdDifference(width, last)
+            self.units = UnitDifference(width, config.fusion_heads, patches, last)
+        else:
+            self.score = ScoreHead(width, config.dropout)
+            self.thresholds = ThresholdHead(width, last)
+            self.units = UnitHead(width, config.fusion_heads, patches, last)
+        self.spread = SpreadHead(width) if config.spread else None
         if config.lora_rank:
             for encoder in (self.backbone, self.neutral_backbone):
                 if encoder is not None:
@@ -97,17 +118,43 @@ class ViTPain(nn.Module):
         else:
             rows = neutral_rows(image.shape[0], neutral, neutral_of)
             tokens, neutral_tokens = self._encode_both(image, neutral)
+            if self.config.subtracts:
+                return self._subtracted(tokens, neutral_tokens, rows, attention)
             fused, compared = self.fusion(tokens, neutral_tokens, rows, attention)
         logit = self.score(fused[:, 0])
         units, looked = self.units(fused[:, self.prefix :], attention)
-        maps = {"neutral": compared, "au": looked}
         return Outputs(
             tokens=tokens,
             pspi_logit=logit,
             pspi=logit.sigmoid() * MAX_PSPI,
             au=units,
             binary=self.thresholds(fused[:, 0]),
-            attention={name: map_ for name, map_ in maps.items() if map_ is not None} if attention else None,
+            attention=_maps(compared, looked) if attention else None,
+            pspi_std=None if self.spread is None else self.spread(fused[:, 0]) * MAX_PSPI,
+        )
+
+    def _subtracted(self, tokens: Tensor, neutral: Tensor, rows: Tensor, attention: bool) -> Outputs:
+        """What is said of tokens [B, L, D] beside neutral ones [M, L, D]; `rows` [B, K].
+
+        A face looks at its neutral ones, each neutral one at itself, and the second is subtracted from the first. All
+        go through fusion and heads in one pass, so that the same tokens are the same features.
+        """
+        assert self.fusion is not None
+        count = tokens.shape[0]  # len would fix the size of a batch in what is exported
+        own = torch.arange(neutral.shape[0], device=rows.device)[:, None].expand(-1, rows.shape[1])
+        fused, compared = self.fusion(torch.cat([tokens, neutral]), neutral, torch.cat([rows, own]), attention)
+        differs = GAIN * subtracted(fused[:, 0].float(), rows)
+        share: Tensor = self.score(differs)
+        assert isinstance(self.units, UnitDifference)
+        units, looked = self.units(fused[:, self.prefix :], rows, attention)
+        return Outputs(
+            tokens=tokens,
+            pspi_logit=squeezed_logit(share),
+            pspi=share * MAX_PSPI,
+            au=units,
+            binary=self.thresholds(differs),
+            attention=_maps(None if compared is None else compared[:count], looked) if attention else None,
+            pspi_std=None if self.spread is None else self.spread(fused[:count, 0]) * MAX_PSPI,
         )
 
     def _encode_both(self, image: Tensor, neutral: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,3 +163,8 @@ class ViTPain(nn.Module):
             return self.backbone.tokens(image), self.neutral_backbone.tokens(neutral)
         tokens = self.backbone.tokens(torch.cat([image, neutral]))
         return tokens[: image.shape[0]], tokens[image.shape[0] :]
+
+
+def _maps(neutral: Tensor | None, units: Tensor | None) -> dict[str, Tensor]:
+    """The attention that there is, by name."""
+    return {name: found for name, found in (("neutral", neutral), ("au", units)) if found is not None}

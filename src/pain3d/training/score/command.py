@@ -102,7 +102,7 @@ def run_score(command: Score) -> int:
     portraits = noted(portraits, neutrals)
     predictions = list(predict_portraits(model, fitted, portraits, neutrals, command.consistent))
     for portrait, one in zip(portraits, predictions, strict=True):
-        if not all(math.isfinite(value) for value in (one.pspi, *one.au, *one.at_least)):
+        if not all(math.isfinite(value) for value in (one.pspi, one.pspi_std or 0.0, *one.au, *one.at_least)):
             raise RefusedError(
                 f"{command.model}: its prediction for {portrait.path} is no number; its weights are broken"
             )
@@ -168,6 +168,7 @@ def _numbers(
             {
                 "file": str(portrait.path),
                 "pspi": round(prediction.pspi, 4),
+                "pspi_std": None if prediction.pspi_std is None else round(prediction.pspi_std, 4),
                 "pspi_of_units": round(prediction.pspi_of_units, 4),
                 "au": {unit: round(value, 4) for unit, value in zip(UNITS, prediction.au, strict=True)},
                 "at_least": {str(t): round(p, 4) for t, p in zip(THRESHOLDS, prediction.at_least, strict=True)},
@@ -229,7 +230,8 @@ def _show(
             print(f"{neutral.path} (neutral): {note}")
     for place, (portrait, prediction) in enumerate(zip(portraits, predictions, strict=True)):
         print(portrait.path)
-        print(f"  PSPI         {prediction.pspi:.1f} of 16")
+        spread = "" if prediction.pspi_std is None else f" ± {prediction.pspi_std:.1f}"
+        print(f"  PSPI         {prediction.pspi:.1f}{spread} of 16")
         apart = abs(prediction.pspi - prediction.pspi_of_units)
         more = f", {apart:.1f} off: heads of their own, --consistent makes them agree" if apart >= SAID_FROM else ""
         print(f"  of its units PSPI {prediction.pspi_of_units:.1f}{more}")

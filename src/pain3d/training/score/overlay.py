@@ -111,7 +111,10 @@ def _draw_units(part: Any, prediction: PortraitPrediction) -> None:
 def _draw_bars(part: Any, prediction: PortraitPrediction) -> None:
     words, units, chances = part.subplots(3, 1, height_ratios=[1.1, 2.4, 1.3])
     words.axis("off")  # keeps the place of what is written across the whole part
-    part.text(0.04, 0.90, f"PSPI {prediction.pspi:.1f} of 16", fontsize=22, color=INK, fontweight="bold", va="center")
+    spread = "" if prediction.pspi_std is None else f" ± {prediction.pspi_std:.1f}"
+    part.text(
+        0.04, 0.90, f"PSPI {prediction.pspi:.1f}{spread} of 16", fontsize=22, color=INK, fontweight="bold", va="center"
+    )
     lines = "\n".join(textwrap.wrap(ood_words(prediction), LINE))
     part.text(0.04, 0.82, lines, fontsize=8.5, color=_warning_colour(prediction), va="center")
     names = [f"{_name(unit)}  {FACS_NAMES[int(unit[2:])].lower()}" for unit in UNITS]

@@ -18,7 +18,8 @@ from pain3d.training.evaluation.consistency import consistent_chances, consisten
 from pain3d.training.model.factory import Model
 from pain3d.training.model.heads import UNIT_SCALE
 from pain3d.training.model.vitpain import Outputs
-from pain3d.training.score.out_of_distribution import Fitted, OodScore, score_ood
+from pain3d.training.prediction import features_of
+from pain3d.training.score.out_of_distribution import Fitted, OodScore, grown, score_ood
 from pain3d.training.score.portrait import Portrait
 
 BATCH: Final = 32  # portraits; the attention of a large net over 196 patches is then some 60 MB
@@ -32,6 +33,7 @@ class PortraitPrediction:
 
     Attributes:
         pspi: 0–16.
+        pspi_std: How far off it may be, the farther the stranger the face is; None where no head says so.
         au: [6] as UNITS: five intensities 0–5, and the chance of AU43.
         at_least: [3] chances of PSPI ≥ 1, 2, 3, none greater than the one before.
         pspi_of_units: PSPI that the six units make, AU43 by its chance.
@@ -43,6 +45,7 @@ class PortraitPrediction:
     """
 
     pspi: float
+    pspi_std: float | None
     au: tuple[float, ...]
     at_least: tuple[float, ...]
     pspi_of_units: float
@@ -127,7 +130,11 @@ def _predictions(
 ) -> Iterator[PortraitPrediction]:
     size = model.config.image_size
     au_attention, neutral_attention = _maps(model, outputs.attention or {})
-    ood = [None] * len(portraits) if fitted is None else score_ood(fitted, outputs.tokens.float().mean(1))
+    features = features_of(outputs.tokens, batch.image)
+    ood = [None] * len(portraits) if fitted is None else score_ood(fitted, features)
+    spread = outputs.pspi_std
+    if spread is not None and fitted is not None:
+        spread = grown(spread, fitted, features)
     pspi = outputs.pspi.float().cpu().double().numpy()
     chances = outputs.binary.float().sigmoid().cpu().double().numpy()
     # Nothing stops a net from predicting a little more.
@@ -139,6 +146,7 @@ def _predictions(
     for place, portrait in enumerate(portraits):
         yield PortraitPrediction(
             pspi=float(pspi[place]),
+            pspi_std=None if spread is None else float(spread[place]),
             au=tuple(units[place].tolist()),
             at_least=tuple(chances[place].tolist()),
             pspi_of_units=float(of_units[place]),
