@@ -36,7 +36,7 @@ def test_every_preset_has_a_size_and_casts_a_shadow_under_the_chin():
         assert lit is not None and dim is not None
         assert (dim <= lit + 1e-6).all()
         darker = (lit - dim)[0, ..., :3].sum(-1) > 0.1 * lit[0, ..., :3].sum(-1)
-        assert 0.02 < darker.float().mean() < 0.4  # seen 0.06 and 0.08 of all pixels
+        assert 0.02 < darker.float().mean() < 0.4  # seen 0.10 and 0.07 of all pixels
 
 
 def test_a_size_out_of_range_is_named():
