@@ -53,12 +53,15 @@ from pain3d.training.score.portrait import read_portrait
 
 Pixels = npt.NDArray[np.uint8]
 SEEN: Final = "all-grey-jpeg"  # what training draws: nothing of the styles below
-MAIN: Final[dict[str, tuple[str, ...]]] = {
-    "attention": ("--styles", "none"),
-    "attention, styles": ("--styles", SEEN),
-    "attention, few styles": ("--styles", SEEN, "--style-strength", "0.3"),
-    "difference": ("--fusion", "difference", "--styles", "none"),
-    "difference, styles": ("--fusion", "difference", "--styles", SEEN),
+DRAWN: Final = {  # how often styles are drawn
+    "": ("--styles", "none"),
+    ", styles": ("--styles", SEEN),
+    ", few styles": ("--styles", SEEN, "--style-strength", "0.3"),
+}
+MAIN: Final = {
+    fusion + words: ("--fusion", fusion, *options)
+    for fusion in ("attention", "difference")
+    for words, options in DRAWN.items()
 }
 RESULT: Final = "held_out_styles.json"
 PICTURE_ENDS: Final = (".jpg", ".jpeg", ".png", ".webp")
