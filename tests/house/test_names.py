@@ -13,6 +13,7 @@ import pain3d.kernels
 MOST_OF_A_KERNEL, MOST_OF_A_FUNCTION = 16, 20
 LONG_KERNELS: dict[str, str] = {}  # by name: why it takes more
 LONG_FUNCTIONS = {
+    "pain3d.kernels.overlay": "the flat door of ragged meshes: geometry, material, views, lights, as that of `render`",
     "pain3d.kernels.render": "the flat door of a whole picture: mesh, material, lights, views and what to hand back",
 }
 

@@ -26,6 +26,7 @@ from pain3d.kernels import (
     face_adjacency,
     interpolate,
     jpeg_loss,
+    overlay,
     rasterize,
     render,
     sample_texture,
@@ -40,6 +41,7 @@ from pain3d.kernels.deformation.example import example_inputs as deform_inputs
 from pain3d.kernels.deformation.example import example_sphere
 from pain3d.kernels.distillation.example import example_inputs as distill_example
 from pain3d.kernels.interpolation.example import example_inputs as interpolate_inputs
+from pain3d.kernels.layering.example import example_inputs as overlay_inputs
 from pain3d.kernels.rasterization.example import example_inputs as rasterize_inputs
 from pain3d.kernels.rendering.example import example_inputs as render_inputs
 from pain3d.kernels.sensor.example import example_inputs as sensor_inputs
@@ -206,6 +208,12 @@ ROOMS = [
     Room("backproject", backproject, backproject_inputs, ("cpu", "triton"), (24, 8), (),
          ("pictures", "depth", "confidence", "world_to_clip", "camera_position"), 2e-5, triton_tolerance=4e-5),
     Room("edge_confidence", edge_confidence, edges_inputs, (), (19, 8), (), ("depth",)),
+    # overlay: worst seen 1.5e-7 of light below 1, fp32: the sums at a vertex round in another order
+    Room("overlay", overlay, overlay_inputs, ("cpu",), (33, 9),
+         ("colour", "texture", "uvs", "tangents", "normals", "tint", "occlusion", "gloss", "exposure", "sh",
+          "key_direction", "key_colour"),
+         ("colour", "depth", "spans", "world_to_clip", "camera_position", "exposure", "sh", "key_direction",
+          "key_colour"), 1e-6),
     # render: one byte level, see test_render.py and test_render_triton.py for how many
     Room("render", partial(render, outputs=Rendered._fields), render_inputs, ("cpu", "triton"), (33, 16), (),
          ("world_to_clip", "camera_position", "sh", "key_direction", "key_colour", "background", "exposure",

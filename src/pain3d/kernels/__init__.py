@@ -18,6 +18,7 @@ from pain3d.kernels.distillation import (
     distill_loss,
 )
 from pain3d.kernels.interpolation import interpolate
+from pain3d.kernels.layering import Layers, Overlaid, build_layer_mipmaps, overlay
 from pain3d.kernels.rasterization import Fragments, rasterize
 from pain3d.kernels.rendering import Rendered, encode_srgb, render, tone_map
 from pain3d.kernels.sensor import add_sensor_noise
@@ -30,7 +31,9 @@ __all__ = [
     "DistillTargets",
     "DistillWeights",
     "Fragments",
+    "Layers",
     "Mipmaps",
+    "Overlaid",
     "Rendered",
     "Shadows",
     "StudentPredictions",
@@ -38,6 +41,7 @@ __all__ = [
     "add_sensor_noise",
     "antialias",
     "backproject",
+    "build_layer_mipmaps",
     "build_mipmaps",
     "cast_shadows",
     "deform",
@@ -48,6 +52,7 @@ __all__ = [
     "face_adjacency",
     "interpolate",
     "jpeg_loss",
+    "overlay",
     "rasterize",
     "render",
     "sample_texture",

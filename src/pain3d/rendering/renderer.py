@@ -32,7 +32,7 @@ from pain3d.rendering.view import CLAY, GREY_BACKGROUND, OUTPUTS, View, render
 if TYPE_CHECKING:
     from pain3d.kernels.rendering.topology import PreparedTopology
 
-RENDERER_OUTPUTS = (*(name for name in OUTPUTS if name != "attributes"), "heatmap")
+RENDERER_OUTPUTS = (*(name for name in OUTPUTS if name not in ("attributes", "layer_alpha")), "heatmap")
 WARM_UPS = 3  # runs before a capture: they compile the kernels and let the allocator find its blocks
 
 

@@ -15,6 +15,7 @@ from pain3d.device import constant
 from pain3d.kernels._described import described
 from pain3d.kernels._remembered import Memory, remembered
 from pain3d.kernels._triton import keeping_place
+from pain3d.kernels.layering import Layers
 from pain3d.kernels.rendering import CHANNELS
 from pain3d.kernels.rendering import render as render_op
 from pain3d.kernels.rendering.bundles import Request
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 # A head that nobody painted: albedo, specular scale, roughness, no slopes, scatter, and detail layers of nothing.
 CLAY = (0.42, 0.38, 0.35, 0.6, 0.6, 0.0, 0.0, 1.0, *(0.0,) * (CHANNELS - 8))
 GREY_BACKGROUND = (0.10, 0.11, 0.12)  # linear
-OUTPUTS = ("image", "alpha", "face_ids", "depth", "attributes", "part_ids", "linear")
+OUTPUTS = ("image", "alpha", "face_ids", "depth", "attributes", "part_ids", "linear", "layer_alpha")
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,14 @@ class View:
 
     Attributes:
         image: [N, H, W, 3] uint8 sRGB, antialiased; or as `image_dtype` and `layout` asked for.
-        alpha: [N, H, W] uint8 antialiased coverage of the head.
+        alpha: [N, H, W] uint8 antialiased coverage of the head and its layers.
         face_ids: [N, H, W] int32, −1 on background.
         depth: [N, H, W] metres along the view axis, inf on background.
         attributes: [N, H, W, A] what the vertices carried, 0 on background.
         part_ids: [N, H, W] uint8 index into `Topology.part_names`, 255 on background.
         linear: [N, H, W, 4] linear RGB, toned and antialiased, before encoding, and antialiased coverage.
+        layer_alpha: [N, H, W] uint8, the share of a pixel that layers cover; ids, depth, attributes and heat maps are
+            those of the skin below.
         heatmap: [N, H, W] |expression − neutral| in mm of what each pixel sees, of a `Renderer` alone.
     """
 
@@ -58,6 +61,7 @@ class View:
     attributes: Tensor | None
     part_ids: Tensor | None
     linear: Tensor | None = None
+    layer_alpha: Tensor | None = None
     heatmap: Tensor | None = None
 
 
@@ -71,6 +75,7 @@ def render(
     attributes: Tensor | None = None,
     mesh_index: Tensor | None = None,
     texture_index: Tensor | None = None,
+    layers: Layers | None = None,
     outputs: Sequence[str] = ("image", "alpha"),
     image_dtype: str = "uint8",
     layout: str = "NHWC",
@@ -90,7 +95,10 @@ def render(
         attributes: [1 or M, V, A] numbers on the vertices, to be seen per pixel (with ``"attributes"`` in `outputs`).
         mesh_index: [N] which mesh each camera sees; None pairs them in order.
         texture_index: [N] which texture each camera sees on its mesh; None pairs them in order.
-        outputs: Any of image, alpha, face_ids, depth, attributes, part_ids, linear; what nobody asks for costs nothing.
+        layers: Hair over the meshes, ribbons and cards, with a row of `spans` for each mesh (`pain3d.kernels.overlay`
+            says what each field is); not with ``triton``.
+        outputs: Any of image, alpha, face_ids, depth, attributes, part_ids, linear, layer_alpha; what nobody asks for
+            costs nothing.
         image_dtype: ``"uint8"``, or ``"float32"`` or ``"bfloat16"`` for byte / 255: the same picture, as a network
             takes it.
         layout: Of the image: ``"NHWC"`` or ``"NCHW"``.
@@ -143,12 +151,19 @@ def render(
         "light": lights.sh, "light.key_direction": lights.key_direction, "light.key_colour": lights.key_colour,
         "light.exposure": lights.exposure, "texture": textures, "background": background,
     }  # fmt: skip
+    if layers is not None:
+        sources |= {f"layers.{name}": part for name, part in layers._asdict().items() if isinstance(part, Tensor)}
     _check_gradient(sources, outputs, image_dtype)
     world_to_clip, camera_position = _seen_from(cameras)
     if mesh_index is None:
         mesh_index = numbered(mesh.vertices, count, len(mesh) > 1)
     lit = {"image", "linear"} & {*outputs}
     cast = key_shadows(mesh, lights, mesh_index, backend) if lit else None
+    if layers is not None:
+        if len(layers.spans) not in (1, len(mesh)):
+            raise ValueError(f"layers.spans must have 1 or {len(mesh)} rows, one per mesh, got {len(layers.spans)}")
+        own = mesh_index.long() if len(layers.spans) > 1 else torch.zeros_like(mesh_index, dtype=torch.int64)
+        layers = layers._replace(spans=layers.spans[own])
     rendered = render_op(
         vertices=mesh.vertices,
         faces=topology.faces,
@@ -173,6 +188,7 @@ def render(
         face_labels=topology.face_parts,
         shadows=None if cast is None else cast[0],
         shadow_index=None if cast is None else cast[1],
+        layers=layers,
         outputs=["labels" if name == "part_ids" else name for name in outputs],
         image_dtype=image_dtype,
         layout=layout,

@@ -89,7 +89,7 @@ def rasterize_reference(vertices_clip: Tensor, faces: Tensor, size: tuple[int, i
         within = fragment - (ends[item] - counts[item])
         columns = extent[image, face, 0]
         j, i = low[image, face, 0] + within % columns, low[image, face, 1] + within // columns
-        edges = _edge_functions(points[image, face], area[image, face], j, i)
+        edges = edge_functions(points[image, face], area[image, face], j, i)
         inside = edges[1].all(-1)
         image, face, i, j, values = image[inside], face[inside], i[inside], j[inside], edges[0][inside]
         scale = inverse_w[image[:, None], corners[face]] / area[image, face].abs().to(torch.float64)[:, None]
@@ -108,7 +108,7 @@ def rasterize_reference(vertices_clip: Tensor, faces: Tensor, size: tuple[int, i
     return Fragments(face_ids.to(torch.int32), barycentrics, depth)
 
 
-def _edge_functions(points: Tensor, area: Tensor, j: Tensor, i: Tensor) -> tuple[Tensor, Tensor]:
+def edge_functions(points: Tensor, area: Tensor, j: Tensor, i: Tensor) -> tuple[Tensor, Tensor]:
     """Edge functions [N, 3] int64 (positive inside) of triangles [N, 3, 2] at pixels, and whether each lets it in.
 
     A point on an edge belongs to the face for which that edge is its top or left one, so that of two faces that share
@@ -139,7 +139,7 @@ def _locate(
     area = (points[:, 1, 1] - points[:, 0, 1]) * (points[:, 2, 0] - points[:, 0, 0]) - (
         points[:, 1, 0] - points[:, 0, 0]
     ) * (points[:, 2, 1] - points[:, 0, 1])
-    edges = _edge_functions(points, area, j, i)[0].to(torch.float64)
+    edges = edge_functions(points, area, j, i)[0].to(torch.float64)
     size = area.abs().to(torch.float64)
     if vertices_clip.requires_grad:
         # The value is that of the snapped corners, the derivative that of the unsnapped ones.

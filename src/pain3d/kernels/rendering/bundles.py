@@ -91,6 +91,7 @@ class Rendered(NamedTuple):
         attributes: [B, H, W, A], 0 on background.
         labels: [B, H, W] uint8, 255 on background.
         linear: [B, H, W, 4]: linear RGB, toned and antialiased, before encoding, and coverage, antialiased.
+        layer_alpha: [B, H, W] uint8, the share of a pixel that layers cover.
     """
 
     image: Tensor | None = None
@@ -101,6 +102,7 @@ class Rendered(NamedTuple):
     attributes: Tensor | None = None
     labels: Tensor | None = None
     linear: Tensor | None = None
+    layer_alpha: Tensor | None = None
 
     def __repr__(self) -> str:
         """Shapes and dtypes."""
@@ -146,6 +148,7 @@ def output_forms(scene: RenderInputs, request: Request) -> dict[str, tuple[tuple
         "attributes": ((*pixels, attributes.shape[2]), attributes.dtype),
         "labels": (pixels, torch.uint8),
         "linear": ((*pixels, 4), attributes.dtype),
+        "layer_alpha": (pixels, torch.uint8),
     }
 
 

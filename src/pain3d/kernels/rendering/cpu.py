@@ -9,7 +9,7 @@ Longer than other files, because numba keeps what is compiled together fast only
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS, for_each_range
 from pain3d.kernels.antialiasing.cpu import mark_silhouettes, pair_weight
 from pain3d.kernels.deformation.cpu import vertex_normals_cpu
+from pain3d.kernels.layering.cpu import blend_row, draw_layers, layer_arrays, layer_work
 from pain3d.kernels.rasterization.cpu import rasterize_faces, snap_vertices
 from pain3d.kernels.rasterization.reference import HALF, SUBPIXELS
 from pain3d.kernels.rendering.bundles import Rendered, RenderInputs, Request, Triangles, output_forms
@@ -42,6 +43,9 @@ from pain3d.kernels.shading.cpu import (
 from pain3d.kernels.shadowing.cpu import BLEEDING, light_shares
 from pain3d.kernels.shadowing.reference import Shadows, levels_of
 from pain3d.kernels.texturing.cpu import LANES, LEVEL, U, V, mix_rows, sample_block
+
+if TYPE_CHECKING:
+    from pain3d.kernels.layering.bundles import LayerScene
 
 PACKED = 8  # floats per vertex: position, normal, occlusion, and one to keep it at half a cache line
 STEPS = 4096  # of light 0–1: at most one sRGB edge falls into a step (the closest are 1/3295 apart)
@@ -303,19 +307,20 @@ def _finish_row(i, surface, light, ids, wants, pictures):  # type: ignore[no-unt
     marked pair is walked once.
     """
     marks, nearest, snapped, areas, faces, adjacent = surface
-    rows, hanging = light
+    rows, hanging, veils = light
     image, alpha, linear = pictures
     width, last = ids.shape[1], ids.shape[0] - 1
     here, above, under = rows[i % 3], rows[(i + 2) % 3], rows[(i + 1) % 3]
+    veil, veil_above, veil_under = veils[i % 3], veils[(i + 2) % 3], veils[(i + 1) % 3]  # of layers before nothing
     if wants.image:
         encode_light(here.reshape(width * 3), image[i].reshape(width * 3))
     if wants.alpha:
         for j in range(width):
-            alpha[i, j] = 255 if ids[i, j] >= 0 else 0
+            alpha[i, j] = 255 if ids[i, j] >= 0 else np.uint8(veil[j] * BYTE + ROUND)
     if wants.linear:
         for j in range(width):
             linear[i, j, 0], linear[i, j, 1], linear[i, j, 2] = here[j, 0], here[j, 1], here[j, 2]
-            linear[i, j, 3] = ONE if ids[i, j] >= 0 else ZERO
+            linear[i, j, 3] = ONE if ids[i, j] >= 0 else veil[j]
     beside = ZERO
     for j in range(width):
         mark = marks[i, j]
@@ -349,11 +354,11 @@ def _finish_row(i, surface, light, ids, wants, pictures):  # type: ignore[no-unt
                     if wants.linear:
                         linear[i, j, c] = mixed
             if wants.alpha or wants.linear:
-                cover = keep if ids[i, j] >= 0 else ZERO
-                cover += left if ids[i, j0] >= 0 else ZERO
-                cover += right if ids[i, j1] >= 0 else ZERO
-                cover += up if ids[i0, j] >= 0 else ZERO
-                cover += below if ids[i1, j] >= 0 else ZERO
+                cover = keep if ids[i, j] >= 0 else keep * veil[j]
+                cover += left if ids[i, j0] >= 0 else left * veil[j0]
+                cover += right if ids[i, j1] >= 0 else right * veil[j1]
+                cover += up if ids[i0, j] >= 0 else up * veil_above[j]
+                cover += below if ids[i1, j] >= 0 else below * veil_under[j]
                 if wants.alpha:
                     alpha[i, j] = np.uint8(min(max(cover, ZERO), ONE) * BYTE + ROUND)
                 if wants.linear:
@@ -370,9 +375,15 @@ def fill_levels(areas, uv_areas, top, levels):  # type: ignore[no-untyped-def]
         levels[f] = min(max(F(level), ZERO), top)
 
 
+@njit(**WITHOUT_ARRAYS)
+def _write_layer_alpha(veil, row):  # type: ignore[no-untyped-def]
+    for j in range(row.shape[0]):
+        row[j] = np.uint8(veil[j] * BYTE + ROUND)
+
+
 @njit(**COMPILED)
-def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-untyped-def]
-    """Render pictures first … last - 1."""
+def _render_images(first, last, scene, drawn, wants, made, layered):  # type: ignore[no-untyped-def]
+    """Render pictures first … last - 1; layered: of `layer_arrays`, or None, for which another function is compiled."""
     meshes, triangles, texture, views, lights, size, shadows = scene
     packed, uv_areas, table, map_levels = drawn
     faces, adjacent, background = triangles.faces, triangles.adjacent_faces, views.background
@@ -385,10 +396,14 @@ def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-u
     block = (np.zeros(ALL_LANES * BLOCK, np.float32), np.empty(BLOCK, np.uint64))
     block[0][ARRIVED:WIDTH] = ONE
     rows = np.zeros((3, width, 3), np.float32)
-    traces = (rows, np.empty(width, np.float32))
+    veils = np.zeros((3, width), np.float32)
+    traces = (rows, np.empty(width, np.float32), veils)
     marks = np.empty((height, width), np.uint8)
     tall = np.empty((background.shape[2], 3), np.float32)
     vertical, horizontal = resample_side(height, background.shape[1]), resample_side(width, background.shape[2])
+    if layered is not None:
+        laid, most = layered
+        work = layer_work(most, height, width)
     lit = wants.image or wants.linear
     shaded, seen = lit or wants.alpha, lit or wants.barycentrics or wants.depth or wants.attributes
     for n in range(first, last):
@@ -419,19 +434,25 @@ def _render_images(first, last, scene, drawn, wants, made):  # type: ignore[no-u
         if shaded:
             mark_silhouettes(snapped, areas, faces, adjacent, marks)
         surface = (marks, nearest, snapped, areas, faces, adjacent)
+        if layered is not None:
+            draw_layers(n, laid, nearest, work)
         for i in range(height):
             if seen:
                 row = rows[i % 3]
                 _cover_row(i, ids[i], wants, screen, triangles, vertices, skin, lamp, block, row, measured)
             if lit:
                 fill_background(i, ids[i], background[n], vertical, horizontal, tall, rows[i % 3])
+            if layered is not None:
+                blend_row(i, work[4], work[5], rows[i % 3], veils[i % 3])
+                if wants.layer_alpha:
+                    _write_layer_alpha(veils[i % 3], made.layer_alpha[n, i])
             if shaded and i > 0:
                 _finish_row(i - 1, surface, traces, ids, wants, pictures)
         if shaded and height > 0:
             _finish_row(height - 1, surface, traces, ids, wants, pictures)
 
 
-def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
+def render_cpu(scene: RenderInputs, outputs: tuple[str, ...], layered: LayerScene | None = None) -> Rendered:
     """`pain3d.kernels.render` for float32 CPU tensors; the image as uint8, NHWC."""
     face_labels = scene.triangles.face_labels
     computed = {*outputs, "face_ids"} if "labels" in outputs else {*outputs}
@@ -442,7 +463,12 @@ def render_cpu(scene: RenderInputs, outputs: tuple[str, ...]) -> Rendered:
     wants = Rendered._make(name in computed for name in Rendered._fields)
     arrays, drawn = prepared_arrays(scene, "image" in outputs or "linear" in outputs)
     written = arrays_of(Rendered(**made))
-    for_each_range(len(made["image"]), lambda first, last: _render_images(first, last, arrays, drawn, wants, written))
+    shown = layered is not None and (wants.image or wants.alpha or wants.linear or wants.layer_alpha)
+    layers = layer_arrays(layered) if layered is not None and shown else None
+    given = (arrays, drawn, wants, written, layers)
+    for_each_range(len(made["image"]), lambda first, last: _render_images(first, last, *given))
+    if layers is None:
+        made["layer_alpha"].zero_()
     if "labels" in outputs and face_labels is not None:
         made["labels"] = labels_of(made["face_ids"], face_labels)
     return Rendered(**{name: tensor for name, tensor in made.items() if name in outputs})

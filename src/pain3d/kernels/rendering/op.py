@@ -24,6 +24,7 @@ from pain3d.kernels.texturing.op import build_mipmaps
 from pain3d.kernels.texturing.reference import Mipmaps, level_table
 
 if TYPE_CHECKING:
+    from pain3d.kernels.layering.bundles import Layers
     from pain3d.kernels.rendering.topology import PreparedTopology
 
 LAYOUTS = ("NHWC", "NCHW")
@@ -64,6 +65,7 @@ def render(
     face_labels: Tensor | None = None,
     shadows: Shadows | None = None,
     shadow_index: Tensor | None = None,
+    layers: Layers | None = None,
     outputs: Sequence[str] = ("image",),
     image_dtype: str = "uint8",
     layout: str = "NHWC",
@@ -105,6 +107,8 @@ def render(
         face_labels: [F] uint8, int32 or int64 in 0 … 254: what ``labels`` says of a pixel that sees the face.
         shadows: Of `cast_shadows`, of the meshes and key lights of the pictures; None: the key reaches everything.
         shadow_index: [B] in ``0 … S - 1``; None takes them in order, or one for all.
+        layers: Ribbons and cards to lay over the pictures (`overlay`), lit and exposed as they are, a span for each
+            picture. Silhouettes are antialiased after it.
         outputs: Names of the fields of `Rendered` to fill. What is not asked for costs nothing: without ``image``
             nothing is shaded.
         image_dtype: ``"uint8"``, or ``"float32"`` or ``"bfloat16"`` for byte / 255: the very picture that a file would
@@ -122,7 +126,9 @@ def render(
         Rendered: ``image`` [B, H, W, 3] uint8 sRGB (or another dtype, or [B, 3, H, W]); ``alpha`` [B, H, W] uint8
         antialiased coverage; ``face_ids`` [B, H, W] int32; ``barycentrics`` [B, H, W, 3]; ``depth`` [B, H, W] metres;
         ``attributes`` [B, H, W, A], 0 on background; ``labels`` [B, H, W] uint8, 255 on background; ``linear``
-        [B, H, W, 4], the picture before encoding and its coverage; None for what was not asked for.
+        [B, H, W, 4], the picture before encoding and its coverage; ``layer_alpha`` [B, H, W] uint8, the share of a
+        pixel that layers cover. That counts in the coverages of ``alpha`` and ``linear`` too; all else is of the mesh
+        below. None for what was not asked for.
 
     Gradients: from linear, image (float32 and bfloat16: that of the sRGB curve, straight through the rounding),
     barycentrics, depth and attributes to vertices, occlusion, detail_weights, up, attributes, uvs, texture,
@@ -165,11 +171,17 @@ def render(
         **(shadows or Shadows())._asdict(),
         "texture": texture.texels if isinstance(texture, Mipmaps) else texture,
     }
-    available = ("reference", "cpu", "triton") if vertices.dtype == torch.float32 else ("reference",)
+    available = ["reference", "cpu", "triton"] if vertices.dtype == torch.float32 else ["reference"]
     request = Request(tuple(outputs), image_dtype, layout)
     differentiable = request.differentiable()
     gradients: dict[str, Any] = {"differentiable": differentiable, "with_gradient": ("cpu", "triton")}
-    chosen = resolve_backend("render", backend, available, *tensors.values(), **gradients)
+    if layers is None:
+        chosen = resolve_backend("render", backend, available, *tensors.values(), **gradients)
+    else:
+        gradients["with_gradient"] = ()
+        laid = [part for part in (*layers[:-1], *layers[-1][:1]) if isinstance(part, Tensor)]
+        available = [name for name in available if name != "triton"]
+        chosen = resolve_backend("render with layers", backend, available, *tensors.values(), *laid, **gradients)
     if isinstance(texture, Tensor):  # a backend asked for by name is asked of `render`, not of the chain: the same bits
         texture = texture if differentiable else texture.detach()
         texture = build_mipmaps(texture, backend="cpu" if chosen == "cpu" else "reference")
@@ -188,7 +200,13 @@ def render(
             if tensors[field] is None:
                 raise ValueError(f"{field} of shadows must be given with their moments, got None")
     _check_request(request, attributes is not None, face_labels is not None)
-    scene = scene_of(tensors, sides, check_size(size))
+    scene, layered = scene_of(tensors, sides, check_size(size)), None
+    if layers is not None:
+        from pain3d.kernels.layering.bundles import Eyes
+        from pain3d.kernels.layering.op import seen_layers
+
+        views = scene.views
+        layered = seen_layers(layers, Eyes(views.world_to_clip, views.camera_position, views.exposure), scene.lights)
     if chosen == "triton":
         if packed is not None:
             check_packed(packed, texture.texels)
@@ -199,16 +217,16 @@ def render(
         from pain3d.kernels.rendering.triton_op import launch_render
 
         return launch_render(scene, request, prepared=prepared, packed=packed)
-    if chosen == "cpu" and differentiable and is_observed(tensors.values()):
+    if chosen == "cpu" and layered is None and differentiable and is_observed(tensors.values()):
         from pain3d.kernels.rendering.cpu_autograd import render_with_gradient
 
         rendered = render_with_gradient(scene, request)
     elif chosen == "cpu":
         from pain3d.kernels.rendering.cpu import render_cpu
 
-        rendered = render_cpu(scene, request.outputs)
+        rendered = render_cpu(scene, request.outputs, layered)
     else:
-        rendered = render_reference(scene, request)
+        rendered = render_reference(scene, request, layered)
     return rendered._replace(image=_as_asked(rendered.image, request))
 
 

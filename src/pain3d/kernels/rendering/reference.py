@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,9 @@ from pain3d.kernels.rendering.relief import detailed, tilted
 from pain3d.kernels.shading.reference import SurfacePoints, shade_reference
 from pain3d.kernels.shadowing.reference import lit_shares
 from pain3d.kernels.texturing.reference import sample_texture_reference
+
+if TYPE_CHECKING:
+    from pain3d.kernels.layering.bundles import LayerScene
 
 NO_LABEL = 255  # of a pixel that sees no face: labels are bytes, and a background of 0 would be some part's name
 
@@ -62,7 +67,15 @@ def uv_areas(triangles: Triangles) -> Tensor:
 
 
 def render_linear_reference(scene: RenderInputs) -> tuple[Tensor, Fragments, Tensor]:
-    """Return (RGB and coverage [B, H, W, 4], linear, toned and antialiased; fragments; vertices_clip [B, V, 4]).
+    """Return (RGB and coverage [B, H, W, 4], linear, toned and antialiased; fragments; vertices_clip [B, V, 4])."""
+    linear, fragments, clip, _ = render_layered_reference(scene, None)
+    return linear, fragments, clip
+
+
+def render_layered_reference(
+    scene: RenderInputs, layered: LayerScene | None
+) -> tuple[Tensor, Fragments, Tensor, Tensor]:
+    """Return what `render_linear_reference` does, with layers over it, and the share [B, H, W] that they cover.
 
     Gradients: through every room, to vertices (shading and silhouettes), texture, uvs, occlusion, detail weights, up,
     light, exposure, camera and background; the mip level is fixed.
@@ -105,9 +118,14 @@ def render_linear_reference(scene: RenderInputs) -> tuple[Tensor, Fragments, Ten
         light = light + _lit_shares(scene, fragments, surface, texels[..., 7]) * keyed
     toned = tone_map(light * views.exposure[:, None, None, None])
     colour = torch.where(covered[..., None], toned, stretch(views.background, size))
-    layers = torch.cat([colour, covered[..., None].to(dtype)], -1)
-    layers = antialias_reference(layers, face_ids, fragments.depth, clip, triangles.faces, triangles.adjacent_faces)
-    return layers, fragments, clip
+    veil = torch.zeros_like(colour[..., 0])
+    if layered is not None:
+        from pain3d.kernels.layering.reference import overlay_reference
+
+        colour, veil = overlay_reference(colour, fragments.depth.to(dtype), layered)
+    seen = torch.cat([colour, torch.where(covered, torch.ones_like(veil), veil)[..., None]], -1)
+    seen = antialias_reference(seen, face_ids, fragments.depth, clip, triangles.faces, triangles.adjacent_faces)
+    return seen, fragments, clip, veil
 
 
 def _lit_shares(scene: RenderInputs, fragments: Fragments, surface: Tensor, scatter: Tensor) -> Tensor:
@@ -144,14 +162,14 @@ def labels_of(face_ids: Tensor, face_labels: Tensor) -> Tensor:
     return labels[face_ids.long()]  # -1 is the last
 
 
-def render_reference(scene: RenderInputs, request: Request) -> Rendered:
+def render_reference(scene: RenderInputs, request: Request, layered: LayerScene | None = None) -> Rendered:
     """Return what was asked for, the image as NHWC and float32 for any dtype but bytes; see `pain3d.kernels.render`."""
     meshes, triangles, mesh = scene.meshes, scene.triangles, scene.views.mesh_index.long()
     dtype, outputs = meshes.vertices.dtype, request.outputs
     with torch.set_grad_enabled(torch.is_grad_enabled() and request.differentiable()):
-        layers = None
-        if {"image", "alpha", "linear"} & {*outputs}:
-            layers, fragments, _ = render_linear_reference(scene)
+        linear = None
+        if {"image", "alpha", "linear", "layer_alpha"} & {*outputs}:
+            linear, fragments, _, veil = render_layered_reference(scene, layered)
         else:
             clip = to_clip(meshes.vertices[mesh], scene.views.world_to_clip)
             fragments = rasterize_reference(clip, triangles.faces, scene.size, True)
@@ -160,10 +178,11 @@ def render_reference(scene: RenderInputs, request: Request) -> Rendered:
             "barycentrics": fragments.barycentrics.to(dtype),
             "depth": fragments.depth.to(dtype),
         }
-        if layers is not None:
+        if linear is not None:
             encode = encode_srgb if request.image_dtype == "uint8" else encode_srgb_float
-            made |= {"linear": layers, "image": encode(layers[..., :3])}
-            made["alpha"] = (layers[..., 3].detach().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+            made |= {"linear": linear, "image": encode(linear[..., :3])}
+            made["alpha"] = (linear[..., 3].detach().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+            made["layer_alpha"] = (veil.detach().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
         if "attributes" in outputs:
             values = meshes.attributes[mesh]
             made["attributes"] = interpolate_reference(

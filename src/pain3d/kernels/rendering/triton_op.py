@@ -66,6 +66,8 @@ def launch_render(
         raise ValueError(f"size: at most 2^{PIXEL_BITS} pixels with backend 'triton', got {scene.size}")
     with on_device(scene.meshes.vertices):
         made = allocate_outputs(scene, request)
+        if made.layer_alpha is not None:
+            made.layer_alpha.zero_()  # there are none
         views, pixels = scene.views.world_to_clip.shape[0], scene.size[0] * scene.size[1]
         if views and pixels:
             texels = scene.texture.texels

@@ -1,0 +1,7 @@
+"""Knows the room `overlay`: hair in layers of ribbons and cards, half transparent, over finished light."""
+
+from pain3d.kernels.layering.bundles import Layers, LayerScene, Overlaid
+from pain3d.kernels.layering.op import build_layer_mipmaps, overlay
+from pain3d.kernels.layering.reference import DEEP, overlay_reference
+
+__all__ = ["DEEP", "LayerScene", "Layers", "Overlaid", "build_layer_mipmaps", "overlay", "overlay_reference"]
