@@ -22,6 +22,7 @@ from torch import Tensor
 from pain3d.camera import Camera
 from pain3d.device import map_tensors, moved_at_once
 from pain3d.environment.panorama import Environment
+from pain3d.hair import hair_layers, on_device
 from pain3d.head.model import Head
 from pain3d.kernels._described import described
 from pain3d.kernels.rendering import tone_map
@@ -39,6 +40,7 @@ from pain3d.skin.crease_weights import creases
 from pain3d.skin.painting import paint_mipmaps, paint_people
 
 if TYPE_CHECKING:
+    from pain3d.kernels.layering import Layers
     from pain3d.kernels.rendering.topology import PreparedTopology
 
 TEXTURE_SIZE = 1024  # texels a side: 0.4 mm on the cheek, finer than a pixel at 512²
@@ -159,6 +161,7 @@ def render_scenes(
     textures: Mapping[str, Tensor] | None = None,
     plates: Mapping[int, Tensor] | None = None,
     environments: Mapping[str, Environment] | None = None,
+    ribbons: bool = False,
 ) -> Frames:
     """Render scenes that share identity, skin and size: one texture, one mesh per expression, one picture per scene.
 
@@ -172,6 +175,8 @@ def render_scenes(
         plates: View → [h, w, 3] linear, all of one size, behind all its scenes in place of their own backgrounds;
             the scenes' exposure and white balance apply. A scene doesn't say that it was rendered with one.
         environments: Own places that light scenes (``own:…``), by name: of `pain3d.environment.own.read_places`.
+        ribbons: Whether hair is grown (`pain3d.hair`) and laid over the head instead of painted on a shell. A scene
+            doesn't say that either. Labels and heat maps are those of the skin below.
 
     Gradients: none.
 
@@ -181,7 +186,7 @@ def render_scenes(
     """
     head = head or Head.default()
     clock = Clock()
-    inputs = inputs_of(scenes, head, textures, plates, environments)
+    inputs = inputs_of(scenes, head, textures, plates, environments, ribbons)
     clock.lap("inputs")
     setup = render_setup(head)
     shots = render_people([inputs], setup, clock, light)
@@ -210,7 +215,7 @@ def render_people(
     """Render the scenes of P people of one size, on the head's device; nothing waits for it.
 
     Args:
-        people: Inputs of each, all with or all without wrinkles.
+        people: Inputs of each, all with or all without wrinkles and ribbons.
         setup: Of the head whose shapes they mix.
         clock: Which is told of each stage; of a device that works on by itself, how long the host took to ask.
         light: In place of their own: 1, or one for each scene.
@@ -243,6 +248,7 @@ def render_people(
         there["identity"], there["au"], neck_pose=there["neck"], leye_pose=there["gaze"], reye_pose=there["gaze"],
         surface=grown, person_index=None if alone else person,
     )  # fmt: skip
+    layers = _hair(people, head, posed)
     clock.lap("deform")
 
     lit_by = there["light"] if light is None else light.to(device)
@@ -255,6 +261,7 @@ def render_people(
         attributes=heat[..., None],
         mesh_index=there["expression"],
         texture_index=there["pictured"],
+        layers=layers,
         outputs=("image", "alpha", "attributes", *(DENSE_OUTPUTS[name] for name in dense)),
         prepared=setup.prepared,
     )
@@ -285,6 +292,15 @@ def render_people(
         depth=view.depth,
         parts=view.part_ids,
     )
+
+
+def _hair(people: Sequence[SceneInputs], head: Head, posed: Mesh) -> Layers | None:
+    """The ribbons on the posed heads of all expressions; None where nobody wears any."""
+    grown = [one.hair for one in people if one.hair is not None]
+    if not grown:
+        return None
+    whose = [number for number, one in enumerate(people) for _ in one.au]
+    return hair_layers([on_device(hair, head.device) for hair in grown], head, posed.vertices, whose)
 
 
 def _backgrounds(painted: Tensor, numbers: Tensor, gains: Tensor) -> Tensor:

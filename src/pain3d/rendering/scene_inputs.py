@@ -20,6 +20,7 @@ from pain3d.camera import CONVENTION, Camera
 from pain3d.environment.backdrop import paint_backdrop
 from pain3d.environment.own import place_of
 from pain3d.environment.panorama import Environment
+from pain3d.hair import Hair, dress, haired_surface, scalp_of
 from pain3d.head.model import Head
 from pain3d.light import lit_by
 from pain3d.mesh import Surface
@@ -67,6 +68,7 @@ class SceneInputs:
         read: [B] likewise.
         sketch: Of the skin; None is drawn when it is painted.
         albedo: [S, S, 3] float32 linear or uint8 sRGB, in place of the painted one, see `pain3d.paint`; None: painted.
+        hair: Ribbons that lie over the head, see `pain3d.hair`; None: what is painted is all.
     """
 
     skin: Skin
@@ -92,6 +94,7 @@ class SceneInputs:
     read: Doubles
     sketch: Sketch | None = None
     albedo: Floats | Bytes | None = None
+    hair: Hair | None = None
 
     def camera(self) -> Camera:
         """The B cameras, on the host."""
@@ -105,6 +108,7 @@ def inputs_of(
     textures: Mapping[str, Tensor] | None = None,
     plates: Mapping[int, Tensor] | None = None,
     places: Mapping[str, Environment] | None = None,
+    ribbons: bool = False,
 ) -> SceneInputs:
     """What rendering reads of scenes that share identity, skin, texture, size and wrinkles.
 
@@ -114,6 +118,7 @@ def inputs_of(
         textures: Of scenes that name one: name → albedo, see `pain3d.paint`.
         plates: View → [h, w, 3] linear, all of one size, in place of the scenes' own backgrounds.
         places: Own ones that light scenes, by name, see `pain3d.environment.own`.
+        ribbons: Whether hair is grown (`pain3d.hair`) instead of painted on a shell.
 
     Raises:
         ValueError: No scene, or scenes that can't be rendered together; or a texture that isn't among `textures`, a
@@ -125,15 +130,17 @@ def inputs_of(
     order = list(dict.fromkeys(scene.expression_id for scene in scenes))
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
     moments = np.unique(expression, return_index=True)[1]  # the first scene of each
-    grown = grown_surface(head, first.skin, first.wrinkles)
+    skin = scalp_of(first.skin) if ribbons else first.skin
+    grown = grown_surface(head, first.skin, first.wrinkles, ribbons)
+    identity = head.identity_vector(first.identity)
     painted, background = own_backgrounds(scenes, places) if plates is None else plated(scenes, plates)
     light = shots.light
     assert grown.cover is not None
     return SceneInputs(
-        skin=first.skin,
+        skin=skin,
         size=first.size,
         wrinkles=first.wrinkles,
-        identity=head.identity_vector(first.identity).numpy(),
+        identity=identity.numpy(),
         au=shots.au.numpy()[moments],
         neck=shots.neck.numpy()[moments],
         gaze=shots.gaze.numpy()[moments],
@@ -152,6 +159,7 @@ def inputs_of(
         shot=shots.noise[0].numpy(),
         read=shots.noise[1].numpy(),
         albedo=albedo,
+        hair=dress(head, first.skin, identity, grown, first.size) if ribbons else None,
     )
 
 
@@ -172,9 +180,12 @@ def check_scenes(scenes: Sequence[Scene]) -> None:
             raise ValueError(f"scenes must share one {name}")
 
 
-def grown_surface(head: Head, skin: Skin, wrinkles: bool) -> Surface:
-    """A person's surface, or with `wrinkles` False one that neither age nor expression wrinkles."""
-    grown = surface(head, skin)
+def grown_surface(head: Head, skin: Skin, wrinkles: bool, ribbons: bool = False) -> Surface:
+    """A person's surface, or with `wrinkles` False one that neither age nor expression wrinkles.
+
+    With `ribbons` it is that below hair which is grown.
+    """
+    grown = haired_surface(head, skin) if ribbons else surface(head, skin)
     if wrinkles:
         return grown
     return replace(grown, creases=creases(head).none, resting=torch.zeros_like(grown.resting))
