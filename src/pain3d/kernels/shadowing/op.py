@@ -101,7 +101,7 @@ def cast_shadows(
 
 def _cast_on_device(given: Casting) -> Shadows:
     """The maps by the kernels of `rasterize` and torch: a few launches, nothing waits."""
-    coordinates = on_map(given.to_map[:, None], given.vertices[given.mesh_index.long()])
+    coordinates = on_map(given.to_map[:, None], given.vertices.index_select(0, given.mesh_index))
     w, scale = DEPTH + coordinates[..., 2], 2 / given.size
     clip = [(coordinates[..., 0] * scale - 1) * w, (1 - coordinates[..., 1] * scale) * w, torch.zeros_like(w), w]
     size = (given.size, given.size)

@@ -99,16 +99,16 @@ def map_frames(vertices: Tensor, focus: Tensor | None, mesh_index: Tensor, direc
         direction: [S, 3] unit vectors to the lamps.
         size: Texels a side.
     """
-    around = vertices if focus is None else vertices[:, focus.long()]
+    around = vertices if focus is None else vertices.index_select(1, focus)
     upright = torch.zeros_like(direction)
     steep = direction[:, 1].abs() > 0.9
-    upright[:, 1] = (~steep).to(direction.dtype)
+    upright[:, 1] = steep.logical_not().to(direction.dtype)
     upright[:, 2] = steep.to(direction.dtype)
     right = torch.linalg.cross(upright, direction)
     right = right / right.square().sum(-1, keepdim=True).clamp(min=1e-20).sqrt()
     frame = torch.stack([right, torch.linalg.cross(direction, right), direction], 1)  # [S, 3, 3]
     # By sums of products: a matrix product of a library rounds as the batch has it.
-    seen = (around[mesh_index.long()][:, :, None] * frame[:, None]).sum(-1)  # [S, K, 3]
+    seen = (around.index_select(0, mesh_index)[:, :, None] * frame[:, None]).sum(-1)  # [S, K, 3]
     low, high = seen.amin(1), seen.amax(1)
     half = ((high - low)[:, :2].amax(-1) * (0.5 * 1.06)).clamp(min=1e-6)[:, None]
     middle = (low + high) / 2
@@ -139,7 +139,7 @@ def warped(depth: Tensor) -> Tensor:
 def cast_shadows_reference(given: Casting) -> Shadows:
     """Return shadow maps; see `pain3d.kernels.cast_shadows`."""
     size, to_map = given.size, given.to_map
-    coordinates = on_map(to_map.double()[:, None], given.vertices[given.mesh_index.long()].double())
+    coordinates = on_map(to_map.double()[:, None], given.vertices.index_select(0, given.mesh_index).double())
     w = DEPTH + coordinates[..., 2]
     across, up = coordinates[..., 0] * (2 / size) - 1, 1 - coordinates[..., 1] * (2 / size)
     clip = torch.stack([across * w, up * w, torch.zeros_like(w), w], -1)
@@ -178,19 +178,16 @@ def vertex_reach(given: Casting, depth: Tensor) -> Tensor:
     texel = texel_length(given.to_map)
     nearest = -torch.nn.functional.max_pool2d(-depth[:, None], 4)
     coarser = -torch.nn.functional.max_pool2d(-nearest, 2)
-    found = []
-    levels = tap_level(given.spread, texel)
-    rows = torch.arange(len(levels), device=levels.device)
-    for pooled, level in ((nearest[:, 0], 2), (coarser[:, 0], 3)):
-        found.append(_reach_by_taps(given, pooled, float(2**level), texel))
-    return torch.where((levels == 2)[:, None], *found)[rows]
+    fine = _reach_by_taps(given, nearest[:, 0], 4.0, texel)
+    coarse = _reach_by_taps(given, coarser[:, 0], 8.0, texel)
+    return torch.where((tap_level(given.spread, texel) == 2)[:, None], fine, coarse)
 
 
 def _reach_by_taps(given: Casting, nearest: Tensor, tap: float, texel: Tensor) -> Tensor:
-    mesh, size = given.mesh_index.long(), given.size
-    at = on_map(given.to_map[:, None], given.vertices[mesh])  # [S, V, 3]
+    mesh, size = given.mesh_index, given.size
+    at = on_map(given.to_map[:, None], given.vertices.index_select(0, mesh))  # [S, V, 3]
     column, row, depth = at.unbind(-1)
-    normals = given.normals[mesh]
+    normals = given.normals.index_select(0, mesh)
     axes = given.to_map[:, :, :3] * torch.stack([texel, texel, texel * size], 1)[..., None]  # unit, [S, 3, 3]
     tilt = (normals[:, :, None] * axes[:, None]).sum(-1)  # normal along columns, rows, and away from the lamp
     cosine = -tilt[..., 2]
@@ -200,12 +197,12 @@ def _reach_by_taps(given: Casting, nearest: Tensor, tap: float, texel: Tensor) -
     spread, side = given.spread[:, None], size // int(tap)
     first_column, first_row = (column / tap).floor() - REACH, (row / tap).floor() - REACH
     count, total = torch.zeros_like(depth), torch.zeros_like(depth)
-    which = torch.arange(len(mesh), device=depth.device)[:, None]
     for i in range(2 * REACH + 1):
         for j in range(2 * REACH + 1):
             x, y = first_column + j, first_row + i
             inside = (x >= 0) & (x < side) & (y >= 0) & (y < side)
-            there = nearest[which, y.long().clamp(0, side - 1), x.long().clamp(0, side - 1)]
+            place = y.long().clamp(0, side - 1) * side + x.long().clamp(0, side - 1)
+            there = nearest.flatten(1).gather(1, place)
             right, below = (x + 0.5) * tap - column, (y + 0.5) * tap - row
             height = (depth - there) * size
             above = height + (across * right + down * below) - slack
