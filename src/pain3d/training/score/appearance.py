@@ -59,7 +59,7 @@ def picture_statistics(seen: Tensor) -> Tensor:
 
 
 def _bands(about: Tensor) -> Tensor:
-    """Logarithms of a picture's power in each band [B, bands]; `about` [B, S, S] has mean 0."""
+    """Logarithms of power in each band [B, bands], the same where a small picture has none; `about` has mean 0."""
     side = about.shape[1]
     window = torch.hann_window(side, periodic=False, device=about.device)
     power = torch.fft.rfft2(about * window * window[:, None], norm="ortho").abs().square()
@@ -67,7 +67,7 @@ def _bands(about: Tensor) -> Tensor:
     across = torch.fft.rfftfreq(side, device=about.device)
     radius = torch.hypot(down, across)
     parts = [((radius >= low) & (radius < high)).float() for low, high in pairwise(BANDS)]
-    return torch.stack([((power * part).sum((1, 2)) / part.sum() + LEAST**2).log() for part in parts], 1)
+    return torch.stack([((power * part).sum((1, 2)) / part.sum().clamp_min(1) + LEAST**2).log() for part in parts], 1)
 
 
 def _peakedness(light: Tensor) -> Tensor:
