@@ -1,4 +1,4 @@
-"""Knows the sheets by which faces are judged with the eye: people, action units, the ladder of PSPI, poses, profiles.
+"""Knows the sheets by which faces are judged with the eye: people, action units, the ladder of PSPI, profiles, hair.
 
 Every sheet shows the same people in the same light, from the front, on a plain ground: what differs is the face.
 """
@@ -31,6 +31,7 @@ LADDER = tuple(range(0, 17, 2))
 LADDER_PEOPLE = (2, 9, 13, 23)  # places in the grid: both sexes, all ages and ancestries
 LADDER_CELL = 210
 PROFILE_YAWS = (-80.0, -40.0, 40.0, 80.0)
+HAIR_YAWS = (0.0, -60.0)
 QUALITY = 90  # of the sheets' JPEG
 FRONTAL = CameraSetting(distance=1.0, focal_length_mm=72.0)  # a portrait lens
 STUDIO = LightSetting()
@@ -48,12 +49,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A named sheet of cells, `columns` a row, each `side` pixels."""
+    """A named sheet of cells, `columns` a row, each `side` pixels; with `ribbons` hair is grown, not painted."""
 
     name: str
     columns: int
     side: int
     cells: tuple[Cell, ...]
+    ribbons: bool = False
 
 
 def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
@@ -85,12 +87,18 @@ def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
         for scene, who in everyone[1::4]
         for yaw in PROFILE_YAWS
     ]
+    hair = [
+        Cell(replace(scene, camera=replace(FRONTAL, yaw=yaw)), who if yaw == 0 else f"{who} {yaw:+.0f}°")
+        for scene, who in some
+        for yaw in HAIR_YAWS
+    ]
     return (
         Sheet("people", WIDE, CELL, tuple(Cell(scene, who) for scene, who in everyone)),
         Sheet("units", 5, CELL, tuple(Cell(_face(everyone[8][0], au), name) for au, name in units)),
         Sheet("ladder", len(LADDER), LADDER_CELL, tuple(ladder)),
         Sheet("strongest", WIDE, CELL, tuple(Cell(_face(scene, strongest), who) for scene, who in some)),
         Sheet("profiles", len(PROFILE_YAWS), CELL, tuple(profiles)),
+        Sheet("hair", WIDE, CELL, tuple(hair), ribbons=True),
     )
 
 
@@ -131,7 +139,7 @@ def draw_sheet(sheet: Sheet, textures: Mapping[str, Tensor] | None = None) -> Im
     step, line = sheet.side + GAP, sheet.side + CAPTION + GAP
     drawn = Image.new("RGB", (2 * MARGIN + sheet.columns * step - GAP, 2 * MARGIN + rows * line - GAP), PAPER)
     draw, words = ImageDraw.Draw(drawn), ImageFont.load_default(15)
-    for number, picture in pictures((cell.scene for cell in sheet.cells), textures):
+    for number, picture in pictures((cell.scene for cell in sheet.cells), textures, sheet.ribbons):
         left, top = MARGIN + number % sheet.columns * step, MARGIN + number // sheet.columns * line
         drawn.paste(Image.fromarray(fit(picture, sheet.side)), (left, top))
         caption = sheet.cells[number].caption
@@ -140,7 +148,9 @@ def draw_sheet(sheet: Sheet, textures: Mapping[str, Tensor] | None = None) -> Im
     return drawn
 
 
-def pictures(scenes: Iterable[Scene], textures: Mapping[str, Tensor] | None = None) -> Iterator[tuple[int, Pixels]]:
+def pictures(
+    scenes: Iterable[Scene], textures: Mapping[str, Tensor] | None = None, ribbons: bool = False
+) -> Iterator[tuple[int, Pixels]]:
     """The picture of each scene with its place; scenes of one person are rendered together."""
     people: dict[int, list[tuple[int, Scene]]] = {}
     for place, scene in enumerate(scenes):
@@ -148,7 +158,7 @@ def pictures(scenes: Iterable[Scene], textures: Mapping[str, Tensor] | None = No
     for group in people.values():
         # Scenes that share an expression number share a mesh: each face gets a number of its own.
         numbered = [replace(scene, expression_id=number) for number, (_, scene) in enumerate(group)]
-        image = render_scenes(numbered, textures=textures).image
+        image = render_scenes(numbered, textures=textures, ribbons=ribbons).image
         yield from ((place, picture) for (place, _), picture in zip(group, image, strict=True))
 
 
