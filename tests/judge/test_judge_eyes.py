@@ -120,7 +120,7 @@ def row(number: int, yaw: float) -> dict:
     points = np.random.default_rng(number).uniform(10, 50, (74, 2))
     return {
         "sample_id": f"id{number}", "yaw_degrees": yaw, "age_group": "18-34", "sex": "female", "ancestry": "asian",
-        "light": "studio", "landmarks_2d": points.tolist(), "image": None,
+        "light": "studio", "roll_degrees": 0.0, "landmarks_2d": points.tolist(), "image": None,
     }  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""Pictures are read, cut, scored and shown as in training; what can't be scored is refused in one line."""
+"""Pictures are read, cut, scored and shown as in training; what can't be scored is refused in one line.
+
+Longer than others: all of `score` is asked of the models that are taught here once.
+"""
 
 import json
 import math

@@ -383,7 +383,7 @@ class Head(nn.Module):
         angles = [still if pose is None else pose.expand(batch, 3) for pose in poses.values()]
         opening = torch.stack([jaw * self.jaw_angle, 0 * jaw, 0 * jaw], 1)
         angles[2] = angles[2] + opening.expand(batch, 3)
-        rest = deform(self.joints[None], self.joint_basis, each, backend=backend_for_few(each))
+        rest = deform(self.joints[None], self.joint_basis, each)
         transforms, joints = joint_transforms(torch.stack(angles, 1), rest.expand(batch, -1, -1), self.joint_parents)
         pairs = (face.expand(batch), of_each(grown).expand(batch))
         skinning = (self.skin_joints, self.skin_weights, transforms.contiguous())
@@ -529,7 +529,7 @@ class Head(nn.Module):
         if not self.closing_gap.shape[1]:
             return shape.new_zeros(1, len(self.unit_names))
         gaps = pad(self.closing_gap, (0, -self.closing_gap.shape[1] % 3)).reshape(len(self.closing_gap), -1, 3)
-        summed = deform(torch.zeros_like(gaps[:1]), gaps, shape, backend=backend_for_few(shape)).flatten(1)
+        summed = deform(torch.zeros_like(gaps[:1]), gaps, shape).flatten(1)
         gap = summed[:, : self.closing_gap.shape[1]]
         columns = gap.shape[1] // 2
         closing = gap * shut.repeat_interleave(columns, 1)
@@ -545,11 +545,6 @@ def common_rows(tensors: dict[str, Tensor | None]) -> int:
         if len(tensor) not in (1, most):
             raise ValueError(f"{name} must have 1 or {most} rows, got {len(tensor)}")
     return most
-
-
-def backend_for_few(coefficients: Tensor) -> str | None:
-    """Backend of `deform` for a handful of points: on a GPU the default, whose bits no batch changes."""
-    return None if coefficients.is_cuda else "reference"
 
 
 def distinct(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-import tyro
-
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import Within, checked
 from pain3d.run_folder import settings_hash
@@ -78,8 +76,9 @@ class TrainConfig:
     """Weight of a picture with pain in the losses; 1 for one without."""
     augment: Annotated[float, Within(0.0, 4.0)] = 1.0
     """Strength of augmentation; 0 is none."""
-    styles: Annotated[str, tyro.conf.arg(metavar="{all|none|NAME,...|all-NAME-...}")] = "none"
-    """Styles that pictures are given at random: of fourier, light, colour, grey, curve, contrast, blur, jpeg."""
+    styles: str = "none"
+    """Styles that pictures are given at random: all, none, some with commas, or all-NAME-NAME, of fourier, light,
+    colour, grey, curve, contrast, blur and jpeg."""
     style_strength: Annotated[float, Within(0.0, 4.0)] = 1.0
     """How often a picture has something of each; 0 is never."""
     style_shared: Annotated[float, Within(0.0, 1.0)] = 0.7

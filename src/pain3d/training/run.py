@@ -2,7 +2,8 @@
 
 A run's folder: ``config.resolved.yaml`` says what it is, ``people.json`` whom it learned from, ``log.jsonl`` and
 ``tensorboard/`` how it went, ``checkpoint.safetensors`` where it stands, ``model/`` what came of it, ``evaluation/``
-how good that is on people whom it never saw.
+how good that is on people whom it never saw. Longer than others, because whether a run may go on is told beside what it
+leaves.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_rows_say_who_painted_and_all_else_is_as_without(made: SimpleNamespace) 
 
 
 def test_one_plate_stands_behind_all_faces_of_a_view(config: SynthConfig, made: SimpleNamespace) -> None:
-    """In the very pictures of the rows; the head is, pixel for pixel, that before a procedural background."""
+    """In the very pictures of the rows; the head is, within a level, that before a procedural background."""
     person = make_plan(config).shards[0].identities[0]
     wish = plate_wish_of(config, "cpu")
     prepared = prepare_identity(settled(config), replace(person, behind=wish), Provenance(7, "", "", ""))
@@ -103,8 +103,10 @@ def test_one_plate_stands_behind_all_faces_of_a_view(config: SynthConfig, made: 
     assert decorated.inputs.painted.shape == (2, 64, 64, 3) and decorated.inputs.background.tolist() == [0, 1, 0, 1]
     shots, bare = (render_people([inputs], setup, Clock()) for inputs in (decorated.inputs, prepared.inputs))
     assert torch.equal(shots.alpha, bare.alpha)
-    for name, same in (("image", shots.alpha == 255), ("heatmap", shots.alpha >= 0)):
-        assert torch.equal(getattr(shots, name)[same], getattr(bare, name)[same])
+    assert torch.equal(shots.heatmap, bare.heatmap)
+    # An alpha of 255 is rounded: up to half a level of what stands behind may shine through.
+    covered = shots.alpha == 255
+    assert (shots.image[covered].int() - bare.image[covered].int()).abs().max() <= 1
     behind = shots.alpha == 0
     assert behind.float().mean() > 0.2 and (shots.image[behind] != bare.image[behind]).any(1).float().mean() > 0.9
     own = [row for row in rows(made.out, "frames") if row["identity_id"] == person.identity_id]

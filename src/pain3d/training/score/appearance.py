@@ -47,8 +47,8 @@ def picture_statistics(seen: Tensor) -> Tensor:
     peaks = torch.stack([_peakedness(one) for one in (light, coarse)], 1)
     fine = (light[:, 1:-1, 1:-1] - F.avg_pool2d(light[:, None], 3, 1)[:, 0]).square()
     places = F.avg_pool2d(fine[:, None], PATCH).flatten(1)
-    flat = torch.quantile(places, FLAT, dim=1)
-    uneven = torch.quantile(places, 1 - FLAT, dim=1)
+    ordered = places.sort(1).values
+    flat, uneven = _quantile(ordered, FLAT), _quantile(ordered, 1 - FLAT)
     return torch.cat(
         [
             _bands(about), means, (spreads + LEAST).log(), skewness[:, None], peaks, (flat + LEAST**2).log()[:, None],
@@ -68,6 +68,14 @@ def _bands(about: Tensor) -> Tensor:
     radius = torch.hypot(down, across)
     parts = [((radius >= low) & (radius < high)).float() for low, high in pairwise(BANDS)]
     return torch.stack([((power * part).sum((1, 2)) / part.sum().clamp_min(1) + LEAST**2).log() for part in parts], 1)
+
+
+def _quantile(ordered: Tensor, share: float) -> Tensor:
+    """Quantile [B] of rows [B, N] in ascending order, between neighbours in proportion."""
+    place = share * (ordered.shape[1] - 1)
+    below = int(place)
+    above = min(below + 1, ordered.shape[1] - 1)
+    return torch.lerp(ordered[:, below], ordered[:, above], place - below)
 
 
 def _peakedness(light: Tensor) -> Tensor:
