@@ -114,9 +114,8 @@ def coarse() -> Iterator[None]:
 
 def walks(faces: Path, out: Path) -> Iterator[tuple[str, Callable[[], None], AbstractContextManager[Any]]]:
     """Name, call, and what is planted around it; a later walk may need what an earlier one left."""
-    from pain3d.training import throughput
+    from pain3d.training import prediction, throughput
     from pain3d.training.data import augmentation
-    from pain3d.training.score import out_of_distribution
 
     throughput.SIDE["cuda"] = 64  # nobody asks how fast this device is
     out.mkdir(exist_ok=True)
@@ -155,13 +154,12 @@ def walks(faces: Path, out: Path) -> Iterator[tuple[str, Callable[[], None], Abs
     endless = ("train", out / "online", "--online", "--online-pool", "2", *data, *TINY)
     yield "train online", command(*endless), coarse()
 
-    sees, lies = augmentation._normalised, out_of_distribution._distances
+    sees = augmentation._normalised
     of_the_cpu = patch.object(augmentation, "_normalised", lambda seen: sees(seen) * torch.ones(3, 1, 1))
     yield "planted in training", command("train", out / "planted", *data, *TINY), of_the_cpu
-    on_the_device = patch.object(
-        out_of_distribution, "_distances", lambda fitted, features: lies(fitted, features) + features.new_zeros(1)
-    )
-    yield "planted in score", command(*score), on_the_device
+    told = prediction.picture_statistics
+    on_the_host = patch.object(prediction, "picture_statistics", lambda seen: told(seen).cpu())
+    yield "planted in score", command(*score), on_the_host
     stays = patch.object(online, "moved_at_once", lambda value, device: value)
     yield "planted in online batches", rendered(faces), both(coarse(), stays)
 
