@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pain3d.training.data.samples import THRESHOLDS
-from pain3d.training.model.fusion import CrossAttention
-from pain3d.training.model.heads import UNIT_SCALE, Intensity, hidden_widths, in_float32, ordered
+from pain3d.training.model.heads import UNIT_SCALE, Intensity, UnitQueries, hidden_widths, in_float32, ordered
 
 MARGIN: Final = 1 / 64  # of a scale, PSPI 0.25 of 16: an answer below it is 0
 CALM_LOGIT: Final = -3.0  # of PSPI ≥ 1, 2, 3 where nothing differs: a chance of 5 %
@@ -96,11 +95,11 @@ class ThresholdDifference(nn.Module):
         return ordered(logits, self.training)
 
 
-class UnitDifference(nn.Module):
+class UnitDifference(UnitQueries):
     """Fused patches of a face and of its neutral ones → action units [B, 6].
 
-    Each unit's query finds its place in either face, wherever it lies; what it read there is subtracted. Queries,
-    places and reading as in `UnitHead`.
+    Each unit's query finds its place in either face, wherever it lies; what it read there is subtracted. The reading
+    is as in `UnitHead`.
 
     Args:
         width: D.
@@ -110,15 +109,10 @@ class UnitDifference(nn.Module):
     """
 
     def __init__(self, width: int, heads: int, patches: int, dropout: float) -> None:
-        super().__init__()
-        units = len(UNIT_SCALE)
+        super().__init__(width, heads, patches)
         inside = hidden_widths(width)[1]
-        self.queries = nn.Parameter(torch.randn(1, units, width) * width**-0.5)
-        self.attention = CrossAttention(width, heads)
-        self.places = nn.Parameter(torch.randn(heads, units, patches))
-        self.norm = nn.LayerNorm(width)
         self.said = FromZero(nn.Linear(width, inside), nn.GELU(), nn.Dropout(dropout))
-        self.reading = nn.Parameter(torch.randn(units, inside) * inside**-0.5)
+        self.reading = nn.Parameter(torch.randn(len(UNIT_SCALE), inside) * inside**-0.5)
         self.intensity = Intensity()
 
     def forward(self, patches: Tensor, neutral_of: Tensor, weights: bool = False) -> tuple[Tensor, Tensor | None]:
@@ -132,12 +126,11 @@ class UnitDifference(nn.Module):
         Returns:
             Intensities [B, 6] float32 and, if asked, what each unit looked at in each face [B, 6, P], summing to 1.
         """
-        queries = self.queries.expand(patches.shape[0], -1, -1)
-        attended, attention = self.attention(queries, patches, weights=weights, bias=self.places.to(patches.dtype))
-        with in_float32(attended):
-            read = GAIN * subtracted(self.norm(attended.float() + queries), neutral_of)
-            units: Tensor = self.intensity((self.said(read) * self.reading).sum(-1) - MARGIN)
-        return units, None if attention is None else attention.mean(1)[: neutral_of.shape[0]]
+        read, looked = self.look(patches, weights)
+        with in_float32(read):
+            differs = GAIN * subtracted(read, neutral_of)
+            units: Tensor = self.intensity((self.said(differs) * self.reading).sum(-1) - MARGIN)
+        return units, None if looked is None else looked[: neutral_of.shape[0]]
 
 
 class SpreadHead(nn.Module):

@@ -117,7 +117,33 @@ class Intensity(nn.Module):
         return cut * self.scale
 
 
-class UnitHead(nn.Module):
+class UnitQueries(nn.Module):
+    """Six learnt queries, one of each action unit, that look at patches; each has places that it prefers.
+
+    Args:
+        width: D.
+        heads: Heads of the attention.
+        patches: P.
+    """
+
+    def __init__(self, width: int, heads: int, patches: int) -> None:
+        super().__init__()
+        units = len(UNIT_SCALE)
+        self.queries = nn.Parameter(torch.randn(1, units, width) * width**-0.5)
+        self.attention = CrossAttention(width, heads)
+        self.places = nn.Parameter(torch.randn(heads, units, patches))
+        self.norm = nn.LayerNorm(width)
+
+    def look(self, patches: Tensor, weights: bool) -> tuple[Tensor, Tensor | None]:
+        """[B, P, D] → what each read [B, 6, D] float32, and if asked what it looked at [B, 6, P], summing to 1."""
+        queries = self.queries.expand(patches.shape[0], -1, -1)
+        attended, attention = self.attention(queries, patches, weights=weights, bias=self.places.to(patches.dtype))
+        with in_float32(attended):
+            read: Tensor = self.norm(attended.float() + queries)
+        return read, None if attention is None else attention.mean(1)
+
+
+class UnitHead(UnitQueries):
     """Fused patches [B, P, D] → action units [B, 6]: six learnt queries look at the patches, one MLP reads them all.
 
     Beyond the published head each unit has places that it prefers from the first step, and a last layer of its own.
@@ -131,13 +157,9 @@ class UnitHead(nn.Module):
     """
 
     def __init__(self, width: int, heads: int, patches: int, dropout: float) -> None:
-        super().__init__()
+        super().__init__(width, heads, patches)
         units = len(UNIT_SCALE)
         inside = hidden_widths(width)[1]
-        self.queries = nn.Parameter(torch.randn(1, units, width) * width**-0.5)
-        self.attention = CrossAttention(width, heads)
-        self.places = nn.Parameter(torch.randn(heads, units, patches))
-        self.norm = nn.LayerNorm(width)
         self.layers = nn.Sequential(nn.Linear(width, inside), nn.GELU(), nn.Dropout(dropout))
         self.reading = nn.Parameter(torch.randn(units, inside) * inside**-0.5)
         self.bias = nn.Parameter(torch.full((units,), FIRST_UNIT))
@@ -145,9 +167,7 @@ class UnitHead(nn.Module):
 
     def forward(self, patches: Tensor, weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """[B, P, D] → intensities [B, 6] float32, and if asked what each unit looked at [B, 6, P], summing to 1."""
-        queries = self.queries.expand(patches.shape[0], -1, -1)
-        attended, attention = self.attention(queries, patches, weights=weights, bias=self.places.to(patches.dtype))
-        with in_float32(attended):
-            normed = self.norm(attended.float() + queries)
-            units: Tensor = self.intensity((self.layers(normed) * self.reading).sum(-1) + self.bias)
-        return units, None if attention is None else attention.mean(1)
+        read, looked = self.look(patches, weights)
+        with in_float32(read):
+            units: Tensor = self.intensity((self.layers(read) * self.reading).sum(-1) + self.bias)
+        return units, looked
