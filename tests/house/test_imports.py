@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ FORBIDDEN = {  # folder of src/pain3d: what it never imports; "" is the core, ev
     "export_command.py": (),  # of a data set or of a model
 }
 DOORS = {  # heavy library: the only files that import it
-    "numba": ("kernels/*/cpu.py", "kernels/*/cpu_*.py"),
+    "numba": ("kernels/_compiling.py", "kernels/*/cpu.py", "kernels/*/cpu_*.py"),
     "triton": ("kernels/*/kernel.py", "kernels/*/kernel_*.py"),
     "nvdiffrast": ("kernels/*/nvdiffrast_op.py",),
     "timm": ("training/model/backbone.py",),
@@ -39,9 +40,14 @@ DOORS = {  # heavy library: the only files that import it
 }
 
 
+@cache
+def _nodes(source: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(source)))
+
+
 def imports(source: str) -> Iterator[tuple[int, str]]:
     """Line and name of each import, leading dots too; `from pain3d import pipeline` counts as pain3d.pipeline."""
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(source):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -131,7 +137,7 @@ OWN_PICTURES = (
 def opened_pictures(source: str) -> list[int]:
     """Lines that decode a picture: `Image.open`, or its `open` under whatever name, and DECODERS."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(source):
         name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
         opens = isinstance(node, ast.Attribute) and name == "open" and ast.unparse(node.value).endswith("Image")
         if opens or name in DECODERS:
@@ -192,9 +198,9 @@ PARSERS = {"json": ("load", "loads"), "yaml": ("load", "safe_load", "parse"), "c
 def parsed_texts(source: str) -> list[int]:
     """Lines that parse JSON, YAML or CSV with a library of PARSERS."""
     found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Attribute) and node.attr in PARSERS.get(ast.unparse(node.value), ()):
-            found.append(node.lineno)
+    for node in _nodes(source):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found += [node.lineno] * (node.attr in PARSERS.get(node.value.id, ()))
         elif isinstance(node, ast.ImportFrom):
             found += [node.lineno for alias in node.names if alias.name in PARSERS.get(node.module or "", ())]
     return sorted(found)

@@ -1,4 +1,4 @@
-"""Knows how a numba backend is compiled, and uses the cores: plain threads over ranges, each without the GIL.
+"""Knows how a numba backend uses the cores: plain threads over ranges, each without the GIL.
 
 Numba's own ``parallel=True`` is not used: its work queue is not safe when several Python threads render at once.
 Results never depend on how the range was cut, because each index is computed in full by one thread.
@@ -11,14 +11,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
 
 import torch
-
-# Options of `njit` for every function of a numba backend. One that makes no array counts no references to those that it
-# is given either: counting took 8 % of `render`, in locked instructions.
-COMPILED: Any = {"nogil": True, "cache": True, "error_model": "numpy"}
-WITHOUT_ARRAYS: Any = {**COMPILED, "_nrt": False}
 
 _lock = threading.Lock()
 _executor: ThreadPoolExecutor | None = None

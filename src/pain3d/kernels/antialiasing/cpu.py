@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from pain3d.kernels._threads import WITHOUT_ARRAYS
+from pain3d.kernels._compiling import WITHOUT_ARRAYS, njit
 from pain3d.kernels.antialiasing.reference import MAX_STEPS
 from pain3d.kernels.rasterization.reference import HALF, SUBPIXELS
 

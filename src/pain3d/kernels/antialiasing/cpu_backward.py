@@ -7,9 +7,8 @@ silhouette (`_follow_silhouette` alone: the visibility gradient).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from pain3d.kernels._threads import WITHOUT_ARRAYS
+from pain3d.kernels._compiling import WITHOUT_ARRAYS, njit
 from pain3d.kernels.antialiasing.cpu import pair_weight, walk_of_pair
 from pain3d.kernels.rasterization.reference import SUBPIXELS
 

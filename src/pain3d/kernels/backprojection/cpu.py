@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from pain3d.kernels._threads import WITHOUT_ARRAYS, for_each_range
+from pain3d.kernels._compiling import WITHOUT_ARRAYS, njit
+from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.backprojection import reference
 from pain3d.kernels.backprojection.bundles import Limits, Surface, Views
 

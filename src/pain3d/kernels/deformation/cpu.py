@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pain3d.kernels._threads import COMPILED, for_each_range
+from pain3d.kernels._compiling import COMPILED, njit
+from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.deformation.bundles import Skinning
 
 TILE = 256  # vertices: 3 KB of sums in L1, and 250 shapes x 3 KB = 768 KB of basis in L2

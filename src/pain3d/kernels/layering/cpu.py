@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS, for_each_range
+from pain3d.kernels._compiling import COMPILED, WITHOUT_ARRAYS, njit
+from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.layering.bundles import LayerScene, Overlaid
 from pain3d.kernels.layering.cpu_fragments import (
     BLOCK,

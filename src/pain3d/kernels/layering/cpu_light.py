@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from pain3d.kernels._threads import WITHOUT_ARRAYS
+from pain3d.kernels._compiling import WITHOUT_ARRAYS, njit
 from pain3d.kernels.layering import light as model
 from pain3d.kernels.shading.cpu import BASIS, LAMBERT
 

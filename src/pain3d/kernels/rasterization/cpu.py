@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS, for_each_range
+from pain3d.kernels._compiling import COMPILED, WITHOUT_ARRAYS, njit
+from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.rasterization.reference import HALF, LIMIT, NEAR, SUBPIXELS, Fragments
 
 

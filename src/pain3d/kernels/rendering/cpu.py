@@ -9,16 +9,17 @@ Longer than other files, because numba keeps what is compiled together fast only
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS, for_each_range
+from pain3d.kernels._compiling import COMPILED, WITHOUT_ARRAYS, njit
+from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.antialiasing.cpu import mark_silhouettes, pair_weight
 from pain3d.kernels.deformation.cpu import vertex_normals_cpu
+from pain3d.kernels.layering.bundles import Eyes, LayerScene, Ribbons
 from pain3d.kernels.layering.cpu import blend_row, draw_layers, layer_arrays, layer_work
 from pain3d.kernels.rasterization.cpu import rasterize_faces, snap_vertices
 from pain3d.kernels.rasterization.reference import HALF, SUBPIXELS
@@ -40,12 +41,11 @@ from pain3d.kernels.shading.cpu import (
     shade_block,
     whole_vectors,
 )
+from pain3d.kernels.shading.reference import Lights
 from pain3d.kernels.shadowing.cpu import BLEEDING, light_shares
 from pain3d.kernels.shadowing.reference import Shadows, levels_of
 from pain3d.kernels.texturing.cpu import LANES, LEVEL, U, V, mix_rows, sample_block
-
-if TYPE_CHECKING:
-    from pain3d.kernels.layering.bundles import LayerScene
+from pain3d.kernels.texturing.reference import Mipmaps
 
 PACKED = 8  # floats per vertex: position, normal, occlusion, and one to keep it at half a cache line
 STEPS = 4096  # of light 0–1: at most one sRGB edge falls into a step (the closest are 1/3295 apart)
@@ -74,6 +74,29 @@ def _codes() -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
 
 
 CODES = _codes()  # [STEPS + 1]
+
+
+def _nothing_laid() -> LayerScene:
+    """Layers of no picture: one compiled function for all."""
+    pairs, threes, numbers = torch.empty(0, 2), torch.empty(0, 3), torch.empty(0)
+    ribbons = Ribbons(
+        vertices=threes,
+        sides=threes,
+        tangents=threes,
+        normals=threes,
+        tint=threes,
+        occlusion=numbers,
+        gloss=numbers,
+        uvs=pairs,
+        faces=threes.int(),
+        face_textures=numbers.int(),
+        spans=torch.empty(0, 4, dtype=torch.int64),
+    )
+    texture, eyes = Mipmaps(torch.empty(0, 1, 4), 1, 1), Eyes(torch.empty(0, 4, 4), threes, numbers)
+    return LayerScene(ribbons, texture, eyes, Lights(torch.empty(0, 9, 3), threes, threes))
+
+
+NOTHING_LAID = _nothing_laid()
 
 
 @njit(**COMPILED)
@@ -383,7 +406,7 @@ def _write_layer_alpha(veil, row):  # type: ignore[no-untyped-def]
 
 @njit(**COMPILED)
 def _render_images(first, last, scene, drawn, wants, made, layered):  # type: ignore[no-untyped-def]
-    """Render pictures first … last - 1; layered: of `layer_arrays`, or None, for which another function is compiled."""
+    """Render pictures first … last - 1; layered: of `layer_arrays`, without spans where nothing is laid over them."""
     meshes, triangles, texture, views, lights, size, shadows = scene
     packed, uv_areas, table, map_levels = drawn
     faces, adjacent, background = triangles.faces, triangles.adjacent_faces, views.background
@@ -401,9 +424,9 @@ def _render_images(first, last, scene, drawn, wants, made, layered):  # type: ig
     marks = np.empty((height, width), np.uint8)
     tall = np.empty((background.shape[2], 3), np.float32)
     vertical, horizontal = resample_side(height, background.shape[1]), resample_side(width, background.shape[2])
-    if layered is not None:
-        laid, most = layered
-        work = layer_work(most, height, width)
+    laid, most = layered
+    covered = laid[0].spans.shape[0] > 0
+    work = layer_work(most, height if covered else 0, width)
     lit = wants.image or wants.linear
     shaded, seen = lit or wants.alpha, lit or wants.barycentrics or wants.depth or wants.attributes
     for n in range(first, last):
@@ -434,7 +457,7 @@ def _render_images(first, last, scene, drawn, wants, made, layered):  # type: ig
         if shaded:
             mark_silhouettes(snapped, areas, faces, adjacent, marks)
         surface = (marks, nearest, snapped, areas, faces, adjacent)
-        if layered is not None:
+        if covered:
             draw_layers(n, laid, nearest, work)
         for i in range(height):
             if seen:
@@ -442,7 +465,7 @@ def _render_images(first, last, scene, drawn, wants, made, layered):  # type: ig
                 _cover_row(i, ids[i], wants, screen, triangles, vertices, skin, lamp, block, row, measured)
             if lit:
                 fill_background(i, ids[i], background[n], vertical, horizontal, tall, rows[i % 3])
-            if layered is not None:
+            if covered:
                 blend_row(i, work[4], work[5], rows[i % 3], veils[i % 3])
                 if wants.layer_alpha:
                     _write_layer_alpha(veils[i % 3], made.layer_alpha[n, i])
@@ -464,10 +487,10 @@ def render_cpu(scene: RenderInputs, outputs: tuple[str, ...], layered: LayerScen
     arrays, drawn = prepared_arrays(scene, "image" in outputs or "linear" in outputs)
     written = arrays_of(Rendered(**made))
     shown = layered is not None and (wants.image or wants.alpha or wants.linear or wants.layer_alpha)
-    layers = layer_arrays(layered) if layered is not None and shown else None
-    given = (arrays, drawn, wants, written, layers)
+    laid = layered if layered is not None and shown else NOTHING_LAID
+    given = (arrays, drawn, wants, written, layer_arrays(laid))
     for_each_range(len(made["image"]), lambda first, last: _render_images(first, last, *given))
-    if layers is None:
+    if laid is NOTHING_LAID:
         made["layer_alpha"].zero_()
     if "labels" in outputs and face_labels is not None:
         made["labels"] = labels_of(made["face_ids"], face_labels)

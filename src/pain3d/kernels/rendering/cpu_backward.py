@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS, for_each_range
+from pain3d.kernels._compiling import COMPILED, WITHOUT_ARRAYS, njit
+from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.antialiasing.cpu import mark_silhouettes
 from pain3d.kernels.antialiasing.cpu_backward import mix_backward, takes_of, weigh_pairs
 from pain3d.kernels.deformation.cpu import normals_backward_cpu

@@ -7,9 +7,8 @@ and 11 position on the screen per 1/256 px, 12 the clip space's w through 1/w al
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS
+from pain3d.kernels._compiling import COMPILED, WITHOUT_ARRAYS, njit
 from pain3d.kernels.rasterization.reference import HALF, SUBPIXELS
 from pain3d.kernels.rendering.cpu import PACKED, F, N
 from pain3d.kernels.rendering.cpu_surface_backward import GRAD_UV, GRAD_WEIGHT, SHARES

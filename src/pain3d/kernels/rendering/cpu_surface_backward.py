@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from pain3d.kernels._threads import WITHOUT_ARRAYS
+from pain3d.kernels._compiling import WITHOUT_ARRAYS, njit
 from pain3d.kernels.rendering.colour import GAMMA, OFFSET, TOE, TOE_SLOPE
 from pain3d.kernels.rendering.cpu import (
     ABOVE,

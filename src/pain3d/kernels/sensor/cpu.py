@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from pain3d.kernels._threads import COMPILED, for_each_range
+from pain3d.kernels._compiling import COMPILED, njit
+from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.sensor.reference import FIRST, MIDDLE, SECOND, SHIFT, SPREAD, WORD, mixed_keys, noise_table
 
 U, I32 = np.uint32, np.int32

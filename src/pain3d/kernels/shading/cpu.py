@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from pain3d.kernels._threads import WITHOUT_ARRAYS
+from pain3d.kernels._compiling import WITHOUT_ARRAYS, njit
 from pain3d.kernels.shading import reference as model
 
 BLOCK = 128  # points: 29 lanes of 512 bytes stay in L1

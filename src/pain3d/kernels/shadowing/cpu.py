@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 import torch
-from numba import njit
 
-from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS, for_each_range
+from pain3d.kernels._compiling import COMPILED, WITHOUT_ARRAYS, njit
+from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.rasterization.cpu import rasterize_faces, snap_vertices
 from pain3d.kernels.shadowing import reference as model
 from pain3d.kernels.shadowing.reference import Casting, Shadows, map_levels, tap_level, texel_length

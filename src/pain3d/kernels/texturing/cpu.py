@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, types
+from numba import types
 from numba.core.cgutils import ir  # type: ignore[attr-defined]  # of llvmlite, in which numba writes its code
 from numba.extending import intrinsic
 from torch import Tensor
 
-from pain3d.kernels._threads import WITHOUT_ARRAYS, for_each_range
+from pain3d.kernels._compiling import WITHOUT_ARRAYS, njit
+from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.shading.cpu import BLOCK, TEXEL, whole_vectors
 from pain3d.kernels.texturing.reference import Mipmaps, level_table
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, types
+from numba import types
 from numba.core.cgutils import ir  # type: ignore[attr-defined]  # of llvmlite, in which numba writes its code
 from numba.extending import intrinsic
 
-from pain3d.kernels._threads import COMPILED, WITHOUT_ARRAYS
+from pain3d.kernels._compiling import COMPILED, WITHOUT_ARRAYS, njit
 from pain3d.kernels.shading.cpu import BLOCK
 from pain3d.kernels.texturing.cpu import (
     COARSER,

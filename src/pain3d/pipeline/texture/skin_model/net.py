@@ -40,7 +40,7 @@ class SkinNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         cells, folded = SIDE // FOLD, FOLD**2
-        self.unet: Any = UNet2DModel(  # type: ignore[no-untyped-call]
+        self.unet: Any = UNet2DModel(
             sample_size=cells,
             in_channels=(3 + 3 + 1) * folded + PLACES + NUMBERS,
             out_channels=3 * folded,
@@ -79,7 +79,7 @@ class SkinNet(nn.Module):
 
 def schedule() -> Any:
     """Levels of noise on a squared cosine (Nichol and Dhariwal 2021); estimates are of the texture without noise."""
-    return DDIMScheduler(  # type: ignore[no-untyped-call]
+    return DDIMScheduler(
         num_train_timesteps=NOISES,
         beta_schedule="squaredcos_cap_v2",
         prediction_type="sample",
