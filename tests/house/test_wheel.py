@@ -14,7 +14,7 @@ RENDER = """
 import pathlib, pain3d, pain3d.kernels, pain3d.pipeline, pain3d.training
 head = pain3d.Head.default()
 au = pain3d.ActionUnits(AU4=4, AU6=3, AU9=2, AU43=1)
-view = pain3d.render(head(au=au), pain3d.Camera.orbit(size=64))
+view = pain3d.render(head(au=au), pain3d.Camera.orbit(size=64), backend="reference")  # the others compile for a minute
 print(pathlib.Path(pain3d.__file__).parent)
 print(*view.image.shape, view.image.dtype, int(view.image.float().std() > 10))
 """
