@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -101,8 +100,6 @@ def decode_heatmap(content: bytes) -> Pixels:
 
 def decode_levels(content: bytes, bits: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """The levels [H, W] of a grey PNG of 8 or 16 bits. Raises ValueError if it isn't one, or has PICTURE_PIXELS."""
-    import cv2
-
     # PNG 1.2, 11.2.2: the header says width, height, bits a channel and, 0 for grey, the colours.
     if (
         content[:8] == PNG_START
@@ -111,25 +108,26 @@ def decode_levels(content: bytes, bits: int) -> npt.NDArray[np.uint8] | npt.NDAr
         and content[24:26] == bytes([bits, 0])
     ):
         width, height = struct.unpack(">II", content[16:24])
-        if width * height <= PICTURE_PIXELS and _is_whole(content):  # of others libpng tells on stderr
-            levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-            if levels is not None and levels.shape == (height, width):
+        if width * height <= PICTURE_PIXELS:
+            try:
+                with _opened(_bare(content), "levels") as file:
+                    levels = np.asarray(file)
+            except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
+                raise ValueError(f"damaged PNG ({one_line(error)})") from error
+            if levels.shape == (height, width):
                 return np.asarray(levels, np.uint8) if bits == 8 else np.asarray(levels, np.uint16)
     raise ValueError(f"not a{'n' if bits == 8 else ''} {bits}-bit grey PNG")
 
 
-def _is_whole(content: bytes) -> bool:
-    """Whether the chunks of a PNG have the checksums that they say, up to its end (PNG 1.2, 3.2)."""
-    start, kind = len(PNG_START), b""
-    while kind != b"IEND":
-        if start + PNG_CHUNK > len(content):
-            return False
-        length = int.from_bytes(content[start : start + 4], "big")
-        kind, end = content[start + 4 : start + 8], start + 8 + length
-        if zlib.crc32(memoryview(content)[start + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
-            return False
-        start = end + 4
-    return True
+def _bare(content: bytes) -> bytes:
+    """A PNG's header, pixels and end alone (PNG 1.2, 4.1): what else stands there can only be wrong, or warned of."""
+    parts, start, kind = [content[:PNG_HEADER]], PNG_HEADER, b""
+    while kind != b"IEND" and start + PNG_CHUNK <= len(content):
+        length, kind = struct.unpack(">I4s", content[start : start + 8])
+        if kind in (b"IDAT", b"IEND"):
+            parts.append(content[start : start + PNG_CHUNK + length])
+        start += PNG_CHUNK + length
+    return b"".join(parts)
 
 
 def told_size(content: bytes) -> tuple[int, int]:
