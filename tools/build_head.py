@@ -104,6 +104,11 @@ Beside it lies `{occlusion}`, which holds what the action units do to the light 
 It is counted from this file and nothing else, under the same licence, by
 
     python -m tools.build_occlusion {name}
+
+and `{base}`, which says which vertices and uvs of the base mesh it is made of, with places of
+helpers, from the same wheel and under the same licence:
+
+    python -m tools.build_base_mesh {wheel_name} {base}
 """
 
 
@@ -374,7 +379,8 @@ def build(wheel: Path, out: Path) -> None:
     write_head(out, meta, fields, shapes)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     text = NOTICE.format(name=out.name, sha256=digest, wheel=source.sha256, wheel_name=WHEEL_NAME,
-                         occlusion=out.name.removesuffix(".npz") + OCCLUSION_ENDING)  # fmt: skip
+                         occlusion=out.name.removesuffix(".npz") + OCCLUSION_ENDING,
+                         base=out.name.removesuffix(".npz") + ".base.npz")  # fmt: skip
     (out.parent / "NOTICE").write_text(text)
 
 

@@ -29,3 +29,6 @@ NUMBER_DIGITS: Final = 100  # a float of 64 bits is written with 17
 HDF5_BYTES: Final = 2**27  # read at once: all labels, a picture, a chunk; 48,398 rows of 43 labels are 17 MB
 HDF5_NAMES: Final = 4_096  # in a group; UNBC-McMaster's annotations have some 30
 HDF5_TEXT_FILE_BYTES: Final = 2**28  # of a file with texts of free length, of which one may be as long as the file
+ASSET_FILES: Final = 2**14  # in a folder or zip of assets; MakeHuman's system assets are some 2,000
+ASSET_BYTES: Final = 2**26  # of a picture or mesh of an asset: a skin of 4,096 a side is 15 MB
+ASSET_TEXT_BYTES: Final = 2**23  # of a material or binding: 26,000 bound vertices a MB

@@ -39,6 +39,7 @@ TURNS: Final = {
 }  # fmt: skip
 PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 PNG_HEADER: Final = 33  # bytes
+PNG_ALPHA: Final = 6  # the kind of colour: red, green, blue and alpha
 PNG_CHUNK: Final = 12  # bytes of one that holds nothing: its length, its kind, its checksum
 BITS_OF_TIFF: Final = 258  # the tag of bits a channel
 DEEP: Final = "I;16"  # how Pillow's names of grey with 9 to 16 bits begin
@@ -91,6 +92,22 @@ def decode_picture(content: bytes, name: str) -> Pixels:
         raise
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
         raise RefusedError(f"{name}: damaged ({one_line(error)})") from error
+
+
+def decode_layer(content: bytes, name: str) -> Pixels:
+    """As `decode_picture`, with its alpha: [H, W, 4], not turned; alpha is 255 where the file has none."""
+    colours = decode_picture(content, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _opened(content, name) as file:
+            if not file.has_transparency_data:
+                return np.dstack([colours, np.full(colours.shape[:2], 255, np.uint8)])
+            return np.asarray(file.convert("RGBA"), np.uint8)
+
+
+def has_alpha(content: bytes) -> bool:
+    """Whether the header of a PNG says that its pixels are colours with alpha (PNG 1.2, 11.2.2)."""
+    return content[:8] == PNG_START and len(content) >= PNG_HEADER and content[25] == PNG_ALPHA
 
 
 def decode_heatmap(content: bytes) -> Pixels:

@@ -12,6 +12,7 @@ import tyro
 from pain3d.console.entry import Entry
 from pain3d.console.refused import WRONG, RefusedError
 from pain3d.console.settings import Within, checked, load_settings
+from pain3d.pipeline.assets.command import Assets, show_assets
 from pain3d.pipeline.config import Seed, SynthConfig
 from pain3d.pipeline.texture.command import Teach, Texture, paint_textures, teach_textures
 
@@ -187,5 +188,6 @@ COMMANDS: Final = {
     "verify": Entry(Verify, _verify),
     "gallery": Entry(Gallery, _gallery),
     "texture": Entry(Texture, paint_textures, "what was painted is kept, the same command goes on from there"),
+    "assets": Entry(Assets, show_assets, "what was imported is kept"),
     "teach": Entry(Teach, teach_textures, "what was learned is kept, the same command goes on from there"),
 }

@@ -71,6 +71,8 @@ class SynthConfig:
     texture: Annotated[str, tyro.conf.arg(metavar="{procedural,diffusion,diffusion:RECIPE,bank:DIR}")] = "procedural"
     """Where skin and hair come from: painted by rule; by a diffusion model for each identity; or out of a bank that
     pain3d texture has painted, each texture for one identity."""
+    assets: Annotated[str, OneOf(("", "skins")), tyro.conf.arg(metavar="{skins}")] = ""
+    """Which of the assets that you have imported (pain3d assets) are drawn: photographic skins, below our own hair."""
     model: str = ""
     """Who paints: folder or hub id of a diffusers model, or weights of pain3d teach; none is the recipe's, or without
     one the small model that comes along."""
@@ -130,7 +132,7 @@ TEXTURE: Final = (
 )
 BACKGROUND: Final = tuple(name for name in FIELDS if name.startswith("background"))
 REFINE: Final = tuple(name for name in FIELDS if name.startswith("refine"))
-PAINTERS: Final = (*TEXTURE, *BACKGROUND, *REFINE, "environments")  # hashed as what they name
+PAINTERS: Final = (*TEXTURE, *BACKGROUND, *REFINE, "environments", "assets")  # hashed as what they name
 WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *PAINTERS))
 
 

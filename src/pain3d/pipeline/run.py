@@ -231,6 +231,8 @@ def _painters(config: SynthConfig, quiet: bool) -> Painters:
     from pain3d.pipeline.texture.decorator import decorator_of, plate_wish_of
     from pain3d.pipeline.texture.refiner import refiner_of, wish_of
 
+    if config.assets and device_class(config.device) != "cpu":
+        raise RefusedError(f"--assets {config.assets}: bare skin is laid on the CPU so far: --device cpu")
     device = str(_cuda_device(launched_ranks())) if device_class(config.device) == "cuda" else "cpu"
     behind, over = plate_wish_of(config, device), wish_of(config, device)
     source = open_source(config, device, quiet=quiet)

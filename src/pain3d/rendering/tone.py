@@ -8,20 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.colour import typology_angle
-from pain3d.skin import SurfaceMaps
+from pain3d.skin.maps import tone_texels
 
-# Where the tone is taken, seen from the front in mm: cheeks below the eyes and bridge of the nose, where no hair grows.
-TONE_POINTS = ((-40.0, -2.0), (-30.0, -12.0), (0.0, 25.0), (30.0, -12.0), (40.0, -2.0))
-
-
-def tone_texels(maps: SurfaceMaps) -> list[npt.NDArray[np.int64]]:
-    """The texels around each of `TONE_POINTS`, as places in the flat finest level."""
-    reach, size = max(1, maps.size // 64), maps.size
-    around = []
-    for column, row in maps.texels_at(np.array(TONE_POINTS, np.float32)).round().astype(int).tolist():
-        rows, columns = (np.arange(max(0, place - reach), min(size, place + reach)) for place in (row, column))
-        around.append((rows[:, None] * size + columns).ravel())
-    return around
+__all__ = ["skin_tone", "tone_texels"]
 
 
 def skin_tone(albedo: npt.NDArray[np.float32], lengths: Sequence[int]) -> float:

@@ -22,7 +22,7 @@ from pain3d.skin.hairline import COVERING
 from pain3d.skin.layer import Layer
 from pain3d.skin.maps import Floats, Plane, SurfaceMaps
 from pain3d.skin.mouth import paint_mucosa, paint_teeth, paint_tongue
-from pain3d.skin.photographed import ALBEDO, Photograph, lay_photograph
+from pain3d.skin.photographed import ALBEDO, Photograph, lay_below, lay_photograph
 from pain3d.skin.planes import multiply_into
 from pain3d.skin.relief import STEEPEST, slopes
 from pain3d.skin.wrinkles import draw_wrinkles
@@ -54,8 +54,9 @@ def paint_texture(canvas: Canvas, skin: Skin, texture: Floats, photograph: Photo
     """Paint a whole texture [H, W, 16] into memory that is given; see `paint`."""
     maps = canvas.maps
     matrix = maps.masks["laid_slopes"] if skin.hair_style in COVERING else maps.slopes
+    bare = photograph if photograph is not None and photograph.cheeks else None
     for number, (name, (rows, columns)) in enumerate(maps.boxes.items()):
-        layer = _paint_part(maps, name, skin)
+        layer = _paint_part(maps, name, skin, bare)
         inside = (maps.part[rows, columns] == maps.part_names.index(name)).view(np.uint8)
         painted = (*layer.planes(), *slopes(layer.height, matrix[:, rows, columns]))
         for channel, (low, high) in RANGES.items():
@@ -64,14 +65,20 @@ def paint_texture(canvas: Canvas, skin: Skin, texture: Floats, photograph: Photo
                 np.clip(values, low, high, out=there)
             else:
                 cv2.copyTo(np.clip(values, low, high, out=values), inside, there)
-    if photograph is not None:
+    if photograph is not None and bare is None:
         lay_photograph(canvas.planes[:3], maps, skin, photograph)
     _lay_wrinkles(canvas.planes, maps, skin)
     cv2.merge(canvas.planes, texture)
 
 
 def paint_textures(maps: SurfaceMaps, crowd: Crowd, textures: Tensor, photographs: Sequence[Photograph | None]) -> None:
-    """Paint the textures [K, H, W, 16] of K people on their device, where the photographs are and `maps` is of."""
+    """Paint the textures [K, H, W, 16] of K people on their device, where the photographs are and `maps` is of.
+
+    Raises:
+        ValueError: A photograph is of bare skin, which is laid for one person at a time, on the CPU.
+    """
+    if any(photograph is not None and photograph.cheeks for photograph in photographs):
+        raise ValueError("albedo must have no alpha on a device: bare skin is laid on the CPU")
     planes = torch.zeros(CHANNELS, *textures.shape[:3], device=crowd.device)
     covering = torch.tensor([skin.hair_style in COVERING for skin in crowd.skins], device=crowd.device)[:, None, None]
     for name in maps.boxes:
@@ -101,9 +108,12 @@ def _lay_wrinkles(planes: Sequence[Plane], maps: SurfaceMaps, skin: Skin | Crowd
             multiply_into(plane[box], values, bare)
 
 
-def _paint_part(maps: SurfaceMaps, name: str, skin: Skin | Crowd) -> Layer:
+def _paint_part(maps: SurfaceMaps, name: str, skin: Skin | Crowd, bare: Photograph | None = None) -> Layer:
     if name in ("skin", "neck"):
         layer = bare_skin(maps, maps.boxes[name], skin, facial=name == "skin")
+        if bare is not None:
+            assert isinstance(skin, Skin)
+            lay_below(layer, skin, bare)
         paint_beard(layer, skin, name)
         paint_scalp(layer, skin)
         if name == "skin":

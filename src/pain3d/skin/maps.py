@@ -24,6 +24,8 @@ MIRRORED = 2.0  # mm: how far off the mirror image the texel of the other side m
 FRONTAL_EXTENT = 110.0  # mm: half the side of the frontal picture that turns (x, y) into texels
 FRONTAL_SIZE = 440  # pixels: 0.5 mm each
 FRONTAL_CENTRE = 20.0  # mm: height of its middle
+# Where a tone is taken, seen from the front in mm: cheeks below the eyes and bridge of the nose, where no hair grows.
+TONE_POINTS = ((-40.0, -2.0), (-30.0, -12.0), (0.0, 25.0), (30.0, -12.0), (40.0, -2.0))
 # Masks whose bounds are kept, and from which value on they count: below it nothing would change in single precision; of
 # the beard, mm that its ragged edge never reaches.
 LIMITED = {
@@ -164,6 +166,16 @@ class SurfaceMaps:
             for below in (top, top + 1)
         )
         return np.asarray((1 - down) * upper + down * lower, np.float32)
+
+
+def tone_texels(maps: SurfaceMaps) -> list[npt.NDArray[np.int64]]:
+    """The texels around each of `TONE_POINTS`, as places in the flat finest level."""
+    reach, size = max(1, maps.size // 64), maps.size
+    around = []
+    for column, row in maps.texels_at(np.array(TONE_POINTS, np.float32)).round().astype(int).tolist():
+        rows, columns = (np.arange(max(0, place - reach), min(size, place + reach)) for place in (row, column))
+        around.append((rows[:, None] * size + columns).ravel())
+    return around
 
 
 def map_arrays(value: Any, device: torch.device) -> Any:

@@ -58,7 +58,8 @@ def paint(
         skin: Who: one, or K of them.
         albedo: [H, W, 3] in place of the painted one wherever a photograph can show the head (`photographable`):
             float32 linear, clipped to 0.003–0.95, or uint8 sRGB. Eyes, teeth, gloss, relief and wrinkles stay painted.
-            Of K people [K, H, W, 3], or a sequence with one or None for each.
+            Of K people [K, H, W, 3], or a sequence with one or None for each. With alpha, [H, W, 4] uint8 sRGB, it is
+            bare skin, laid by its alpha below what grows on it, in the person's tone as far as that is believable.
 
     Returns:
         [H, W, 16] float32 of one person, [K, H, W, 16] of a sequence, as `pain3d.kernels.render` reads it: linear red,

@@ -3,6 +3,10 @@
 Skin, and what grows on it or covers it: hair, brows, lips, clothes. Eyeballs, teeth, tongue and the mouth's inside have
 geometry of their own and stay as they were painted; the cards of the lashes take the colour of the lids they grow from.
 Everywhere gloss, roughness, relief, scatter and wrinkles stay, so that a photographed face wrinkles too.
+
+A photograph with alpha is of bare skin: it is laid below brows, beard, hair and cloth, which are painted over it. Its
+tone is moved to the person's by pigment, no further than `FURTHEST`; pores, marks and a shaved beard's shade, which it
+has at half of our texels, are taken from the painted skin.
 """
 
 from __future__ import annotations
@@ -21,11 +25,19 @@ from pain3d.colour import srgb_to_linear
 from pain3d.device import constant
 from pain3d.skin.appearance import Skin
 from pain3d.skin.brows import lash_colour
-from pain3d.skin.maps import Plane, SurfaceMaps
+from pain3d.skin.chromophores import TABLE, skin_albedo, skin_table
+from pain3d.skin.layer import Layer
+from pain3d.skin.maps import Plane, SurfaceMaps, tone_texels
 from pain3d.skin.planes import clip, full, put_, towards_
 
 PHOTOGRAPHED = ("skin", "neck")
 ALBEDO = (0.003, 0.95)  # what there is between soot and fresh snow
+# On the 0–1 scales of melanin and haemoglobin: how far a skin's tone may be moved. Its lips, ears and lids have the
+# contrasts of its own pigment, which a step of 0.25 of melanin, some 20° of ITA, leaves believable.
+FURTHEST = (0.25, 0.30)
+CHEEK_BLOOD = (0.02, 0.07)  # of a cheek more than of other skin, and by flush: half of what `complexion` adds there
+FINE_TEXELS = 9  # of 1,024 a side: what varies over less is detail
+DETAIL = (0.72, 1.2)  # factor that painted detail may have
 
 
 class Photograph(NamedTuple):
@@ -34,14 +46,16 @@ class Photograph(NamedTuple):
     Attributes:
         albedo: [H, W, 3] float32 linear, or uint8 sRGB; on the device of the texture.
         lids: Its linear red, green and blue around the eyes.
+        cheeks: Of bare skin its linear red, green and blue where tones are taken; empty of one that shows hair too.
     """
 
     albedo: Tensor
     lids: tuple[float, ...]
+    cheeks: tuple[float, ...] = ()
 
 
 def photograph_of(albedo: Tensor, maps: SurfaceMaps) -> Photograph:
-    """Look at an albedo [H, W, 3], float32 linear or uint8 sRGB, before it is laid over textures of a head.
+    """Look at an albedo [H, W, 3], float32 linear or uint8 sRGB, or bare skin [H, W, 4] uint8, before it is laid.
 
     Args:
         albedo: On the CPU.
@@ -51,9 +65,14 @@ def photograph_of(albedo: Tensor, maps: SurfaceMaps) -> Photograph:
         ValueError: Another shape or type.
     """
     size = maps.size
+    if tuple(albedo.shape) == (size, size, 4) and albedo.dtype == torch.uint8:
+        flat = albedo.reshape(-1, 4)
+        patches = [_linear(flat[torch.from_numpy(place), :3]).double().mean(0) for place in tone_texels(maps)]
+        return Photograph(albedo, (), tuple(torch.stack(patches).quantile(0.5, 0).clamp(min=ALBEDO[0]).tolist()))
     if tuple(albedo.shape) != (size, size, 3) or albedo.dtype not in (torch.float32, torch.uint8):
         kind = str(albedo.dtype).removeprefix("torch.")
-        raise ValueError(f"albedo must be [{size} {size} 3] float32 or uint8, got {list(albedo.shape)} {kind}")
+        wanted = f"[{size} {size} 3] float32 or uint8, or [{size} {size} 4] uint8"
+        raise ValueError(f"albedo must be {wanted}, got {list(albedo.shape)} {kind}")
     columns, rows = np.clip(maps.lid_texels.reshape(-1, 2).round().astype(int), 0, size - 1).T
     lids = _linear(albedo[rows, columns])
     return Photograph(albedo, tuple(lids.double().mean(0).tolist()))
@@ -78,6 +97,33 @@ def lay_photograph(planes: Sequence[Plane], maps: SurfaceMaps, skin: Skin, photo
         card = full(roots, lid)
         towards_(card, lash, roots)
         put_(plane[box], clip(card, *ALBEDO), cards)
+
+
+def lay_below(layer: Layer, skin: Skin, photograph: Photograph) -> None:
+    """Lay bare skin under what will grow on a layer of one person, by its alpha, in place."""
+    rows, columns = layer.box
+    seen = photograph.albedo.numpy()[rows, columns]
+    alpha = seen[..., 3].astype(np.float32) * np.float32(1 / 255)
+    green = layer.albedo[1]
+    reach = max(3, FINE_TEXELS * layer.maps.size // 1024 | 1)
+    detail = np.clip(green / np.maximum(cv2.blur(green, (reach, reach)), ALBEDO[0]), *DETAIL)
+    levels, factors = cv2.LUT(np.ascontiguousarray(seen[..., :3]), _levels()), moved_tone(skin, photograph.cheeks)
+    for plane, channel, factor in zip(layer.albedo, cv2.split(levels), factors, strict=True):
+        towards_(plane, clip(channel * detail * np.float32(factor), *ALBEDO), alpha)
+
+
+def moved_tone(skin: Skin, cheeks: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Factors on red, green and blue that bring a skin with such cheeks to a person's, as far as `FURTHEST` allows.
+
+    Melanin lies above what else colours skin, and what light passes twice multiplies: so it may be a factor.
+    """
+    seen = np.array(cheeks)
+    table = np.log(skin_table(0.0).astype(np.float64))
+    own = np.array(np.unravel_index(((table - np.log(seen)) ** 2).sum(-1).argmin(), table.shape[:2])) / TABLE
+    wished = np.array([skin.melanin, skin.haemoglobin + CHEEK_BLOOD[0] + CHEEK_BLOOD[1] * skin.flush])
+    melanin, haemoglobin = own + np.clip(wished - own, -np.array(FURTHEST), FURTHEST)
+    there = skin_albedo(np.full((1, 1), melanin, np.float32), np.full((1, 1), haemoglobin, np.float32), skin.carotene)
+    return np.asarray(there[0, 0] / seen, np.float64)
 
 
 def _linear(albedo: Tensor) -> Tensor:

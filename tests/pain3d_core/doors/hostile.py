@@ -108,6 +108,20 @@ def panoramas() -> tuple[bytes, ...]:
     )
 
 
+@cache
+def collections() -> tuple[bytes, ...]:
+    """Zips of a material and a picture, stored and packed, and one of names that lead out or occur twice."""
+    made = []
+    for names in (("skins/a/a.mhmat", "skins/a/b.png"), ("../../etc/passwd", "/a", "skins/\x1b[31m")):
+        for packed in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+            content = io.BytesIO()
+            with zipfile.ZipFile(content, "w", packed) as archive:
+                for name in names:
+                    archive.writestr(name, b"name a\ndiffuseTexture b.png\n" * 9)
+            made.append(content.getvalue())
+    return tuple(made)
+
+
 WORDS = (
     "a", "seed", "é", "\u2028", "\x1b[31m", "\x00", "\ufeff", "null", "true", "NaN", "-Infinity", "1e999", "-1e-999",
     "0x" + "f" * 99, "9" * 400, "9" * 5000, "1" + "_0" * 2000, "190:20:30", "2020-99-99", "2020-02-30T25:61:61Z", "0b2",

@@ -40,6 +40,7 @@ def doors() -> dict[str, tuple[Door, tuple[type[Exception], ...]]]:
     """What opens a file, by name, and what it may raise."""
     from pain3d.console.refused import RefusedError
     from pain3d.doors.hdf5 import Hdf5File
+    from pain3d.doors.makehuman import open_collection, parse_material
     from pain3d.doors.panoramas import read_environment
     from pain3d.doors.parquet import open_parquet
     from pain3d.doors.paths import named_file
@@ -84,10 +85,16 @@ def doors() -> dict[str, tuple[Door, tuple[type[Exception], ...]]]:
     def scene(path: Path) -> Any:
         return Scene.from_json(path.read_bytes().decode("utf-8", "replace"))
 
+    def collections(path: Path) -> Any:
+        with open_collection(path) as files:
+            contents = [files.read(name) for name in files.names]
+            return [parse_material(content.decode("utf-8", "replace")) for content in contents]
+
     heads, refusals = (HeadFileError,), (RefusedError,)
     return {
         "pictures": (read_picture, refusals),
         "panoramas": (read_environment, refusals),
+        "collections": (collections, refusals),
         "levels": (levels, (ValueError,)),
         "yaml": (read_yaml, refusals),
         "json": (read_json, refusals),

@@ -1,6 +1,6 @@
 """Knows the folder that painted textures are kept in: each under a name that its bytes decide, beside what made it.
 
-    BANK/ab/ab12…/albedo.png    8-bit sRGB, a power of two a side
+    BANK/ab/ab12…/albedo.png    8-bit sRGB, a power of two a side; with alpha a skin below hair
     BANK/ab/ab12…/entry.json    who was painted, by whom, of what prompt and seed; how good it is
     BANK/quarantine/cd34….json  what was asked for and could not be painted, and why
 
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from pain3d.console.refused import MOST_SAID, RefusedError, shortened
 from pain3d.doors.limits import PICTURE_BYTES, TEXT_BYTES
-from pain3d.doors.pictures import decode_picture
+from pain3d.doors.pictures import decode_layer, decode_picture, has_alpha
 from pain3d.doors.text import read_bytes, read_json
 from pain3d.files import (
     flush_folder,
@@ -145,7 +145,7 @@ class TextureBank(Mapping[str, Tensor]):
         """Put a texture into the bank, whole or not at all.
 
         Args:
-            albedo: [S, S, 3] sRGB.
+            albedo: [S, S, 3] sRGB, or [S, S, 4] with alpha.
             entry: What is known of it.
 
         Returns:
@@ -179,11 +179,14 @@ class TextureBank(Mapping[str, Tensor]):
 def read_texture(place: Path, size: int = TEXTURE_SIZE) -> Tensor:
     """The picture [size, size, 3] uint8 sRGB of a texture's folder; scaled where it was painted at another size.
 
+    With alpha, [size, size, 4], it is a skin that is laid below hair, see `pain3d.paint`.
+
     Raises:
         RefusedError: It is damaged.
     """
     _, content = _whole(place)
-    picture = decode_picture(content, str(place / PICTURE))
+    decode = decode_layer if has_alpha(content) else decode_picture
+    picture = decode(content, str(place / PICTURE))
     if picture.shape[0] != picture.shape[1]:
         raise _damaged(place, f"{PICTURE} is no square picture")
     if len(picture) != size:
@@ -275,7 +278,8 @@ def _publish(bank: Path, place: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _encode(albedo: Bytes) -> bytes:
-    done, encoded = cv2.imencode(".png", albedo[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    swapped = albedo[..., ::-1] if albedo.shape[2] == 3 else albedo[..., [2, 1, 0, 3]]
+    done, encoded = cv2.imencode(".png", swapped, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
         raise RuntimeError(f"OpenCV could not encode a {albedo.shape} PNG")
     return encoded.tobytes()

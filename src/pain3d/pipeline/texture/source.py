@@ -26,7 +26,10 @@ class Source(Protocol):
         fields: What of it decides the bytes of a data set, for its resolved configuration.
     """
 
-    fields: dict[str, Any]
+    @property
+    def fields(self) -> dict[str, Any]:
+        """See attributes."""
+        ...
 
     def provide(
         self, bank: TextureBank, everybody: Sequence[PlannedIdentity], wanted: Sequence[PlannedIdentity], quiet: bool
@@ -102,6 +105,12 @@ def open_source(config: SynthConfig, device: str, *, quiet: bool) -> Source | No
     asked = next((name for name in NAMED if getattr(config, name)), None)
     if kind != "diffusion" and asked is not None:
         raise RefusedError(f"--{asked} is for a painter: name one by --texture diffusion")
+    if config.assets:
+        if config.texture != PROCEDURAL:
+            raise RefusedError(f"--assets {config.assets}: skins come from --texture {config.texture} already")
+        from pain3d.pipeline.assets.worn import WornSkins
+
+        return WornSkins(config.seed)
     if config.texture == PROCEDURAL:
         return None
     if kind == "bank" and name:

@@ -1,0 +1,135 @@
+"""Knows how MakeHuman's assets of strangers are read: a folder or zip of them, and what a material (.mhmat) says.
+
+Nothing is unpacked: a member of a zip is read into memory, within its limit, and no name leads out of a folder.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
+
+from pain3d.console.refused import RefusedError, one_line, quoted
+from pain3d.doors.limits import ASSET_BYTES, ASSET_FILES, ASSET_TEXT_BYTES
+from pain3d.doors.text import read_bytes
+
+CC0_SAID: Final = ("released as CC0", "CC0 1.0 Universal")  # in an asset's head; in a licence's text
+CC0: Final = "CC0-1.0"
+
+
+class Collection:
+    """The files of a folder or of a zip, by names with ``/`` between folders; of `open_collection`."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile | None) -> None:
+        self.path, self._archive = path, archive
+        found = sorted(_members(path, archive) if archive is not None else _files(path))
+        self.names: Final = tuple(found)
+
+    def read(self, name: str, most: int = ASSET_BYTES) -> bytes:
+        """The bytes of a file. Raises RefusedError: larger than `most`, damaged, or the disk fails."""
+        if self._archive is None:
+            return read_bytes(self.path / name, most)
+        told = f"{self.path}: {shown(name)}"
+        try:
+            with self._archive.open(name) as member:
+                content = member.read(most + 1)
+        except (OSError, EOFError, RuntimeError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+            raise RefusedError(f"{told}: damaged ({one_line(error)})") from error
+        except Exception as error:  # zlib, bz2 and lzma have errors of their own
+            raise RefusedError(f"{told}: damaged ({one_line(error)})") from error
+        if len(content) > most:
+            raise RefusedError(f"{told}: larger than {most} bytes")
+        return content
+
+    def text(self, name: str) -> str:
+        """A small text; what is no UTF-8 in it is replaced."""
+        return self.read(name, ASSET_TEXT_BYTES).decode("utf-8-sig", "replace")
+
+    def beside(self, name: str, wanted: str) -> str:
+        """The name of a file that another names: one of its own folder. Raises RefusedError: there is none."""
+        found = str(PurePosixPath(name).parent / wanted)
+        if found not in self.names:
+            raise RefusedError(f"{self.path}: {shown(name)} names {quoted(wanted)}, which is not beside it")
+        return found
+
+
+@contextmanager
+def open_collection(path: Path) -> Iterator[Collection]:
+    """A folder, or a zip, of assets.
+
+    Raises:
+        RefusedError: Neither, damaged, or more than ASSET_FILES files.
+    """
+    try:
+        if path.is_dir():
+            yield Collection(path, None)
+            return
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RefusedError(f"{path}: neither a folder nor a zip")
+        archive = zipfile.ZipFile(path)
+    except OSError as error:
+        raise RefusedError(f"{path}: {error.strerror}") from error
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        if isinstance(error, RefusedError):
+            raise
+        raise RefusedError(f"{path}: neither a folder nor a zip ({one_line(error)})") from error
+    with archive:
+        yield Collection(path, archive)
+
+
+class Material(NamedTuple):
+    """What is used of a .mhmat: its name, the file name of its picture (empty: none), and whether it says CC0."""
+
+    name: str
+    picture: str
+    cc0: bool
+
+
+def parse_material(text: str) -> Material:
+    """A material: lines of a word and its values; others than those that are used here are passed over."""
+    said: dict[str, str] = {}
+    for line in text.splitlines():
+        word, _, rest = line.strip().partition(" ")
+        if word in ("name", "diffuseTexture") and word not in said:
+            said[word] = rest.strip()
+    return Material(said.get("name", ""), said.get("diffuseTexture", ""), says_cc0(text))
+
+
+def says_cc0(text: str) -> bool:
+    """Whether a text says that what it is of is CC0."""
+    return any(words in text for words in CC0_SAID)
+
+
+def shown(name: str) -> str:
+    """A name of a stranger's file as a message tells it."""
+    return ascii(name)[1:-1][:80]
+
+
+def _files(folder: Path) -> Iterator[str]:
+    count = 0
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        for name in files:
+            path = Path(place) / name
+            count += 1
+            _check_count(folder, count)
+            if path.is_file() and not path.is_symlink():
+                yield path.relative_to(folder).as_posix()
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> list[str]:
+    entries = archive.infolist()
+    _check_count(path, len(entries))
+    names = [entry.filename for entry in entries if not entry.is_dir()]
+    if len(names) != len(set(names)):
+        raise RefusedError(f"{path}: two files of one name")
+    return names
+
+
+def _check_count(path: Path, count: int) -> None:
+    if count > ASSET_FILES:
+        raise RefusedError(f"{path}: more than {ASSET_FILES} files")
