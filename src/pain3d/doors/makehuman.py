@@ -1,4 +1,4 @@
-"""Knows how MakeHuman's assets of strangers are read: a folder or zip of them, and what a material (.mhmat) says.
+"""Knows how MakeHuman's assets of strangers are read: folders and zips, materials (.mhmat) and bindings (.mhclo).
 
 Nothing is unpacked: a member of a zip is read into memory, within its limit, and no name leads out of a folder.
 """
@@ -13,12 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from pain3d.console.refused import RefusedError, one_line, quoted
 from pain3d.doors.limits import ASSET_BYTES, ASSET_FILES, ASSET_TEXT_BYTES
 from pain3d.doors.text import read_bytes
 
 CC0_SAID: Final = ("released as CC0", "CC0 1.0 Universal")  # in an asset's head; in a licence's text
 CC0: Final = "CC0-1.0"
+AXES: Final = ("x_scale", "y_scale", "z_scale")
+BASE_VERTICES: Final = 19158  # of hm08
+FURTHEST_NUMBER: Final = 1e5
 
 
 class Collection:
@@ -133,3 +139,85 @@ def _members(path: Path, archive: zipfile.ZipFile) -> list[str]:
 def _check_count(path: Path, count: int) -> None:
     if count > ASSET_FILES:
         raise RefusedError(f"{path}: more than {ASSET_FILES} files")
+
+
+class Binding(NamedTuple):
+    """What a .mhclo says: how N vertices of an item hang on the base mesh hm08.
+
+    Attributes:
+        name: Of the item.
+        mesh: File name of its OBJ; material: of its .mhmat, or empty.
+        corners: [N, 3] numbers of vertices of the base mesh.
+        shares: [N, 3] of each corner; they need not lie in 0–1.
+        offsets: [N, 3] decimetres, times the scale of each axis.
+        scales: Of x, y and z: two vertices, and their distance along the axis on which offsets are 1.
+        cc0: Whether the file says that it is CC0.
+    """
+
+    name: str
+    mesh: str
+    material: str
+    corners: npt.NDArray[np.int64]
+    shares: npt.NDArray[np.float64]
+    offsets: npt.NDArray[np.float64]
+    scales: tuple[tuple[int, int, float], ...]
+    cc0: bool
+
+
+def parse_binding(text: str, name: str) -> Binding:
+    """A binding of MakeHuman: rows of three vertices, three weights and three offsets, or of one vertex alone.
+
+    Args:
+        text: Of the file.
+        name: What an error calls it.
+
+    Raises:
+        RefusedError: A line that is no such row, another base mesh, or no row, mesh or scale; names the line.
+    """
+    said: dict[str, str] = {}
+    scales: dict[str, tuple[int, int, float]] = {}
+    rows: list[tuple[float, ...]] = []
+    reading = False
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith(("#", "//")):
+            continue
+        key = words[0]
+        if reading and (key.isdigit() or key.startswith("-")):
+            rows.append(_row(words, f"{name}:{number}"))
+        elif key == "verts":
+            reading = True
+        elif key in ("weights", "delete_verts"):
+            reading = False
+        elif key in AXES:
+            a, b, length = _row([*words[1:4], *["0"] * 6], f"{name}:{number}")[:3] if len(words) == 4 else (0, 0, 0)
+            if not length > 0:
+                raise RefusedError(f"{name}:{number}: {key} needs two vertices and a distance above 0")
+            scales[key] = (int(a), int(b), length)
+        else:
+            said.setdefault(key, " ".join(words[1:]))
+    if said.get("basemesh", "hm08") != "hm08":
+        raise RefusedError(f"{name}: made for the base mesh {quoted(said['basemesh'])}, ours is of hm08")
+    missing = [key for key in AXES if key not in scales] + ([] if said.get("obj_file") else ["obj_file"])
+    if missing or not rows:
+        raise RefusedError(f"{name}: no {missing[0] if missing else 'row of vertices'} in it")
+    table = np.array(rows)
+    corners = table[:, :3]
+    if (corners != np.floor(corners)).any() or corners.min() < 0 or corners.max() >= BASE_VERTICES:
+        raise RefusedError(f"{name}: a vertex that the base mesh hm08 has not")
+    return Binding(
+        said.get("name", ""), said["obj_file"], said.get("material", ""), corners.astype(np.int64), table[:, 3:6],
+        table[:, 6:], tuple(scales[key] for key in AXES), says_cc0(text),
+    )  # fmt: skip
+
+
+def _row(words: list[str], where: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(word) for word in words)
+    except ValueError:
+        numbers = ()
+    if len(numbers) == 1:
+        numbers = (numbers[0],) * 3 + (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    if len(numbers) != 9 or not np.isfinite(numbers).all() or np.abs(numbers).max() > FURTHEST_NUMBER:
+        raise RefusedError(f"{where}: a row needs 1 or 9 finite numbers")
+    return numbers

@@ -109,6 +109,13 @@ def panoramas() -> tuple[bytes, ...]:
 
 
 @cache
+def bindings() -> tuple[bytes, ...]:
+    """Texts that hang two vertices on MakeHuman's base mesh."""
+    head = b"name a\nobj_file a.obj\nbasemesh hm08\nx_scale 1 2 1.5\ny_scale 3 4 1\nz_scale 5 6 2\nverts 0\n"
+    return (head + b"7\n7 8 9 0.2 0.3 0.5 0.1 -0.2 0\n", head + b"1e999\n", head + b"9" * 400 + b"\n")
+
+
+@cache
 def collections() -> tuple[bytes, ...]:
     """Zips of a material and a picture, stored and packed, and one of names that lead out or occur twice."""
     made = []

@@ -22,6 +22,7 @@ STRANGERS: dict[str, tuple[str, st.SearchStrategy[bytes]]] = {
     "pictures": (".jpg", st.deferred(lambda: damaged(hostile.pictures() + corpus("pictures")))),
     "panoramas": (".hdr", st.deferred(lambda: damaged(hostile.panoramas() + corpus("panoramas")))),
     "collections": (".zip", st.deferred(lambda: damaged(hostile.collections()))),
+    "bindings": (".mhclo", st.deferred(lambda: damaged(hostile.bindings()))),
     "levels": (".png", st.deferred(lambda: damaged(hostile.pictures()[2:6]))),
     "yaml": (".yaml", texts("yaml") | st.deferred(lambda: damaged(corpus("yaml")))),
     "json": (".json", texts("json") | st.deferred(lambda: damaged(corpus("json")))),

@@ -40,12 +40,12 @@ def doors() -> dict[str, tuple[Door, tuple[type[Exception], ...]]]:
     """What opens a file, by name, and what it may raise."""
     from pain3d.console.refused import RefusedError
     from pain3d.doors.hdf5 import Hdf5File
-    from pain3d.doors.makehuman import open_collection, parse_material
+    from pain3d.doors.makehuman import open_collection, parse_binding, parse_material
     from pain3d.doors.panoramas import read_environment
     from pain3d.doors.parquet import open_parquet
     from pain3d.doors.paths import named_file
     from pain3d.doors.pictures import decode_heatmap, decode_levels, read_picture
-    from pain3d.doors.text import read_json, read_rows, read_yaml
+    from pain3d.doors.text import read_json, read_rows, read_text, read_yaml
     from pain3d.head.assets import HeadFileError, read_head
     from pain3d.head.foreign.flame import read_flame
     from pain3d.head.foreign.wavefront import read_obj
@@ -95,6 +95,7 @@ def doors() -> dict[str, tuple[Door, tuple[type[Exception], ...]]]:
         "pictures": (read_picture, refusals),
         "panoramas": (read_environment, refusals),
         "collections": (collections, refusals),
+        "bindings": (lambda path: parse_binding(read_text(path, errors="replace"), str(path)), refusals),
         "levels": (levels, (ValueError,)),
         "yaml": (read_yaml, refusals),
         "json": (read_json, refusals),
