@@ -19,11 +19,11 @@ from pain3d.fitting.viewpoint import cameras, setting
 from pain3d.head.identity import Identity
 from pain3d.light import Light
 from pain3d.mesh import Mesh
-from pain3d.rendering.tone import tone_texels
 from pain3d.rendering.view import render
 from pain3d.scene import Scene
 from pain3d.setting import Pose
 from pain3d.skin import Skin, surface_maps
+from pain3d.skin.maps import tone_texels
 
 Doubles = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]

@@ -32,11 +32,12 @@ from pain3d.mesh import Mesh, Surface
 from pain3d.rendering.heatmap import colourise, millimetres_moved, shading
 from pain3d.rendering.renderer import prepared_topology
 from pain3d.rendering.scene_inputs import SceneInputs, camera_rows, inputs_of
-from pain3d.rendering.tone import skin_tone, tone_texels
+from pain3d.rendering.tone import skin_tone
 from pain3d.rendering.view import render
 from pain3d.scene import CameraSetting, Scene
 from pain3d.skin import SurfaceMaps, surface_maps
 from pain3d.skin.crease_weights import creases
+from pain3d.skin.maps import tone_texels
 from pain3d.skin.painting import paint_mipmaps, paint_people
 
 if TYPE_CHECKING:

@@ -8,9 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pain3d.colour import typology_angle
-from pain3d.skin.maps import tone_texels
-
-__all__ = ["skin_tone", "tone_texels"]
 
 
 def skin_tone(albedo: npt.NDArray[np.float32], lengths: Sequence[int]) -> float:

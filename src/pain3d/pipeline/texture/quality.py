@@ -14,9 +14,9 @@ from pain3d.colour import LUMINANCE, linear_to_lab
 from pain3d.kernels.shading import sh_basis
 from pain3d.pipeline.texture.delighting import Delit
 from pain3d.pipeline.texture.views import Seen, texel_surface
-from pain3d.rendering.tone import skin_tone, tone_texels
+from pain3d.rendering.tone import skin_tone
 from pain3d.skin.compose import SCATTER
-from pain3d.skin.maps import SurfaceMaps
+from pain3d.skin.maps import SurfaceMaps, tone_texels
 from pain3d.skin.photographed import ALBEDO, photographable
 
 if TYPE_CHECKING:
