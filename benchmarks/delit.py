@@ -35,9 +35,9 @@ from pain3d.pipeline.texture.delighting import delight, linear_light
 from pain3d.pipeline.texture.fusing import fuse
 from pain3d.pipeline.texture.projection import project
 from pain3d.pipeline.texture.views import Seen, flat, see, standard_cameras, texel_surface
-from pain3d.rendering.tone import tone_texels
 from pain3d.skin import Skin, SurfaceMaps
 from pain3d.skin.compose import SCATTER
+from pain3d.skin.maps import tone_texels
 
 SEEDS: Final = (5, 77)  # of the skins that are asked for and painted
 TUNING: Final = (105, 177)  # those on which the numbers of the fit were chosen
