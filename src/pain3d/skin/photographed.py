@@ -102,14 +102,16 @@ def lay_photograph(planes: Sequence[Plane], maps: SurfaceMaps, skin: Skin, photo
 def lay_below(layer: Layer, skin: Skin, photograph: Photograph) -> None:
     """Lay bare skin under what will grow on a layer of one person, by its alpha, in place."""
     rows, columns = layer.box
-    seen = photograph.albedo.numpy()[rows, columns]
-    alpha = seen[..., 3].astype(np.float32) * np.float32(1 / 255)
+    *channels, alpha = cv2.split(photograph.albedo.numpy()[rows, columns])
+    share = cv2.LUT(alpha, np.linspace(0, 1, 256, dtype=np.float32))
     green = layer.albedo[1]
     reach = max(3, FINE_TEXELS * layer.maps.size // 1024 | 1)
-    detail = np.clip(green / np.maximum(cv2.blur(green, (reach, reach)), ALBEDO[0]), *DETAIL)
-    levels, factors = cv2.LUT(np.ascontiguousarray(seen[..., :3]), _levels()), moved_tone(skin, photograph.cheeks)
-    for plane, channel, factor in zip(layer.albedo, cv2.split(levels), factors, strict=True):
-        towards_(plane, clip(channel * detail * np.float32(factor), *ALBEDO), alpha)
+    detail = cv2.divide(green, np.maximum(cv2.blur(green, (reach, reach)), np.float32(ALBEDO[0])))
+    np.clip(detail, *DETAIL, out=detail)
+    for plane, channel, factor in zip(layer.albedo, channels, moved_tone(skin, photograph.cheeks), strict=True):
+        there = np.asarray(cv2.LUT(channel, _levels() * np.float32(factor)), np.float32)
+        there *= detail
+        towards_(plane, there, share)
 
 
 def moved_tone(skin: Skin, cheeks: Sequence[float]) -> npt.NDArray[np.float64]:
@@ -118,7 +120,7 @@ def moved_tone(skin: Skin, cheeks: Sequence[float]) -> npt.NDArray[np.float64]:
     Melanin lies above what else colours skin, and what light passes twice multiplies: so it may be a factor.
     """
     seen = np.array(cheeks)
-    table = np.log(skin_table(0.0).astype(np.float64))
+    table = np.log(skin_table().astype(np.float64))  # called as `skin_albedo` does: two tables are kept
     own = np.array(np.unravel_index(((table - np.log(seen)) ** 2).sum(-1).argmin(), table.shape[:2])) / TABLE
     wished = np.array([skin.melanin, skin.haemoglobin + CHEEK_BLOOD[0] + CHEEK_BLOOD[1] * skin.flush])
     melanin, haemoglobin = own + np.clip(wished - own, -np.array(FURTHEST), FURTHEST)
