@@ -118,10 +118,10 @@ def hang(binding: Binding, mesh: WavefrontMesh, head: Head, still: Tensor, name:
         raise RefusedError(f"{name}: its mesh has no uvs within the unit square")
     places = still.double().numpy()
     base, near, weights = read_base_mesh(), *_neighbours(head)
-    helped = base.helper_places + (weights[..., None] * (places - head.template.double().numpy())[near]).sum(1)
+    helped = base.hung_places + (weights[..., None] * (places - head.template.double().numpy())[near]).sum(1)
     stand = np.concatenate([places, helped])
-    row = np.full(1 + max(int(base.vertices.max()), int(base.helpers.max()), int(binding.corners.max())), -1)
-    row[base.vertices], row[base.helpers] = np.arange(len(base.vertices)), len(places) + np.arange(len(base.helpers))
+    row = np.full(1 + max(int(base.vertices.max()), int(base.hung.max()), int(binding.corners.max())), -1)
+    row[base.vertices], row[base.hung] = np.arange(len(base.vertices)), len(places) + np.arange(len(base.hung))
     axes = np.array([[one, other] for one, other, _ in binding.scales])
     if axes.max() >= len(row) or (row[axes] < 0).any() or (row[binding.corners] < 0).any():
         raise RefusedError(f"{name}: bound to parts of the body that the head lacks")
@@ -202,7 +202,7 @@ def _neighbours(head: Head) -> tuple[Whole, Floats]:
     """For each helper the nearest vertices of skin and neck [H, K] that no jaw moves, and their weights [H, K]."""
     skin = np.isin(head.topology.vertex_parts.numpy(), [head.topology.part_names.index(n) for n in ("skin", "neck")])
     still = np.flatnonzero(skin & (head.skin_weights.numpy()[:, 2] < 0.01))
-    away = read_base_mesh().helper_places[:, None].astype(np.float64) - head.template.double().numpy()[still][None]
+    away = read_base_mesh().hung_places[:, None].astype(np.float64) - head.template.double().numpy()[still][None]
     square = (away**2).sum(-1)
     chosen = np.argsort(square, axis=1, kind="stable")[:, :NEAREST]
     weight = 1 / (np.take_along_axis(square, chosen, 1) + 1e-6)

@@ -22,14 +22,14 @@ class BaseMesh(NamedTuple):
     Attributes:
         vertices: [N] number in hm08 of the head's first N vertices; those behind are of eyeballs, which are our own.
         uvs: [T, 2] place in the map of hm08, v up, of the head's first T uvs; those behind are of eyeballs.
-        helpers: [H] numbers in hm08 of vertices that hair and lashes are bound to and the head lacks.
-        helper_places: [H, 3] metres, where these stand about the template.
+        hung: [H] numbers in hm08 of vertices that hair and lashes are bound to and the head lacks.
+        hung_places: [H, 3] metres, where these stand about the template.
     """
 
     vertices: npt.NDArray[np.int64]
     uvs: npt.NDArray[np.float32]
-    helpers: npt.NDArray[np.int64]
-    helper_places: npt.NDArray[np.float32]
+    hung: npt.NDArray[np.int64]
+    hung_places: npt.NDArray[np.float32]
 
 
 @lru_cache(maxsize=1)

@@ -51,7 +51,7 @@ def strip(rows: list[str]) -> tuple[str, WavefrontMesh]:
 def test_a_vertex_stands_where_its_binding_says_and_follows() -> None:
     head = Head.default()
     (crown, crown_base), (brow, brow_base) = head_vertex(0, 0.14, -0.02), head_vertex(0.03, 0.045, 0.11)
-    helper = int(read_base_mesh().helpers[0])
+    helper = int(read_base_mesh().hung[0])
     text, mesh = strip(
         [f"{crown_base}", f"{crown_base} {brow_base} {helper} 0.5 0.5 0 0 0 0", f"{helper}", f"{brow_base}"]
     )
@@ -61,7 +61,7 @@ def test_a_vertex_stands_where_its_binding_says_and_follows() -> None:
     assert torch.allclose(cards.points[[0, 3]], still[[crown, brow]], atol=1e-6)
     assert torch.allclose(cards.points[1], still[[crown, brow]].mean(0), atol=1e-6)
     template = hang(parse_binding(text, "strip"), mesh, head, head.template)
-    assert np.allclose(template.points[2], read_base_mesh().helper_places[0], atol=1e-6)
+    assert np.allclose(template.points[2], read_base_mesh().hung_places[0], atol=1e-6)
     au = torch.from_numpy(ActionUnits(AU1=5, AU2=5).as_array()).float()[None]
     neck = torch.tensor([[0.1, 0.4, -0.2]])
     posed = head(identity, au, neck_pose=neck).vertices

@@ -78,7 +78,9 @@ def test_on_a_device_as_on_the_cpu_and_not_on_others(maps: SurfaceMaps, albedo: 
     ],
 )
 def test_another_shape_is_refused(maps: SurfaceMaps, wrong: Tensor, said: str) -> None:
-    with pytest.raises(ValueError, match=rf"^albedo must be \[64 64 3\] float32 or uint8, got {said}$"):
+    with pytest.raises(
+        ValueError, match=rf"^albedo must be \[64 64 3\] float32 or uint8, or \[64 64 4\] uint8, got {said}$"
+    ):
         paint(maps, Skin(), wrong)
 
 
