@@ -116,6 +116,11 @@ _CAMERA = (
     Column("gaze_yaw_degrees", "float32", "of the eyes in the head; positive: to its own left", "degrees"),
     Column("gaze_pitch_degrees", "float32", "of the eyes in the head; positive: down", "degrees"),
 )
+_WORN = Column(
+    "worn",
+    "string",
+    "what the person wears or lies in, of bed,gown,cannula,mask,glasses; empty is none; labels are of the face below",
+)
 _SURROUNDINGS = (
     Column("light", "string", "light preset, or the place that lights the person"),
     Column("light_azimuth_degrees", "float32", "turn of the preset or place", "degrees"),
@@ -134,6 +139,7 @@ _SURROUNDINGS = (
     Column("iso", "float32", "speed of the sensor, which decides the noise; 0 is none"),
     Column("jpeg_quality", "int32", "of image", "1-100"),
     Column("wrinkles", "bool", "whether the skin wrinkles with expression and age, or the geometry alone shows them"),
+    _WORN,
 )
 _ORDER = ", ".join(f"{group.first}-{group.first + group.points - 1} {group.name}" for group in GROUPS)
 _GEOMETRY = (
@@ -213,6 +219,7 @@ _SCENE = Column(
     "everything our render is made of, JSON: pain3d.Scene.from_json(scene); not what is painted behind and over it",
 )
 
+WORN_COLUMNS: Final = (_WORN.name,)
 COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "frames": (
         *_FRAME_KEY,

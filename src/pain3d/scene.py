@@ -29,6 +29,7 @@ from pain3d.setting import (
     LightSetting,
     Pose,
     Sensor,
+    at_bedside,
     sample_background,
     sample_camera,
     sample_environment,
@@ -37,6 +38,7 @@ from pain3d.setting import (
     sample_sensor,
 )
 from pain3d.skin import Skin, sample_skin
+from pain3d.worn.choice import BED, check_worn, sample_worn
 
 __all__ = [
     "AGE_GROUPS", "CAMERAS", "CELLS", "CameraSetting", "DemographicCell", "LightSetting", "Pose", "Scene", "Sensor",
@@ -115,6 +117,7 @@ class Scene:
         sensor: What the camera does with the light.
         wrinkles: Whether expression and age wrinkle the skin; False leaves the geometry alone to show them.
         texture: Name of an albedo that takes the place of the skin's own, see `render_scenes`; empty is none.
+        worn: What the person wears or lies in, of `pain3d.worn.THINGS` in their order.
     """
 
     seed: int
@@ -134,6 +137,7 @@ class Scene:
     sensor: Sensor = NO_SENSOR
     wrinkles: bool = True
     texture: str = ""
+    worn: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_whole("seed", self.seed, 0, MAX_SEED)
@@ -146,6 +150,7 @@ class Scene:
             raise ValueError(f"background must be one of {known}, got {told(self.background)}")
         for name, kind in KINDS.items():
             check_kind(name, getattr(self, name), kind)
+        check_worn(self.worn)
         if self.background == SURROUNDINGS and not self.light.is_place:
             raise ValueError(f"background must be no environment where the light is the preset {self.light.name}")
 
@@ -157,6 +162,8 @@ class Scene:
         fields |= {"identity": vars(self.identity) | {"local": base64.b64encode(local.tobytes()).decode()}}
         if not self.texture:  # as scenes were written before there were any
             del fields["texture"]
+        if not self.worn:
+            del fields["worn"]
         fields |= {"skin": self._key_of_skin(vars(self.skin)), "au": self.au.nonzero()}
         return json.dumps(fields, separators=(",", ":"))
 
@@ -177,6 +184,7 @@ class Scene:
             camera = fields.pop("camera")
             camera["target"] = tuple(camera["target"])
             skin: dict[str, Any] = {"seed": fields["seed"], "identity": fields["identity_id"]}
+            fields["worn"] = check_worn(fields.pop("worn", ()))
             skin |= {k: tuple(v) if isinstance(v, list) else v for k, v in fields.pop("skin").items()}
             return cls(
                 identity=Identity(**person),
@@ -210,6 +218,8 @@ def sample_scenes(
     wrinkles: bool = True,
     environments: float = ENVIRONMENT_SHARE,
     places: Sequence[str] = ENVIRONMENTS,
+    clinical: float = 0.0,
+    glasses: float = 0.0,
 ) -> tuple[Scene, ...]:
     """All scenes of one identity: (expressions + 1) × views, expression-major; expression 0 is neutral.
 
@@ -233,12 +243,15 @@ def sample_scenes(
         co_occurring: Whether AU12, 20, 25, 26 and 27, which leave PSPI unchanged, may join.
         asymmetry: 0–1, how much weaker one side of an action unit may be; PSPI counts the stronger.
         cameras: ``fixed`` or ``free``, see above.
-        bedside: Share of views, or with free cameras of pictures, that are taken at a bed: the head up to 90° rolled
-            and 30° seen from above or below; 0–1.
+        bedside: Share of views, or with free cameras of pictures, that are taken at a bed, on a pillow: the head up to
+            90° rolled and 30° seen from above or below; 0–1.
         quality: Best JPEG quality, 1–100; a picture's own lies between 70 and this, or is this where it is below 70.
         wrinkles: See `Scene`.
         environments: Share of identities, or with free cameras of pictures, that a place lights; 0–1.
         places: Of which places; see `pain3d.environment.own` for one's own.
+        clinical: Share of identities in care, 0–1: who they are and what they wear in all their pictures says
+            `pain3d.worn.sample_worn`.
+        glasses: Share of identities with glasses, 0–1.
     """
     check_number("asymmetry", asymmetry, 0, 1)
     check_number("bedside", bedside, 0, 1)
@@ -259,7 +272,11 @@ def sample_scenes(
         seed, identity_id, local_names, age=AGE_GROUPS[cell.age_group], sex=cell.sex, ancestry=cell.ancestry
     )
     skin = sample_skin(seed, identity_id, age=person.age, sex=person.sex, ancestry=person.ancestry)
-    free = cameras == "free"
+    free, worn = cameras == "free", sample_worn(seed, identity_id, clinical, glasses)
+
+    @cache
+    def lies(*place: int) -> tuple[str, ...]:
+        return (BED, *worn) if at_bedside(seed, identity_id, *place, share=bedside) else worn
 
     @cache
     def stand(*place: int) -> tuple[CameraSetting, tuple[str, float]]:
@@ -287,6 +304,7 @@ def sample_scenes(
         for view in range(views):
             camera, (name, blur) = stand(view, expression) if free else stand(view)
             place = surroundings(expression, view) if free else surroundings()
+            around = lies(view, expression) if free else lies(view)
             scenes.append(
                 Scene(
                     seed=seed,
@@ -305,6 +323,7 @@ def sample_scenes(
                     background_id=expression if free else 0,
                     sensor=sample_sensor(seed, identity_id, expression, view, quality),
                     wrinkles=wrinkles,
+                    worn=around,
                 )
             )
     return tuple(scenes)

@@ -180,8 +180,13 @@ def sample_camera(
     u = keyed_generator(seed, "camera", *ids).random(7).tolist()
     if bedside == 0:
         return drawn_camera(u, view, views)
-    chance, *tilt = keyed_generator(seed, "camera/bedside", *ids).random(3).tolist()
-    return drawn_camera(u, view, views, tilt if chance < bedside else None)
+    tilt = keyed_generator(seed, "camera/bedside", *ids).random(3).tolist()[1:]
+    return drawn_camera(u, view, views, tilt if at_bedside(seed, *ids, share=bedside) else None)
+
+
+def at_bedside(seed: int, *place: int, share: float) -> bool:
+    """Whether the camera of an identity's view, or of an expression in it, stands at a bed, as a share of them does."""
+    return share > 0 and float(keyed_generator(seed, "camera/bedside", *place).random(3)[0]) < share
 
 
 def drawn_camera(

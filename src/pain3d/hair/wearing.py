@@ -120,7 +120,7 @@ def dress(head: Head, skin: Skin, identity: Tensor, worn: Surface, size: int = F
     generator = skin.generator("hair/strands")
     strands = grow(style, wrap_hull(head, skull), roots, places, distance, generator, share)
     ribbons = weave(strands, style, skin, generator, share**-0.5)
-    return _on_head(ribbons, roots, still, places, _frame_vertices(head))
+    return _on_head(ribbons, roots, still, places, frame_vertices(head))
 
 
 def _on_head(
@@ -166,15 +166,15 @@ def placed(
 
 
 @lru_cache(maxsize=4)
-def _frame_vertices(head: Head) -> Whole:
+def frame_vertices(head: Head) -> Whole:
     """[2, 3] of skull and torso."""
     points = head.template.detach().cpu().double().numpy() * 1000
     wanted = np.array([SKULL, TORSO])
     return np.asarray(((points - wanted[:, :, None]) ** 2).sum(-1).argmin(-1))
 
 
-def on_device(hair: Hair, device: torch.device | str) -> dict[str, Tensor]:
-    """A person's hair as tensors by the names of its fields."""
+def on_device(hair: NamedTuple, device: torch.device | str) -> dict[str, Tensor]:
+    """A person's hair, or what lies on it, as tensors by the names of its fields."""
     return {name: torch.from_numpy(field).to(device) for name, field in hair._asdict().items()}
 
 
@@ -189,7 +189,7 @@ def carry(hair: Mapping[str, Tensor], head: Head, vertices: Tensor) -> dict[str,
     Returns:
         vertices, sides, tangents and normals [2 * R, 3], left and right of each row in turn.
     """
-    frame = torch.from_numpy(_frame_vertices(head)).to(vertices.device)
+    frame = torch.from_numpy(frame_vertices(head)).to(vertices.device)
     turns, shifts = _rigid(hair["frames"], vertices[frame])
     first, second, third = (vertices[hair["corners"][:, k]] * hair["shares"][:, k : k + 1] for k in range(3))
     moved = first + second + third - (_turned(turns[0], hair["anchors"]) + shifts[0])

@@ -42,8 +42,13 @@ class SynthConfig:
     """Fixed: a view is one camera and background for all expressions. Free: drawn anew, and the light too, for every
     picture, so that a pain picture and the neutral of its view differ in more than the face."""
     bedside_share: Annotated[float, Within(0.0, 1.0)] = 0.0
-    """Share of views (of pictures, with free cameras) that are taken at a bed, 0 to 1: the head rolled by up to 90° and
-    seen from above or below by up to 30°."""
+    """Share of views (of pictures, with free cameras) that are taken at a bed, 0 to 1: the head on a pillow, rolled by
+    up to 90° and seen from above or below by up to 30°."""
+    clinical_share: Annotated[float, Within(0.0, 1.0)] = 0.0
+    """Share of identities in care, 0 to 1: of them 80 % wear a hospital gown, 40 % a nasal cannula and 25 % an oxygen
+    mask, in all their pictures. Labels are those of the face below."""
+    glasses_share: Annotated[float, Within(0.0, 1.0)] = 0.0
+    """Share of identities with glasses, 0 to 1, in all their pictures."""
     size: Annotated[int, Within(MIN_SIZE, 4096)] = 512
     """Width and height of an image in pixels."""
     seed: Seed = 0
@@ -145,7 +150,7 @@ def settled(config: SynthConfig) -> SynthConfig:
 def what_fields(config: SynthConfig) -> dict[str, Any]:
     """The fields that decide the bytes, by name."""
     fields = {name: getattr(config, name) for name in WHAT}
-    shares = {name: float(getattr(config, name)) for name in ("asymmetry", "environment_share", "bedside_share")}
+    shares = {name: float(getattr(config, name)) for name in WHAT if name == "asymmetry" or name.endswith("_share")}
     return fields | shares  # YAML may say 0; 0 and 0.0 are one configuration
 
 

@@ -1,4 +1,4 @@
-"""Knows the sheets by which faces are judged with the eye: people, action units, the ladder of PSPI, profiles, hair.
+"""Knows the sheets by which faces are judged with the eye: people, action units, PSPI, profiles, hair, care.
 
 Every sheet shows the same people in the same light, from the front, on a plain ground: what differs is the face.
 """
@@ -23,6 +23,8 @@ from pain3d.files import make_folders, write_durably
 from pain3d.pipeline.contact_sheet import CAPTION, FAINT, GAP, INK, MARGIN, PAPER, fit
 from pain3d.rendering.frames import render_scenes
 from pain3d.scene import CELLS, CameraSetting, LightSetting, Pose, Scene, Sensor, demographic_grid, sample_scenes
+from pain3d.setting import drawn_camera
+from pain3d.worn import BED, CANNULA, GLASSES, GOWN, MASK
 
 PEOPLE = len(CELLS)  # one of each cell of the grid
 CELL = 316  # px: six columns make a sheet of about 2000 px
@@ -30,6 +32,17 @@ WIDE = 6
 LADDER = tuple(range(0, 17, 2))
 LADDER_PEOPLE = (2, 9, 13, 23)  # places in the grid: both sexes, all ages and ancestries
 LADDER_CELL = 210
+WORN = (
+    (CANNULA,),
+    (GOWN, CANNULA),
+    (GLASSES,),
+    (GOWN, GLASSES),
+    (MASK,),
+    (GOWN, MASK),
+    (GOWN, CANNULA, GLASSES),
+    (GOWN,),
+)
+BEDS = ((0.2, 0.15), (0.75, 0.85), (0.5, 0.02), (0.95, 0.6))  # pitch and roll of cameras at a bed, as they are drawn
 PROFILE_YAWS = (-80.0, -40.0, 40.0, 80.0)
 HAIR_YAWS = (0.0, -60.0)
 QUALITY = 90  # of the sheets' JPEG
@@ -99,7 +112,20 @@ def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
         Sheet("strongest", WIDE, CELL, tuple(Cell(_face(scene, strongest), who) for scene, who in some)),
         Sheet("profiles", len(PROFILE_YAWS), CELL, tuple(profiles)),
         Sheet("hair", WIDE, CELL, tuple(hair), ribbons=True),
+        Sheet("clinical", WIDE, CELL, tuple(_in_care(everyone))),
     )
+
+
+def _in_care(everyone: Sequence[tuple[Scene, str]]) -> Iterator[Cell]:
+    """What patients wear and lie in, and glasses: from the front and the side, at rest and in pain, and at a bed."""
+    for worn, place in zip(WORN, range(2, len(everyone), 3), strict=False):
+        scene, who = everyone[place]
+        dressed = replace(scene, worn=worn)
+        yield Cell(dressed, ", ".join(worn))
+        yield Cell(replace(_face(dressed, rung(12)), camera=replace(FRONTAL, yaw=-40.0)), "PSPI 12")
+        lying = drawn_camera((0.5, 0.5, 0.9, 0.5, 0.5, 0.5, 0.5), bed=BEDS[place % len(BEDS)])
+        at_bed = replace(dressed, worn=(BED, *worn), camera=lying, sensor=replace(SENSOR, exposure=0.0))
+        yield Cell(at_bed, f"at a bed: {who}")
 
 
 def rung(score: int) -> ActionUnits:

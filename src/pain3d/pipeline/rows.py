@@ -338,6 +338,7 @@ def _surroundings(scene: Scene) -> Row:
         "iso": scene.sensor.iso,
         "jpeg_quality": scene.sensor.quality,
         "wrinkles": scene.wrinkles,
+        "worn": ",".join(scene.worn),
     }
 
 

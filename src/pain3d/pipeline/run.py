@@ -125,7 +125,13 @@ def resolve(config: SynthConfig, device: str, painters: Mapping[str, Any]) -> di
         config: A checked configuration.
         device: Its class.
         painters: Of `Painters.fields`.
+
+    Raises:
+        RefusedError: The device draws no layers, and some people are to wear them.
     """
+    for name in ("clinical_share", "glasses_share"):
+        if device != "cpu" and getattr(config, name) > 0:
+            raise RefusedError(f"--{name.replace('_', '-')} needs layers, and the GPU draws none yet: --device cpu")
     return {
         "pain3d_format": FORMAT_VERSION,
         **what_fields(config),

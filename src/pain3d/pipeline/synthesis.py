@@ -125,6 +125,8 @@ def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]
         asymmetry=config.asymmetry,
         cameras=config.cameras,
         bedside=config.bedside_share,
+        clinical=config.clinical_share,
+        glasses=config.glasses_share,
         quality=config.quality,
         wrinkles=config.wrinkles,
         environments=config.environment_share,

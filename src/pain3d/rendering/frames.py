@@ -25,6 +25,7 @@ from pain3d.environment.panorama import Environment
 from pain3d.hair import hair_layers, on_device
 from pain3d.head.model import Head
 from pain3d.kernels._described import described
+from pain3d.kernels.layering import join_layers
 from pain3d.kernels.rendering import tone_map
 from pain3d.kernels.sensor import add_sensor_noise
 from pain3d.light import Light
@@ -33,12 +34,14 @@ from pain3d.rendering.heatmap import colourise, millimetres_moved, shading
 from pain3d.rendering.renderer import prepared_topology
 from pain3d.rendering.scene_inputs import SceneInputs, camera_rows, inputs_of
 from pain3d.rendering.tone import skin_tone
-from pain3d.rendering.view import render
+from pain3d.rendering.view import View, render
 from pain3d.scene import CameraSetting, Scene
 from pain3d.skin import SurfaceMaps, surface_maps
 from pain3d.skin.crease_weights import creases
 from pain3d.skin.maps import tone_texels
 from pain3d.skin.painting import paint_mipmaps, paint_people
+from pain3d.worn import worn_layers
+from pain3d.worn.bed import Bed, lay_beds
 
 if TYPE_CHECKING:
     from pain3d.kernels.layering import Layers
@@ -216,7 +219,7 @@ def render_people(
     """Render the scenes of P people of one size, on the head's device; nothing waits for it.
 
     Args:
-        people: Inputs of each, all with or all without wrinkles and ribbons.
+        people: Inputs of each, all with or all without wrinkles and ribbons, whatever they wear.
         setup: Of the head whose shapes they mix.
         clock: Which is told of each stage; of a device that works on by itself, how long the host took to ask.
         light: In place of their own: 1, or one for each scene.
@@ -234,7 +237,8 @@ def render_people(
         texture = paint_people(setup.maps, skins, device, sketches or None, albedos)
     clock.lap("paint")
 
-    there = moved_at_once(_joined(people, setup.maps), device)
+    here = _joined(people, setup.maps)
+    there = moved_at_once(here, device)
     grown = _surface(there, head, people[0].wrinkles)
     neutral_au = torch.zeros_like(there["au"][:1]).expand(len(people), -1, -1)
     everybody = torch.arange(len(people), device=device)
@@ -249,23 +253,25 @@ def render_people(
         there["identity"], there["au"], neck_pose=there["neck"], leye_pose=there["gaze"], reye_pose=there["gaze"],
         surface=grown, person_index=None if alone else person,
     )  # fmt: skip
-    layers = _hair(people, head, posed)
+    layers = _layers(people, head, posed)
     clock.lap("deform")
 
     lit_by = there["light"] if light is None else light.to(device)
-    view = render(
-        posed,
-        there["camera"],
-        light=lit_by,
+    behind = _backgrounds(there["painted"], there["background"], there["gains"])
+    shown = {"mesh_index": there["expression"], "texture_index": there["pictured"]}
+    seen_with = dict(
         texture=texture,
-        background=_backgrounds(there["painted"], there["background"], there["gains"]),
         attributes=heat[..., None],
-        mesh_index=there["expression"],
-        texture_index=there["pictured"],
         layers=layers,
         outputs=("image", "alpha", "attributes", *(DENSE_OUTPUTS[name] for name in dense)),
         prepared=setup.prepared,
     )
+    beds = [one.bed if lies else None for one in people for lies in _lying(one)]
+    if not any(beds):
+        view = render(posed, there["camera"], light=lit_by, background=behind, **shown, **seen_with)
+    else:
+        lights = here["light"] if light is None else light.to("cpu")
+        view = _beside_beds(beds, posed, there["camera"], here, lights, behind, shown, seen_with)
     assert view.image is not None and view.alpha is not None and view.attributes is not None
     clock.lap("render")
     image = add_sensor_noise(view.image, there["shot"], there["read"], there["keys"])
@@ -295,13 +301,67 @@ def render_people(
     )
 
 
-def _hair(people: Sequence[SceneInputs], head: Head, posed: Mesh) -> Layers | None:
-    """The ribbons on the posed heads of all expressions; None where nobody wears any."""
-    grown = [one.hair for one in people if one.hair is not None]
-    if not grown:
-        return None
+def _layers(people: Sequence[SceneInputs], head: Head, posed: Mesh) -> Layers | None:
+    """What lies on the posed heads of all expressions, hair and things; None where nobody has any."""
     whose = [number for number, one in enumerate(people) for _ in one.au]
-    return hair_layers([on_device(hair, head.device) for hair in grown], head, posed.vertices, whose)
+    grown = [on_device(one.hair, head.device) for one in people if one.hair is not None]
+    layers = [hair_layers(grown, head, posed.vertices, whose)] if grown else []
+    if any(one.worn is not None for one in people):
+        worn = [None if one.worn is None else on_device(one.worn, head.device) for one in people]
+        layers.append(worn_layers(worn, head, posed.vertices, whose))
+    return join_layers(layers) if layers else None
+
+
+def _lying(inputs: SceneInputs) -> npt.NDArray[np.bool_]:
+    return np.zeros(len(inputs.expression), bool) if inputs.lying is None else inputs.lying
+
+
+def _beside_beds(
+    beds: Sequence[Bed | None],
+    posed: Mesh,
+    camera: Camera,
+    here: Mapping[str, Any],
+    lights: Light,
+    behind: Tensor,
+    shown: Mapping[str, Tensor],
+    seen_with: Mapping[str, Any],
+) -> View:
+    """Render pictures with and without beds apart: their backgrounds have different sizes.
+
+    Args:
+        beds: [B] None where a picture shows none.
+        posed: The meshes.
+        camera: B cameras on their device.
+        here: Of `_joined`, on the CPU, where beds are drawn: the same on every device.
+        lights: 1 or B, likewise.
+        behind: [B, h, w, 3] toned backgrounds on the device.
+        shown: Indices [B] of `render`.
+        seen_with: Its other arguments.
+    """
+    device, count = behind.device, len(beds)
+    lights = map_tensors(lights, lambda part: part.expand(count, *part.shape[1:]))
+    parts: dict[str, list[Tensor]] = {}
+    order = []
+    for lies in (False, True):
+        rows = torch.tensor([number for number, bed in enumerate(beds) if (bed is not None) == lies])
+        if not len(rows):
+            continue
+        order.append(rows)
+        own = [bed for bed in beds if bed is not None]
+        lit, ground = map_tensors(lights, itemgetter(rows)), behind[rows.to(device)]
+        if lies:
+            drawn = _backgrounds(here["painted"], here["background"][rows], here["gains"][rows])
+            ground = lay_beds(drawn, own, map_tensors(here["camera"], itemgetter(rows)), lit).to(device)
+        there = rows.to(device)
+        view = render(
+            posed, map_tensors(camera, itemgetter(there)), light=lit.to(device), background=ground,
+            **{name: index[there] for name, index in shown.items()}, **seen_with,
+        )  # fmt: skip
+        for name, part in vars(view).items():
+            if part is not None:
+                parts.setdefault(name, []).append(part)
+    back = torch.argsort(torch.cat(order)).to(device)
+    return View(**{name: torch.cat(parts[name])[back] if name in parts else None for name in vars(view)})
 
 
 def _backgrounds(painted: Tensor, numbers: Tensor, gains: Tensor) -> Tensor:

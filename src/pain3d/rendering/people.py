@@ -73,8 +73,10 @@ def paint_persons(
         sketches: Of each, see `paint_people`.
 
     Raises:
-        ValueError: A scene names a texture.
+        ValueError: A scene names a texture, or things to wear.
     """
+    for scene in scenes:
+        _check_plain(scene)
     if any(scene.texture for scene in scenes):
         raise ValueError("scenes must name no texture: only render_scenes is given any")
     chains = paint_people(surface_maps(head, TEXTURE_SIZE), [scene.skin for scene in scenes], device, sketches)
@@ -84,6 +86,11 @@ def paint_persons(
         Person(head.identity_vector(scene.identity)[0], grown_surface(head, scene.skin, scene.wrinkles), texels)
         for scene, texels in zip(scenes, kept, strict=True)
     ]
+
+
+def _check_plain(scene: Scene) -> None:
+    if scene.worn:
+        raise ValueError(f"scenes must wear nothing, got {', '.join(scene.worn)}: only render_scenes draws it")
 
 
 def _first_level(frame: int) -> int:
@@ -154,8 +161,9 @@ class People:
             scene: Identity, skin and whether it wrinkles are looked at.
 
         Raises:
-            ValueError: The scene names a texture, or the slots are not on the CPU.
+            ValueError: The scene names a texture or things to wear, or the slots are not on the CPU.
         """
+        _check_plain(scene)
         if scene.texture:
             raise ValueError(f"scene must name no texture, got {scene.texture}: only render_scenes is given any")
         if self.head.device.type != "cpu":

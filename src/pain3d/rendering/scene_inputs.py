@@ -29,7 +29,10 @@ from pain3d.rendering.shots import shots_of
 from pain3d.scene import Scene
 from pain3d.setting import CameraSetting, LightSetting
 from pain3d.skin import Skin, surface
+from pain3d.skin.appearance import in_gown
 from pain3d.skin.crease_weights import creases
+from pain3d.worn import BED, GOWN, Worn, wear
+from pain3d.worn.bed import Bed, make_bed
 
 if TYPE_CHECKING:
     from pain3d.skin.sketch import Sketch
@@ -69,6 +72,9 @@ class SceneInputs:
         sketch: Of the skin; None is drawn when it is painted.
         albedo: [S, S, 3] float32 linear or uint8 sRGB, in place of the painted one, see `pain3d.paint`; None: painted.
         hair: Ribbons that lie over the head, see `pain3d.hair`; None: what is painted is all.
+        worn: What lies on the head beside, see `pain3d.worn`; None is nothing.
+        bed: What the head lies in; None is none.
+        lying: [B] whether each scene shows the bed.
     """
 
     skin: Skin
@@ -95,6 +101,9 @@ class SceneInputs:
     sketch: Sketch | None = None
     albedo: Floats | Bytes | None = None
     hair: Hair | None = None
+    worn: Worn | None = None
+    bed: Bed | None = None
+    lying: npt.NDArray[np.bool_] | None = None
 
     def camera(self) -> Camera:
         """The B cameras, on the host."""
@@ -127,15 +136,22 @@ def inputs_of(
     check_scenes(scenes)
     albedo = _named_texture(scenes[0].texture, textures)
     first, shots = scenes[0], shots_of(scenes, places)
+    own = clothed_skin(first)
     order = list(dict.fromkeys(scene.expression_id for scene in scenes))
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
     moments = np.unique(expression, return_index=True)[1]  # the first scene of each
-    skin = scalp_of(first.skin) if ribbons else first.skin
-    grown = grown_surface(head, first.skin, first.wrinkles, ribbons)
+    skin = scalp_of(own) if ribbons else own
+    grown = grown_surface(head, own, first.wrinkles, ribbons)
     identity = head.identity_vector(first.identity)
     painted, background = own_backgrounds(scenes, places) if plates is None else plated(scenes, plates)
     light = shots.light
     assert grown.cover is not None
+    key = first.seed, first.identity_id
+    lying = np.array([BED in scene.worn for scene in scenes])
+    bed = None
+    if lying.any():
+        with torch.no_grad():
+            bed = make_bed(*key, head(identity, surface=grown).vertices[0])
     return SceneInputs(
         skin=skin,
         size=first.size,
@@ -159,8 +175,16 @@ def inputs_of(
         shot=shots.noise[0].numpy(),
         read=shots.noise[1].numpy(),
         albedo=albedo,
-        hair=dress(head, first.skin, identity, grown, first.size) if ribbons else None,
+        hair=dress(head, own, identity, grown, first.size) if ribbons else None,
+        worn=wear(head, first.worn, key, identity, grown),
+        bed=bed,
+        lying=lying,
     )
+
+
+def clothed_skin(scene: Scene) -> Skin:
+    """The skin of a scene in what the person wears, a shirt or a gown."""
+    return in_gown(scene.skin) if GOWN in scene.worn else scene.skin
 
 
 def _named_texture(name: str, textures: Mapping[str, Tensor] | None) -> Floats | Bytes | None:
@@ -178,6 +202,8 @@ def check_scenes(scenes: Sequence[Scene]) -> None:
     for name in ("identity", "skin", "texture", "size", "wrinkles"):
         if any(getattr(scene, name) != getattr(scenes[0], name) for scene in scenes):
             raise ValueError(f"scenes must share one {name}")
+    if len({tuple(name for name in scene.worn if name != BED) for scene in scenes}) > 1:
+        raise ValueError("scenes must share what is worn, but for the bed")
 
 
 def grown_surface(head: Head, skin: Skin, wrinkles: bool, ribbons: bool = False) -> Surface:

@@ -6,7 +6,7 @@ The distributions are broad and overlap; ancestry and sex are the generator's ax
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,7 @@ SHIRTS = (
     (0.045, 0.060, 0.095), (0.20, 0.22, 0.24), (0.55, 0.56, 0.56), (0.030, 0.032, 0.036), (0.16, 0.24, 0.30),
     (0.19, 0.055, 0.055), (0.085, 0.14, 0.095), (0.33, 0.29, 0.23), (0.30, 0.42, 0.52),
 )  # fmt: skip
+GOWNS = ((0.42, 0.47, 0.52), (0.29, 0.39, 0.50), (0.47, 0.48, 0.47), (0.34, 0.46, 0.41))  # pale, washed often
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Skin:
         flush: Redness of cheeks, nose and ears.
         oiliness: Shine of forehead and nose.
         shirt_colour: Linear rgb.
+        gown: 1 where a hospital gown is worn in place of the shirt, in the shirt's colour; else 0.
     """
 
     seed: int = 0
@@ -103,6 +105,7 @@ class Skin:
     flush: float = 0.4
     oiliness: float = 0.4
     shirt_colour: Colour = SHIRTS[0]
+    gown: float = 0.0
 
     def __post_init__(self) -> None:
         if self.hair_style not in HAIR_STYLES:
@@ -136,7 +139,7 @@ def people_of(skin: Skin | Sequence[Skin]) -> list[Skin]:
 
 SHARES = (
     "sex", "melanin", "haemoglobin", "carotene", "greyness", "hair_curl", "hair_density", "recession", "brow_density",
-    "stubble", "beard", "freckles", "age_marks", "lip_tint", "lip_gloss", "undereye", "flush", "oiliness",
+    "stubble", "beard", "freckles", "age_marks", "lip_tint", "lip_gloss", "undereye", "flush", "oiliness", "gown",
 )  # fmt: skip
 
 
@@ -222,6 +225,12 @@ def sample_skin(seed: int, identity_id: int, age: float, sex: float, ancestry: t
         oiliness=_round(0.55 * u[14] + 0.25 * (1 - old)),
         shirt_colour=_tint(SHIRTS[int(u[15] * len(SHIRTS))], 0.15 * normal[11]),
     )
+
+
+def in_gown(skin: Skin) -> Skin:
+    """The same person in a hospital gown, of a colour by key."""
+    generator = skin.generator("skin/gown/colour")
+    return replace(skin, gown=1.0, shirt_colour=GOWNS[int(generator.integers(len(GOWNS)))])
 
 
 def _mix(first: Colour, second: Colour, share: float) -> Colour:

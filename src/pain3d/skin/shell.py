@@ -142,7 +142,8 @@ def _beard(points: Floats, skin: Skin, head: Head) -> Floats:
 
 
 def _cloth(points: Floats, skin: Skin) -> Floats:
+    from pain3d.skin.clothes import LOWER
     from pain3d.skin.masks import above_neckline
 
-    above = above_neckline(points[:, 0], points[:, 1], points[:, 2])
+    above = above_neckline(points[:, 0], points[:, 1], points[:, 2]) + LOWER * skin.gown
     return np.asarray(CLOTH * ramp(-above.astype(np.float64), 0.0, CLOTH_TAPER))

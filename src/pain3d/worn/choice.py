@@ -1,0 +1,50 @@
+"""Knows what there is to wear, who wears it, and how that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pain3d.random import keyed_generator
+from pain3d.ranges import check_number, told
+
+BED, GOWN, CANNULA, MASK, GLASSES = "bed", "gown", "cannula", "mask", "glasses"
+THINGS = (BED, GOWN, CANNULA, MASK, GLASSES)
+# Of people in care. What is given to breathe excludes each other; the others breathe room air.
+GOWN_SHARE, CANNULA_SHARE, MASK_SHARE = 0.8, 0.4, 0.25
+
+
+def sample_worn(seed: int, identity_id: int, clinical: float, glasses: float) -> tuple[str, ...]:
+    """What one person wears in every picture, in the order of `THINGS`, by key.
+
+    Args:
+        seed: The data set's.
+        identity_id: Whose.
+        clinical: Share of people in care, 0–1: of them 80 % wear a gown, 40 % a nasal cannula and 25 % a mask.
+        glasses: Share of people with glasses, 0–1.
+
+    Raises:
+        ValueError: A share is out of range.
+    """
+    check_number("clinical", clinical, 0, 1)
+    check_number("glasses", glasses, 0, 1)
+    if clinical == 0 and glasses == 0:
+        return ()
+    cared, gown, breath, sees = keyed_generator(seed, "worn", identity_id).random(4).tolist()
+    patient = cared < clinical
+    worn = {
+        GOWN: patient and gown < GOWN_SHARE,
+        CANNULA: patient and breath < CANNULA_SHARE,
+        MASK: patient and CANNULA_SHARE <= breath < CANNULA_SHARE + MASK_SHARE,
+        GLASSES: sees < glasses,
+    }
+    return tuple(name for name in THINGS if worn.get(name))
+
+
+def check_worn(worn: Any) -> tuple[str, ...]:
+    """What a scene says is worn, a sequence of `THINGS` in their order. Raises ValueError, in one line, if it isn't."""
+    if not isinstance(worn, Sequence) or isinstance(worn, str) or not all(isinstance(one, str) for one in worn):
+        raise ValueError(f"worn must be a sequence of {', '.join(THINGS)}, got {told(worn)}")
+    if tuple(worn) != tuple(name for name in THINGS if name in worn):
+        raise ValueError(f"worn must be of {', '.join(THINGS)}, each once and in this order, got {told(worn)}")
+    return tuple(worn)
