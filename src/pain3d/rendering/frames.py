@@ -7,9 +7,9 @@ out of it are described beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -259,7 +259,9 @@ def render_people(
     lit_by = there["light"] if light is None else light.to(device)
     behind = _backgrounds(there["painted"], there["background"], there["gains"])
     shown = {"mesh_index": there["expression"], "texture_index": there["pictured"]}
-    seen_with = dict(
+    look = partial(
+        render,
+        posed,
         texture=texture,
         attributes=heat[..., None],
         layers=layers,
@@ -268,10 +270,10 @@ def render_people(
     )
     beds = [one.bed if lies else None for one in people for lies in _lying(one)]
     if not any(beds):
-        view = render(posed, there["camera"], light=lit_by, background=behind, **shown, **seen_with)
+        view = look(there["camera"], light=lit_by, background=behind, **shown)
     else:
         lights = here["light"] if light is None else light.to("cpu")
-        view = _beside_beds(beds, posed, there["camera"], here, lights, behind, shown, seen_with)
+        view = _beside_beds(beds, look, there["camera"], here, lights, behind, shown)
     assert view.image is not None and view.alpha is not None and view.attributes is not None
     clock.lap("render")
     image = add_sensor_noise(view.image, there["shot"], there["read"], there["keys"])
@@ -318,25 +320,23 @@ def _lying(inputs: SceneInputs) -> npt.NDArray[np.bool_]:
 
 def _beside_beds(
     beds: Sequence[Bed | None],
-    posed: Mesh,
+    look: Callable[..., View],
     camera: Camera,
     here: Mapping[str, Any],
     lights: Light,
     behind: Tensor,
     shown: Mapping[str, Tensor],
-    seen_with: Mapping[str, Any],
 ) -> View:
     """Render pictures with and without beds apart: their backgrounds have different sizes.
 
     Args:
         beds: [B] None where a picture shows none.
-        posed: The meshes.
+        look: `render` of the meshes.
         camera: B cameras on their device.
         here: Of `_joined`, on the CPU, where beds are drawn: the same on every device.
         lights: 1 or B, likewise.
         behind: [B, h, w, 3] toned backgrounds on the device.
-        shown: Indices [B] of `render`.
-        seen_with: Its other arguments.
+        shown: Its indices [B].
     """
     device, count = behind.device, len(beds)
     lights = map_tensors(lights, lambda part: part.expand(count, *part.shape[1:]))
@@ -353,10 +353,8 @@ def _beside_beds(
             drawn = _backgrounds(here["painted"], here["background"][rows], here["gains"][rows])
             ground = lay_beds(drawn, own, map_tensors(here["camera"], itemgetter(rows)), lit).to(device)
         there = rows.to(device)
-        view = render(
-            posed, map_tensors(camera, itemgetter(there)), light=lit.to(device), background=ground,
-            **{name: index[there] for name, index in shown.items()}, **seen_with,
-        )  # fmt: skip
+        seen = {name: index[there] for name, index in shown.items()}
+        view = look(map_tensors(camera, itemgetter(there)), light=lit.to(device), background=ground, **seen)
         for name, part in vars(view).items():
             if part is not None:
                 parts.setdefault(name, []).append(part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pain3d.worn.face import Face
-from pain3d.worn.pieces import CLEAR, SHADE, Floats, Piece, joined, ribbon, through, tube, unit
+from pain3d.worn.pieces import CLEAR, SHADE, Floats, Piece, Vector, joined, ribbon, through, tube, unit
 
 TINTS = ((0.40, 0.47, 0.44), (0.44, 0.45, 0.46), (0.30, 0.44, 0.33))  # linear: soft PVC, clear, or green for oxygen
 RADIUS, BAR, PRONG = 1.55, (2.6, 1.9), 1.7  # mm; the bar below the nose is flat
@@ -22,7 +22,7 @@ def make_cannula(face: Face, generator: np.random.Generator) -> Piece:
     base, lip = marks[33], marks[51]
     centre = base * 0.62 + lip * 0.38
     pieces = []
-    wings = []
+    wings: list[Floats] = []
     for side, (wing, eye, ear, jaw, chin) in ((1.0, (35, 46, 16, 12, 10)), (-1.0, (31, 41, 0, 4, 6))):
         mirror = np.array([side, 1.0, 1.0])
         start = np.array([marks[wing][0] * 0.75, centre[1] + 1.0, centre[2] - 3.0])
@@ -42,7 +42,13 @@ def make_cannula(face: Face, generator: np.random.Generator) -> Piece:
         prong = through([[side * 6.0, centre[1], centre[2] + 0.5], bend, inside], 1.5)
         facing = np.broadcast_to(np.array([0.0, 0.2, 1.0]), prong.shape)
         pieces.append(face.hold(tube(prong, PRONG, facing, tint, tile=CLEAR, gloss=GLOSS), (33,)))
-    middle = [wings[0], [9.0, centre[1], centre[2]], [0.0, *centre[1:]], [-9.0, centre[1], centre[2]], wings[1]]
+    middle: list[Vector] = [
+        wings[0],
+        [9.0, centre[1], centre[2]],
+        [0.0, *centre[1:]],
+        [-9.0, centre[1], centre[2]],
+        wings[1],
+    ]
     bar, normal = face.lay(through(middle, 2.0), BAR[1] + 0.3)
     pieces += [_shadow(face, bar, normal), face.hold(tube(bar, BAR, normal, tint, tile=CLEAR, gloss=GLOSS), (33, 51))]
     down = through([[0.0, -140.0, 46.0], [6.0, -170.0, 44.0], [14.0, -205.0, 58.0]], STEP)

@@ -14,6 +14,7 @@ from pain3d.hair.cards import LONG, WIDE
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
+Vector = Sequence[float] | Floats
 # Tiles: opaque; a round bar, darker at its borders; a clear tube; as clear as v says; a soft shadow that lies on skin.
 PLAIN, ROUND, CLEAR, VEIL, SHADE = range(5)
 SHADE_ALPHA = 0.42
@@ -67,7 +68,7 @@ def ribbon(
     path: Floats,
     side: Floats,
     normal: Floats,
-    tint: Sequence[float],
+    tint: Vector,
     *,
     tile: int = PLAIN,
     gloss: float = 0.3,
@@ -83,7 +84,7 @@ def tube(
     path: Floats,
     radius: float | tuple[float, float],
     outward: Floats,
-    tint: Sequence[float],
+    tint: Vector,
     *,
     tile: int = ROUND,
     gloss: float = 1.0,
@@ -91,7 +92,7 @@ def tube(
 ) -> Piece:
     """A tube along a path [P, 3], which `outward` [P, 3] faces; `radius` mm across it, or that and the one outward."""
     tangent = along(path)
-    across = unit(np.cross(tangent, outward))
+    across = unit(np.asarray(np.cross(tangent, outward), np.float64))
     out = np.cross(across, tangent)
     wide, deep = radius if isinstance(radius, tuple) else (radius, radius)
     turns = np.arange(CROSSED) * (np.pi / CROSSED)
@@ -107,7 +108,7 @@ def tube(
 def sheet(
     grid: Floats,
     normals: Floats,
-    tint: Floats | Sequence[float],
+    tint: Vector,
     *,
     alpha: Floats | None = None,
     gloss: float | Floats = 0.0,
@@ -137,7 +138,7 @@ def alpha_place(alpha: Floats) -> Floats:
 
 
 def _piece(
-    points: Floats, sides: Floats, tangents: Floats, normals: Floats, tint: Floats | Sequence[float],
+    points: Floats, sides: Floats, tangents: Floats, normals: Floats, tint: Vector,
     occlusion: float | Floats, gloss: float | Floats, uvs: Floats, faces: Whole, tile: int,
 ) -> Piece:  # fmt: skip
     rows = len(points)
@@ -158,7 +159,7 @@ def _piece(
     )
 
 
-def through(places: Sequence[Sequence[float]] | Floats, step: float, closed: bool = False) -> Floats:
+def through(places: Sequence[Vector] | Floats, step: float, closed: bool = False) -> Floats:
     """A smooth curve through places [K, 3] mm (Catmull and Rom 1974), a point every `step` mm or so: [P, 3]."""
     knots = np.asarray(places, np.float64)
     before, after = (knots[-1:], knots[:2]) if closed else (2 * knots[:1] - knots[1:2], 2 * knots[-1:] - knots[-2:-1])
