@@ -24,7 +24,7 @@ from pain3d.doors.makehuman import Binding, parse_binding, parse_material
 from pain3d.doors.paths import named_file
 from pain3d.doors.pictures import decode_layer
 from pain3d.doors.text import read_bytes, read_text
-from pain3d.hair.wearing import RESTS, SHOULDERS, _frame_vertices, _rigid, _turned
+from pain3d.hair.wearing import RESTS, SHOULDERS, _rigid, _turned, frame_vertices
 from pain3d.head.base_mesh import read_base_mesh
 from pain3d.head.foreign.wavefront import WavefrontMesh, read_obj
 from pain3d.head.model import Head
@@ -136,7 +136,7 @@ def hang(binding: Binding, mesh: WavefrontMesh, head: Head, still: Tensor, name:
     normals = vertex_normals(torch.from_numpy(points)[None], torch.from_numpy(mesh.faces))[0].numpy()[pairs[:, 0]]
     points, corners, shares = points[pairs[:, 0]], corners[pairs[:, 0]], binding.shares[pairs[:, 0]]
     uvs = mesh.uvs[pairs[:, 1]]
-    centre = places[_frame_vertices(head)[0]].mean(0)
+    centre = places[frame_vertices(head)[0]].mean(0)
     outward = points - centre
     normals = normals * np.where((normals * outward).sum(1) < 0, -1.0, 1.0)[:, None]
     off = np.linalg.norm(points - (stand[corners] * shares[..., None]).sum(1), axis=1)
@@ -150,7 +150,7 @@ def hang(binding: Binding, mesh: WavefrontMesh, head: Head, still: Tensor, name:
         faces=torch.from_numpy(faces),
         corners=torch.from_numpy(np.where(corners < len(places), corners, 0)),
         shares=_single(np.where(corners < len(places), shares, 0.0)),
-        frames=_single(places[_frame_vertices(head)]),
+        frames=_single(places[frame_vertices(head)]),
     )
 
 
@@ -168,7 +168,7 @@ def card_layers(cards: Cards, head: Head, still: Tensor, posed: Tensor, texture:
 
     Gradients: none.
     """
-    frame = torch.from_numpy(_frame_vertices(head))
+    frame = torch.from_numpy(frame_vertices(head))
     anchors = (still[cards.corners] * cards.shares[..., None]).sum(1)
     total, rests = cards.shares.sum(1)[:, None], cards.rests[:, None]
     fields: dict[str, list[Tensor]] = {name: [] for name in ("vertices", "tangents", "normals")}
