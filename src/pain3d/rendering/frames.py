@@ -40,8 +40,8 @@ from pain3d.skin import SurfaceMaps, surface_maps
 from pain3d.skin.crease_weights import creases
 from pain3d.skin.maps import tone_texels
 from pain3d.skin.painting import paint_mipmaps, paint_people
-from pain3d.worn import worn_layers
 from pain3d.worn.bed import Bed, lay_beds
+from pain3d.worn.dressing import worn_layers
 
 if TYPE_CHECKING:
     from pain3d.kernels.layering import Layers

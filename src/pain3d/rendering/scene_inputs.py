@@ -31,8 +31,9 @@ from pain3d.setting import CameraSetting, LightSetting
 from pain3d.skin import Skin, surface
 from pain3d.skin.appearance import in_gown
 from pain3d.skin.crease_weights import creases
-from pain3d.worn import BED, GOWN, Worn, wear
+from pain3d.worn import BED, GOWN
 from pain3d.worn.bed import Bed, make_bed
+from pain3d.worn.dressing import Worn, wear
 
 if TYPE_CHECKING:
     from pain3d.skin.sketch import Sketch

@@ -1,8 +1,5 @@
 """What people wear or lie on beside their clothes: bed, nasal cannula, oxygen mask, glasses; labels stay the skin's."""
 
 from pain3d.worn.choice import BED, CANNULA, GLASSES, GOWN, MASK, THINGS, check_worn, sample_worn
-from pain3d.worn.dressing import Worn, wear, worn_layers
 
-__all__ = [
-    "BED", "CANNULA", "GLASSES", "GOWN", "MASK", "THINGS", "Worn", "check_worn", "sample_worn", "wear", "worn_layers",
-]  # fmt: skip
+__all__ = ["BED", "CANNULA", "GLASSES", "GOWN", "MASK", "THINGS", "check_worn", "sample_worn"]

@@ -97,7 +97,7 @@ def test_layers_that_do_not_fit_are_not_joined() -> None:
     inputs = inputs_of(scenes_of(0, [(GLASSES,), (GLASSES,)]), head)
     assert inputs.worn is not None
     from pain3d.hair import on_device
-    from pain3d.worn import worn_layers
+    from pain3d.worn.dressing import worn_layers
 
     worn = on_device(inputs.worn, "cpu")
     one = worn_layers([worn], head, head.template[None], [0])
