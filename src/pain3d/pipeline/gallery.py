@@ -42,6 +42,7 @@ WORN = (
     (GOWN, CANNULA, GLASSES),
     (GOWN,),
 )
+IN_CARE = (0, 4, 8, 9, 13, 17, 18, 22)  # places in the grid: all ages and ancestries, both sexes
 BEDS = ((0.2, 0.15), (0.75, 0.85), (0.5, 0.02), (0.95, 0.6))  # pitch and roll of cameras at a bed, as they are drawn
 PROFILE_YAWS = (-80.0, -40.0, 40.0, 80.0)
 HAIR_YAWS = (0.0, -60.0)
@@ -118,7 +119,7 @@ def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
 
 def _in_care(everyone: Sequence[tuple[Scene, str]]) -> Iterator[Cell]:
     """What patients wear and lie in, and glasses: from the front and the side, at rest and in pain, and at a bed."""
-    for worn, place in zip(WORN, range(2, len(everyone), 3), strict=False):
+    for worn, place in zip(WORN, IN_CARE, strict=True):
         scene, who = everyone[place]
         dressed = replace(scene, worn=worn)
         yield Cell(dressed, ", ".join(worn))

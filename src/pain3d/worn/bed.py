@@ -24,7 +24,7 @@ from pain3d.random import keyed_generator
 
 Floats = npt.NDArray[np.float64]
 Narrow = npt.NDArray[np.float32]
-COLUMNS, ROWS = 112, 116  # of the grid, closer together around the head: 4 mm
+COLUMNS, ROWS = 92, 96  # of the grid, closer together around the head: 5 mm
 HALF_WIDTH, FOOT, TOP = 470.0, -420.0, 430.0  # mm: of the mattress, and where the grid ends
 MATTRESS = -122.0  # mm: height of the sheet, at the back of the shoulders
 PILLOW = (0.0, 118.0, 335.0, 222.0)  # mm: middle across and up, half width, half length

@@ -91,7 +91,7 @@ def _temple(
     hinge_x = max(side * outer[0] + 3.5, side * ear[0] - 3.0)
     hinge = np.array([side * hinge_x, level + 0.45 * high, outer[2] - 5.0])
     attach = outer + np.array([0.0, 0.40 * high, 0.5])
-    top = np.array([side * (abs(ear[0]) + 7.0), ear[1] + 22.0, 4.0])
+    top = np.array([side * (abs(ear[0]) + 4.5), ear[1] + 22.0, 4.0])
     middle = 0.55 * hinge + 0.45 * top + np.array([side * 1.5, 0.0, 0.0])
     behind = [beside(top, -side * 1.0, -2.0, -14.0), beside(top, -side * 5.0, -26.0, -28.0)]
     end = through([attach, hinge], 1.5)

@@ -12,7 +12,7 @@ STRAPS = ((0.60, 0.62, 0.60), (0.16, 0.34, 0.22))
 CLIP = (0.55, 0.56, 0.57)
 RIM, TUBE = 1.6, 3.2  # mm
 DEPTH = 34.0  # mm from the tip of the nose, or lips, to the front of the shell
-AROUND, ROWS = 44, 14
+AROUND, ROWS, VENTED = 44, 14, 6  # columns, rows, and the row in which its vents lie
 CLEAREST, DENSEST = 0.09, 0.42  # alpha of a shell that is looked through straight, and along
 STEP = 4.0
 
@@ -96,14 +96,14 @@ def _vents(grid: Floats, normals: Floats, colour: tuple[float, float, float]) ->
     """Six small holes on either side, dark."""
     vents = []
     for column in (AROUND * 5 // 22, AROUND - AROUND * 5 // 22):
-        middle, out = grid[ROWS * 5 // 8, column], normals[ROWS * 5 // 8, column]
+        middle, out = grid[VENTED, column], normals[VENTED, column]
         across = unit(np.cross(out, [0.0, 1.0, 0.0]))
         up = np.cross(out, across)
         for turn in np.arange(6) * np.pi / 3:
-            hole = middle + 4.5 * (np.cos(turn) * across + np.sin(turn) * up) + 0.4 * out
-            path = hole + np.linspace(-1.1, 1.1, 3)[:, None] * up
-            side = np.repeat(1.1 * across[None], 3, 0) * np.array([[0.5], [1.0], [0.5]])
-            vents.append(ribbon(path, side, np.repeat(out[None], 3, 0), np.array(colour) * 0.25, gloss=0.2))
+            hole = middle + 3.8 * (np.cos(turn) * across + np.sin(turn) * up) + 0.4 * out
+            path = hole + np.linspace(-0.9, 0.9, 3)[:, None] * up
+            side = np.repeat(0.9 * across[None], 3, 0) * np.array([[0.5], [1.0], [0.5]])
+            vents.append(ribbon(path, side, np.repeat(out[None], 3, 0), np.array(colour) * 0.35, gloss=0.2))
     return vents
 
 
