@@ -11,6 +11,7 @@ from pain3d.console.refused import RefusedError
 from pain3d.console.settings import Within, checked, load_settings, with_content
 from pain3d.pipeline.config import FIELDS, HOW, PAINTERS, WHAT, SynthConfig, config_hash
 from pain3d.pipeline.folder import DATA_SET
+from pain3d.pipeline.run import resolve
 from pain3d.run_folder import differences
 
 LIMITS = {
@@ -137,3 +138,12 @@ def test_differences_read_well() -> None:
     assert differences(DATA_SET.decides(old), DATA_SET.decides({**old, "config_hash": "b"})) == ""
     old = dict(DATA_SET.decides(old))
     assert differences(old, {"seed": 7, "views": 3, "law": "x"}) == "seed 0 -> 7, size 512 -> absent, law absent -> x"
+
+
+@pytest.mark.parametrize("name", ["clinical_share", "glasses_share"])
+def test_a_device_without_layers_refuses_who_wears_them(name: str) -> None:
+    config = dataclasses.replace(SynthConfig(), **{name: 0.1})
+    assert resolve(config, "cpu", {})[name] == 0.1
+    with pytest.raises(RefusedError, match=f"^--{name.replace('_', '-')} needs layers"):
+        resolve(config, "cuda", {})
+    assert resolve(dataclasses.replace(config, **{name: 0.0}), "cuda", {})[name] == 0.0

@@ -43,7 +43,10 @@ BY_SAMPLE_ALONE = {("frames", "depth"), ("frames", "parts"), ("expressions", "fr
 def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set with all columns that there are; not to be changed."""
     out = tmp_path_factory.mktemp("columns") / "dense"
-    config = replace(SMALL, identities=3, expressions=2, size=32, dense="depth,parts", cameras="free")
+    config = replace(
+        SMALL, identities=3, expressions=2, size=32, dense="depth,parts", cameras="free",
+        bedside_share=0.5, clinical_share=1.0, glasses_share=0.5,
+    )  # fmt: skip
     synthesise(config, out, quiet=True)
     return out
 
