@@ -25,8 +25,8 @@ THIN_EDGE, THICKENS = 0.4, 20.0  # likewise of the volume
 COMB_SPREAD, WAY_SPREAD, UPRIGHT_SPREAD = 0.13, 0.10, 0.55  # standard deviations of directions
 HOLD = (-10.0, 45.0)  # mm of height over which hair begins to lie on the skull instead of hanging beside it
 NEAR_ROOT = 30.0  # mm along a strand over which it forgets where the hull was at its root
-CUT_SPREAD = 7.0  # mm by which the ends of cut hair differ, standard deviation
-BROW_SPREAD = 4.0  # likewise of a fringe
+CUT_SPREAD, LOCK_SPREAD = 7.0, 5.0  # mm by which ends of cut hair differ, and locks of it: standard deviations
+BROW_SPREAD, FRINGE_SPREAD = 4.0, 4.0  # likewise of a fringe
 FACE_WIDTH = 0.78  # tangent of 38 degrees to either side of the front
 CLEAR = (0.8, 2.0)  # mm that the lowest strand keeps from what is below it, and what the uppermost adds
 DOWN = np.array([0.0, -1.0, 0.0])
@@ -129,8 +129,8 @@ def grow(
     free = free + off_by[:, None] * np.exp(-t * length[:, None] / NEAR_ROOT)
     points = points - normal.reshape(points.shape) * np.minimum(off.reshape(free.shape) - free, 0)[..., None]
     if style.cut is not None:
-        points = _cut(points, style.cut + CUT_SPREAD * normals[:, 8])
-    points = _off_face(points, style.brow + BROW_SPREAD * normals[:, 8])
+        points = _cut(points, style.cut + CUT_SPREAD * normals[:, 8] + LOCK_SPREAD * normals[lock, 7])
+    points = _off_face(points, style.brow + BROW_SPREAD * normals[:, 8] + FRINGE_SPREAD * normals[lock, 7])
     if style.tie:
         near = ((points - tie) ** 2).sum(-1) < style.tied**2
         points = until(points, np.where(near.any(1), np.maximum(near.argmax(1), 1), steps).astype(np.float64))

@@ -16,7 +16,7 @@ from pain3d.skin.appearance import GREY_HAIR, Skin
 
 TWIST, HANGING_TWIST = 0.35, 0.55  # radians, standard deviation; of hair that hangs beside the head
 TURNING = 0.3  # radians that a ribbon turns from root to tip, standard deviation
-TIP, BLUNT_TIP = 0.28, 0.6  # width of the tip as a share; of coils, and of hair that is cut at a height
+TIP, BLUNT_TIP = 0.28, 0.45  # width of the tip as a share; of coils, and of hair that is cut at a height
 TAPER_FROM = 0.45  # of the length
 BENT = 0.10  # by which normals differ between ribbons, standard deviation
 TONE, LOCK_TONE = 0.14, 0.10  # of ribbons and of locks, natural logarithm

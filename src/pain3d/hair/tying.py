@@ -8,8 +8,8 @@ import numpy.typing as npt
 from pain3d.hair.hull import Floats, Hull
 
 TIE = (0.0, 40.0, -104.0)  # mm on the template
-BUNDLE, FULLEST = 7.0, 1.3  # mm around its middle in which a tail leaves the tie; how much wider it gets
-STANDS_OUT = 34.0  # mm that a tail stands off before it falls
+BUNDLE, FULLEST = 8.0, 1.5  # mm around its middle in which a tail leaves the tie; how much wider it gets
+STANDS_OUT = 20.0  # mm that a tail stands off before it falls
 KNOT_SINKS = 0.62  # of its radius that a knot's middle lies outside the tie
 
 

@@ -195,12 +195,15 @@ def carry(hair: Mapping[str, Tensor], head: Head, vertices: Tensor) -> dict[str,
     moved = first + second + third - (_turned(turns[0], hair["anchors"]) + shifts[0])
     rows = len(hair["points"]) // len(moved)
     rests = hair["rests"][:, None]
+    stays = rests.device.type == "cpu" and not bool(rests.any())  # short hair: the same values with half of the turns
 
     def both(name: str) -> Tensor:
-        return _turned(turns[0], hair[name]) * (1 - rests) + _turned(turns[1], hair[name]) * rests
+        on_skull = _turned(turns[0], hair[name])
+        return on_skull if stays else on_skull * (1 - rests) + _turned(turns[1], hair[name]) * rests
 
-    shift = shifts[0] * (1 - rests) + shifts[1] * rests
-    points = both("points") + shift + moved.repeat_interleave(rows, 0) * (1 - rests)
+    shift = shifts[0] if stays else shifts[0] * (1 - rests) + shifts[1] * rests
+    along = moved.repeat_interleave(rows, 0)
+    points = both("points") + shift + (along if stays else along * (1 - rests))
     sides, tangents, normals = both("sides"), both("tangents"), both("normals")
     return {
         "vertices": torch.stack([points - sides, points + sides], 1).reshape(-1, 3),
