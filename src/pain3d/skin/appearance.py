@@ -202,7 +202,7 @@ def sample_skin(seed: int, identity_id: int, age: float, sex: float, ancestry: t
         sex=round(float(sex), 4),
         melanin=_round(melanin),
         carotene=_round(0.08 + 0.42 * u[16] ** 1.5),
-        haemoglobin=_round(0.38 + 0.10 * melanin + 0.045 * normal[4] + 0.04 * float(male) + 0.03 * old),
+        haemoglobin=_round(0.41 + 0.10 * melanin + 0.045 * normal[4] + 0.04 * float(male) + 0.03 * old),
         eye_colour=_tint(IRISES[_choose(main @ np.array(IRIS_SHARES), u[6])], 0.14 * normal[5]),
         hair_colour=_tint(RED_HAIR if ginger else hair, 0.10 * normal[6]),
         greyness=_round(greyness),

@@ -18,9 +18,10 @@ from pain3d.skin.strands import COILED
 
 DOTS = 0.16  # share of texels that a dense stubble marks
 DOT_COVERAGE, SHADOW_COVERAGE = 0.62, 0.20  # of a dot, and of the shadow of what lies below the skin
-EDGE = (-5.0, 11.0)  # mm over which stubble thins out at its edge
+EDGE = (-7.0, 14.0)  # mm over which stubble thins out at its edge
 MOUSTACHE = 7.0  # mm that the upper lip's hair is denser than its distance from the edge would make it
-BEARD_EDGE = (-2.0, 9.0)  # mm, of a full beard
+BEARD_EDGE = (-3.0, 14.0)  # mm over which a full beard thins out
+STRAY = 4.5  # mm that single strands reach beyond its edge, or fall short of it
 THROAT = (-112.0, -84.0)  # mm of height over which stubble thins out on the throat
 BEARD_END = (-101.0, -90.0)  # mm of height over which a full beard ends on the throat
 STRAND = (0.6, 5.0)  # mm: width and length of the strands of a beard
@@ -127,7 +128,7 @@ def _full_beard(
     layer: Layer, skin: Skin | Crowd, distance: Plane, off_lips: Plane, wander: Mixture | list[Mixture], sheet: Plane
 ) -> None:
     strand = _hanging_strands(layer, wander, sheet)
-    ragged = distance + 2.0 * strand
+    ragged = distance + STRAY * clip(strand, -2, 2)
     x, y = layer.maps.x[layer.box], layer.maps.y[layer.box]
     ragged += MOUSTACHE * (1 - smoothstep(abs(x), 14.0, 30.0)) * smoothstep(y, -44.0, -36.0)
     alpha = smoothstep(ragged, *BEARD_EDGE) * off_lips

@@ -10,16 +10,23 @@ from pain3d.skin.chromophores import skin_planes
 from pain3d.skin.crowd import Crowd
 from pain3d.skin.layer import Layer, chosen_noise, mixed_noise
 from pain3d.skin.maps import Box, Plane, SurfaceMaps
-from pain3d.skin.planes import Number, add_, cos, full, maximum_, ones, smoothstep
+from pain3d.skin.planes import Number, add_, clip, cos, full, maximum_, minimum, ones, smoothstep
 
 SKIN_ROUGHNESS, SHINE_ROUGHNESS, LIP_ROUGHNESS = 0.55, 0.38, 0.38
 SEAM_BLOOD, SEAM_SHADE = 0.15, -0.42  # added where the lips meet
 GRAIN = 0.016  # mm, standard deviation of the finest relief that a texel holds; twice that in old skin
-UNDULATION = 0.020  # mm, of the relief 3 mm wide
-PORE_DEPTH = 0.05  # mm
+UNDULATION = 0.014  # mm, of the relief 3 mm wide
+PORE_DEPTH, PORE_SHADE = 0.065, 0.13  # mm; share of light that a pore swallows
+CREPE, CREPE_WIDTH = 0.055, 0.55  # mm, of the lines that cross old skin; of the noise whose zeros they follow
+CREPE_ONSET = 0.25  # of age marks, where they begin
+NECK_RINGS = (0.10, 0.55)  # mm, of the lines around the neck: everybody's, and what age adds
 PORES = (0.9, 2.0)  # of the grain's noise: where a pore begins and where it is deepest
 LIP_LINES = 2.1  # mm from one line across the lips to the next
 LIP_DEPTH = 0.11  # mm
+VASCULAR = (0.55, 1.5)  # how much a person's blood differs from region to region and from blotch to blotch
+BLOTCHES = 0.017  # haemoglobin, of either scale of blotches
+FLECKS = 0.7  # of small vessels, 3 mm wide, beside a blotch
+EVEN = 0.8  # melanin that blotches lack where they have blood: in photographs lighter spots are hardly less red
 BEARD_TINT = (0.13, 0.095, 0.06)  # share of red, green and blue that shaved hair under a man's skin takes
 
 
@@ -29,8 +36,12 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin | Crowd, facial: bool) -> 
     broad, patch, mottle = (mixed_noise(maps, scale, box, generator) for scale in ("broad", "patch", "mottle"))
     redness, flecks = (mixed_noise(maps, scale, box, generator) for scale in ("patch", "mottle"))
     grain = chosen_noise(maps, "grain", box, generator)
+    spots = mixed_noise(maps, "blotch", box, generator)
+    vascular = generator.uniform(*VASCULAR)
     flush, shine, sallow, ruddy = (maps.masks[name][box] for name in ("flush", "shine", "sallow", "ruddy"))
     age = skin.age_marks
+    add_(spots, redness, 1.0)
+    add_(spots, flecks, FLECKS)
 
     def add_within(name: str, plane: Plane, weight: Number, noise: Plane = None) -> None:
         """Add a mask, or its product with a noise, where the mask is."""
@@ -48,14 +59,14 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin | Crowd, facial: bool) -> 
     add_within("socket", melanin, 0.02 + 0.07 * skin.undereye)
     add_(melanin, sallow, 0.015)
     add_(melanin, flush, -0.02)
-    add_(haemoglobin, flush, 0.04 + 0.14 * skin.flush)
-    add_(haemoglobin, ruddy, 0.06 + 0.10 * skin.flush)
-    add_(haemoglobin, sallow, -0.04)
-    add_(haemoglobin, redness, 0.030 + 0.025 * age)
-    add_(haemoglobin, flecks, 0.016 + 0.012 * age)
-    add_(haemoglobin, flecks * flush, 0.025 + 0.05 * age)  # small vessels of the cheeks
+    add_(haemoglobin, flush, vascular * (0.04 + 0.14 * skin.flush))
+    add_(haemoglobin, ruddy, vascular * (0.08 + 0.12 * skin.flush))
+    add_(haemoglobin, sallow, -0.06 * vascular)
+    add_(haemoglobin, spots, (BLOTCHES + 0.008 * age) * vascular)
+    add_(haemoglobin, spots * flush, (0.8 * BLOTCHES + 0.012 * age) * vascular)  # small vessels of the cheeks
+    add_(melanin, spots, -EVEN * BLOTCHES * (1 - skin.melanin) * (1 - skin.melanin))
     add_(haemoglobin, broad, -0.018)
-    add_within("socket", haemoglobin, 0.05 + 0.08 * skin.undereye)
+    add_within("socket", haemoglobin, 0.02 + 0.06 * skin.undereye)
     add_within("corner", haemoglobin, 0.35)
     add_within("margin", haemoglobin, 0.22)
     add_(haemoglobin, maps.cavity[box], 0.12)
@@ -76,7 +87,7 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin | Crowd, facial: bool) -> 
     pores[(..., *mouth)] *= 1 - maps.masks["lips"][box][mouth]
     furrows = _lip_lines(maps, box, patch[(..., *mouth)])
     shade = ones(grain)
-    add_(shade, pores, -0.10)
+    add_(shade, pores, -PORE_SHADE)
     add_(shade, grain, 0.012)
     add_(shade[(..., *mouth)], furrows, -0.10)
     add_within("seam", shade, SEAM_SHADE)
@@ -90,7 +101,13 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin | Crowd, facial: bool) -> 
             plane *= 1 - men * (0.35 + 0.65 * skin.stubble) * share * shaved.mask("tinted")
 
     add_(layer.height, grain, GRAIN * (1 + age))
-    add_(layer.height, mottle, UNDULATION * (1 + 0.8 * age))
+    add_(layer.height, mottle, UNDULATION * (1 + 0.5 * age))
+    creased = clip((age - CREPE_ONSET) / (1 - CREPE_ONSET), 0, 1)
+    if isinstance(skin, Crowd) or creased > 0:
+        add_(layer.height, minimum(abs(mottle), CREPE_WIDTH), CREPE / CREPE_WIDTH * creased)
+    rings = NECK_RINGS[0] + NECK_RINGS[1] * age
+    add_within("neck_ring", layer.height, -rings)
+    add_within("neck_ring", layer.height, -0.4 * rings, redness)
     add_(layer.height, pores, -PORE_DEPTH)
     add_(layer.height[(..., *mouth)], furrows, -LIP_DEPTH * (1 + 0.5 * age))
     if blemishes is not None:
@@ -122,8 +139,13 @@ def _lip_lines(maps: SurfaceMaps, box: Box, noise: Plane) -> Plane:
 
 
 def _lips(skin: Skin | Crowd) -> tuple[Number, Number, Number]:
-    """What lips add to melanin, haemoglobin and shade: thin skin over much blood."""
-    return 0.02 - 0.05 * skin.melanin, 0.22 + 0.32 * skin.lip_tint, -0.10 - 0.08 * skin.melanin
+    """What lips add to melanin, haemoglobin and shade: thin skin over much blood; a moustache keeps light from them."""
+    under = minimum(1.0, 1.6 * skin.beard)
+    return (
+        0.02 - 0.05 * skin.melanin + 0.03 * under,
+        0.22 + 0.32 * skin.lip_tint - 0.12 * under,
+        -0.10 - 0.08 * skin.melanin - 0.10 * under,
+    )
 
 
 def lip_edge_colour(skin: Skin | Crowd) -> list[Number]:

@@ -18,7 +18,8 @@ from pain3d.skin.relief import slope_matrix
 from pain3d.skin.strands import polar_masks
 
 MILLIMETRES = np.float32(1000.0)
-WAVELENGTHS = {"broad": 48.0, "patch": 13.0, "mottle": 2.8, "grain": 1.4}  # mm: complexion, patches, capillaries, pores
+# mm: complexion, patches, blotches, capillaries, pores
+WAVELENGTHS = {"broad": 48.0, "patch": 13.0, "blotch": 6.0, "mottle": 2.8, "grain": 1.4}
 OVERLAP_DEPTH = 1e-6  # per metre: orders overlapping faces and moves no barycentric coordinate
 
 

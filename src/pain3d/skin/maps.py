@@ -30,7 +30,7 @@ TONE_POINTS = ((-40.0, -2.0), (-30.0, -12.0), (0.0, 25.0), (30.0, -12.0), (40.0,
 # the beard, mm that its ragged edge never reaches.
 LIMITED = {
     "lips": 0.0, "seam": 0.0, "margin": 0.0, "lash": 0.0, "corner": 1e-8, "socket": 1e-9, "mouth_corner": 3e-8,
-    "beard": -22.0,
+    "beard": -22.0, "neck_ring": 1e-6,
 }  # fmt: skip
 
 

@@ -32,19 +32,23 @@ SHINE: tuple[Ellipse, ...] = (
     (38, -2, 12, 10, 0.35),
     (0, -76, 12, 8, 0.4),
 )
-RUDDY: tuple[Ellipse, ...] = (  # where vessels lie close below: nose, its wings, chin, upper lids, inner cheeks
-    (0, -15, 8, 8, 0.9),
+# Where blood shows more, and less. The order of regions is that of "Analysis of facial vascular pattern characteristics
+# in the Korean population" (Skin Research and Technology 2023, doi 10.1111/srt.13344; 198 healthy people): beside the
+# nose, nose and cheeks first, around the mouth, neck and temples last. How far they are apart is that of a* in 80
+# studio photographs of as many people (docs/faces.md).
+RUDDY: tuple[Ellipse, ...] = (  # nose, its wings, chin, upper lids, inner cheeks
+    (0, -15, 8, 8, 0.8),
+    (0, 9, 6, 13, 1.0),
     (14, -21, 5, 6, 1.0),
     (28, -6, 13, 9, 0.6),
     (0, -74, 10, 6, 0.4),
     (31, 31, 11, 4, 0.5),
     (21, 13, 5, 5, 0.4),
 )
-SALLOW: tuple[Ellipse, ...] = (  # where they lie deep: forehead, around the mouth, beside the nose's root
+SALLOW: tuple[Ellipse, ...] = (  # forehead, around the mouth, temples
     (0, 68, 40, 16, 0.8),
-    (22, -48, 12, 18, 0.7),
-    (0, -30, 12, 5, 0.4),
-    (58, 30, 10, 16, 0.4),
+    (24, -48, 12, 18, 0.8),
+    (60, 30, 13, 20, 1.0),
 )
 CORNER: tuple[Ellipse, ...] = ((20.6, 22.4, 2.4, 2.2, 1.0),)
 FACING = (10.0, 45.0)  # mm of z between which a point starts to count as facing front
@@ -55,6 +59,11 @@ EAR_SIDE, EAR_LOW, EAR_HIGH, EAR_BACK, EAR_FRONT = (
     -33.0,
     16.0,
 )  # mm: the box that only ears reach into
+
+# Lines around the neck: height in front and weight; they rise towards the sides, are so wide (mm, standard deviation)
+# and end where the neck turns away (mm of z).
+NECK_RINGS = ((-104.0, 0.6), (-117.0, 1.0), (-131.0, 0.7))
+RING_RISE, RING_WIDTH, RING_FRONT = 0.008, 1.3, (-35.0, 10.0)
 
 LASH_RINGS = (2, 3, 4)  # of the lids, from the seam: the edge that lashes grow from and that is seen from the front
 LOWER_LASHES = 90  # of 255: strength of the lower line
@@ -97,6 +106,7 @@ def skin_masks(maps: SurfaceMaps) -> dict[str, Floats]:
         "mouth_corner": mouth_corner(maps),
         "beard": unrolled_distance(maps, BEARD),
         "neckline": neckline(maps),
+        "neck_ring": neck_rings(maps),
         "facing": facing,
         "lash_root": near_curves(maps, "lashes", [ring[1] for ring in maps.lid_points], LASH_FADE)
         * lashes_of_lids(maps),
@@ -134,6 +144,15 @@ def ear(maps: SurfaceMaps) -> Floats:
     inside = smoothstep(maps.y, EAR_LOW, EAR_LOW + 3) * (1 - smoothstep(maps.y, EAR_HIGH - 3, EAR_HIGH))
     inside *= smoothstep(maps.z, EAR_BACK, EAR_BACK + 3) * (1 - smoothstep(maps.z, EAR_FRONT - 3, EAR_FRONT))
     return np.asarray(inside * smoothstep(np.abs(maps.x), EAR_SIDE, EAR_SIDE + 2.5), np.float32)
+
+
+def neck_rings(maps: SurfaceMaps) -> Floats:
+    """0–1 on the lines that cross a neck from side to side, for everyone in the same places."""
+    height = maps.y - np.float32(RING_RISE) * maps.x * maps.x
+    lines = np.zeros_like(height)
+    for middle, weight in NECK_RINGS:
+        lines += np.float32(weight) * np.exp(-0.5 * ((height - np.float32(middle)) / np.float32(RING_WIDTH)) ** 2)
+    return np.asarray(lines * smoothstep(maps.z, *RING_FRONT), np.float32)
 
 
 def unrolled_distance(maps: SurfaceMaps, outline: Outline) -> Floats:

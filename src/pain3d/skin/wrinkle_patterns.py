@@ -25,8 +25,9 @@ Points = tuple[tuple[float, float], ...]
 class Kind:
     """A profile across a stroke: Gaussians of `width` mm (standard deviation) that reach `height` mm on a straight one.
 
-    `shoulder` mm stand beside a groove on a Gaussian 2.4 times as wide; shade and blood are on the scale of
-    `kernels.render`. `coarse`: texels of the texture per texel that the stroke is drawn with.
+    `shoulder` mm stand beside a groove on a Gaussian 2.4 times as wide. Shade and blood, on the scale of
+    `kernels.render`, go with the square of a groove's profile: they belong to its depth, while walls and shallow ends
+    see most of the sky. `coarse`: texels of the texture per texel that the stroke is drawn with.
     """
 
     width: float
@@ -37,11 +38,12 @@ class Kind:
     coarse: int
 
 
-# Widths: a crease of one to two millimetres, a furrow that is still two pixels wide on a face of 112 pixels, swellings
-# of a muscle's belly. Heights were set by eye on renders at intensity 3 and 5.
+# Widths: a crease of one to two millimetres, a furrow that is still two pixels wide on a face of 112 pixels, the
+# rounder folds beside the nose, swellings of a muscle's belly. Heights were set by eye on renders at intensity 3 and 5.
 KINDS = {
-    "fine": Kind(0.5, -0.26, 0.10, 0.26, 0.04, 1),
-    "furrow": Kind(1.15, -0.90, 0.50, 0.32, 0.12, 2),
+    "fine": Kind(0.5, -0.26, 0.12, 0.18, 0.08, 1),
+    "furrow": Kind(1.20, -1.10, 0.62, 0.22, 0.20, 2),
+    "fold": Kind(1.55, -1.20, 0.85, 0.17, 0.18, 2),
     "roll": Kind(1.50, 0.70, 0.0, 0.0, -0.04, 2),
     "bulge": Kind(3.6, 1.50, 0.0, 0.0, -0.04, 4),
     "swelling": Kind(6.0, 1.9, 0.0, 0.0, 0.0, 4),
@@ -151,7 +153,7 @@ REGIONS: dict[str, Region] = {
     "nasolabial": Region(
         0,
         (
-            Stroke("furrow", ((15.5, -19), (20.5, -25.5), (26.5, -33), (31.5, -41), (34, -49)), 1.2),
+            Stroke("fold", ((15.5, -19), (20.5, -25.5), (26.5, -33), (31.5, -41), (34, -49)), 1.2),
             Stroke("hollow", ((18, -24), (24, -32), (30, -42)), 0.5),
             Stroke("bulge", ((22, -19.5), (29, -27), (36, -35), (40, -44)), 0.8, thick=3),
         ),
@@ -197,7 +199,7 @@ REGIONS: dict[str, Region] = {
     "ala": Region(
         1,
         (
-            Stroke("furrow", ((11.5, -12), (15.5, -14.5), (17.5, -19), (17, -25)), 0.85),
+            Stroke("fold", ((11.5, -12), (15.5, -14.5), (17.5, -19), (17, -25)), 0.85),
             Stroke("roll", ((14, -9.5), (19, -12.5), (21, -18)), 0.8),
         ),
         {9: 0.8, 10: 0.4},
@@ -207,7 +209,7 @@ REGIONS: dict[str, Region] = {
     "squared": Region(
         1,
         (
-            Stroke("furrow", ((17.5, -13.5), (23, -18.5), (27, -25.5), (29, -34)), 1.05),
+            Stroke("fold", ((17.5, -13.5), (23, -18.5), (27, -25.5), (29, -34)), 1.05),
             Stroke("bulge", ((20, -5), (27, -10), (32.5, -18), (34.5, -27)), 1.1, thick=5),
             Stroke("hollow", ((19, -20), (23, -27), (25, -34)), 0.6),
             Stroke("bulge", ((8, -27), (16, -31)), 0.5, thick=2),

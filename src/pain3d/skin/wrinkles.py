@@ -1,6 +1,7 @@
 """Knows how one person's wrinkles are drawn: both detail layers as slopes, shade and blood on the texels of the face.
 
 A stroke is drawn as a thin line and blurred: across it stands the Gaussian of its kind. Coarse kinds are drawn small.
+Light and blood are those of its depth: a fold is not a dark line, but relief whose bottom sees little of the sky.
 """
 
 from __future__ import annotations
@@ -178,13 +179,13 @@ def _lay(planes: list[Plane], canvas: Plane, kind: Kind, texels_per_mm: float) -
     ridge = blurred_plane(thin, sigma) * scale
     add_(planes[0], ridge, kind.height)
     if kind.shade:
-        add_(planes[1], ridge, kind.shade)
-    if kind.shoulder or kind.blood > 0:
-        wide = blurred_plane(thin, SHOULDER * sigma) * scale
-        add_(planes[0], wide, SHOULDER * kind.shoulder)
-        add_(planes[2], wide, SHOULDER * kind.blood)
+        depth = ridge * ridge
+        add_(planes[1], depth, kind.shade)
+        add_(planes[2], depth, kind.blood)
     else:
         add_(planes[2], ridge, kind.blood)
+    if kind.shoulder:
+        add_(planes[0], blurred_plane(thin, SHOULDER * sigma) * scale, SHOULDER * kind.shoulder)
 
 
 def wrinkle_box(maps: SurfaceMaps) -> Box:
