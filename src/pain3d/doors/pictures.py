@@ -128,7 +128,7 @@ def decode_levels(content: bytes, bits: int) -> npt.NDArray[np.uint8] | npt.NDAr
         if width * height <= PICTURE_PIXELS:
             try:
                 with _opened(_bare(content), "levels") as file:
-                    levels = np.asarray(file)
+                    levels = np.array(file)
             except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
                 raise ValueError(f"damaged PNG ({one_line(error)})") from error
             if levels.shape == (height, width):
