@@ -228,8 +228,8 @@ def sample_scenes(
     light are drawn anew for every picture, each camera within its view's share of yaws, so an expression and the
     neutral of the same view differ in more than the face. Where a place is drawn (`Light.environment`), it is light and
     background in one: of all pictures of the identity with fixed cameras, of one with free ones. Exposure, white
-    balance, noise and JPEG quality belong to the picture in both. Pure: the same arguments give the same scenes, in any
-    order or batch.
+    balance, sharpness, tone, noise and JPEG quality belong to the picture in both. Pure: the same arguments give the
+    same scenes, in any order or batch.
 
     Args:
         seed: The data set's seed.

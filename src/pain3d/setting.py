@@ -1,6 +1,7 @@
 """Knows how a picture is taken: the records of camera, pose, light and sensor, and how each is drawn by key.
 
-Nothing here knows the person: exposure, white balance and noise are the same draw whoever stands before the camera.
+Nothing here knows the person: exposure, white balance, sharpness, tone and noise are the same draw whoever stands
+before the camera.
 """
 
 from __future__ import annotations
@@ -43,7 +44,16 @@ PLACE_AZIMUTH = 110.0
 MIRED = 22.0  # spread of the white balance and of the key: a mired is 1e6 / kelvin, a just visible step about 5
 EXPOSURE = 0.22  # stops to each side: a metered picture
 ISO = (50.0, 800.0)
+# Cycles a pixel at which lens, antialiasing filter and demosaicing leave half of the contrast: unsharpened cameras
+# measure 0.2 to 0.35 (ISO 12233; imatest.com/docs/sharpness). A Gaussian of 0.94 to 0.54 pixels has as much.
+MTF50 = (0.2, 0.35)
+SOFTEST, SHARPEST = 0.19, 0.5  # what the kernel's five taps can do: beyond, it lets more than half through everywhere
+# Slope at middle grey and colourfulness beside plain sRGB. Contrast in skin is as photographs have it at about 1, red
+# is still short at 1: from docs/faces.md, "Beside photographs".
+CONTRAST = (0.85, 1.2)
+SATURATION = (0.9, 1.25)
 LEAST_QUALITY = 70  # of a JPEG
+SENSOR_NUMBERS = 7  # that a sensor is drawn from
 BACKGROUND_SHARES = {"plain": 0.12, "gradient": 0.10, "bokeh": 0.18, "ward": 0.25, "room": 0.20, "outdoor": 0.15}
 BACKGROUND_BLUR = (0.016, 0.055)  # radius of the disc of confusion, as a share of the picture's height
 
@@ -63,7 +73,10 @@ POSE_LIMITS: Limits = {
 LIGHT_LIMITS: Limits = {
     "azimuth": TURN, "elevation": TURN, "intensity": (0.0, 1e3, ""), "key_share": (0.0, 1e3, ""), "temperature": KELVIN,
 }  # fmt: skip
-SENSOR_LIMITS: Limits = {"exposure": (-20.0, 20.0, "stops"), "white_balance": KELVIN, "iso": (0.0, 1e6, "")}
+SENSOR_LIMITS: Limits = {
+    "exposure": (-20.0, 20.0, "stops"), "white_balance": KELVIN, "iso": (0.0, 1e6, ""),
+    "mtf50": (0.0, SHARPEST, "cycles a pixel"), "contrast": (0.5, 1.5, ""), "saturation": (0.0, 2.0, ""),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -144,15 +157,23 @@ class Sensor:
         white_balance: Correlated colour temperature of white in the picture, kelvin: 6504 is neutral, less is warmer.
         iso: Speed, which decides the noise (`shot` and `read`); 0 is a sensor without noise.
         quality: Of the JPEG, 1–100.
+        mtf50: Cycles a pixel of which lens and sensor leave half of the contrast; 0 is no blur.
+        contrast: Slope of the tone curve at middle grey; 1 is plain sRGB.
+        saturation: Factor on how far a colour is from grey, in linear light; 1 leaves it.
     """
 
     exposure: float = 0.0
     white_balance: float = NEUTRAL_KELVIN
     iso: float = 0.0
     quality: int = 95
+    mtf50: float = 0.0
+    contrast: float = 1.0
+    saturation: float = 1.0
 
     def __post_init__(self) -> None:
         check_fields(self, SENSOR_LIMITS)
+        if 0 < self.mtf50 < SOFTEST:
+            raise ValueError(f"mtf50 must be 0 or {SOFTEST} to {SHARPEST} cycles a pixel, got {told(self.mtf50)}")
         check_whole("quality", self.quality, 1, 100)
 
     @property
@@ -167,6 +188,11 @@ class Sensor:
     def read(self) -> float:
         """Standard deviation of the noise in the dark, linear light: 1.5 electrons at ISO 100 and its gain."""
         return 1.5e-6 * self.iso
+
+    @property
+    def settings(self) -> tuple[float, float, float, float, float]:
+        """What `pain3d.kernels.develop` is told of it."""
+        return self.shot, self.read, self.mtf50, self.contrast, self.saturation
 
 
 def sample_camera(
@@ -286,18 +312,22 @@ def drawn_environment(u: Sequence[float], share: float, names: Sequence[str] = E
 
 
 def sample_sensor(seed: int, identity_id: int, expression: int, view: int, quality: int = 95) -> Sensor:
-    """Draw exposure, white balance, noise and JPEG quality of one picture; `quality` is the best of them."""
-    return drawn_sensor(keyed_generator(seed, "sensor", identity_id, expression, view).random(4).tolist(), quality)
+    """Draw exposure, white balance, noise, sharpness, tone and JPEG quality of one picture; `quality` is the best."""
+    u = keyed_generator(seed, "sensor", identity_id, expression, view).random(SENSOR_NUMBERS).tolist()
+    return drawn_sensor(u, quality)
 
 
 def drawn_sensor(u: Sequence[float], quality: int = 95) -> Sensor:
-    """The sensor that 4 numbers from 0 to 1 tell."""
+    """The sensor that `SENSOR_NUMBERS` numbers from 0 to 1 tell."""
     worst = min(LEAST_QUALITY, quality)
     return Sensor(
         exposure=spread(u[0], EXPOSURE),
         white_balance=near_neutral(u[1]),
         iso=round(ISO[0] * (ISO[1] / ISO[0]) ** u[2], 1),
         quality=worst + min(int(u[3] * (quality - worst + 1)), quality - worst),
+        mtf50=between(MTF50, u[4]),
+        contrast=between(CONTRAST, u[5]),
+        saturation=between(SATURATION, u[6]),
     )
 
 
@@ -313,6 +343,11 @@ def sample_background(seed: int, *place: int) -> tuple[str, float]:
 def near_neutral(u: float) -> float:
     """A colour temperature, kelvin, evenly within `MIRED` of neutral."""
     return round(1e6 / (1e6 / NEUTRAL_KELVIN + (2 * u - 1) * MIRED))
+
+
+def between(ends: tuple[float, float], u: float) -> float:
+    """Evenly between two numbers, thousandths."""
+    return round(ends[0] + (ends[1] - ends[0]) * u, 3)
 
 
 def spread(u: float, reach: float) -> float:

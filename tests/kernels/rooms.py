@@ -15,12 +15,12 @@ from pain3d.kernels import (
     Rendered,
     StudentPredictions,
     TeacherPredictions,
-    add_sensor_noise,
     antialias,
     backproject,
     build_mipmaps,
     cast_shadows,
     deform,
+    develop,
     distill_loss,
     edge_confidence,
     face_adjacency,
@@ -194,9 +194,9 @@ ROOMS = [
     Room("antialias", antialias, antialias_inputs, ("triton",), (2, 0), ("colour",),
          ("colour", "face_ids", "depth", "vertices_clip"), triton_tolerance=5e-7, with_gradient=("triton",)),
     Room("face_adjacency", face_adjacency, adjacency_inputs, (), (2, 1), (), ()),
-    # sensor: whole numbers, the same bytes
-    Room("add_sensor_noise", add_sensor_noise, sensor_inputs, ("cpu", "triton"), (9, 3), (),
-         ("image", "shot", "read", "keys")),
+    # develop: whole numbers, and floats in one order: the same bytes
+    Room("develop", develop, sensor_inputs, ("cpu", "triton"), (9, 3), (),
+         ("image", "sensor", "keys")),
     # jpeg_loss: whole numbers, the same bytes
     Room("jpeg_loss", jpeg_loss, jpeg_inputs, ("triton",), (9, 3), (), ("image", "quality")),
     # distill_loss: of a loss of 5 worst seen 9e-7, interpreter; of its gradients, up to 0.3, 8e-8; a GPU adds 2 ulp

@@ -25,7 +25,7 @@ OPS = {
     "interpolation": {"interpolate", "interpolate_backward"},
     "rasterization": {"rasterize", "rasterize_backward"},
     "rendering": {"render", "render_backward"},
-    "sensor": {"add_sensor_noise"},
+    "sensor": {"develop"},
     "shading": {"shade", "shade_backward"},
     "texturing": {"sample_texture", "sample_texture_backward"},
 }

@@ -17,6 +17,8 @@ from pain3d.pipeline.rows import head_angles
 from pain3d.rendering.shots import cameras, shots_of
 from pain3d.scene import CELLS, Scene, demographic_grid, sample_expression, sample_scenes
 from pain3d.setting import (
+    CONTRAST,
+    SATURATION,
     CameraSetting,
     Pose,
     Sensor,
@@ -160,9 +162,14 @@ def test_lights_backgrounds_and_sensors_fill_their_ranges() -> None:
         ([1e6 / s.white_balance - 1e6 / 6504 for s in sensors], 22),
         ([1e6 / light.temperature - 1e6 / 6504 for light in lights], 22),
         ([np.log(s.iso / 200) for s in sensors], np.log(4)),
+        ([s.mtf50 - 0.275 for s in sensors], 0.075),
+        ([s.contrast - np.mean(CONTRAST) for s in sensors], np.ptp(CONTRAST) / 2),
+        ([s.saturation - np.mean(SATURATION) for s in sensors], np.ptp(SATURATION) / 2),
     ):
         assert abs(np.mean(values)) < 0.12 * reach and 0.95 * reach < np.abs(values).max() <= 1.01 * reach
-    assert Sensor().shot == Sensor().read == 0
+    assert Sensor().settings == (0, 0, 0, 1, 1)
+    with pytest.raises(ValueError, match=r"^mtf50 must be 0 or 0.19 to 0.5 cycles a pixel, got 0.1$"):
+        Sensor(mtf50=0.1)
 
 
 def test_json_goes_round_in_two_kilobytes() -> None:

@@ -125,7 +125,7 @@ def picture(size: int) -> bytes:
         (lambda rows: rows[3].update(age=99.0), "age is 99, its scene gives"),
         (lambda rows: rows[3].update(jpeg_quality=12), "jpeg_quality is 12, its scene gives"),
         (lambda rows: rows[3].update(focal_length_mm=28.0), "focal_length_mm is 28, its scene gives"),
-        (lambda rows: rows[3].update(iso=0.0), "iso is 0, its scene gives"),
+        (lambda rows: rows[3].update(mtf50=0.0), "mtf50 is 0, its scene gives"),
         (lambda rows: rows[3].update(background="sea"), "background is 'sea', its scene gives"),
         (lambda rows: rows[3].update(wrinkles=False), "wrinkles is False, its scene gives True"),
         (lambda rows: rows[3].update(scene=rows[3]["scene"].replace('"wrinkles":true', '"wrinkles":false')),

@@ -55,7 +55,7 @@ def test_distillation_is_a_kernel_there(seen: dict[str, dict]) -> None:
 @pytest.mark.slow
 def test_online_training_renders_there(seen: dict[str, dict]) -> None:
     launched = {name.removeprefix("launch ") for name in seen["train online"]["waits"]}
-    assert launched >= {"_deform", "resolve_kernel", "_add_sensor_noise", "_join"}
+    assert launched >= {"_deform", "resolve_kernel", "_develop", "_join"}
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ TINY = (*SMALL, "--depth", "1", "--width", "32", "--heads", "2")
 # of their own (tests/kernels/fake_device.py); pixels, places and crops are then of zeros.
 RENDERING = (
     "_deform", "_normals", "_project", "_draw_small", "_draw_queue", "_write_fragments", "resolve_kernel",
-    "antialias_queue_kernel", "_add_sensor_noise", "_split", "_code", "_join",
+    "antialias_queue_kernel", "_develop", "_split", "_code", "_join",
 )  # fmt: skip
 
 

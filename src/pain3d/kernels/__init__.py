@@ -21,7 +21,7 @@ from pain3d.kernels.interpolation import interpolate
 from pain3d.kernels.layering import Layers, Overlaid, build_layer_mipmaps, overlay
 from pain3d.kernels.rasterization import Fragments, rasterize
 from pain3d.kernels.rendering import Rendered, encode_srgb, render, tone_map
-from pain3d.kernels.sensor import add_sensor_noise
+from pain3d.kernels.sensor import develop
 from pain3d.kernels.shading import sh_basis, shade
 from pain3d.kernels.shadowing import Shadows, cast_shadows
 from pain3d.kernels.texturing import Mipmaps, build_mipmaps, sample_texture
@@ -38,7 +38,6 @@ __all__ = [
     "Shadows",
     "StudentPredictions",
     "TeacherPredictions",
-    "add_sensor_noise",
     "antialias",
     "backproject",
     "build_layer_mipmaps",
@@ -46,6 +45,7 @@ __all__ = [
     "cast_shadows",
     "deform",
     "deform_pairs",
+    "develop",
     "distill_loss",
     "edge_confidence",
     "encode_srgb",

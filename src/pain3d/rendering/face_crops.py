@@ -20,7 +20,8 @@ from pain3d.face.square import BELOW_EYES, EYE_CORNERS, SIDE_METRES
 from pain3d.head.joints import axis_angle_to_matrix
 from pain3d.kernels._described import described
 from pain3d.kernels.rendering import tone_map
-from pain3d.kernels.sensor import add_sensor_noise
+from pain3d.kernels.sensor import develop
+from pain3d.kernels.sensor.reference import REACH
 from pain3d.mesh import Mesh
 from pain3d.rendering.heatmap import displacement_of_each, quantise_heatmap
 from pain3d.rendering.people import People
@@ -28,9 +29,9 @@ from pain3d.rendering.shots import Shots
 from pain3d.rendering.view import render
 
 BLOCK = 16  # pixels: a JPEG with halved chroma is made of such blocks, so crops start and end with them
-# Pixels around the square that `cut` and the silhouettes read; and as much of a picture as half a texel of its
-# background, which is clamped at the crop's border instead of going on.
-MARGIN = 2
+# Pixels around the square that `cut` and the silhouettes read, and the lens' blur; and as much of a picture as half a
+# texel of its background, which is clamped at the crop's border instead of going on.
+MARGIN = 2 + REACH
 CORNERS = slice(EYE_CORNERS[0], EYE_CORNERS[-1] + 1, 3)  # a list of numbers would be copied to the device at each call
 # Side of a face square as a share of its picture, at most: the nearest camera sees 0.26 m. Seen 0.573 in 5,760 draws.
 WIDEST_SQUARE = 0.62
@@ -78,7 +79,7 @@ class FaceCrops:
 
     Attributes:
         rows: [n] int64 on the CPU, which of the scenes.
-        image: [n, W, W, 3] uint8 sRGB, with the sensor's noise.
+        image: [n, W, W, 3] uint8 sRGB, as the sensor tells it.
         heatmap: [n, W, W] uint8 in steps of `HEATMAP_UNIT_MM`, or None.
         square: [n, 3] float64, the face square in the crop: middle x, y and side, pixels.
     """
@@ -143,7 +144,7 @@ def render_face_crops(
             prepared=people.prepared,
         )
         assert view.image is not None
-        image = add_sensor_noise(view.image, shots.noise[0, rows], shots.noise[1, rows], shots.noise_key[rows])
+        image = develop(view.image, shots.sensor[rows], shots.noise_key[rows])
         levels = None if view.attributes is None else quantise_heatmap(view.attributes[..., 0])
         inside = squares[rows] - torch.nn.functional.pad(corner, (0, 1))
         return FaceCrops(torch.arange(len(shots)) if isinstance(rows, slice) else rows, image, levels, inside)

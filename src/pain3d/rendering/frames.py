@@ -27,7 +27,7 @@ from pain3d.head.model import Head
 from pain3d.kernels._described import described
 from pain3d.kernels.layering import join_layers
 from pain3d.kernels.rendering import tone_map
-from pain3d.kernels.sensor import add_sensor_noise
+from pain3d.kernels.sensor import develop
 from pain3d.light import Light
 from pain3d.mesh import Mesh, Surface
 from pain3d.rendering.heatmap import colourise, millimetres_moved, shading
@@ -51,7 +51,7 @@ TEXTURE_SIZE = 1024  # texels a side: 0.4 mm on the cheek, finer than a pixel at
 FRONTAL = CameraSetting()  # of the frontal heatmap
 FACE_LANDMARKS = 68  # the first of a head's landmarks, of which the bounding box is taken
 JOINED = (
-    "identity", "au", "neck", "gaze", "growth", "resting", "depth", "cover", "painted", "gains", "keys", "shot", "read",
+    "identity", "au", "neck", "gaze", "growth", "resting", "depth", "cover", "painted", "gains", "keys", "sensor",
 )  # fields of SceneInputs that follow each other as they are  # fmt: skip
 DENSE_OUTPUTS = {"depth": "depth", "parts": "part_ids"}  # of `pain3d.render`
 COVERED = 128  # alpha from which a pixel counts as the head's
@@ -276,7 +276,7 @@ def render_people(
         view = _beside_beds(beds, look, there["camera"], here, lights, behind, shown)
     assert view.image is not None and view.alpha is not None and view.attributes is not None
     clock.lap("render")
-    image = add_sensor_noise(view.image, there["shot"], there["read"], there["keys"])
+    image = develop(view.image, there["sensor"], there["keys"])
     clock.lap("sensor")
     lit = shading(faces, still.topology.faces)
     seen = render(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pain3d.kernels._described import described
 from pain3d.kernels.rendering import tone_map
-from pain3d.kernels.sensor import add_sensor_noise
+from pain3d.kernels.sensor import develop
 from pain3d.rendering.heatmap import displacement_of_each
 from pain3d.rendering.people import People
 from pain3d.rendering.shots import Shots
@@ -20,7 +20,7 @@ class Portraits(NamedTuple):
     """N pictures.
 
     Attributes:
-        image: [N, H, W, 3] uint8 sRGB, with the sensor's noise.
+        image: [N, H, W, 3] uint8 sRGB, as the sensor tells it.
         landmarks: [N, L, 2] of the head's landmarks, pixels, x right and y down.
         heatmap: [N, H, W] |expression − neutral| in mm of what each pixel sees, or None.
     """
@@ -72,7 +72,7 @@ def render_portraits(
     )
     assert view.image is not None
     return Portraits(
-        add_sensor_noise(view.image, shots.noise[0], shots.noise[1], shots.noise_key),
+        develop(view.image, shots.sensor, shots.noise_key),
         shots.camera.project(mesh.vertices[:, head.landmarks]),
         None if view.attributes is None else view.attributes[..., 0],
     )

@@ -68,8 +68,7 @@ class SceneInputs:
         background: [B] which of the K stands behind.
         gains: [B, 3] on the background's light.
         keys: [B] of the sensor's noise.
-        shot: [B] of the sensor, see `Sensor`.
-        read: [B] likewise.
+        sensor: [B, 5] `Sensor.settings`.
         sketch: Of the skin; None is drawn when it is painted.
         albedo: [S, S, 3] float32 linear or uint8 sRGB, in place of the painted one, see `pain3d.paint`; None: painted.
         hair: Ribbons that lie over the head, see `pain3d.hair`; None: what is painted is all.
@@ -97,8 +96,7 @@ class SceneInputs:
     background: Whole
     gains: Floats
     keys: Whole
-    shot: Doubles
-    read: Doubles
+    sensor: Doubles
     sketch: Sketch | None = None
     albedo: Floats | Bytes | None = None
     hair: Hair | None = None
@@ -173,8 +171,7 @@ def inputs_of(
         background=background,
         gains=shots.gains.numpy(),
         keys=shots.noise_key.numpy(),
-        shot=shots.noise[0].numpy(),
-        read=shots.noise[1].numpy(),
+        sensor=shots.sensor.numpy(),
         albedo=albedo,
         hair=dress(head, own, identity, grown, first.size) if ribbons else None,
         worn=wear(head, first.worn, key, identity, grown),

@@ -35,7 +35,7 @@ class Shots:
         camera: N cameras.
         light: N lights, exposed and white-balanced.
         gains: [N, 3] exposure and white balance of the background.
-        noise: [2, N] float64, the sensor's `shot` and `read`.
+        sensor: [N, 5] float64, `Sensor.settings`.
         noise_key: [N] int64.
         quality: [N] int64, of the JPEG.
     """
@@ -48,7 +48,7 @@ class Shots:
     camera: Camera
     light: Light
     gains: Tensor
-    noise: Tensor
+    sensor: Tensor
     noise_key: Tensor
     quality: Tensor
 
@@ -84,7 +84,7 @@ def shots_of(scenes: Sequence[Scene], places: Mapping[str, Environment] | None =
         camera=cameras(scenes),
         light=lights(scenes, places),
         gains=background_gains(scenes),
-        noise=torch.tensor([[s.shot for s in sensors], [s.read for s in sensors]], dtype=torch.float64),
+        sensor=torch.tensor([s.settings for s in sensors], dtype=torch.float64),
         noise_key=torch.tensor(keys, dtype=torch.int64),
         quality=torch.tensor([s.quality for s in sensors]),
     )

@@ -1,6 +1,6 @@
-"""Knows the room `sensor`: the noise of a camera, on the bytes of finished pictures."""
+"""Knows the room `sensor`: what a camera makes of finished pictures: blur, colour, tone and noise."""
 
-from pain3d.kernels.sensor.op import add_sensor_noise
-from pain3d.kernels.sensor.reference import add_sensor_noise_reference, noise_table
+from pain3d.kernels.sensor.op import develop
+from pain3d.kernels.sensor.reference import develop_reference
 
-__all__ = ["add_sensor_noise", "add_sensor_noise_reference", "noise_table"]
+__all__ = ["develop", "develop_reference"]

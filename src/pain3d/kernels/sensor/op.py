@@ -7,43 +7,49 @@ from torch import Tensor
 
 from pain3d.kernels._backend import resolve_backend
 from pain3d.kernels._shapes import FLOATS, check_dtypes, check_shapes
-from pain3d.kernels.sensor.reference import add_sensor_noise_reference
-from pain3d.kernels.sensor.triton_op import add_sensor_noise_triton
+from pain3d.kernels.sensor.reference import develop_reference
+from pain3d.kernels.sensor.triton_op import develop_triton
 
 
-def add_sensor_noise(image: Tensor, shot: Tensor, read: Tensor, keys: Tensor, *, backend: str | None = None) -> Tensor:
-    """Add shot and read noise to pictures: of variance ``shot · light + read²`` in linear light, told in bytes.
+def develop(image: Tensor, sensor: Tensor, keys: Tensor, *, backend: str | None = None) -> Tensor:
+    """Make of rendered pictures what a camera makes of them: a lens' blur, its noise, colour and tone.
+
+    Blur and colour are of linear light, as the tone map left it; the tone curve follows; noise has the variance
+    ``shot · light + read²`` in linear light and is told in bytes.
 
     Args:
         image: [B, H, W, 3] uint8, as `render` writes it: tone map and sRGB.
-        shot: [B] variance per unit of linear light, where white is 1: one over the electrons at white. 0 is none.
-        read: [B] standard deviation in the dark, linear light. 0 is none.
+        sensor: [B, 5] of each picture: *shot*, variance of the noise per unit of linear light, where white is 1: one
+            over the electrons at white; *read*, its standard deviation in the dark, linear; *mtf50*, the frequency of
+            which half of the contrast is left, 0.182–0.5 cycles a pixel, or 0 for no blur; *contrast*, slope of the
+            tone curve at middle grey, 0–1.5; *saturation*, 0 for grey.
         keys: [B] int64: the same key gives the same noise, whatever else is in the batch.
         backend: ``"reference"``, ``"cpu"``, ``"triton"`` or None for the default order; all write the same bytes.
 
     Returns:
-        [B, H, W, 3] uint8. A picture whose shot and read are 0 comes back as it was.
+        [B, H, W, 3] uint8. A picture of 0, 0, 0, 1, 1 comes back as it was.
 
     Gradients: none (bytes).
 
-    Source: Foi et al. 2008, "Practical Poissonian-Gaussian noise modeling and fitting for single-image raw-data".
+    Source: Foi et al. 2008, "Practical Poissonian-Gaussian noise modeling and fitting for single-image raw-data";
+    ISO 12233:2017 for the MTF.
 
     Raises:
         ValueError: A shape or dtype does not fit.
         RuntimeError: The asked backend can't run on these inputs.
     """
-    check_shapes(image=(image, "B H W 3"), shot=(shot, "B"), read=(read, "B"), keys=(keys, "B"))
+    check_shapes(image=(image, "B H W 3"), sensor=(sensor, "B 5"), keys=(keys, "B"))
     check_dtypes((torch.uint8,), image=image)
-    check_dtypes(FLOATS, shot=shot, read=read)
+    check_dtypes(FLOATS, sensor=sensor)
     check_dtypes((torch.int64,), keys=keys)
     available = ("reference", "cpu", "triton")
-    chosen = resolve_backend("add_sensor_noise", backend, available, image, shot, read, keys, differentiable=False)
-    shot, read = shot.detach(), read.detach()
+    chosen = resolve_backend("develop", backend, available, image, sensor, keys, differentiable=False)
+    sensor = sensor.detach()
     if chosen == "triton":
-        noisy: Tensor = add_sensor_noise_triton(image, shot, read, keys)
-        return noisy
+        developed: Tensor = develop_triton(image, sensor, keys)
+        return developed
     if chosen == "cpu":
-        from pain3d.kernels.sensor.cpu import add_sensor_noise_cpu
+        from pain3d.kernels.sensor.cpu import develop_cpu
 
-        return add_sensor_noise_cpu(image, shot, read, keys)
-    return add_sensor_noise_reference(image, shot, read, keys)
+        return develop_cpu(image, sensor, keys)
+    return develop_reference(image, sensor, keys)

@@ -16,7 +16,7 @@ from pain3d.facs.pain_score import LAWS
 from pain3d.random import DrawnNumbers, keyed_uniforms
 from pain3d.records import arrow_schema
 from pain3d.scene import EXPRESSION_NUMBERS, Scene, demographic_grid, drawn_expression, sample_scenes
-from pain3d.setting import drawn_camera, drawn_light, drawn_pose, drawn_sensor
+from pain3d.setting import SENSOR_NUMBERS, drawn_camera, drawn_light, drawn_pose, drawn_sensor
 from pain3d.training.data.parquet import MANIFEST, ParquetPixels, read_manifest, subject_name
 from pain3d.training.data.samples import Rows, Samples
 
@@ -160,7 +160,7 @@ def drawn_scenes(population: Population, seed: int, draws: Sequence[Draw]) -> li
     poses = keyed_uniforms(seed, "pose", numbered, 5).tolist()
     cameras = keyed_uniforms(seed, "camera", [(who, 0, number) for who, number in numbered], 7).tolist()
     lights = keyed_uniforms(seed, "light", [(*each, 0) for each in numbered], 6).tolist()
-    sensors = keyed_uniforms(seed, "sensor", [(*each, 0) for each in numbered], 4).tolist()
+    sensors = keyed_uniforms(seed, "sensor", [(*each, 0) for each in numbered], SENSOR_NUMBERS).tolist()
     still = ActionUnits()
     return [
         replace(
