@@ -55,6 +55,7 @@ class SampledScenes(Sequence[Scene]):
         co_occurring: See law.
         asymmetry: See law.
         wrinkles: See law.
+        shadows: See law.
         head: Whose local shapes people draw; None is the default head.
 
     Raises:
@@ -73,6 +74,7 @@ class SampledScenes(Sequence[Scene]):
         co_occurring: bool = True,
         asymmetry: float = 0.0,
         wrinkles: bool = True,
+        shadows: bool = True,
         head: Head | None = None,
     ) -> None:
         for name, value in (("length", length), ("size", size), ("per_person", per_person)):
@@ -84,7 +86,7 @@ class SampledScenes(Sequence[Scene]):
         self.length, self.per_person, self.neutral_share = length, per_person, neutral_share
         self.seed = keyed_number(seed, "data") & MAX_SEED
         self._law: Item = {"size": size, "law": law, "co_occurring": co_occurring, "asymmetry": asymmetry,
-                           "wrinkles": wrinkles, "head": head}  # fmt: skip
+                           "wrinkles": wrinkles, "shadows": shadows, "head": head}  # fmt: skip
         self._last: tuple[int, tuple[Scene, ...]] = (-1, ())  # person, whose pictures follow each other
 
     def __len__(self) -> int:

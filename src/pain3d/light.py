@@ -177,8 +177,7 @@ class Light:
                     raise ValueError(f"{what} must be finite, got {told(value)}")
         sizes = [0.0] * len(names) if size is None else list(size)
         for value in sizes:
-            if not isinstance(value, Real) or not 0 <= value <= LARGEST_KEY:
-                raise ValueError(f"size must lie in 0 … {LARGEST_KEY:g} degrees, got {told(value)}")
+            _check_size(value)
         ambient, key, azimuths, elevations, colours = (
             part[[LIGHTS.index(name) for name in names]] for part in _lamps()
         )
@@ -204,6 +203,7 @@ class Light:
         intensity: float = 1.0,
         key_share: float = 1.0,
         temperature: float = NEUTRAL_KELVIN,
+        size: float = 0.0,
     ) -> Light:
         """The light of a place: what its panorama throws on a face, with its brightest source as the key.
 
@@ -217,22 +217,31 @@ class Light:
             intensity: Exposure.
             key_share: Factor on the key, 0 or more.
             temperature: Kelvin, 2000–20000: makes the key warmer (less) or cooler, at 6504 leaves it.
+            size: Degrees under which the key is seen, 0–90; `Environment.key_degrees` is what the panorama shows. 0
+                casts no shadows.
 
         Raises:
-            ValueError: No such place, or a number is not finite.
+            ValueError: No such place, or a number is not finite or out of range.
         """
         if isinstance(place, str):
             place = embedded_environment(place)
         for what, value in (("yaw_degrees", yaw_degrees), ("intensity", intensity), ("key_share", key_share)):
             if not isinstance(value, Real) or not math.isfinite(value):
                 raise ValueError(f"{what} must be finite, got {told(value)}")
+        _check_size(size)
         sh, towards, colour, gains = lit_by(place, yaw_degrees, key_share, temperature)
         parts = (sh * gains, towards, colour * gains, np.array(intensity))
-        return cls(*(torch.from_numpy(part.astype(np.float32))[None] for part in parts))
+        made = cls(*(torch.from_numpy(part.astype(np.float32))[None] for part in parts))
+        return replace(made, key_size=torch.tensor([size], dtype=torch.float32)) if size else made
 
     def with_gains(self, gains: Tensor) -> Light:
         """The same lights seen through a filter: `gains` [3] or [N, 3] on linear rgb. Gradients: to gains."""
         return replace(self, sh=self.sh * gains[..., None, :], key_colour=self.key_colour * gains)
+
+
+def _check_size(size: float) -> None:
+    if not isinstance(size, Real) or not 0 <= size <= LARGEST_KEY:
+        raise ValueError(f"size must lie in 0 … {LARGEST_KEY:g} degrees, got {told(size)}")
 
 
 def direction(azimuth_degrees: float | Floats, elevation_degrees: float | Floats) -> Floats:

@@ -128,6 +128,7 @@ _SURROUNDINGS = (
     Column("light_intensity", "float32", "factor on the whole light, which is metered: 1 is the same for every preset"),
     Column("light_key_share", "float32", "factor on the key lamp"),
     Column("light_temperature_kelvin", "float32", "tint of the key lamp; 6504 leaves it, less is warmer", "K"),
+    Column("light_size_degrees", "float32", "seen of the key lamp: larger ones cast softer shadows, 0 none", "degrees"),
     Column("background", "string", "kind of background; environment: the place that lights the person"),
     Column(
         "background_blur",

@@ -6,7 +6,7 @@ import base64
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from typing import Any
@@ -33,6 +33,7 @@ from pain3d.setting import (
     sample_background,
     sample_camera,
     sample_environment,
+    sample_key_size,
     sample_light,
     sample_pose,
     sample_sensor,
@@ -164,6 +165,8 @@ class Scene:
             del fields["texture"]
         if not self.worn:
             del fields["worn"]
+        if not self.light.size:  # likewise
+            fields["light"] = {name: value for name, value in vars(self.light).items() if name != "size"}
         fields |= {"skin": self._key_of_skin(vars(self.skin)), "au": self.au.nonzero()}
         return json.dumps(fields, separators=(",", ":"))
 
@@ -220,6 +223,7 @@ def sample_scenes(
     places: Sequence[str] = ENVIRONMENTS,
     clinical: float = 0.0,
     glasses: float = 0.0,
+    shadows: bool = True,
 ) -> tuple[Scene, ...]:
     """All scenes of one identity: (expressions + 1) × views, expression-major; expression 0 is neutral.
 
@@ -252,6 +256,7 @@ def sample_scenes(
         clinical: Share of identities in care, 0–1: who they are and what they wear in all their pictures says
             `pain3d.worn.sample_worn`.
         glasses: Share of identities with glasses, 0–1.
+        shadows: Whether the key light casts any: `LightSetting.size` is drawn, or 0.
     """
     check_number("asymmetry", asymmetry, 0, 1)
     check_number("bedside", bedside, 0, 1)
@@ -263,6 +268,7 @@ def sample_scenes(
     check_whole("quality", quality, 1, 100)
     check_kind("cell", cell, DemographicCell)
     check_kind("co_occurring", co_occurring, bool)
+    check_kind("shadows", shadows, bool)
     if head is not None:
         check_kind("head", head, Head)
     if cameras not in CAMERAS:
@@ -285,15 +291,20 @@ def sample_scenes(
         camera = sample_camera(seed, identity_id, view, views, moment, bedside)
         return camera, sample_background(seed, identity_id, *place)
 
+    def sized(light: LightSetting, *place: int) -> LightSetting:
+        """With a key that casts shadows, if any does."""
+        return replace(light, size=sample_key_size(light.name, seed, identity_id, *place)) if shadows else light
+
     @cache
     def lamp(*place: int) -> LightSetting:
         """Light of an expression, or of an expression and a view."""
-        return sample_light(seed, identity_id, *place)
+        return sized(sample_light(seed, identity_id, *place), *place)
 
     @cache
     def surroundings(*place: int) -> LightSetting | None:
         """Of the identity, or of an expression and a view."""
-        return sample_environment(seed, identity_id, *place, share=environments, names=places)
+        drawn = sample_environment(seed, identity_id, *place, share=environments, names=places)
+        return sized(drawn, *place) if drawn else None
 
     scenes = []
     for expression in range(expressions + 1):

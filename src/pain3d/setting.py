@@ -17,7 +17,7 @@ from pain3d.camera import FOV, MIN_DISTANCE
 from pain3d.colour import KELVINS, NEUTRAL_KELVIN
 from pain3d.environment.embedded import ENVIRONMENTS, embedded_environment
 from pain3d.environment.own import OWN
-from pain3d.light import LIGHTS, key_azimuth
+from pain3d.light import KEY_SIZES, LARGEST_KEY, LIGHTS, key_azimuth
 from pain3d.random import keyed_generator
 from pain3d.ranges import FAR, Limits, are_numbers, check_fields, check_whole, told
 
@@ -41,6 +41,8 @@ FACE_DEPTH = 0.08  # metres: how much nearer than the centre of the head the fac
 KEY_AZIMUTH = 75.0  # degrees to each side of the face: farther round, the face is a silhouette
 # A place goes on around its key, so a face that turns from it is lit by the rest; nobody is taken against the sun.
 PLACE_AZIMUTH = 110.0
+LAMP_STEP = 0.5  # octaves to each side of the size of a preset's lamp: nearer or farther, a larger or a smaller one
+OWN_KEY = (2.0, 32.0)  # degrees: from a sun in haze to a window; nobody who draws scenes looks into own panoramas
 MIRED = 22.0  # spread of the white balance and of the key: a mired is 1e6 / kelvin, a just visible step about 5
 EXPOSURE = 0.22  # stops to each side: a metered picture
 ISO = (50.0, 800.0)
@@ -72,6 +74,7 @@ POSE_LIMITS: Limits = {
 }
 LIGHT_LIMITS: Limits = {
     "azimuth": TURN, "elevation": TURN, "intensity": (0.0, 1e3, ""), "key_share": (0.0, 1e3, ""), "temperature": KELVIN,
+    "size": (0.0, LARGEST_KEY, "degrees"),
 }  # fmt: skip
 SENSOR_LIMITS: Limits = {
     "exposure": (-20.0, 20.0, "stops"), "white_balance": KELVIN, "iso": (0.0, 1e6, ""),
@@ -126,7 +129,10 @@ class Pose:
 
 @dataclass(frozen=True)
 class LightSetting:
-    """A light preset and its jitter; see `Light.preset`. Or a place: see `Light.environment`, its yaw is `azimuth`."""
+    """A light preset and its jitter; see `Light.preset`. Or a place: see `Light.environment`, its yaw is `azimuth`.
+
+    `size` is the degrees under which the key is seen: how soft the shadows are that it casts; 0 casts none.
+    """
 
     name: str = "studio"
     azimuth: float = 0.0
@@ -134,6 +140,7 @@ class LightSetting:
     intensity: float = 1.0
     key_share: float = 1.0
     temperature: float = NEUTRAL_KELVIN
+    size: float = 0.0
 
     def __post_init__(self) -> None:
         if self.name not in LIGHTS and not self.is_place:
@@ -309,6 +316,16 @@ def drawn_environment(u: Sequence[float], share: float, names: Sequence[str] = E
         azimuth=round((2 * u[2] - 1) * PLACE_AZIMUTH - math.degrees(math.atan2(x, z)), 3),
         intensity=round(1.1 + 0.3 * u[3], 4),
     )
+
+
+def sample_key_size(name: str, seed: int, identity_id: int, *moment: int) -> float:
+    """Draw how large the key of a light is, degrees; that of a place that comes along is as its panorama shows it."""
+    if name in ENVIRONMENTS:
+        return round(embedded_environment(name).key_degrees, 3)
+    u = float(keyed_generator(seed, "light/size", identity_id, *moment).random())
+    if name in LIGHTS:
+        return round(KEY_SIZES[name] * 2 ** (LAMP_STEP * (2 * u - 1)), 3)
+    return round(OWN_KEY[0] * (OWN_KEY[1] / OWN_KEY[0]) ** u, 3)
 
 
 def sample_sensor(seed: int, identity_id: int, expression: int, view: int, quality: int = 95) -> Sensor:

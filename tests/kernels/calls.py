@@ -161,6 +161,7 @@ def render_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., An
 
     count, vertices = len(inputs["key_direction"]), inputs["vertices"].shape[1]
     maps = {"moments": (count, 1344, 4), "to_map": (count, 3, 4), "reach": (count, vertices)}
+    maps["seen"] = (count, vertices, 2)
     shadowed = inputs | {name: inputs["key_colour"].new_zeros(shape) for name, shape in maps.items()}
     yield "shadows", forward, shadowed
     yield "shadows, backward", partial(backward, Request(("linear",)), DIFFERENTIABLE), shadowed

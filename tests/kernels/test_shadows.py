@@ -10,9 +10,10 @@ import torch
 
 from pain3d.kernels import Shadows, build_mipmaps, cast_shadows, render
 from pain3d.kernels.rendering.example import example_inputs
+from pain3d.kernels.shadowing import reference
 from pain3d.kernels.shadowing.example import example_inputs as casting_inputs
 from pain3d.kernels.shadowing.example import horned
-from pain3d.kernels.shadowing.reference import lit_shares, map_levels
+from pain3d.kernels.shadowing.reference import lit_shares, map_levels, seen_of_lamp
 from tests.kernels.rooms import device_of
 
 
@@ -40,7 +41,8 @@ def shares_along(shadows: Shadows, across: torch.Tensor, reach: float, scatter: 
     up = torch.tensor([0.0, 1.0, 0.0])
     flat = torch.zeros(1, len(across))
     index = torch.tensor([0])
-    return lit_shares(shadows, index, points, up.expand_as(points), flat + reach, flat + scatter, up[None])[0]
+    seen = seen_of_lamp(shadows, index, points, up.expand_as(points), flat + reach, up[None])
+    return lit_shares(seen, flat + scatter)[0]
 
 
 def test_dark_below_and_lit_beside():
@@ -81,7 +83,8 @@ def test_a_bare_sphere_shades_nothing_that_faces_the_lamp():
     shadows = cast_shadows(**(inputs | {"vertices": bare, "spread": torch.full((3,), 0.18), "size": 64}))
     assert shadows.reach is not None
     points, lamps = bare[inputs["mesh_index"]], inputs["key_direction"]
-    shares = lit_shares(shadows, torch.arange(3), points, points, shadows.reach, torch.ones_like(shadows.reach), lamps)
+    seen = seen_of_lamp(shadows, torch.arange(3), points, points, shadows.reach, lamps)
+    shares = lit_shares(seen, torch.ones_like(shadows.reach))
     facing = (points * lamps[:, None]).sum(-1) > 0.2 * 0.1
     assert shares[facing].min() > 0.97  # 1 seen
 
@@ -131,6 +134,16 @@ def test_backends_agree_on_shadows_and_on_gradients_through_them(backend: str):
         assert (fast - slow).abs().max() <= 5e-5 * slow.abs().max()
 
 
+def test_between_vertices_that_agree_nobody_looks_up(monkeypatch: pytest.MonkeyPatch):
+    """And what is seen there is what a look-up would have said; where it is dark all over too."""
+    near = drawn("reference")[0]
+    monkeypatch.setattr(reference, "EVEN", -1.0)
+    monkeypatch.setattr(reference, "BROADLY", 1e3)
+    everywhere = drawn("reference")[0]
+    assert not torch.equal(near, everywhere)
+    assert (near - everywhere).abs().max() < 0.02  # TOLD
+
+
 def test_no_light_no_map_no_change():
     inputs = horns()
     plain = {name: value for name, value in inputs.items() if name not in ("shadows", "shadow_index")}
@@ -146,6 +159,7 @@ def test_wrong_maps_are_named():
         (shadows._replace(moments=shadows.moments[:, :-1]), "moments"),
         (shadows._replace(reach=shadows.reach[:, :-1]), "reach"),
         (shadows._replace(to_map=None), "to_map"),
+        (shadows._replace(seen=None), "seen"),
     ):
         with pytest.raises(ValueError, match=named):
             render(**(inputs | {"shadows": wrong}))

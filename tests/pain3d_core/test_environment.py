@@ -150,8 +150,8 @@ def test_scenes_draw_places_by_key() -> None:
     together, behind = lights(mixed), own_backgrounds(mixed)
     for number, scene in enumerate(mixed):
         alone = lights([scene])
-        assert together.key_size is None and alone.key_size is None
-        for name in ("sh", "key_direction", "key_colour", "exposure"):
+        assert alone.key_size is not None and alone.key_size.tolist() == pytest.approx([scene.light.size], rel=1e-6)
+        for name in ("sh", "key_direction", "key_colour", "exposure", "key_size"):
             assert torch.equal(getattr(together, name)[number], getattr(alone, name)[0]), name
         assert np.array_equal(behind[0][behind[1][number]], own_backgrounds([scene])[0][0])
 

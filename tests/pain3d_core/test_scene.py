@@ -1,7 +1,10 @@
 """Scenes: sampled by key, balanced, small, and a pure function of their arguments."""
 
+import json
+import math
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +14,9 @@ from hypothesis import strategies as st
 
 from pain3d.background import BACKGROUNDS
 from pain3d.camera import Camera
+from pain3d.environment.embedded import embedded_environment
 from pain3d.head import Head
-from pain3d.light import LIGHTS
+from pain3d.light import KEY_SIZES, LIGHTS
 from pain3d.pipeline.rows import head_angles
 from pain3d.rendering.shots import cameras, shots_of
 from pain3d.scene import CELLS, Scene, demographic_grid, sample_expression, sample_scenes
@@ -25,6 +29,7 @@ from pain3d.setting import (
     orbit_angles,
     sample_background,
     sample_camera,
+    sample_key_size,
     sample_light,
     sample_pose,
     sample_sensor,
@@ -109,6 +114,29 @@ def test_a_bedside_camera_is_drawn_beside_the_others() -> None:
     beds = [sample_camera(0, i, 0, 1, bedside=1.0) for i in range(1000)]
     angles = np.abs(seen_angles(beds, [Pose()] * len(beds)))
     assert (angles.max(0) < (35, 30.1, 90.1)).all() and (angles.max(0) > (33, 29, 88)).all()
+
+
+def test_every_lamp_says_how_large_it_is_and_draws_nothing_else_anew() -> None:
+    def drawn(**options: Any) -> list[Scene]:
+        return [
+            scene
+            for number in range(12)
+            for scene in sample_scenes(
+                seed=2, identity_id=number, cell=CELLS[number], expressions=1, views=1, **options
+            )
+        ]
+
+    cast, plain = drawn(), drawn(shadows=False)
+    assert [replace(scene, light=replace(scene.light, size=0.0)) for scene in cast] == plain
+    for scene in cast:
+        if scene.light.is_place:
+            assert scene.light.size == pytest.approx(embedded_environment(scene.light.name).key_degrees, abs=1e-3)
+        else:
+            assert abs(math.log2(scene.light.size / KEY_SIZES[scene.light.name])) < 0.51
+        assert Scene.from_json(scene.to_json()) == scene
+    assert len({scene.light.size for scene in cast}) > 12 and "size" not in json.loads(plain[0].to_json())["light"]
+    for name in ("own:0123456789abcdef", "own:fedcba9876543210"):
+        assert 2 <= sample_key_size(name, 0, 0) <= 32
 
 
 def test_focal_length_framing_and_distance_belong_together() -> None:

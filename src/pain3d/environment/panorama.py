@@ -8,6 +8,7 @@ middle of column j has the azimuth 360° · (1 - (j + 0.5) / w).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,11 @@ class Environment:
     key_direction: Doubles
     key_colour: Doubles
     key_radius: float
+
+    @property
+    def key_degrees(self) -> float:
+        """Degrees under which the brightest source is seen."""
+        return math.degrees(2 * self.key_radius)
 
 
 def directions(rows: int, columns: int) -> Doubles:

@@ -331,6 +331,7 @@ def _surroundings(scene: Scene) -> Row:
         "light_intensity": scene.light.intensity,
         "light_key_share": scene.light.key_share,
         "light_temperature_kelvin": scene.light.temperature,
+        "light_size_degrees": scene.light.size,
         "background": scene.background,
         "background_blur": scene.background_blur,
         "exposure_stops": scene.sensor.exposure,

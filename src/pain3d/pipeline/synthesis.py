@@ -129,6 +129,7 @@ def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]
         glasses=config.glasses_share,
         quality=config.quality,
         wrinkles=config.wrinkles,
+        shadows=config.shadows,
         environments=config.environment_share,
         places=ENVIRONMENTS if person.places is None else person.places.names,
     )

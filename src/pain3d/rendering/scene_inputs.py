@@ -63,7 +63,8 @@ class SceneInputs:
         cover: See growth.
         world_to_view: [B, 4, 4] of the cameras.
         fov_degrees: [B] likewise.
-        light: sh [B, 9, 3], key_direction [B, 3], key_colour [B, 3] and exposure [B], as the sensor has them.
+        light: sh [B, 9, 3], key_direction [B, 3], key_colour [B, 3] and exposure [B], as the sensor has them, and
+            key_size [B].
         painted: [K, 128, 128, 3] linear, the different backgrounds; or plates of any size.
         background: [B] which of the K stands behind.
         gains: [B, 3] on the background's light.
@@ -91,7 +92,7 @@ class SceneInputs:
     cover: Floats
     world_to_view: Floats
     fov_degrees: Floats
-    light: tuple[Floats, Floats, Floats, Floats]
+    light: tuple[Floats, Floats, Floats, Floats, Floats]
     painted: Floats
     background: Whole
     gains: Floats
@@ -144,6 +145,7 @@ def inputs_of(
     identity = head.identity_vector(first.identity)
     painted, background = own_backgrounds(scenes, places) if plates is None else plated(scenes, plates)
     light = shots.light
+    key_size = torch.zeros(len(scenes)) if light.key_size is None else light.key_size
     assert grown.cover is not None
     key = first.seed, first.identity_id
     lying = np.array([BED in scene.worn for scene in scenes])
@@ -166,7 +168,13 @@ def inputs_of(
         cover=grown.cover.numpy(),
         world_to_view=shots.camera.world_to_view.numpy(),
         fov_degrees=shots.camera.fov_degrees.numpy(),
-        light=(light.sh.numpy(), light.key_direction.numpy(), light.key_colour.numpy(), light.exposure.numpy()),
+        light=(
+            light.sh.numpy(),
+            light.key_direction.numpy(),
+            light.key_colour.numpy(),
+            light.exposure.numpy(),
+            key_size.numpy(),
+        ),
         painted=painted,
         background=background,
         gains=shots.gains.numpy(),

@@ -15,13 +15,20 @@ BESIDE = (
 )  # parts that a map is not fitted around: shoulders are wider than two heads, and the face is looked at
 
 
-def key_shadows(mesh: Mesh, lights: Light, mesh_index: Tensor, backend: str | None) -> tuple[Shadows, Tensor] | None:
+# Texels a side of a map: 1 and 2 mm on a face. That of a picture of 256 pixels shows no finer edge than 2 mm.
+TEXELS, SMALL, TEXELS_OF_SMALL = 256, 256, 128
+
+
+def key_shadows(
+    mesh: Mesh, lights: Light, mesh_index: Tensor, size: int, backend: str | None
+) -> tuple[Shadows, Tensor] | None:
     """The shadows on N pictures, and which of them each picture shows [N]; None where no light casts any.
 
     Args:
         mesh: M meshes.
         lights: 1 or N.
         mesh_index: [N] which mesh each picture shows.
+        size: Pixels of the longer side of the pictures.
         backend: As `pain3d.render` takes it.
 
     Gradients: none.
@@ -48,6 +55,7 @@ def key_shadows(mesh: Mesh, lights: Light, mesh_index: Tensor, backend: str | No
         spread.contiguous(),
         mesh_index=mesh_index,
         focus=_focus(mesh.topology),
+        size=TEXELS if size > SMALL else TEXELS_OF_SMALL,
         backend=backend,
     )
     return made, index

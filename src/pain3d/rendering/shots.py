@@ -107,13 +107,16 @@ def cameras(scenes: Sequence[Scene]) -> Camera:
 def lights(scenes: Sequence[Scene], places: Mapping[str, Environment] | None = None) -> Light:
     """The light of each scene, exposed and white-balanced as its sensor has it; `places` as for `shots_of`."""
     settings = [scene.light for scene in scenes]
-    names = ("name", "azimuth", "elevation", "intensity", "key_share", "temperature")
+    names = ("name", "azimuth", "elevation", "intensity", "key_share", "temperature", "size")
     presets = [setting for setting in settings if not setting.is_place]
     parts = [Light.presets(*([getattr(setting, name) for setting in presets] for name in names))] if presets else []
     parts += [_lit(setting, place_of(setting.name, places)) for setting in settings if setting.is_place]
     order = np.argsort(np.argsort([setting.is_place for setting in settings], kind="stable"), kind="stable")
-    named = ("sh", "key_direction", "key_colour", "exposure")  # no scene says how large its key is: none casts shadows
+    named = ("sh", "key_direction", "key_colour", "exposure")
     joined = Light(*(torch.cat([getattr(light, name) for light in parts]) for name in named))
+    sizes = [torch.zeros(len(light)) if light.key_size is None else light.key_size for light in parts]
+    if any(setting.size for setting in settings):
+        joined = replace(joined, key_size=torch.cat(sizes))
     light = map_tensors(joined, itemgetter(torch.from_numpy(order)))
     exposure = light.exposure * torch.tensor([2**scene.sensor.exposure for scene in scenes], dtype=torch.float32)
     return replace(light, exposure=exposure).with_gains(white_balance(scenes))
@@ -127,6 +130,7 @@ def _lit(setting: LightSetting, place: Environment) -> Light:
         intensity=setting.intensity,
         key_share=setting.key_share,
         temperature=setting.temperature,
+        size=setting.size,
     )
 
 

@@ -18,11 +18,14 @@ def test_pictures_of_one_mesh_under_one_lamp_share_a_map():
     mesh = HEAD(au=[pain3d.ActionUnits(), pain3d.ActionUnits(AU4=5)])
     lamp = Light.preset("golden", size=1.0)
     shown = torch.tensor([0, 1, 1, 0])
-    cast = key_shadows(mesh, lamp, shown, None)
+    cast = key_shadows(mesh, lamp, shown, 512, None)
     assert cast is not None and cast[0].moments is not None
     assert len(cast[0].moments) == 2 and cast[1].tolist() == [0, 1, 1, 0]
-    assert key_shadows(mesh, Light.preset("golden"), shown, None) is None
-    assert key_shadows(mesh, replace(lamp, key_size=torch.zeros(1)), shown, None) is None
+    smaller = key_shadows(mesh, lamp, shown, 224, None)
+    assert smaller is not None and smaller[0].moments is not None
+    assert smaller[0].moments.shape[1] == 128**2 + 64**2 + 32**2 + 16**2 + 8**2
+    assert key_shadows(mesh, Light.preset("golden"), shown, 512, None) is None
+    assert key_shadows(mesh, replace(lamp, key_size=torch.zeros(1)), shown, 512, None) is None
 
 
 def test_every_preset_has_a_size_and_casts_a_shadow_under_the_chin():

@@ -42,7 +42,7 @@ from pain3d.kernels.shading.cpu import (
     whole_vectors,
 )
 from pain3d.kernels.shading.reference import Lights
-from pain3d.kernels.shadowing.cpu import BLEEDING, light_shares
+from pain3d.kernels.shadowing.cpu import BLEEDING, broad_level, light_shares, shadow_kind
 from pain3d.kernels.shadowing.reference import Shadows, levels_of
 from pain3d.kernels.texturing.cpu import LANES, LEVEL, U, V, mix_rows, sample_block
 from pain3d.kernels.texturing.reference import Mipmaps
@@ -55,7 +55,7 @@ FINE = 1 << FINE_BITS
 F, N = np.float32, np.uint64  # unsigned where an index would else be tested for being negative
 ZERO, ONE, ROUND, BYTE = F(0), F(1), F(0.5), F(255)
 # Lanes beyond those of the look-up: the weights of the detail layers. Among the channels: slopes, and the two layers.
-# Behind the share of the key light that arrives, how wide the edge of a shadow is, -1 where there is none.
+# Behind the share of the key light that arrives, how wide the edge of a shadow is, -1 where nobody looks it up.
 WEIGHT, WIDTH, ALL_LANES = LANES * BLOCK, ARRIVED + 3 * BLOCK, ARRIVED // BLOCK + 4
 SLOPE, FIRST, SECOND = TEXEL + 5 * BLOCK, TEXEL + 8 * BLOCK, TEXEL + 12 * BLOCK
 RED_TINT, GREEN_TINT, BLUE_TINT = F(BLOOD_TINT[0]), F(BLOOD_TINT[1]), F(BLOOD_TINT[2])
@@ -141,7 +141,7 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
     w0 = w1 = w2 = 0.0
     level = ZERO
     worn = detailed = False  # whether the face, and whether any point of the block, has weights above 0
-    shadowed = shadow[0].shape[0] > 0
+    shadowed, kind = shadow[0].shape[0] > 0, 0
     ex, ey, ez = eye[0], eye[1], eye[2]
     for j in range(width):
         f = np.int64(ids[j])
@@ -153,6 +153,8 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
                 level = levels[f]
                 w0, w1, w2 = inverse_w[a], inverse_w[b], inverse_w[c]
                 layers = a * N(DETAIL_LAYERS), b * N(DETAIL_LAYERS), c * N(DETAIL_LAYERS)
+                if shadowed:
+                    kind = shadow_kind(shadow[0], shadow[4], shadow[5], corners)
                 worn = False
                 for k in range(DETAIL_LAYERS):
                     for layer in layers:
@@ -182,7 +184,7 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
                     one, two = mix_rows(weights, layers, shares, DETAIL_LAYERS)
                     lanes[at + N(WEIGHT)], lanes[at + N(WEIGHT + BLOCK)] = one, two
                 if shadowed:
-                    lanes[at + N(WIDTH)] = edge_width(shadow[0], corners, shares)
+                    see_lamp(lanes, at, kind, shadow, corners, shares)
                 columns[at] = j
                 count += 1
             if wants.barycentrics:
@@ -207,36 +209,53 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
 
 
 @njit(**WITHOUT_ARRAYS)
-def edge_width(reach, corners, shares):  # type: ignore[no-untyped-def]
-    """Return how wide the edge of a shadow is between three vertices, as a level; -1 where none of them sees one."""
-    one, two, three = reach[corners[0]], reach[corners[1]], reach[corners[2]]
-    width = shares[0] * max(one, ZERO) + shares[1] * max(two, ZERO) + shares[2] * max(three, ZERO)
-    return width if max(one, two, three) >= ZERO else -ONE
+def see_lamp(lanes, at, kind, shadow, corners, shares):  # type: ignore[no-untyped-def]
+    """Fill the lanes of a point with what lies between three vertices: seen of the lamp, and an edge's width."""
+    narrow = wide = ONE
+    width = -ONE
+    a, b, c = corners
+    if kind != 0:
+        narrow, wide = mix_rows(shadow[4], (a * N(2), b * N(2), c * N(2)), shares, 2)
+    if kind == 2:
+        reach = shadow[0]
+        one, two, three = max(reach[a], ZERO), max(reach[b], ZERO), max(reach[c], ZERO)
+        width = shares[0] * one + shares[1] * two + shares[2] * three
+    lanes[at + N(ARRIVED)], lanes[at + N(ARRIVED + BLOCK)], lanes[at + N(WIDTH)] = narrow, wide, width
 
 
 @njit(**WITHOUT_ARRAYS)
 def dim_key(lanes, count, eye, key, shadow):  # type: ignore[no-untyped-def]
     """Fill `ARRIVED` of the first `count` points, whose normals are not tilted yet."""
-    _, frame, moments, levels = shadow
+    frame, moments, levels = shadow[1], shadow[2], shadow[3]
     for i in range(count):
-        red = green = blue = ONE
         width = lanes[WIDTH + i]
         if width >= ZERO:
             point = eye[0] - lanes[EYE + i], eye[1] - lanes[EYE + BLOCK + i], eye[2] - lanes[EYE + 2 * BLOCK + i]
             normal = lanes[NORMAL + i], lanes[NORMAL + BLOCK + i], lanes[NORMAL + 2 * BLOCK + i]
-            narrow, wide = light_shares(point, normal, key, width, frame, moments, levels)
-            more = lanes[SCATTER + i] * (wide - narrow)
-            red, green, blue = narrow + BLEEDING[0] * more, narrow + BLEEDING[1] * more, narrow + BLEEDING[2] * more
-        lanes[ARRIVED + i], lanes[ARRIVED + BLOCK + i], lanes[ARRIVED + 2 * BLOCK + i] = red, green, blue
+            bleeds = lanes[SCATTER + i] > ZERO
+            narrow, wide = light_shares(point, normal, key, width, frame, moments, levels, bleeds)
+            lanes[ARRIVED + i], lanes[ARRIVED + BLOCK + i] = narrow, wide
+    for i in range(whole_vectors(count)):
+        narrow = lanes[ARRIVED + i]
+        more = lanes[SCATTER + i] * (lanes[ARRIVED + BLOCK + i] - narrow)
+        lanes[ARRIVED + i] = narrow + BLEEDING[0] * more
+        lanes[ARRIVED + BLOCK + i] = narrow + BLEEDING[1] * more
+        lanes[ARRIVED + 2 * BLOCK + i] = narrow + BLEEDING[2] * more
 
 
 @njit(**COMPILED)  # with arrays: it returns some
 def shadow_of(n, views, shadows, levels):  # type: ignore[no-untyped-def]
-    """Return reach [V], to_map [3, 4], moments [L · 4] and levels [n, 2] of picture n, empty where none is cast."""
+    """Return what picture n is shadowed by, all empty where nothing is cast.
+
+    That is reach [V], to_map [3, 4], moments [L · 4], levels [n, 2], seen [V · 2] and the level of a broad edge.
+    """
     s = views.shadow_index[n] if shadows.reach.shape[0] else 0
     if shadows.reach.shape[0]:
-        return shadows.reach[s], shadows.to_map[s], shadows.moments[s].reshape(-1), levels
-    return shadows.reach.reshape(-1), shadows.to_map.reshape(-1, 4), shadows.moments.reshape(-1), levels
+        frame = shadows.to_map[s]
+        seen = shadows.seen[s].reshape(-1)
+        return shadows.reach[s], frame, shadows.moments[s].reshape(-1), levels, seen, broad_level(frame)
+    nothing = shadows.to_map.reshape(-1, 4)
+    return shadows.reach.reshape(-1), nothing, shadows.moments.reshape(-1), levels, shadows.seen.reshape(-1), ZERO
 
 
 @njit(**WITHOUT_ARRAYS)
@@ -524,7 +543,7 @@ def prepared_arrays(scene: RenderInputs, lit: bool) -> tuple[Any, Any]:
         ),
     )
     if not lit or ready.shadows.moments is None:  # one compiled function for all
-        nothing = Shadows(torch.empty(0, 0, 4), torch.empty(0, 3, 4), torch.empty(0, 0))
+        nothing = Shadows(torch.empty(0, 0, 4), torch.empty(0, 3, 4), torch.empty(0, 0), torch.empty(0, 0, 2))
         ready = ready._replace(shadows=nothing)
     tables = torch.tensor(scene.texture.levels()), torch.tensor(levels_of(ready.shadows))
     return arrays_of(ready), arrays_of((packed, texels_of_faces, *tables))

@@ -32,12 +32,12 @@ from pain3d.kernels.rendering.cpu import (
     add_details,
     arrays_of,
     dim_key,
-    edge_width,
     fill_background,
     fill_levels,
     prepared_arrays,
     project_vertices,
     resample_side,
+    see_lamp,
     shadow_of,
     tilt_normals,
     tone_block,
@@ -72,6 +72,7 @@ from pain3d.kernels.shading.cpu_backward import (
     shade_block_backward,
     sum_lane,
 )
+from pain3d.kernels.shadowing.cpu import shadow_kind
 from pain3d.kernels.texturing.cpu import LEVEL, U, V, mix_rows, sample_block
 from pain3d.kernels.texturing.cpu_backward import KEPT, LOOKED, add_texels, keep_block, look_backward, zeros_like_chain
 
@@ -164,7 +165,8 @@ def _trace_row(i, n, ids, marks, back, needs, screen, triangles, vertices, skin,
                 one, two = mix_rows(weights, layers, shares, DETAIL_LAYERS)
                 lanes[at + N(WEIGHT)], lanes[at + N(WEIGHT + BLOCK)] = one, two
                 if shadowed:
-                    lanes[at + N(WIDTH)] = edge_width(shadow[0], (a, b, c), shares)
+                    kind = shadow_kind(shadow[0], shadow[4], shadow[5], (a, b, c))
+                    see_lamp(lanes, at, kind, shadow, (a, b, c), shares)
                 for k in range(DETAIL_LAYERS):
                     for layer in layers:
                         detailed |= weights[layer + N(k)] != ZERO

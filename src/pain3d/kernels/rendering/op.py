@@ -196,7 +196,7 @@ def render(
         raise ValueError(f"faces must be at most {MAX_FACES} for backend 'triton', got {len(faces)}")
     if shadows is not None and shadows.moments is not None:
         levels_of(shadows)
-        for field in ("to_map", "reach"):
+        for field in ("to_map", "reach", "seen"):
             if tensors[field] is None:
                 raise ValueError(f"{field} of shadows must be given with their moments, got None")
     _check_request(request, attributes is not None, face_labels is not None)

@@ -21,7 +21,7 @@ from pain3d.kernels.rendering.bundles import Rendered, RenderInputs, Request, Tr
 from pain3d.kernels.rendering.colour import encode_srgb, encode_srgb_float, tone_map
 from pain3d.kernels.rendering.relief import detailed, tilted
 from pain3d.kernels.shading.reference import SurfacePoints, shade_reference
-from pain3d.kernels.shadowing.reference import lit_shares
+from pain3d.kernels.shadowing.reference import lit_shares, seen_between, seen_of_lamp
 from pain3d.kernels.texturing.reference import sample_texture_reference
 
 if TYPE_CHECKING:
@@ -131,24 +131,23 @@ def render_layered_reference(
 def _lit_shares(scene: RenderInputs, fragments: Fragments, surface: Tensor, scatter: Tensor) -> Tensor:
     """The share of the key light [B, H, W, 3] that reaches what each pixel sees."""
     views, faces, shadows = scene.views, scene.triangles.faces, scene.shadows
-    assert shadows.reach is not None
-    reach = shadows.reach[views.shadow_index.long()].to(surface.dtype)  # [B, V]
-    ids, barycentrics = fragments.face_ids, fragments.barycentrics.to(surface.dtype)
-    levels = interpolate_reference(reach.clamp(min=0)[..., None], faces, ids, barycentrics)[..., 0]
-    touched = (reach[:, faces.long()] >= 0).any(-1)  # [B, F]
+    assert shadows.reach is not None and shadows.seen is not None
+    ids, barycentrics, which = fragments.face_ids, fragments.barycentrics.to(surface.dtype), views.shadow_index.long()
+    of_vertices = torch.cat([shadows.reach.clamp(min=0)[..., None], shadows.seen], -1)[which].to(surface.dtype)
+    levels, between = interpolate_reference(of_vertices, faces, ids, barycentrics).split([1, 2], -1)
     image = torch.arange(len(ids), device=ids.device)[:, None, None]
-    levels = torch.where(touched[image, ids.long().clamp(min=0)], levels, -1.0)
-    flat, count = (len(ids), -1), len(ids)
-    shares = lit_shares(
+    touched, sought = (kind[image, ids.long().clamp(min=0)] for kind in seen_between(shadows, which, faces))
+    flat = (len(ids), -1)
+    seen = seen_of_lamp(
         shadows,
-        views.shadow_index,
+        which,
         surface[..., :3].detach().reshape(*flat, 3),
         surface[..., 3:6].detach().reshape(*flat, 3),
-        levels.reshape(flat),
-        scatter.detach().reshape(flat),
+        torch.where(sought, levels[..., 0], -1.0).reshape(flat),
         scene.lights.key_direction.detach(),
-    )
-    return shares.reshape(count, *ids.shape[1:], 3)
+    ).reshape(*ids.shape, 2)
+    seen = torch.where(sought[..., None], seen, torch.where(touched[..., None], between, 1.0))
+    return lit_shares(seen, scatter.detach())
 
 
 def _of_meshes(rows: Tensor, mesh: Tensor) -> Tensor:

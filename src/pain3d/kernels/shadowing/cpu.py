@@ -1,6 +1,7 @@
 """Knows shadow maps at speed on a CPU: numba, float32 after visibility, a map per thread; and how points look them up.
 
-`light_shares` is called by the fused `render` for the points of a block. Bits depend on neither batch nor threads.
+`light_shares` is called for vertices here, and by the fused `render` for points of the faces that `shadow_kind` names.
+Bits depend on neither batch nor threads.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.rasterization.cpu import rasterize_faces, snap_vertices
 from pain3d.kernels.shadowing import reference as model
 from pain3d.kernels.shadowing.reference import Casting, Shadows, map_levels, tap_level, texel_length
+from pain3d.kernels.texturing.cpu import mix_rows
 
 F, N = np.float32, np.uint64
 ZERO, HALF, ONE, TWO = F(0), F(0.5), F(1), F(2)
@@ -24,8 +26,31 @@ LIFT, GRAZING, TOWARDS = F(model.LIFT), F(model.GRAZING_LIFT), F(model.TOWARDS)
 LEAST_VARIANCE, LEAST = F(model.LEAST_VARIANCE), F(1e-30)
 BLEED, REST = F(model.BLEED), F(1 / (1 - model.BLEED))
 BLEEDING, SCATTERED = tuple(F(share) for share in model.BLEEDING), F(model.SCATTERED / model.SPREAD)
-TINY = F(1e-20)
+TINY, BROAD_TEXELS = F(1e-20), F(model.BROADLY / model.SPREAD)
+EVEN, EVEN_IN_SKIN = F(model.EVEN), F(model.EVEN_IN_SKIN)
 REACH = model.REACH
+SURELY = F(0.01)  # texels: what rounding may add to a height that was bounded
+
+
+@njit(**WITHOUT_ARRAYS)
+def broad_level(frame):  # type: ignore[no-untyped-def]
+    """Return the level from which on an edge is so wide that points between vertices need no look-up."""
+    squared = frame[0, 0] * frame[0, 0] + frame[0, 1] * frame[0, 1] + frame[0, 2] * frame[0, 2]
+    return F(math.log2(BROAD_TEXELS * math.sqrt(squared)))
+
+
+@njit(**WITHOUT_ARRAYS)
+def shadow_kind(reach, seen, broad, corners):  # type: ignore[no-untyped-def]
+    """Return how points of a face see the lamp: 0 freely, 1 as lies between its vertices, 2 as they look it up."""
+    a, b, c = corners
+    one, two, three = reach[a], reach[b], reach[c]
+    if max(one, two, three) < ZERO:
+        return 0
+    a, b, c = a * N(2), b * N(2), c * N(2)
+    narrow = max(seen[a], seen[b], seen[c]) - min(seen[a], seen[b], seen[c])
+    a, b, c = a + N(1), b + N(1), c + N(1)
+    wide = max(seen[a], seen[b], seen[c]) - min(seen[a], seen[b], seen[c])
+    return 2 if ((narrow > EVEN) | (wide > EVEN_IN_SKIN)) & (min(one, two, three) < broad) else 1
 
 
 @njit(**WITHOUT_ARRAYS)
@@ -59,19 +84,44 @@ def _halve(fine, side, wide, coarse):  # type: ignore[no-untyped-def]
 
 
 @njit(**WITHOUT_ARRAYS)
-def _pool(depth, nearest, tap):  # type: ignore[no-untyped-def]
-    """Fill nearest with the least depth of squares of tap texels."""
-    nearest[:] = ONE
-    for i in range(depth.shape[0]):
-        for j in range(depth.shape[1]):
-            y, x = i // tap, j // tap
-            nearest[y, x] = min(nearest[y, x], depth[i, j])
+def _halve_nearest(fine, side, coarse):  # type: ignore[no-untyped-def]
+    """Fill coarse [side/2 · side/2] with the least of squares of four of fine [side · side]."""
+    half = side // 2
+    for i in range(half):
+        upper, lower, out = 2 * i * side, (2 * i + 1) * side, i * half
+        for j in range(half):
+            one, two = fine[upper + 2 * j], fine[upper + 2 * j + 1]
+            three, four = fine[lower + 2 * j], fine[lower + 2 * j + 1]
+            one, three = one if one < two else two, three if three < four else four
+            coarse[out + j] = one if one < three else three
 
 
 @njit(**WITHOUT_ARRAYS)
-def _fill_reach(points, normals, frame, spread, size, nearest, tap, top, reach):  # type: ignore[no-untyped-def]
-    """Fill reach [V] of a map; nearest [side, side] are the least depths of squares of tap texels."""
-    side, texel = nearest.shape[0], F(size)
+def _lowest(nearest, side, along, lowest):  # type: ignore[no-untyped-def]
+    """Fill lowest [side · side] with the least of all taps of a search around each; `along` is as large."""
+    for i in range(side):
+        for j in range(side):
+            least = ONE
+            for k in range(max(j - REACH, 0), min(j + REACH + 1, side)):
+                least = min(least, nearest[i * side + k])
+            along[i * side + j] = least
+    for i in range(side):
+        for j in range(side):
+            lowest[i * side + j] = ONE
+        for k in range(max(i - REACH, 0), min(i + REACH + 1, side)):
+            for j in range(side):
+                least = along[k * side + j]
+                lowest[i * side + j] = least if least < lowest[i * side + j] else lowest[i * side + j]
+
+
+@njit(**WITHOUT_ARRAYS)
+def _fill_reach(points, normals, frame, spread, size, taps, top, reach):  # type: ignore[no-untyped-def]
+    """Fill reach [V] of a map. taps: least depths [side · side] of squares of texels, of their surroundings, and side.
+
+    A vertex is left out as soon as the least depth around tells that no tap can stand in its light.
+    """
+    nearest, lowest, side = taps
+    texel, tap = F(size), F(size // side)
     length = ONE / math.sqrt(frame[0, 0] * frame[0, 0] + frame[0, 1] * frame[0, 1] + frame[0, 2] * frame[0, 2])
     for v in range(points.shape[0]):
         reach[v] = -ONE
@@ -86,15 +136,25 @@ def _fill_reach(points, normals, frame, spread, size, nearest, tap, top, reach):
         steep = max(cosine, STEEPEST)
         across = (frame[0, 0] * nx + frame[0, 1] * ny + frame[0, 2] * nz) * length / steep
         down = (frame[1, 0] * nx + frame[1, 1] * ny + frame[1, 2] * nz) * length / steep
-        slack = (abs(across) + abs(down)) * (HALF * tap)
-        first_column, first_row = np.int64(np.floor(column / tap)) - REACH, np.int64(np.floor(row / tap)) - REACH
+        slope = abs(across) + abs(down)
+        slack = slope * (HALF * tap)
+        middle_column, middle_row = np.int64(np.floor(column / tap)), np.int64(np.floor(row / tap))
+        around = np.int64(REACH)
+        if (middle_column >= 0) & (middle_column < side) & (middle_row >= 0) & (middle_row < side):
+            highest = (depth - lowest[middle_row * side + middle_column]) * texel
+            if highest + slope * (F(REACH) * tap) < LEAST_HEIGHT - SURELY:
+                continue
+            # Nothing that stands is farther aside than the cone of the lamp is wide at the highest.
+            aside = (max(spread * highest, ZERO) + MARGIN + SURELY) / tap
+            around = min(np.int64(aside + ONE), REACH)
+        first_column, first_row = middle_column - around, middle_row - around
         count, total = ZERO, ZERO
         start_row, start_column = max(first_row, np.int64(0)), max(first_column, np.int64(0))
-        for i in range(start_row, np.int64(min(first_row + 2 * REACH + 1, side))):
+        for i in range(start_row, np.int64(min(first_row + 2 * around + 1, side))):
             below = (F(i) + HALF) * tap - row
-            for j in range(start_column, np.int64(min(first_column + 2 * REACH + 1, side))):
+            for j in range(start_column, np.int64(min(first_column + 2 * around + 1, side))):
                 right = (F(j) + HALF) * tap - column
-                height = (depth - nearest[i, j]) * texel
+                height = (depth - nearest[N(i * side + j)]) * texel
                 above = height + (across * right + down * below) - slack
                 beside = max(abs(right), abs(below)) - HALF * tap
                 if (above > LEAST_HEIGHT) & (beside < spread * height + MARGIN):
@@ -108,14 +168,16 @@ def _fill_reach(points, normals, frame, spread, size, nearest, tap, top, reach):
 @njit(**COMPILED)
 def _cast(first, last, given, spreads, taps, levels, made):  # type: ignore[no-untyped-def]
     """Write maps first … last - 1."""
-    vertices, normals, faces, mesh_index, to_map, size = given
-    moments, reach = made
+    vertices, normals, faces, mesh_index, direction, to_map, size = given
+    moments, reach, seen = made
     count, top = vertices.shape[1], F(levels.shape[0] - 1)
     clip, snapped = np.zeros((count, 4), np.float64), np.empty((count, 2), np.int64)
     inverse_w, usable, areas = np.empty(count), np.empty(count, np.bool_), np.empty(faces.shape[0], np.int64)
-    nearest, ids, depth = np.empty((size, size)), np.empty((size, size), np.int32), np.empty((size, size), np.float32)
-    wide = np.empty(size * size * 2, np.float32)
-    fine, coarse = np.empty((size // 4, size // 4), np.float32), np.empty((size // 8, size // 8), np.float32)
+    nearest, ids = np.empty((size, size)), np.empty((size, size), np.int32)
+    depth, wide = np.empty(size * size, np.float32), np.empty(size * size * 2, np.float32)
+    half, fine = np.empty(size * size // 4, np.float32), np.empty(size * size // 16, np.float32)
+    coarse, along = np.empty(size * size // 64, np.float32), np.empty(size * size // 16, np.float32)
+    lowest = np.empty(size * size // 16, np.float32)
     scale = 2.0 / size
     for s in range(first, last):
         m, frame = mesh_index[s], to_map[s]
@@ -134,18 +196,33 @@ def _cast(first, last, given, spreads, taps, levels, made):  # type: ignore[no-u
                 away = ONE
                 if ids[i, j] >= 0:
                     away = F(min(max(1.0 / nearest[i, j] - DEPTH, -1.0), 1.0))
-                depth[i, j] = away
+                depth[i * size + j] = away
                 a, b = to_warp(away)
                 at = (i * size + j) * 4
                 flat[at], flat[at + 1], flat[at + 2], flat[at + 3] = a, a * a, b, b * b
         for n in range(levels.shape[0] - 1):
             start, side, end = levels[n, 0], levels[n, 1], levels[n + 1, 0]
             _halve(flat[start * 4 : end * 4], side, wide, flat[end * 4 :])
-        _pool(depth, fine, 4)
+        _halve_nearest(depth, size, half)
+        _halve_nearest(half, size // 2, fine)
+        pooled, side = fine, size // 4
         if taps[s] == 8:
-            _pool(depth, coarse, 8)
-        pooled = coarse if taps[s] == 8 else fine
-        _fill_reach(vertices[m], normals[m], frame, spreads[s], size, pooled, F(taps[s]), top, reach[s])
+            _halve_nearest(fine, side, coarse)
+            pooled, side = coarse, side // 2
+        _lowest(pooled, side, along, lowest)
+        _fill_reach(vertices[m], normals[m], frame, spreads[s], size, (pooled, lowest, side), top, reach[s])
+        _fill_seen(vertices[m], normals[m], direction[s], reach[s], frame, flat, levels, seen[s])
+
+
+@njit(**WITHOUT_ARRAYS)
+def _fill_seen(points, normals, light, reach, frame, flat, levels, seen):  # type: ignore[no-untyped-def]
+    """Fill seen [V, 2]: 1 where nothing stands in the light."""
+    for v in range(points.shape[0]):
+        narrow = wide = ONE
+        if reach[v] >= ZERO:
+            point, normal = (points[v, 0], points[v, 1], points[v, 2]), (normals[v, 0], normals[v, 1], normals[v, 2])
+            narrow, wide = light_shares(point, normal, light, reach[v], frame, flat, levels, True)
+        seen[v, 0], seen[v, 1] = narrow, wide
 
 
 def cast_shadows_cpu(given: Casting) -> Shadows:
@@ -155,17 +232,37 @@ def cast_shadows_cpu(given: Casting) -> Shadows:
     made = (
         np.empty((count, levels[-1][0] + levels[-1][1] ** 2, 4), np.float32),
         np.empty((count, given.vertices.shape[1]), np.float32),
+        np.empty((count, given.vertices.shape[1], 2), np.float32),
     )
     taps = 2 ** tap_level(given.spread, texel_length(given.to_map))
     arrays = tuple(
         tensor.contiguous().numpy()
-        for tensor in (given.vertices, given.normals, given.faces.int(), given.mesh_index.long(), given.to_map)
-    )
+        for tensor in (
+            given.vertices, given.normals, given.faces.int(), given.mesh_index.long(), given.direction, given.to_map,
+        )
+    )  # fmt: skip
     spreads, table = given.spread.contiguous().numpy(), np.array(levels)
     for_each_range(
         count, lambda first, last: _cast(first, last, (*arrays, given.size), spreads, taps.numpy(), table, made)
     )
-    return Shadows(torch.from_numpy(made[0]), given.to_map, torch.from_numpy(made[1]))
+    return Shadows(torch.from_numpy(made[0]), given.to_map, *(torch.from_numpy(part) for part in made[1:]))
+
+
+@njit(**WITHOUT_ARRAYS)
+def _taps(levels, n, column, row, share):  # type: ignore[no-untyped-def]
+    """Return where four texels of level n around a place begin, and their shares of `share`."""
+    start, side = levels[n, 0], levels[n, 1]
+    scale = F(side) / F(levels[0, 1])
+    x = min(max(column * scale - HALF, ZERO), F(side - 1))
+    y = min(max(row * scale - HALF, ZERO), F(side - 1))
+    left, above = np.int64(x), np.int64(y)
+    across, down = x - F(left), y - F(above)
+    right, below = min(left + 1, side - 1), min(above + 1, side - 1)
+    one, two = N((start + above * side + left) * 4), N((start + above * side + right) * 4)
+    three, four = N((start + below * side + left) * 4), N((start + below * side + right) * 4)
+    s4 = down * across * share
+    s3, s2 = down * share - s4, across * share - s4
+    return (one, two, three, four), (share - down * share - s2, s2, s3, s4)
 
 
 @njit(**WITHOUT_ARRAYS)
@@ -175,28 +272,9 @@ def _look_up(flat, levels, column, row, level):  # type: ignore[no-untyped-def]
     level = min(max(level, ZERO), F(top))
     lower = np.int64(level)
     fraction = level - F(lower)
-    a0 = a1 = b0 = b1 = ZERO
-    for step in range(2):
-        share = fraction if step == 1 else ONE - fraction
-        if share > ZERO:
-            n = min(lower + step, top)
-            start, side = levels[n, 0], levels[n, 1]
-            scale = F(side) / F(levels[0, 1])
-            x = min(max(column * scale - HALF, ZERO), F(side - 1))
-            y = min(max(row * scale - HALF, ZERO), F(side - 1))
-            left, above = np.int64(x), np.int64(y)
-            across, down = x - F(left), y - F(above)
-            right, below = min(left + 1, side - 1), min(above + 1, side - 1)
-            one, two = N((start + above * side + left) * 4), N((start + above * side + right) * 4)
-            three, four = N((start + below * side + left) * 4), N((start + below * side + right) * 4)
-            s4 = down * across * share
-            s3, s2 = down * share - s4, across * share - s4
-            s1 = share - down * share - s2
-            a0 += s1 * flat[one] + s2 * flat[two] + s3 * flat[three] + s4 * flat[four]
-            a1 += s1 * flat[one + N(1)] + s2 * flat[two + N(1)] + s3 * flat[three + N(1)] + s4 * flat[four + N(1)]
-            b0 += s1 * flat[one + N(2)] + s2 * flat[two + N(2)] + s3 * flat[three + N(2)] + s4 * flat[four + N(2)]
-            b1 += s1 * flat[one + N(3)] + s2 * flat[two + N(3)] + s3 * flat[three + N(3)] + s4 * flat[four + N(3)]
-    return a0, a1, b0, b1
+    rows, shares = _taps(levels, lower, column, row, ONE - fraction)
+    coarser, further = _taps(levels, min(lower + 1, top), column, row, fraction)
+    return mix_rows(flat, rows + coarser, shares + further, 4)
 
 
 @njit(**WITHOUT_ARRAYS)
@@ -215,8 +293,11 @@ def _lit(flat, levels, column, row, level, a, b):  # type: ignore[no-untyped-def
 
 
 @njit(**WITHOUT_ARRAYS)
-def light_shares(point, normal, light, reach, frame, flat, levels):  # type: ignore[no-untyped-def]
-    """Return the share of the key light at a point, and that which bleeds: see `lit_shares` of the reference."""
+def light_shares(point, normal, light, reach, frame, flat, levels, bleeds):  # type: ignore[no-untyped-def]
+    """Return what a point sees of the lamp, narrow and wide, as `seen_of_lamp` of the reference.
+
+    Where nothing `bleeds` the first stands for both: nobody reads the second.
+    """
     x, y, z = point
     nx, ny, nz = normal
     size = F(levels[0, 1])
@@ -235,6 +316,8 @@ def light_shares(point, normal, light, reach, frame, flat, levels):  # type: ign
         return ONE, ONE
     a, b = to_warp(max(depth, -ONE))
     narrow = _lit(flat, levels, column, row, reach, a, b)
+    if not bleeds:
+        return narrow, narrow
     own, scattered = TWO**reach, SCATTERED * per_metre
     wide = _lit(flat, levels, column, row, HALF * F(math.log2(own * own + scattered * scattered)), a, b)
     return narrow, wide

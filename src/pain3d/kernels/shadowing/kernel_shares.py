@@ -14,6 +14,8 @@ LIFT, GRAZING, TOWARDS = tl.constexpr(model.LIFT), tl.constexpr(model.GRAZING_LI
 LEAST_VARIANCE, LEAST = tl.constexpr(model.LEAST_VARIANCE), tl.constexpr(1e-30)
 BLEED, REST = tl.constexpr(model.BLEED), tl.constexpr(1 / (1 - model.BLEED))
 SCATTERED = tl.constexpr(model.SCATTERED / model.SPREAD)
+EVEN, EVEN_IN_SKIN = tl.constexpr(model.EVEN), tl.constexpr(model.EVEN_IN_SKIN)
+BROAD_TEXELS = tl.constexpr(model.BROADLY / model.SPREAD)
 RED_BLEEDING, GREEN_BLEEDING, BLUE_BLEEDING = (tl.constexpr(share) for share in model.BLEEDING)
 
 
@@ -72,6 +74,12 @@ def lit(moments, size, top, column, row, level, a, b):  # type: ignore[no-untype
 
 
 @triton.jit
+def extent(one, two, three):  # type: ignore[no-untyped-def]
+    """Return the greatest less the least."""
+    return tl.maximum(tl.maximum(one, two), three) - tl.minimum(tl.minimum(one, two), three)
+
+
+@triton.jit
 def key_shares(shadows, sizes, which, point, normal, light, corners, shares, scatter, covered):  # type: ignore[no-untyped-def]
     """Return the share of the key light that reaches points (red, green, blue); see `lit_shares` of the reference.
 
@@ -82,39 +90,47 @@ def key_shares(shadows, sizes, which, point, normal, light, corners, shares, sca
     lx, ly, lz = light
     a, b, c = corners
     t0, t1, t2 = shares
-    red = tl.zeros_like(x) + 1.0
-    green, blue = red, red
+    narrow = tl.zeros_like(x) + 1.0
+    wide = narrow
     if (which >= 0) & (which < sizes.shadows):
-        reach = shadows.reach + which * sizes.vertices
+        reach, seen = shadows.reach + which * sizes.vertices, shadows.seen + which * sizes.vertices * 2
         one, two, three = tl.load(reach + a), tl.load(reach + b), tl.load(reach + c)
         touched = covered & (tl.maximum(tl.maximum(one, two), three) >= 0.0)
         if tl.max(touched.to(tl.int32), axis=0) > 0:
+            narrow_a, narrow_b, narrow_c = tl.load(seen + 2 * a), tl.load(seen + 2 * b), tl.load(seen + 2 * c)
+            wide_a, wide_b, wide_c = tl.load(seen + 2 * a + 1), tl.load(seen + 2 * b + 1), tl.load(seen + 2 * c + 1)
+            narrow = tl.where(touched, tl.fma(t2, narrow_c, tl.fma(t1, narrow_b, t0 * narrow_a)), 1.0)
+            wide = tl.where(touched, tl.fma(t2, wide_c, tl.fma(t1, wide_b, t0 * wide_a)), 1.0)
+            uneven = (extent(narrow_a, narrow_b, narrow_c) > EVEN) | (extent(wide_a, wide_b, wide_c) > EVEN_IN_SKIN)
             frame = shadows.to_map + which * 12
             ux, uy, uz, u = tl.load(frame), tl.load(frame + 1), tl.load(frame + 2), tl.load(frame + 3)
-            vx, vy, vz, v = tl.load(frame + 4), tl.load(frame + 5), tl.load(frame + 6), tl.load(frame + 7)
-            wx, wy, wz, w = tl.load(frame + 8), tl.load(frame + 9), tl.load(frame + 10), tl.load(frame + 11)
             per_metre = tl.sqrt(dot3(ux, uy, uz, ux, uy, uz))
-            nx, ny, nz = unit(nx, ny, nz)
-            cosine = tl.minimum(tl.maximum(dot3(nx, ny, nz, lx, ly, lz), -1.0), 1.0)
-            lift = (LIFT + GRAZING * (1.0 - cosine)) / per_metre
-            x, y, z = tl.fma(nx, lift, x), tl.fma(ny, lift, y), tl.fma(nz, lift, z)
-            size = sizes.map_size
-            column, row = dot3(ux, uy, uz, x, y, z) + u, dot3(vx, vy, vz, x, y, z) + v
-            depth = dot3(wx, wy, wz, x, y, z) + w - TOWARDS / size
-            seen = touched & (column >= 0.0) & (column <= size) & (row >= 0.0) & (row <= size) & (depth < 1.0)
-            column, row = tl.where(seen, column, 0.0), tl.where(seen, row, 0.0)
-            far, near = to_warp(tl.maximum(depth, -1.0))
-            level = tl.fma(t2, tl.maximum(three, 0.0), tl.fma(t1, tl.maximum(two, 0.0), t0 * tl.maximum(one, 0.0)))
-            level = tl.where(seen, level, 0.0)
-            moments = shadows.moments + which * sizes.map_texels * 4
-            narrow = lit(moments, size, sizes.map_top, column, row, level, far, near)
-            own, scattered = tl.exp2(level), SCATTERED * per_metre
-            blurred = 0.5 * tl.log2(tl.fma(own, own, scattered * scattered))
-            more = scatter * (lit(moments, size, sizes.map_top, column, row, blurred, far, near) - narrow)
-            red = tl.where(seen, tl.fma(RED_BLEEDING, more, narrow), 1.0)
-            green = tl.where(seen, tl.fma(GREEN_BLEEDING, more, narrow), 1.0)
-            blue = tl.where(seen, tl.fma(BLUE_BLEEDING, more, narrow), 1.0)
-    return red, green, blue
+            broad = tl.log2(BROAD_TEXELS * per_metre)
+            sought = touched & uneven & (tl.minimum(tl.minimum(one, two), three) < broad)
+            if tl.max(sought.to(tl.int32), axis=0) > 0:
+                vx, vy, vz, v = tl.load(frame + 4), tl.load(frame + 5), tl.load(frame + 6), tl.load(frame + 7)
+                wx, wy, wz, w = tl.load(frame + 8), tl.load(frame + 9), tl.load(frame + 10), tl.load(frame + 11)
+                nx, ny, nz = unit(nx, ny, nz)
+                cosine = tl.minimum(tl.maximum(dot3(nx, ny, nz, lx, ly, lz), -1.0), 1.0)
+                lift = (LIFT + GRAZING * (1.0 - cosine)) / per_metre
+                x, y, z = tl.fma(nx, lift, x), tl.fma(ny, lift, y), tl.fma(nz, lift, z)
+                size = sizes.map_size
+                column, row = dot3(ux, uy, uz, x, y, z) + u, dot3(vx, vy, vz, x, y, z) + v
+                depth = dot3(wx, wy, wz, x, y, z) + w - TOWARDS / size
+                inside = (column >= 0.0) & (column <= size) & (row >= 0.0) & (row <= size) & (depth < 1.0)
+                column, row = tl.where(inside, column, 0.0), tl.where(inside, row, 0.0)
+                far, near = to_warp(tl.maximum(depth, -1.0))
+                level = tl.fma(t2, tl.maximum(three, 0.0), tl.fma(t1, tl.maximum(two, 0.0), t0 * tl.maximum(one, 0.0)))
+                level = tl.where(sought, level, 0.0)
+                moments = shadows.moments + which * sizes.map_texels * 4
+                own, scattered = tl.exp2(level), SCATTERED * per_metre
+                blurred = 0.5 * tl.log2(tl.fma(own, own, scattered * scattered))
+                found = lit(moments, size, sizes.map_top, column, row, level, far, near)
+                narrow = tl.where(sought, tl.where(inside, found, 1.0), narrow)
+                found = lit(moments, size, sizes.map_top, column, row, blurred, far, near)
+                wide = tl.where(sought, tl.where(inside, found, 1.0), wide)
+    more = scatter * (wide - narrow)
+    return tl.fma(RED_BLEEDING, more, narrow), tl.fma(GREEN_BLEEDING, more, narrow), tl.fma(BLUE_BLEEDING, more, narrow)
 
 
 @triton.jit

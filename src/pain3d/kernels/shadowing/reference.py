@@ -26,12 +26,18 @@ SPREAD = 0.645  # texels of its own level: standard deviation of what a level an
 # Standard deviation over the radius of a disc; half, and what `BLEED` takes off the edge's dark end makes up.
 BROAD = 0.7
 # Search for what stands in the light: taps to each side, and what counts as standing there, in texels above the plane.
-REACH, LEAST_HEIGHT, MARGIN = 3, 1.5, 6.0
+REACH, LEAST_HEIGHT, MARGIN = 3, 1.5, 4.0
 FARTHEST = 0.2  # metres between what casts a shadow and what it falls on, for the width of the search
 AWAY, STEEPEST = -0.55, 0.3  # cosines: from where on no light arrives in any colour; of the steepest tangent plane
 # Light that entered beside a shadow leaves inside it. Standard deviation on the skin, metres: of the widest Gaussians
 # that matter, 1.4 to 2.7 mm in red (d'Eon et al. 2007), and the share of them in red, green and blue.
 SCATTERED, BLEEDING = 0.0022, (0.85, 0.35, 0.15)
+
+
+# What vertices see is what lies between them, and no point in between is looked up, where three differ by no more than
+# the first, and through the skin, where a thin shadow between them would show, by no more than the second; and where
+# the edge's standard deviation is above the third, metres: faces are 3 to 4 mm wide.
+EVEN, EVEN_IN_SKIN, BROADLY = 0.03, 0.2, 0.004
 
 
 class Shadows(NamedTuple):
@@ -42,11 +48,13 @@ class Shadows(NamedTuple):
             a = ((1 + d) / 2)¹⁶ and b = ((1 - d) / 2)¹⁶ of the depth d from the lamp.
         to_map: [S, 3, 4] world to column and row, in texels of the finest level, and depth d, -1 to 1.
         reach: [S, V] how wide a shadow's edge is at each vertex, as the level that blurs so; -1 where there is none.
+        seen: [S, V, 2] what each vertex sees of the lamp, 0 to 1, and the same through the skin around it.
     """
 
     moments: Annotated[Tensor | None, "S L 4", CONSTANT] = None
     to_map: Annotated[Tensor | None, "S 3 4", CONSTANT] = None
     reach: Annotated[Tensor | None, "S V", CONSTANT] = None
+    seen: Annotated[Tensor | None, "S V 2", CONSTANT] = None
 
     def __repr__(self) -> str:
         """Shapes and dtypes."""
@@ -108,7 +116,9 @@ def map_frames(vertices: Tensor, focus: Tensor | None, mesh_index: Tensor, direc
     right = right / right.square().sum(-1, keepdim=True).clamp(min=1e-20).sqrt()
     frame = torch.stack([right, torch.linalg.cross(direction, right), direction], 1)  # [S, 3, 3]
     # By sums of products: a matrix product of a library rounds as the batch has it.
-    seen = (around.index_select(0, mesh_index)[:, :, None] * frame[:, None]).sum(-1)  # [S, K, 3]
+    x, y, z = around.index_select(0, mesh_index)[..., None].unbind(2)  # [S, K, 1]
+    one, two, three = frame.transpose(1, 2)[:, :, None].unbind(1)  # [S, 1, 3]
+    seen = x * one + y * two + z * three
     low, high = seen.amin(1), seen.amax(1)
     half = ((high - low)[:, :2].amax(-1) * (0.5 * 1.06)).clamp(min=1e-6)[:, None]
     middle = (low + high) / 2
@@ -156,7 +166,15 @@ def filtered(given: Casting, distance: Tensor) -> Shadows:
         if side < level.shape[1]:
             level = halved(halved(level, 2), 1)
         levels.append(level.flatten(1, 2))
-    return Shadows(torch.cat(levels, 1), given.to_map, vertex_reach(given, depth))
+    made = Shadows(torch.cat(levels, 1), given.to_map, vertex_reach(given, depth))
+    return made._replace(seen=_seen_by_vertices(given, made))
+
+
+def _seen_by_vertices(given: Casting, made: Shadows) -> Tensor:
+    assert made.reach is not None
+    mesh = given.mesh_index.long()
+    points, normals = given.vertices.index_select(0, mesh), given.normals.index_select(0, mesh)
+    return seen_of_lamp(made, torch.arange(len(mesh), device=mesh.device), points, normals, made.reach, given.direction)
 
 
 def halved(level: Tensor, dim: int) -> Tensor:
@@ -216,21 +234,52 @@ def _reach_by_taps(given: Casting, nearest: Tensor, tap: float, texel: Tensor) -
     return torch.where((count > 0) & (cosine > AWAY) & (spread >= 0), level, -1.0)
 
 
-def lit_shares(
-    shadows: Shadows, index: Tensor, points: Tensor, normals: Tensor, reach: Tensor, scatter: Tensor, light: Tensor
-) -> Tensor:
-    """Return the share of the key light that reaches points, [B, P, 3] for red, green and blue.
+def lit_shares(seen: Tensor, scatter: Tensor) -> Tensor:
+    """Return the share of the key light that reaches points, [..., 3] for red, green and blue.
+
+    Args:
+        seen: [..., 2] of the lamp, as `Shadows.seen`.
+        scatter: [...] as in `shade`.
+
+    Gradients: none; a shadow counts as painted on.
+    """
+    with torch.no_grad():
+        narrow, wide = seen[..., :1], seen[..., 1:]
+        return narrow + scatter[..., None] * scatter.new_tensor(BLEEDING) * (wide - narrow)
+
+
+def seen_between(shadows: Shadows, index: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Return of each face [B, F] whether anything stands in its light, and whether its points must be looked up.
 
     Args:
         shadows: Of S lamps.
         index: [B] which of them.
+        faces: [F, 3].
+    """
+    assert shadows.reach is not None and shadows.seen is not None and shadows.to_map is not None
+    faces, index = faces.long(), index.long()
+    reach, seen = shadows.reach[index][:, faces], shadows.seen[index][:, faces]  # [B, F, 3], [B, F, 3, 2]
+    touched = reach.amax(-1) >= 0
+    narrow, wide = (seen.amax(2) - seen.amin(2)).unbind(-1)
+    uneven = (narrow > EVEN) | (wide > EVEN_IN_SKIN)
+    broad = torch.log2(BROADLY / (SPREAD * texel_length(shadows.to_map)))[index]
+    return touched, touched & uneven & (reach.amin(-1) < broad[:, None])
+
+
+def seen_of_lamp(
+    shadows: Shadows, index: Tensor, points: Tensor, normals: Tensor, reach: Tensor, light: Tensor
+) -> Tensor:
+    """Return what points see of a lamp, [B, P, 2] as `Shadows.seen`.
+
+    Args:
+        shadows: Of S lamps; moments and to_map.
+        index: [B] which of them.
         points: [B, P, 3].
         normals: [B, P, 3], of any length.
-        reach: [B, P] interpolated `Shadows.reach`, each vertex with at least 0; -1 where none of the three has any.
-        scatter: [B, P] as in `shade`.
+        reach: [B, P] interpolated `Shadows.reach`, each vertex with at least 0; -1 is lit.
         light: [B, 3] unit vectors to the lamp.
 
-    Gradients: none; a shadow counts as painted on.
+    Gradients: none.
     """
     assert shadows.moments is not None and shadows.to_map is not None
     with torch.no_grad():
@@ -252,9 +301,7 @@ def lit_shares(
             _lit(_looked_up(moments, index, column, row, level, levels), a, b)
             for level in (reach.clamp(min=0), blurred)
         )
-        bleeding = scatter[..., None] * scatter.new_tensor(BLEEDING)
-        shares = narrow[..., None] + bleeding * (wide - narrow)[..., None]
-        return torch.where(inside[..., None], shares, 1.0)
+        return torch.where(inside[..., None], torch.stack([narrow, wide], -1), 1.0)
 
 
 def _looked_up(
