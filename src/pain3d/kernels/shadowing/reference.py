@@ -318,9 +318,10 @@ def _looked_up(
 def _bilinear(
     moments: Tensor, index: Tensor, column: Tensor, row: Tensor, level: Tensor, levels: list[tuple[int, int]]
 ) -> Tensor:
-    table = torch.tensor(levels, device=level.device)
-    offset, side = table[level].unbind(-1)
-    scale = side / levels[0][1]
+    size = levels[0][1]
+    side = torch.full_like(level, size) >> level  # no table: a device would wait for it
+    offset = (size * size - side * side) // 3 * 4
+    scale = side / size
     x, y = ((at * scale - 0.5).clamp(min=0).minimum(side - 1.0) for at in (column, row))
     left, top = x.floor(), y.floor()
     across, down = (x - left)[..., None], (y - top)[..., None]
