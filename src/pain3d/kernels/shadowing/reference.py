@@ -295,11 +295,11 @@ def seen_of_lamp(
         blurred = torch.log2(torch.sqrt(4 ** reach.clamp(min=0) + (SCATTERED / SPREAD / texel) ** 2))
         inside = (column >= 0) & (column <= size) & (row >= 0) & (row <= size) & (depth < 1) & (reach >= 0)
         column, row = torch.where(inside, column, 0.0), torch.where(inside, row, 0.0)
+        sharp, blurred = torch.where(inside, reach, 0.0), torch.where(inside, blurred, 0.0)
         moments = shadows.moments.to(points.dtype)
         a, b = warped(depth.clamp(-1, 1)).unbind(-1)
         narrow, wide = (
-            _lit(_looked_up(moments, index, column, row, level, levels), a, b)
-            for level in (reach.clamp(min=0), blurred)
+            _lit(_looked_up(moments, index, column, row, level, levels), a, b) for level in (sharp, blurred)
         )
         return torch.where(inside[..., None], torch.stack([narrow, wide], -1), 1.0)
 
