@@ -141,7 +141,7 @@ def test_between_vertices_that_agree_nobody_looks_up(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(reference, "BROADLY", 1e3)
     everywhere = drawn("reference")[0]
     assert not torch.equal(near, everywhere)
-    assert (near - everywhere).abs().max() < 0.02  # TOLD
+    assert (near - everywhere).abs().max() < 0.005  # seen 0.0022
 
 
 def test_no_light_no_map_no_change():
