@@ -324,8 +324,8 @@ def sample_key_size(name: str, seed: int, identity_id: int, *moment: int) -> flo
         return round(embedded_environment(name).key_degrees, 3)
     u = float(keyed_generator(seed, "light/size", identity_id, *moment).random())
     if name in LIGHTS:
-        return round(KEY_SIZES[name] * 2 ** (LAMP_STEP * (2 * u - 1)), 3)
-    return round(OWN_KEY[0] * (OWN_KEY[1] / OWN_KEY[0]) ** u, 3)
+        return float(round(KEY_SIZES[name] * 2 ** (LAMP_STEP * (2 * u - 1)), 3))
+    return float(round(OWN_KEY[0] * (OWN_KEY[1] / OWN_KEY[0]) ** u, 3))
 
 
 def sample_sensor(seed: int, identity_id: int, expression: int, view: int, quality: int = 95) -> Sensor:

@@ -146,7 +146,8 @@ def test_scenes_draw_places_by_key() -> None:
     first = [drawn(0.4, "fixed", number)[0].light.is_place for number in range(30)]
     assert 0.1 < np.mean(first) < 0.7  # standard error of 30 draws: 0.09
     (one, *_, two), (three, *_, four) = drawn(1, "free"), drawn(0, "free")
-    mixed = [three, one, four, two]  # presets and places by turns
+    turns = (three, one, four, two)  # presets and places
+    mixed = [replace(scene, light=replace(scene.light, size=2.0 + n)) for n, scene in enumerate(turns)]
     together, behind = lights(mixed), own_backgrounds(mixed)
     for number, scene in enumerate(mixed):
         alone = lights([scene])

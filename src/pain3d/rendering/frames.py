@@ -392,13 +392,13 @@ def _joined(people: Sequence[SceneInputs], maps: SurfaceMaps) -> dict[str, Any]:
         "tone": np.concatenate(tone_texels(maps)),
     }
     joined: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    *light, sizes = (
+    sh, direction, colour, exposure, sizes = (
         torch.from_numpy(np.concatenate(part)) for part in zip(*(one.light for one in people), strict=True)
     )
     cameras = [one.camera() for one in people]
     return {
         **joined,
-        "light": Light(*light, sizes if bool(sizes.any()) else None),  # a device isn't asked whether any casts a shadow
+        "light": Light(sh, direction, colour, exposure, sizes if bool(sizes.any()) else None),  # no device is asked
         "camera": placed(cameras),
         "front": placed([_frontal_camera(sum(expressions), people[0].size)]),
     }

@@ -134,7 +134,8 @@ def _lit_shares(scene: RenderInputs, fragments: Fragments, surface: Tensor, scat
     assert shadows.reach is not None and shadows.seen is not None
     ids, barycentrics, which = fragments.face_ids, fragments.barycentrics.to(surface.dtype), views.shadow_index.long()
     of_vertices = torch.cat([shadows.reach.clamp(min=0)[..., None], shadows.seen], -1)[which].to(surface.dtype)
-    levels, between = interpolate_reference(of_vertices, faces, ids, barycentrics).split([1, 2], -1)
+    found = interpolate_reference(of_vertices, faces, ids, barycentrics)
+    levels, between = found[..., 0], found[..., 1:]
     image = torch.arange(len(ids), device=ids.device)[:, None, None]
     touched, sought = (kind[image, ids.long().clamp(min=0)] for kind in seen_between(shadows, which, faces))
     flat = (len(ids), -1)
@@ -143,7 +144,7 @@ def _lit_shares(scene: RenderInputs, fragments: Fragments, surface: Tensor, scat
         which,
         surface[..., :3].detach().reshape(*flat, 3),
         surface[..., 3:6].detach().reshape(*flat, 3),
-        torch.where(sought, levels[..., 0], -1.0).reshape(flat),
+        torch.where(sought, levels, -1.0).reshape(flat),
         scene.lights.key_direction.detach(),
     ).reshape(*ids.shape, 2)
     seen = torch.where(sought[..., None], seen, torch.where(touched[..., None], between, 1.0))

@@ -146,7 +146,7 @@ def _fill_reach(points, normals, frame, spread, size, taps, top, reach):  # type
                 continue
             # Nothing that stands is farther aside than the cone of the lamp is wide at the highest.
             aside = (max(spread * highest, ZERO) + MARGIN + SURELY) / tap
-            around = min(np.int64(aside + ONE), REACH)
+            around = min(np.int64(aside + ONE), np.int64(REACH))
         first_column, first_row = middle_column - around, middle_row - around
         count, total = ZERO, ZERO
         start_row, start_column = max(first_row, np.int64(0)), max(first_column, np.int64(0))
