@@ -224,6 +224,7 @@ _SCENE = Column(
 )
 
 WORN_COLUMNS: Final = (_WORN.name,)
+LENS_COLUMNS: Final = ("light_size_degrees", "mtf50", "contrast", "saturation")
 COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "frames": (
         *_FRAME_KEY,

@@ -151,6 +151,7 @@ class Scene:
             raise ValueError(f"background must be one of {known}, got {told(self.background)}")
         for name, kind in KINDS.items():
             check_kind(name, getattr(self, name), kind)
+        check_kind("worn", self.worn, tuple)
         check_worn(self.worn)
         if self.background == SURROUNDINGS and not self.light.is_place:
             raise ValueError(f"background must be no environment where the light is the preset {self.light.name}")

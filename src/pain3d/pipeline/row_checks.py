@@ -25,6 +25,7 @@ from pain3d.pipeline.shard_rows import DataSetPlan, Shard
 from pain3d.records import (
     BACKGROUND_COLUMNS,
     LATER_IN_PAIRS,
+    LENS_COLUMNS,
     REFINED_COLUMNS,
     SUBSETS,
     TEXTURE_COLUMNS,
@@ -112,10 +113,11 @@ class RowChecks:
         """Which columns are missing, unknown or in another order, empty if none is; refuses those of another type."""
         names = source.schema.names
         wanted = [column.name for column in columns_of(subset, self._plan.dense)]
-        # And those of data sets older than what is worn, pairs with cameras, backgrounds, refining, textures.
+        # And those of data sets older than a lens, a lamp's size, what is worn, pairs with cameras, backgrounds,
+        # refining, textures.
         known = [wanted]
         in_pairs = LATER_IN_PAIRS if subset == "pairs" else ()
-        for later in (WORN_COLUMNS, in_pairs, BACKGROUND_COLUMNS, REFINED_COLUMNS, TEXTURE_COLUMNS):
+        for later in (LENS_COLUMNS, WORN_COLUMNS, in_pairs, BACKGROUND_COLUMNS, REFINED_COLUMNS, TEXTURE_COLUMNS):
             known.append([name for name in known[-1] if name not in later])
         if names not in known:
             return f"columns differ, {', '.join(sorted({*names} ^ {*wanted})) or 'in their order'}"[:MOST_SAID]

@@ -94,7 +94,9 @@ def test_a_scene_names_its_texture() -> None:
     plain, seen = render_scenes([scene]), render_scenes([named], textures={named.texture: green})
     face = plain.alpha[0] == 255
     assert (seen.image[0][face][:, 1] > 1.5 * seen.image[0][face][:, 0].astype(int)).mean() > 0.8  # but eyes and gloss
-    assert np.array_equal(seen.image[0][plain.alpha[0] == 0], plain.image[0][plain.alpha[0] == 0])
+    # The lens takes from two pixels around.
+    behind = torch.nn.functional.max_pool2d(torch.tensor(plain.alpha).float(), 5, 1, 2)[0].numpy() == 0
+    assert behind.mean() > 0.2 and np.array_equal(seen.image[0][behind], plain.image[0][behind])
     assert np.array_equal(seen.landmarks_2d, plain.landmarks_2d)
     with pytest.raises(ValueError, match="scenes must share one texture"):
         render_scenes([named, scene], textures={named.texture: green})

@@ -105,7 +105,8 @@ def test_one_plate_stands_behind_all_faces_of_a_view(config: SynthConfig, made: 
     assert torch.equal(shots.alpha, bare.alpha)
     assert torch.equal(shots.heatmap, bare.heatmap)
     # An alpha of 255 is rounded: up to half a level of what stands behind may shine through.
-    covered = shots.alpha == 255
+    # And the lens takes from two pixels around.
+    covered = -torch.nn.functional.max_pool2d(-shots.alpha.float(), 5, 1, 2) == 255
     assert (shots.image[covered].int() - bare.image[covered].int()).abs().max() <= 1
     behind = shots.alpha == 0
     assert behind.float().mean() > 0.2 and (shots.image[behind] != bare.image[behind]).any(1).float().mean() > 0.9

@@ -27,9 +27,11 @@ from pain3d.records import (
     BACKGROUND_COLUMNS,
     FORMAT_VERSION,
     LATER_IN_PAIRS,
+    LENS_COLUMNS,
     LICENCE,
     REFINED_COLUMNS,
     TEXTURE_COLUMNS,
+    WORN_COLUMNS,
     row_licence,
 )
 from pain3d.scene import Scene
@@ -146,7 +148,7 @@ def test_a_data_set_from_before_textures_is_still_read(pain3d: Run, plain: Path)
     for shard in manifest["shards"]:
         for file in shard["files"]:
             table = pq.read_table(plain / file["path"])
-            later = [*TEXTURE_COLUMNS, *BACKGROUND_COLUMNS, *REFINED_COLUMNS]
+            later = [*LENS_COLUMNS, *WORN_COLUMNS, *TEXTURE_COLUMNS, *BACKGROUND_COLUMNS, *REFINED_COLUMNS]
             later += LATER_IN_PAIRS if file["subset"] == "pairs" else ()
             kept = [name for name in table.column_names if name not in later]
             pq.write_table(table.select(kept), plain / file["path"], row_group_size=8)

@@ -10,6 +10,8 @@ from pain3d.kernels._shapes import FLOATS, check_dtypes, check_shapes
 from pain3d.kernels.sensor.reference import develop_reference
 from pain3d.kernels.sensor.triton_op import develop_triton
 
+MOST_SENSOR = 1e6  # above it no number of a sensor means anything
+
 
 def develop(image: Tensor, sensor: Tensor, keys: Tensor, *, backend: str | None = None) -> Tensor:
     """Make of rendered pictures what a camera makes of them: a lens' blur, its noise, colour and tone.
@@ -44,7 +46,7 @@ def develop(image: Tensor, sensor: Tensor, keys: Tensor, *, backend: str | None 
     check_dtypes((torch.int64,), keys=keys)
     available = ("reference", "cpu", "triton")
     chosen = resolve_backend("develop", backend, available, image, sensor, keys, differentiable=False)
-    sensor = sensor.detach()
+    sensor = sensor.detach().nan_to_num(0.0).clamp(0, MOST_SENSOR)  # or a table is asked for an entry that it hasn't
     if chosen == "triton":
         developed: Tensor = develop_triton(image, sensor, keys)
         return developed

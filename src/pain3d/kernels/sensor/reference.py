@@ -59,7 +59,7 @@ def optics_of(sensor: Tensor) -> Tensor:
     """
     frequency, saturation = sensor[:, 2].double(), sensor[:, 4].double()
     share = (1 - math.sqrt(0.5)) / 2 / (1 - torch.cos(2 * math.pi * frequency))
-    share = torch.where(frequency > 0, share, torch.zeros_like(share))
+    share = torch.where(frequency > 0, share.clamp(max=0.25), torch.zeros_like(share))
     middle = (1 - 2 * share) ** 2 + 2 * share * share
     optics: Tensor = torch.stack([middle, 2 * share * (1 - 2 * share), share * share, saturation], 1).float()
     return optics
