@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 import torch
+
+from tests.quick_interpreter import quicken
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -26,6 +29,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Read when a kernel file is imported: without a GPU Triton kernels run in its interpreter, on CPU tensors.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
+    if find_spec("triton"):
+        quicken()
 
 # A pytest that a test starts is no worker of `make test`: pytest-benchmark would measure nothing in it.
 os.environ.pop("PYTEST_XDIST_WORKER", None)

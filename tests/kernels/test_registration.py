@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,42 @@ OPS = {
     "shading": {"shade", "shade_backward"},
     "texturing": {"sample_texture", "sample_texture_backward"},
 }
-SHOW = """
-import sys
-import pain3d.kernels.{room}
-import torch
-from pain3d.kernels._triton import OPS
-assert "triton" not in sys.modules
-for name in {ops}:
-    assert getattr(torch.ops.pain3d, name).default._schema.name in OPS, name
+# A fresh interpreter for each, of one that has loaded torch and pytest and nothing of ours: forked.
+FORKED = """
+import os, sys, traceback
+import hypothesis, pytest, torch
+
+def shown(room, ops):
+    __import__(f"pain3d.kernels.{room}")
+    from pain3d.kernels._triton import OPS
+    assert "triton" not in sys.modules
+    for name in ops:
+        assert getattr(torch.ops.pain3d, name).default._schema.name in OPS, name
+
+def tested(file):
+    words = ["-q", "-p", "no:cacheprovider", "-k", "gradient and refused", f"tests/kernels/{file}"]
+    assert pytest.main(words) == 0
+
+assert not any(name.startswith(("pain3d", "tests")) for name in sys.modules)
+bad = []
+for name, call in {name: CALL for name in NAMES}.items():
+    child = os.fork()
+    if not child:
+        try:
+            call(name)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        bad.append(name)
+sys.exit(f"not on their own: {bad}" if bad else 0)
 """
+
+
+def forked(call: str, names: Iterable[str]) -> subprocess.CompletedProcess[str]:
+    code = FORKED.replace("CALL", call).replace("NAMES", repr(sorted(names)))
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def rooms() -> set[str]:
@@ -57,27 +85,14 @@ def test_every_room_is_listed() -> None:
     assert text.count('@custom_op("') == sum(map(len, OPS.values())), "an op without a line here"
 
 
-@pytest.mark.parametrize("room", sorted(OPS))
-def test_ops_are_there_with_their_room(room: str, tmp_path: Path) -> None:
-    code = SHOW.format(room=room, ops=sorted(OPS[room]))
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_ops_are_there_with_their_room() -> None:
+    done = forked(f"lambda room: shown(room, {OPS}[room])", OPS)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", refusing_gradients())
-def test_a_file_of_tests_needs_no_other(file: str) -> None:
-    """What a backward pass needs is there, too: the tests of refused gradients, each file in a fresh interpreter."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        "gradient and refused",
-        f"tests/kernels/{file}",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+def test_a_file_of_tests_needs_no_other() -> None:
+    """What a backward pass needs is there, too: the tests of refused gradients, each file on its own."""
+    done = forked("tested", refusing_gradients())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(" passed") == len(refusing_gradients())

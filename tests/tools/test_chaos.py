@@ -13,7 +13,7 @@ from tools.chaos import Case, Outcome, cases, hashes, table
 from tools.faulty_os import Fault, FaultyOs
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS = {"synth-1": 20}  # that `train` goes on is test_checkpoint's
+RUNS = {"synth-1": 12}  # that `train` goes on is test_checkpoint's
 
 
 @pytest.mark.slow

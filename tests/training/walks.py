@@ -29,6 +29,7 @@ import torch
 from pain3d.rendering import people
 from pain3d.training.data import online
 from tests.pretend_device import pretend_device
+from tests.quick_interpreter import quicken
 
 SMALL = (
     "--image-size", "32", "--batch", "8", "--group", "2", "--steps", "2", "--validations", "1", "--compile", "no",
@@ -182,4 +183,5 @@ def main(faces: Path, out: Path, only: tuple[str, ...] = ()) -> None:
 
 
 if __name__ == "__main__":
+    quicken()
     main(Path(sys.argv[1]), Path(sys.argv[2]), tuple(sys.argv[3:]))
