@@ -19,11 +19,13 @@ from pain3d.skin.strokes import draw_lines
 BROW_HAIRS = 640  # of one brow at density 1
 BROW_REACH = 3.5  # mm that a brow goes on beyond its inner and outer landmark
 ARCH_KEPT = 0.72  # of the landmarks' arch: they follow the bone's edge, hairs lie flatter
-BROW_TONE, GREY_TONE = 0.8, 0.50  # brows are darker than the scalp's hair, grey ones too: skin shows between them
+BROW_TONE, GREY_TONE = 0.8, 0.72  # brows are darker than the scalp's hair, grey ones too: skin shows between them
 BROW_HEIGHT, BROW_ROUGHNESS = 0.22, 0.45  # mm that a hair stands off
 BROW_MARGIN = (14.0, 16.0)  # mm around the landmarks of a brow that hold it, across and up, of the thickest one
 BLURRED = 8  # texels around a brow's strands that its blurred shade reaches
 BROW_VALUES = (150, 185, 220)  # of 255: of each third of the hairs
+SPARSE_TAIL = 0.7  # of the shape of hairs' places along a brow
+TIP, TIP_VALUE = 2, 0.55  # points of four from which on a hair is thin, and what is left of its value there
 FINER = 2  # a strand is thinner than a texel: brows are drawn this much larger
 
 
@@ -95,7 +97,7 @@ def _brow_hairs(arch: Floats, skin: Skin, generator: np.random.Generator) -> tup
     shape = np.polynomial.Polynomial.fit(arch[:, 0], ARCH_KEPT * arch[:, 1] + (1 - ARCH_KEPT) * arch[:, 1].mean(), 2)
     inner, outer = arch[:, 0].min() - BROW_REACH, arch[:, 0].max() + 0.5 * BROW_REACH
     count = int(BROW_HAIRS * (0.35 + 0.65 * skin.brow_density) * (1 - 0.4 * skin.greyness) * skin.brow_thickness / 7)
-    along = np.clip(generator.beta(1.05, 1.15, count), 0, 1)
+    along = generator.beta(1.25, 1.20 + SPARSE_TAIL * skin.age_marks, count)  # the outer third of old brows is sparse
     half = 0.5 * skin.brow_thickness
 
     def height(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -135,7 +137,9 @@ def _draw_brow(maps: SurfaceMaps, strands: Floats, roots: Floats) -> Brow:
     drawn = [cv2.GaussianBlur(shade, (0, 0), 3.0 * scale)]
     for number, value in enumerate(BROW_VALUES):
         canvas = np.zeros((tall * FINER, wide * FINER), np.uint8)
-        draw_lines(canvas, list((strands[number::3] - low + 0.5) * FINER - 0.5), value, max(1, round(scale)))
+        hairs = (strands[number::3] - low + 0.5) * FINER - 0.5
+        draw_lines(canvas, hairs[:, TIP:], round(TIP_VALUE * value), max(1, round(scale)))
+        draw_lines(canvas, hairs[:, : TIP + 1], value, max(1, round(scale)))
         drawn.append(cv2.resize(canvas, (int(wide), int(tall)), interpolation=cv2.INTER_AREA))
     inside = slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
     return Brow(inside, np.stack(drawn).astype(np.uint8, copy=False))

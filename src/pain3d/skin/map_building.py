@@ -9,6 +9,7 @@ import torch
 
 from pain3d.head.model import Head
 from pain3d.kernels.rasterization import Fragments, rasterize
+from pain3d.skin.beard_hairs import place_hairs
 from pain3d.skin.eyes import eye_directions
 from pain3d.skin.maps import FRONTAL_CENTRE, FRONTAL_EXTENT, FRONTAL_SIZE, Box, Bytes, Floats, SurfaceMaps
 from pain3d.skin.masks import skin_masks
@@ -71,6 +72,7 @@ def build_maps(head: Head, size: int) -> SurfaceMaps:
     maps.masks.update(polar_masks(maps))
     maps.eyes.update({name: eye_directions(maps, name) for name in maps.boxes if name.endswith("eye")})
     maps.teeth.update({name: tooth_places(maps, name) for name in maps.boxes if name.endswith("teeth")})
+    maps.beard.update({name: place_hairs(maps, name) for name in ("skin", "neck") if name in maps.boxes})
     maps.masks["laid_slopes"] = slope_matrix(laid_x, laid_y, laid_z, part, covered)
     return maps
 

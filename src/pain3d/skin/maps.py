@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from pain3d.kernels._described import described
+
+if TYPE_CHECKING:
+    from pain3d.skin.beard_hairs import BeardHairs
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -59,6 +62,7 @@ class SurfaceMaps:
         masks: Skin-independent masks by name, see `masks.skin_masks`.
         eyes: Part → degrees from the optical axis, turn about it and degrees above it, see `eyes.eye_directions`.
         teeth: Part → number of each texel's tooth and mm to its edge, see `mouth.tooth_places`.
+        beard: Part → the hairs that a beard has there, see `beard_hairs.place_hairs`.
         limits: Of masks, where `bounds_of` found them.
         copies: Device → these maps there.
     """
@@ -85,6 +89,7 @@ class SurfaceMaps:
     masks: dict[str, Plane] = field(default_factory=dict)
     eyes: dict[str, tuple[Plane, Plane, Plane]] = field(default_factory=dict)
     teeth: dict[str, tuple[Plane, Plane]] = field(default_factory=dict)
+    beard: dict[str, BeardHairs] = field(default_factory=dict)
     limits: dict[tuple[str, int, int], Box] = field(default_factory=dict)
     copies: dict[torch.device, SurfaceMaps] = field(default_factory=dict)
 

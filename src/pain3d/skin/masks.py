@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pain3d.random import keyed_generator
 from pain3d.skin.maps import Plane, SurfaceMaps
 from pain3d.skin.planes import looked_up, smoothstep
-from pain3d.skin.strokes import blurred, draw_lines, fill_outline, smooth_curve
+from pain3d.skin.strokes import blurred, draw_lines, draw_pieces, fill_outline, smooth_curve
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.floating]
@@ -66,15 +67,19 @@ NECK_RINGS = ((-104.0, 0.6), (-117.0, 1.0), (-131.0, 0.7))
 RING_RISE, RING_WIDTH, RING_FRONT = 0.008, 1.3, (-35.0, 10.0)
 
 LASH_RINGS = (2, 3, 4)  # of the lids, from the seam: the edge that lashes grow from and that is seen from the front
+LASH_ENDS = (-0.06, 0.22)  # share of a lid from its corners over which that edge darkens
 LOWER_LASHES = 90  # of 255: strength of the lower line
-LASH_FADE = (1.0, 2.8)  # mm from the margin over which a card of lashes thins out
+LASH_ROOT = (0.25, 0.75)  # mm from the margin over which the line of roots ends
+LASH_SPACING, LASH_LENGTH = (1.0, 0.72), (1.5, 3.2)  # mm, of lower and upper lashes: cards have texels of 0.3 mm
+LASH_CORNER = (0.5, 4.5)  # mm from the corners over which lashes begin
+LASH_POINTS = 448  # of a lid's margin
 LIP_FADE = (3.0, 9.0)  # mm inside the lips over which their colour turns into the mouth's
 
 # Outlines on the unrolled head: degrees from the front, height in mm.
 Outline = Sequence[tuple[float, float]]
 BEARD: Outline = (
-    (0, -30), (9, -29), (13, -31), (17, -36), (24, -40), (38, -34), (52, -26), (64, -14), (70, -2), (72, 12), (80, 12),
-    (84, -20), (86, -45), (80, -75), (60, -108), (30, -118), (0, -120),
+    (0, -26), (8, -25.5), (12, -28), (17, -34), (24, -39), (38, -34), (52, -26), (64, -14), (70, -2), (72, 12),
+    (80, 12), (84, -20), (86, -45), (80, -75), (60, -108), (30, -118), (0, -120),
 )  # fmt: skip
 UNROLLED_MM_PER_DEGREE = 80.0 * np.pi / 180  # the head is a cylinder of about 80 mm
 UNROLLED_TOP, UNROLLED_LOW = 170.0, -150.0  # mm
@@ -108,8 +113,7 @@ def skin_masks(maps: SurfaceMaps) -> dict[str, Floats]:
         "neckline": neckline(maps),
         "neck_ring": neck_rings(maps),
         "facing": facing,
-        "lash_root": near_curves(maps, "lashes", [ring[1] for ring in maps.lid_points], LASH_FADE)
-        * lashes_of_lids(maps),
+        "lash_root": lash_cards(maps),
         "lip_edge": near_curves(
             maps, "mouth", [np.stack([maps.landmarks[f"ibug_{k}"] for k in range(60, 68)])], LIP_FADE
         ),
@@ -213,11 +217,41 @@ def near_curves(maps: SurfaceMaps, part: str, curves: Sequence[Floats], fade: tu
     return mask
 
 
-def lashes_of_lids(maps: SurfaceMaps) -> Floats:
-    """1 above the corners of the eyes, `LOWER_LASHES` / 255 below."""
-    corners = float(np.mean([maps.landmarks[f"ibug_{k}"][1] for k in (36, 39, 42, 45)]))
-    lower = np.float32(LOWER_LASHES / 255)
-    return np.asarray(lower + (1 - lower) * smoothstep(maps.y, corners - 1.5, corners), np.float32)
+def lash_cards(maps: SurfaceMaps) -> Floats:
+    """0–1 where lashes are on the cards that stand off the lids: a line of roots, and lashes that taper, one by one.
+
+    They thin out to the corners of the eyes, where the cards end.
+    """
+    mask: Floats = np.zeros_like(maps.x)
+    if "lashes" not in maps.boxes:
+        return mask
+    box = maps.boxes["lashes"]
+    places = np.stack([plane[box].ravel() for plane in (maps.x, maps.y, maps.z)], 1)
+    nearest, along, to_corner, upper = (np.full(len(places), value, np.float32) for value in (np.inf, 0, 0, 0))
+    for ring in maps.lid_points:
+        curve = smooth_curve(ring[1], LASH_POINTS, closed=True)
+        arc = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
+        corners = curve[[int(np.abs(curve[:, 0]).argmin()), int(np.abs(curve[:, 0]).argmax())]]
+        away = np.linalg.norm(curve[:, None] - corners, axis=2).min(1)
+        for few in np.array_split(np.arange(len(places)), 64):  # so many distances at a time
+            apart = ((places[few, None] - curve) ** 2).sum(2)
+            closest = apart.argmin(1)
+            distance = np.sqrt(apart[np.arange(len(few)), closest])
+            better = distance < nearest[few]
+            few, closest = few[better], closest[better]
+            nearest[few], along[few], to_corner[few] = distance[better], arc[closest], away[closest]
+            upper[few] = curve[closest, 1] > corners[:, 1].mean()
+    turn = along / (LASH_SPACING[0] + (LASH_SPACING[1] - LASH_SPACING[0]) * upper)
+    number = np.floor(turn).astype(np.int64) % 256
+    offset, length = keyed_generator(0, "skin/lashes").uniform((-0.2, 0.65), (0.2, 1.1), (256, 2)).T[:, number]
+    reach = length * (LASH_LENGTH[0] + (LASH_LENGTH[1] - LASH_LENGTH[0]) * upper)
+    half = 0.40 * np.clip(1 - nearest / reach, 0, 1)
+    hairs = 1 - smoothstep(np.abs(turn - np.floor(turn) - 0.5 + offset) - half, -0.12, 0.12)
+    hairs *= 1 - smoothstep(nearest, 0.85 * reach, reach)
+    roots = 1 - smoothstep(nearest, *LASH_ROOT)
+    strength = LOWER_LASHES / 255 + (1 - LOWER_LASHES / 255) * upper
+    mask[box] = (np.maximum(roots, hairs) * strength * smoothstep(to_corner, *LASH_CORNER)).reshape(mask[box].shape)
+    return mask
 
 
 def _drawn(maps: SurfaceMaps) -> dict[str, Floats]:
@@ -244,10 +278,12 @@ def _drawn(maps: SurfaceMaps) -> dict[str, Floats]:
         start = int(np.flatnonzero(upper & ~np.roll(upper, 1))[0])
         for edge in LASH_RINGS:
             around = np.roll(ring[edge], -start, 0)
-            draw_lines(lash, [around[upper.sum() - 1 :]], LOWER_LASHES, max(1, round(scale)))
-            draw_lines(lash, [around[: upper.sum()]], 255, max(1, round(3 * scale)))
+            for line, value, thick in ((around[upper.sum() - 1 :], LOWER_LASHES, 1), (around[: upper.sum()], 255, 3)):
+                middles = (np.arange(len(line) - 1) + 0.5) / (len(line) - 1)
+                faded = value * smoothstep(np.minimum(middles, 1 - middles), *LASH_ENDS)
+                draw_pieces(lash, line, [round(float(k)) for k in faded], max(1, round(thick * scale)))
     return {
-        "lips": blurred(lips, 2.2 * scale),
+        "lips": blurred(lips, 2.8 * scale),
         "seam": blurred(seam, 1.6 * scale),
         "margin": blurred(margin, 1.2 * scale),
         "lash": blurred(lash, 0.8 * scale),

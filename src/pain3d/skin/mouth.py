@@ -15,7 +15,15 @@ from pain3d.skin.planes import clip, exp, smoothstep
 Floats = npt.NDArray[np.float32]
 
 MUCOSA, THROAT, TONGUE, GUM = (0.30, 0.095, 0.085), (0.055, 0.014, 0.013), (0.33, 0.125, 0.115), (0.36, 0.15, 0.14)
-IVORY = (0.71, 0.61, 0.47)
+# Near shade A2 of dentists' guides: L* of some 75, b* of some 18. How little light reaches a mouth that is hardly open
+# is the texture's to tell, as lips keep no lamp from it.
+IVORY = (0.64, 0.51, 0.385)
+BETWEEN = (0.50, 0.60, 0.66)  # of red, green and blue that is lost between two teeth
+LIP_SHADE = (0.12, 0.40)  # light lost at the edge of the front teeth and at their necks, which lips shade
+# The mesh of a row is coarse: its normals turn down at the edge of the upper teeth, up at that of the lower ones. So
+# much height per mm, from the edge to the gum, turns them back to the front.
+UPRIGHT = (2.4, 0.5)
+AVERTED, AVERTED_GAIN = (4.0, 7.5), (0.75, 0.62, 0.42)  # mm from the midline from which upper edges look backwards
 WET_SPECULAR = 1.3
 # Widths of the teeth from the midline outwards, mm (Wheeler's dental anatomy), and the height of a crown above the gum.
 UPPER_WIDTHS, UPPER_CROWN = (8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 10.0), 9.0
@@ -44,9 +52,10 @@ def paint_tongue(maps: SurfaceMaps, skin: Skin | Crowd) -> Layer:
     noise = mixed_noise(maps, "mottle", box, skin.generator("skin/tongue"))
     layer = Layer.plain(maps, box, TONGUE, WET_SPECULAR, 0.38, skin)
     groove = exp(-((maps.x[box] / 1.6) ** 2))
-    root = 1 - smoothstep(maps.z[box], 20.0, 72.0)
-    layer.cover(root * 0.85, THROAT)
-    layer.multiply((1 + 0.07 * noise) * (1 - 0.22 * groove))
+    root = 1 - smoothstep(maps.z[box], 34.0, 88.0)
+    layer.cover(root * 0.92, THROAT)
+    layer.multiply((1 + 0.10 * noise) * (1 - 0.16 * groove))
+    layer.height += 0.12 * noise
     return layer
 
 
@@ -63,17 +72,26 @@ def paint_teeth(maps: SurfaceMaps, part: str, skin: Skin | Crowd) -> Layer:
     number, to_edge = maps.teeth[part]
     shades: Plane = 1 + 0.05 * generator.standard_normal(2 * (1 + len(UPPER_WIDTHS)))
     layer.multiply(shades.T[:, number] if isinstance(skin, Crowd) else shades[number].astype(np.float32))
-    layer.multiply(1 - 0.55 * (1 - smoothstep(to_edge, 0.0, 0.8)))
+    gap = 1 - smoothstep(to_edge, 0.0, 0.6)
+    for plane, lost in zip(layer.albedo, BETWEEN, strict=True):
+        plane *= 1 - lost * gap
 
     scallop = GUM_SCALLOP * (1 - smoothstep(to_edge, 0.0, 3.0))
     edge = OCCLUSAL[0] + OCCLUSAL[2] * (z - OCCLUSAL[1])
     gum = (y - edge - UPPER_CROWN if upper else edge - LOWER_CROWN - y) + scallop
-    near_gum = smoothstep(gum, -4.0, 0.0)
-    layer.multiply(1 - 0.18 * near_gum)
+    crown = UPPER_CROWN if upper else LOWER_CROWN
+    below = clip(gum * (1 / crown) + 1, 0, 1)  # 0 at the cutting edge, 1 at the gum
+    layer.multiply(1 - LIP_SHADE[0] - (LIP_SHADE[1] - LIP_SHADE[0]) * below)
+    cutting = 1 - smoothstep(below, 0.0, 0.22)  # enamel alone, through which the dark of the mouth is seen
+    layer.cover(cutting * 0.20, (0.34, 0.31, 0.30))
     pink = [c * (1 - 0.35 * skin.melanin) for c in GUM]
     layer.cover(smoothstep(gum, -0.5, 0.5), pink, WET_SPECULAR, 0.30)
-    layer.multiply(0.20 + 0.80 * smoothstep(z, 58.0, 88.0))  # far teeth lie in the dark
-    layer.scatter *= 0
+    layer.multiply(0.12 + 0.88 * smoothstep(z, 60.0, 91.0 if upper else 87.0))  # far teeth lie in the dark
+    if upper:  # no slope brings those normals round: what they lose in light is given back
+        averted = smoothstep(abs(maps.x[box]), *AVERTED) * (1 - smoothstep(gum, -1.5, 0.0))
+        for plane, gain in zip(layer.albedo, AVERTED_GAIN, strict=True):
+            plane *= 1 + gain * averted
+    layer.height -= crown * (UPRIGHT[0] * below - 0.5 * (UPRIGHT[0] - UPRIGHT[1]) * below * below)
     layer.height += 0.35 * smoothstep(to_edge, 0.0, 1.6) * (1 - smoothstep(gum, -0.5, 0.5))
     return layer
 

@@ -15,9 +15,17 @@ SHIFT = 4  # bits of sub-texel position that cv2 keeps
 ONE = 1 << SHIFT
 
 
-def draw_lines(canvas: Bytes, lines: Sequence[Floats], value: int, thickness: int = 1, closed: bool = False) -> None:
-    """Draw antialiased polylines, each [K, 2] (column, row; texel centres at whole numbers), onto `canvas` in place."""
-    fixed = [np.rint(line * ONE).astype(np.int32) for line in lines]
+def draw_lines(
+    canvas: Bytes, lines: Sequence[Floats] | Floats, value: int, thickness: int = 1, closed: bool = False
+) -> None:
+    """Draw antialiased polylines, each [K, 2] (column, row; texel centres at whole numbers), onto `canvas` in place.
+
+    Those of equally many points may be one array [N, K, 2]: thousands are brought to whole numbers at once.
+    """
+    if isinstance(lines, np.ndarray):
+        fixed = list(np.rint(lines * ONE).astype(np.int32))
+    else:
+        fixed = [np.rint(line * ONE).astype(np.int32) for line in lines]
     cv2.polylines(canvas, fixed, closed, int(value), thickness, cv2.LINE_AA, SHIFT)
 
 

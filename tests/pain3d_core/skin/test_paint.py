@@ -132,9 +132,12 @@ def test_skin_is_red_over_green_over_blue_and_as_light_as_skin(maps: SurfaceMaps
 def test_lips_and_brows_are_darker_than_the_cheek_and_lips_redder(maps: SurfaceMaps, melanin: float) -> None:
     texture = paint(maps, Skin(melanin=melanin, brow_density=0.7))
     cheek = texels(maps, texture, 45, -25)[:, :3].mean(0)
-    lip = texels(maps, texture, 8, -50, 2)[:, :3].mean(0)
-    assert lip.mean() < 0.9 * cheek.mean()
-    assert lip[0] / lip[1] > 1.05 * cheek[0] / cheek[1]
+    upper, lower = (texels(maps, texture, 8, y, 1)[:, :3].mean(0) for y in (-39, -50))
+    assert upper.mean() < 0.8 * cheek.mean()
+    assert upper.mean() < 0.9 * lower.mean()
+    assert lower[0] / lower[1] > (1.05 if melanin < 0.7 else 1.0) * cheek[0] / cheek[1]  # lips of dark skin are brown
+    for lip in (upper, lower):  # less yellow, as in photographs
+        assert lip[2] / lip[1] > 1.05 * cheek[2] / cheek[1]
     for side in (-1, 1):
         assert brightness(maps, texture, side * 36, 46, 1) < 0.7 * cheek.mean()
 
@@ -206,6 +209,39 @@ def test_stubble_darkens_the_jaw_alone(maps: SurfaceMaps) -> None:
     shaved, rough = (paint(maps, replace(BARE, stubble=s, hair_colour=(0.02, 0.015, 0.01))) for s in (0.0, 1.0))
     assert brightness(maps, rough, 30, -65) < 0.85 * brightness(maps, shaved, 30, -65)
     assert brightness(maps, rough, 0, 65) == brightness(maps, shaved, 0, 65)
+
+
+def test_a_moustache_hangs_over_the_upper_lip_alone_and_parts_below_the_nose(maps: SurfaceMaps) -> None:
+    shaved, bearded = (
+        paint(maps, replace(BARE, beard=b, hair_colour=(0.02, 0.015, 0.01), age=45.0)) for b in (0.0, 1.0)
+    )
+    for place, covered in (
+        ((12, -38), True),
+        ((-12, -38), True),
+        ((0, -50), False),
+        ((0, -62), True),
+        ((30, -62), True),
+    ):
+        ratio = brightness(maps, bearded, *place, 1) / brightness(maps, shaved, *place, 1)
+        assert ratio < 0.6 if covered else ratio > 0.8, (place, ratio)
+    hairs = maps.beard["skin"]
+    ends = np.rint(hairs.paths[:, 3]).astype(int)
+    moved = np.stack([plane[ends[:, 1], ends[:, 0]] for plane in (maps.x, maps.y)], 1)
+    moved -= np.stack([hairs.across, hairs.height], 1)
+    for side in (-1, 1):  # a texel is up to 1 mm wide
+        lip = (side * hairs.across > 8) & (side * hairs.across < 24) & (hairs.height > -38) & (hairs.height < -28)
+        assert lip.sum() > 50
+        assert np.median(side * moved[lip, 0]) > 1 and np.median(moved[lip, 1]) < -1
+
+
+def test_beards_turn_grey_hair_by_hair(maps: SurfaceMaps) -> None:
+    man = replace(BARE, beard=0.8, hair_colour=(0.02, 0.015, 0.01), age=60.0)
+    dark, mixed, grey = (
+        texels(maps, paint(maps, replace(man, greyness=g)), 0, -68, 6)[:, :3].mean(1) for g in (0, 0.5, 1)
+    )
+    assert dark.mean() < mixed.mean() < grey.mean()
+    assert mixed.std() > 1.5 * dark.std()
+    assert mixed.min() < 1.2 * dark.max() and mixed.max() > 0.75 * np.median(grey)  # texels hold several hairs
 
 
 def test_nobody_is_naked_and_the_neck_has_the_tone_of_the_face(maps: SurfaceMaps) -> None:
