@@ -26,7 +26,7 @@ BARE_CHEEKS = 9.0  # mm that a young man's beard begins lower on the cheeks
 THROAT = (-112.0, -84.0)  # mm of height over which stubble thins out on the throat
 BEARD_EDGE = (-5.0, 12.0)  # mm over which a full beard thins out
 MOUSTACHE = 8.0  # mm that the upper lip's hair is denser than its distance from the edge would make it
-BEARD_END = (-110.0, -90.0)  # mm of height over which a full beard ends on the throat
+BEARD_END = (-113.0, -86.0)  # mm of height over which a full beard ends on the throat
 LENGTH = (3.2, 9.0)  # mm of a hair that lies on the skin: of the shortest beard, and what the longest adds
 OVER_LIP = (3.2, 8.0)  # mm: the longest that hair of the upper lip is beside its middle and at the corners
 POINTS = (4, 6)  # of a drawn hair, and of one that coils
@@ -39,7 +39,7 @@ COIL, TURNS = 0.85, 1.25  # mm of radius and turns of a hair that coils
 BEARD_HEIGHT, BEARD_SPECULAR, BEARD_ROUGHNESS = 0.20, 0.60, 0.55
 THICKET = 3.0  # texels of a 1024² texture: below so much hair around a texel the skin is in the dark
 DENSE = {"skin": 0.55, "neck": 0.34}  # coverage around a texel from which on no skin is seen
-UNDER = 0.42  # of the hair's own colour that is left in there
+UNDER = {"skin": 0.42, "neck": 0.70}  # of the hair's own colour that is left in there
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ def _draw_hairs(
     one, other, turn = draw_mixture(generator, len(mottle))
     tuft = mottle[one] * np.float32(np.cos(turn)) + mottle[other] * np.float32(np.sin(turn))
     length = (LENGTH[0] + LENGTH[1] * skin.beard) * (0.45 + 0.65 * odd[0]) * (0.35 + 0.65 * dense)
+    length *= 0.4 + 0.6 * np.minimum(1, coarse / scale)  # so that a coarse chart has no blades
     over = OVER_LIP[0] + (OVER_LIP[1] - OVER_LIP[0]) * smoothstep(across, 1.0, 24.0) + 2.5 * odd[1] ** 4
     free = height + 34.0 + 0.30 * across  # mm of bare skin between root and lip
     length = length + lip * (np.minimum(length, np.maximum(free, 0) + over * (0.5 + 0.7 * odd[0])) - length)
@@ -216,7 +217,7 @@ def _full_beard(layer: Layer, skin: Skin | Crowd, part: str, hairs: Sequence[Pla
     around = blurred_plane(coverage, THICKET * layer.maps.size / 1024)
     depth = smoothstep(around, 0.03, DENSE[part]) * 0.95
     greyness = minimum(1.0, 1.1 * skin.greyness)
-    under = [UNDER * (c + greyness * (0.6 * g - c)) for c, g in zip(skin.hair_colour, GREY_HAIR, strict=True)]
+    under = [UNDER[part] * (c + greyness * (0.6 * g - c)) for c, g in zip(skin.hair_colour, GREY_HAIR, strict=True)]
     layer.cover(depth, under, BEARD_SPECULAR, BEARD_ROUGHNESS, scatter=0.0)
     grey = smoothstep(tone, 0.42, 0.78)
     light = 0.62 + 1.9 * minimum(tone, 0.46)

@@ -27,7 +27,7 @@ OUTSIDE = -8.0  # mm from the beard's outline beyond which nobody has a hair
 LOWEST = -118.0  # mm of height
 OFF_LIPS = (0.55, 1.01)  # of the lips' mask, beside the middle and at the corners: no hair grows on the red
 CORNERS = (17.0, 24.0)  # mm from the midline between them
-BACK = 4.5  # mm that hairs of the neck begin above their place: none come down to them from the chin, on another chart
+BACK = 7.0  # texels of 1024 that a neck's hairs begin above their place: none come down from the chin's chart
 STEP, STEPS = 1.5, 9  # mm, points of a path
 FOLLOWED = 4  # shorter steps that a path is followed in between two points
 WIDEST = 6.0  # mm from texel to texel, beyond which the chart folds
@@ -76,10 +76,12 @@ def place_hairs(maps: SurfaceMaps, part: str) -> BeardHairs:
     chosen = chosen[np.argsort(y.ravel()[chosen], kind="stable")]
     place = np.stack(np.unravel_index(chosen, y.shape)[::-1], 1).astype(np.float32)
     place += generator.uniform(-0.5, 0.5, place.shape).astype(np.float32)
-    if part == "neck":
-        place = place - _stepped(flow, place) * np.float32(BACK)
     path = [place]
-    for _ in range(STEPS - 1):
+    if part == "neck":
+        back = _stepped(flow, place)
+        back /= np.maximum(np.linalg.norm(back, axis=1, keepdims=True), 1e-6)
+        path = [place - back * np.float32(BACK * maps.size / 1024), place]
+    while len(path) < STEPS:
         for _ in range(FOLLOWED):
             place = place + _stepped(flow, place) * np.float32(STEP / FOLLOWED)
         path.append(place)

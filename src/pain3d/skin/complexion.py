@@ -14,10 +14,10 @@ from pain3d.skin.planes import Number, add_, clip, cos, full, maximum_, minimum,
 
 SKIN_ROUGHNESS, SHINE_ROUGHNESS, LIP_ROUGHNESS = 0.55, 0.38, 0.43
 SEAM_BLOOD, SEAM_SHADE = 0.15, -0.42  # added where the lips meet
-GRAIN = 0.016  # mm, standard deviation of the finest relief that a texel holds; twice that in old skin
+GRAIN, OLD_GRAIN = 0.016, 1.6  # mm, standard deviation of the finest relief that a texel holds; what age adds, in it
 UNDULATION = 0.014  # mm, of the relief 3 mm wide
 PORE_DEPTH, PORE_SHADE = 0.065, 0.13  # mm; share of light that a pore swallows
-CREPE, CREPE_WIDTH = 0.055, 0.55  # mm, of the lines that cross old skin; of the noise whose zeros they follow
+CREPE, CREPE_WIDTH = 0.085, 0.50  # mm, of the lines that cross old skin; of the noise whose zeros they follow
 CREPE_ONSET = 0.25  # of age marks, where they begin
 NECK_RINGS = (0.10, 0.55)  # mm, of the lines around the neck: everybody's, and what age adds
 PORES = (0.9, 2.0)  # of the grain's noise: where a pore begins and where it is deepest
@@ -113,7 +113,7 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin | Crowd, facial: bool) -> 
         for plane, share in zip(shaved.albedo, BEARD_TINT, strict=True):
             plane *= 1 - men * (0.35 + 0.65 * skin.stubble) * share * shaved.mask("tinted")
 
-    add_(layer.height, grain, GRAIN * (1 + age))
+    add_(layer.height, grain, GRAIN * (1 + OLD_GRAIN * age))
     add_(layer.height, mottle, UNDULATION * (1 + 0.5 * age))
     creased = clip((age - CREPE_ONSET) / (1 - CREPE_ONSET), 0, 1)
     if isinstance(skin, Crowd) or creased > 0:

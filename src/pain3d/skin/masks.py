@@ -72,7 +72,7 @@ LOWER_LASHES = 90  # of 255: strength of the lower line
 LASH_ROOT = (0.25, 0.75)  # mm from the margin over which the line of roots ends
 LASH_SPACING, LASH_LENGTH = (1.0, 0.72), (1.5, 3.2)  # mm, of lower and upper lashes: cards have texels of 0.3 mm
 LASH_CORNER = (0.5, 4.5)  # mm from the corners over which lashes begin
-LASH_POINTS = 448  # of a lid's margin
+LASH_POINTS = 144  # of a lid's margin
 LIP_FADE = (3.0, 9.0)  # mm inside the lips over which their colour turns into the mouth's
 
 # Outlines on the unrolled head: degrees from the front, height in mm.
@@ -226,21 +226,27 @@ def lash_cards(maps: SurfaceMaps) -> Floats:
     if "lashes" not in maps.boxes:
         return mask
     box = maps.boxes["lashes"]
-    places = np.stack([plane[box].ravel() for plane in (maps.x, maps.y, maps.z)], 1)
+    inside = maps.part[box] == maps.part_names.index("lashes")
+    places = np.stack([plane[box][inside] for plane in (maps.x, maps.y, maps.z)], 1)
     nearest, along, to_corner, upper = (np.full(len(places), value, np.float32) for value in (np.inf, 0, 0, 0))
     for ring in maps.lid_points:
         curve = smooth_curve(ring[1], LASH_POINTS, closed=True)
-        arc = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
+        forward = np.roll(curve, -1, 0) - curve
+        step = np.linalg.norm(forward, axis=1)
         corners = curve[[int(np.abs(curve[:, 0]).argmin()), int(np.abs(curve[:, 0]).argmax())]]
         away = np.linalg.norm(curve[:, None] - corners, axis=2).min(1)
-        for few in np.array_split(np.arange(len(places)), 64):  # so many distances at a time
-            apart = ((places[few, None] - curve) ** 2).sum(2)
-            closest = apart.argmin(1)
-            distance = np.sqrt(apart[np.arange(len(few)), closest])
-            better = distance < nearest[few]
-            few, closest = few[better], closest[better]
-            nearest[few], along[few], to_corner[few] = distance[better], arc[closest], away[closest]
-            upper[few] = curve[closest, 1] > corners[:, 1].mean()
+        squared = sum((places[:, k, None] - curve[:, k]) ** 2 for k in range(3))
+        closest = np.asarray(squared).argmin(1)
+        distance = np.sqrt(np.take_along_axis(np.asarray(squared), closest[:, None], 1)[:, 0])
+        beyond = ((places - curve[closest]) * forward[closest]).sum(1) / step[closest]  # mm past that point
+        better = distance < nearest
+        for kept, values in (
+            (nearest, distance),
+            (along, (np.cumsum(step) - step)[closest] + beyond),
+            (to_corner, away[closest]),
+            (upper, curve[closest, 1] > corners[:, 1].mean()),
+        ):
+            np.copyto(kept, values, where=better)
     turn = along / (LASH_SPACING[0] + (LASH_SPACING[1] - LASH_SPACING[0]) * upper)
     number = np.floor(turn).astype(np.int64) % 256
     offset, length = keyed_generator(0, "skin/lashes").uniform((-0.2, 0.65), (0.2, 1.1), (256, 2)).T[:, number]
@@ -250,7 +256,7 @@ def lash_cards(maps: SurfaceMaps) -> Floats:
     hairs *= 1 - smoothstep(nearest, 0.85 * reach, reach)
     roots = 1 - smoothstep(nearest, *LASH_ROOT)
     strength = LOWER_LASHES / 255 + (1 - LOWER_LASHES / 255) * upper
-    mask[box] = (np.maximum(roots, hairs) * strength * smoothstep(to_corner, *LASH_CORNER)).reshape(mask[box].shape)
+    mask[box][inside] = np.maximum(roots, hairs) * strength * smoothstep(to_corner, *LASH_CORNER)
     return mask
 
 

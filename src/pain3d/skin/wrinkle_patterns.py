@@ -81,6 +81,8 @@ class Region:
         rest: Weight at rest in everybody.
         aged: Added to it at `Skin.age_marks` 1.
         across: |x| mm between which the region fades in (low, high) or, falling, out; None: everywhere.
+        varied: Its lines stand otherwise in each person: share by which they lie closer or farther apart, mm by which
+            all of them lie higher or lower, and mm by which their ends, 40 mm from the midline, rise or fall.
     """
 
     layer: int
@@ -89,12 +91,13 @@ class Region:
     rest: float = 0.0
     aged: float = 0.0
     across: tuple[float, float] | None = None
+    varied: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 FOREHEAD = (
-    Stroke("furrow", ((0, 59.5), (14, 60.5), (28, 61), (43, 58)), 0.9),
+    Stroke("furrow", ((0, 59.5), (14, 60.5), (28, 61), (43, 58)), 0.9, 0.2),
     Stroke("furrow", ((0, 68.5), (14, 70), (29, 70), (45, 66)), 1.0),
-    Stroke("furrow", ((0, 78), (13, 79.5), (27, 79), (40, 75)), 0.8, 0.15),
+    Stroke("furrow", ((0, 78), (13, 79.5), (27, 79), (40, 75)), 0.8, 0.25),
     Stroke("fine", ((6, 64.5), (18, 65.5), (30, 65)), 0.7, 0.4),
     Stroke("fine", ((3, 74), (16, 75), (32, 73.5)), 0.7, 0.4),
     Stroke("bulge", ((0, 64), (15, 65), (30, 65), (42, 62)), 0.40),
@@ -234,7 +237,7 @@ REGIONS: dict[str, Region] = {
         rest=0.11,
         aged=0.22,
     ),
-    "forehead_middle": Region(1, FOREHEAD, {1: 1.0}, aged=0.55, across=(30, 16)),
+    "forehead_middle": Region(1, FOREHEAD, {1: 1.0}, aged=0.55, across=(30, 16), varied=(0.16, 2.0, 2.5)),
     "forehead_side": Region(1, FOREHEAD, {2: 1.0}, aged=0.50, across=(16, 30)),
     "corner": Region(
         1,

@@ -32,6 +32,7 @@ WANDER, JITTER, WAVE = 0.8, 0.8, 0.30  # mm at most: of a region, of each point 
 WHOLE_JITTER = 20.0  # mm: shorter lines stray less, in proportion
 STRENGTH, STRENGTH_SPREAD = 0.75, 0.45  # of a line against its pattern: least, and what chance adds
 POINTS, PIECES = 25, 8  # of a curve; pieces of it that are drawn in one strength
+VARIED_FROM = 68.0  # mm of height from which lines of a forehead spread
 TAPER = 0.28  # share of a line over which it fades in and out
 MARGIN = 24  # texels of a 1024² texture around the patterns, wider than the widest shoulder
 SMOOTH = 0.8  # texels, over 5: what is left of a doubled grid
@@ -112,6 +113,7 @@ def _strokes(skin: Skin) -> tuple[list[tuple[int, Stroke, float]], Floats]:
         drawn.add(id(region.strokes))
         generator = skin.generator(f"skin/wrinkles/{name}")
         wander = generator.uniform(-WANDER, WANDER, (2, 2))
+        varied = skin.generator(f"skin/wrinkles/{name}/varied").uniform(-1, 1, 3) * region.varied
         for stroke in region.strokes:
             missing, (shared, phase, turns, strong) = generator.random(3), generator.random(4)
             middle = stroke.points[0][0] == 0
@@ -119,9 +121,9 @@ def _strokes(skin: Skin) -> tuple[list[tuple[int, Stroke, float]], Floats]:
             for side, sign in enumerate((1.0, -1.0)):
                 place = generator.uniform(-JITTER * stray, JITTER * stray, (len(stroke.points), 2))
                 place += wander[side]
-                place += stroke.points
+                place += _varied(stroke, varied)
                 if middle:  # both sides meet there, and are missing together
-                    place[0] = 0.0, stroke.points[0][1] + (2 * shared - 1) * JITTER
+                    place[0] = 0.0, _varied(stroke, varied)[0, 1] + (2 * shared - 1) * JITTER
                 if missing[2 if middle else side] < stroke.missing:
                     continue
                 wave = WAVE * stray if stroke.kind in ("fine", "furrow") else 0.0
@@ -142,6 +144,14 @@ def _strokes(skin: Skin) -> tuple[list[tuple[int, Stroke, float]], Floats]:
         curve[..., 0] *= sign
         curves[list(numbers)] = curve.transpose(1, 0, 2)
     return strokes, curves
+
+
+def _varied(stroke: Stroke, varied: Doubles) -> Doubles:
+    """Where the points [N, 2] of a stroke lie in one person: see `Region.varied`."""
+    points = np.array(stroke.points, np.float64)
+    apart, higher, bow = varied
+    points[:, 1] += apart * (points[:, 1] - VARIED_FROM) + higher + bow * (points[:, 0] / 40) ** 2
+    return points
 
 
 @lru_cache(maxsize=64)

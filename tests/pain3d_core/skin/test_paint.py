@@ -17,6 +17,7 @@ from pain3d.kernels.rendering.relief import CHANNELS
 from pain3d.kernels.texturing import build_mipmaps
 from pain3d.scene import demographic_grid, sample_scenes
 from pain3d.skin import Skin, SurfaceMaps, paint, sample_skin, surface_maps
+from pain3d.skin.beard import DARK, LIGHT, draw_beard
 from pain3d.skin.chromophores import skin_albedo
 from pain3d.skin.layer import Layer
 from pain3d.skin.maps import bounds
@@ -236,12 +237,15 @@ def test_a_moustache_hangs_over_the_upper_lip_alone_and_parts_below_the_nose(map
 
 def test_beards_turn_grey_hair_by_hair(maps: SurfaceMaps) -> None:
     man = replace(BARE, beard=0.8, hair_colour=(0.02, 0.015, 0.01), age=60.0)
-    dark, mixed, grey = (
-        texels(maps, paint(maps, replace(man, greyness=g)), 0, -68, 6)[:, :3].mean(1) for g in (0, 0.5, 1)
-    )
-    assert dark.mean() < mixed.mean() < grey.mean()
-    assert mixed.std() > 1.5 * dark.std()
-    assert mixed.min() < 1.2 * dark.max() and mixed.max() > 0.75 * np.median(grey)  # texels hold several hairs
+    shares, chins = [], []
+    for greyness in (0.0, 0.5, 1.0):
+        drawn = draw_beard(maps, "skin", replace(man, greyness=greyness))
+        assert drawn is not None and drawn.hairs is not None
+        coverage, tone = drawn.hairs
+        shares.append(float((tone[coverage > 128] > sum((DARK[1], LIGHT[0])) / 2).mean()))
+        chins.append(brightness(maps, paint(maps, replace(man, greyness=greyness)), 0, -68, 6))
+    assert shares[0] == 0 and 0.2 < shares[1] < 0.8 and shares[2] > 0.95  # none is half grey
+    assert chins[0] < 0.8 * chins[1] < 0.8 * 0.9 * chins[2]
 
 
 def test_nobody_is_naked_and_the_neck_has_the_tone_of_the_face(maps: SurfaceMaps) -> None:

@@ -37,6 +37,19 @@ def test_same_person_same_wrinkles_others_other_ones(maps: SurfaceMaps) -> None:
         assert np.abs(one.height - different.height).max() > 0.3  # mm
 
 
+def test_foreheads_are_lined_at_heights_of_their_own(maps: SurfaceMaps) -> None:
+    """By the middle of the shade of the lines across the midline, of which there are three or fewer."""
+    forehead = np.stack([np.zeros(60), np.linspace(52, 86, 60)], 1).astype(np.float32)
+    middles = []
+    for identity in range(12):
+        wrinkles = draw_wrinkles(maps, Skin(identity=identity))[1]
+        rows, columns = wrinkles.box
+        column, row = (np.rint(maps.texels_at(forehead)).astype(int) - [columns.start, rows.start]).T
+        shade = wrinkles.planes[2][row, column]
+        middles.append(float((shade * forehead[:, 1]).sum() / shade.sum()))
+    assert np.std(middles) > 1.2  # jitter and wander alone, of 0.8 mm each at most, would give 0.5
+
+
 def test_left_and_right_differ(maps: SurfaceMaps) -> None:
     layer = draw_wrinkles(maps, Skin())[0]
     columns = maps.size - np.arange(maps.size)[layer.box[1]] - 1  # the chart is symmetric about its middle
