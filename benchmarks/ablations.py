@@ -28,6 +28,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     TEACHER: ("--task", "teacher"),
     "no neutral": ("--no-neutral",),
     "neutral": (),
+    "no pairs": ("--fusion", "difference", "--pair-weight", "0"),
     "difference": ("--fusion", "difference"),
     "distilled": ("--task", "distill", "--teacher", "{runs}/teacher-{seed}"),
     "online": ("--online",),

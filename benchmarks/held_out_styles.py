@@ -4,8 +4,9 @@
 
 DATA is a data set that `pain3d synth` made; its test people are shown as they are and in styles that no training
 draws. Two are near what training can draw, so the rows with styles learn without these families: grey pictures and
-JPEG. Runs that are finished are not run again, so the command goes on where it was stopped. `--arms` also takes
-``only NAME`` and ``without NAME`` of a family: what each brings.
+JPEG. All rows get their first seed before any gets its second, and the table is written anew after each run. A run that
+was stopped goes on, and one that is finished isn't run again, so the command can be given again and again. `--arms`
+also takes ``only NAME`` and ``without NAME`` of a family: what each brings.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import cv2
@@ -62,7 +64,7 @@ MAIN: Final = {
     fusion + words: ("--fusion", fusion, *options)
     for fusion in ("attention", "difference")
     for words, options in DRAWN.items()
-}
+} | {"difference, no pairs": ("--fusion", "difference", "--pair-weight", "0", "--styles", "none")}
 RESULT: Final = "held_out_styles.json"
 PICTURE_ENDS: Final = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -188,6 +190,25 @@ def test_run(run: Path, shown: dict[str, Samples], rows: npt.NDArray[np.int64], 
     return found
 
 
+class Looks:
+    """What runs are tested with, made when the first is: a data set's pictures in each style.
+
+    Attributes:
+        lock: Held while one is tested or told of; runs are trained beside each other.
+    """
+
+    def __init__(self, data: Path, samples: Samples, rows: npt.NDArray[np.int64], photographs: Sequence[Path]) -> None:
+        self.lock = Lock()
+        self._data, self._samples, self._rows, self._photographs = data, samples, rows, photographs
+        self._shown: dict[str, Samples] = {}
+
+    def test(self, run: Path) -> Any:
+        """See `test_run`."""
+        with self.lock:
+            self._shown = self._shown or shown_in(self._data, self._samples, self._rows.tolist())
+            return test_run(run, self._shown, self._rows, self._photographs)
+
+
 def train_run(arm: str, seed: int, data: Path, runs: Path, budget: Sequence[str]) -> Path:
     """Train one run, or go on with it; its words go to a log beside it."""
     out = runs / f"{arm.replace(', ', '-').replace(' ', '-')}-{seed}"
@@ -203,11 +224,11 @@ def train_run(arm: str, seed: int, data: Path, runs: Path, budget: Sequence[str]
 
 def table_of(found: dict[str, list[Any]]) -> str:
     """Mean and standard deviation over seeds, a line for each row and style."""
-    heads = ("PSPI r", "MAE", "on neutral", "same, 95 %", "same, most")
+    heads = ("seeds", "PSPI r", "MAE", "on neutral", "same, 95 %", "same, most")
     lines = [f"{'':28s}{'style':14s}" + "".join(f"{head:>14s}" for head in heads)]
     for arm, seeds in found.items():
         for style in seeds[0]["styles"]:
-            cells = []
+            cells = [f"{len(seeds)}".rjust(14)]
             for name, digits in (("r", 3), ("mae", 2), ("neutral", 2), ("same, 95 %", 2), ("same, most", 2)):
                 values = np.array([one["styles"][style][name] for one in seeds])
                 spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
@@ -215,7 +236,7 @@ def table_of(found: dict[str, list[Any]]) -> str:
             lines.append(f"{arm:28s}{style:14s}{''.join(cells)}")
         if "photographs" in seeds[0]:
             most = [max(one["photographs"].values()) for one in seeds]
-            lines.append(f"{arm:28s}{'photographs':14s}{'':56s}{np.mean(most):14.2f}")
+            lines.append(f"{arm:28s}{'photographs':14s}{'':70s}{np.mean(most):14.2f}")
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -249,27 +270,34 @@ def main() -> None:
     photographs = sorted(path for path in folder.iterdir() if path.suffix in PICTURE_ENDS) if folder else []
     budget = ("--steps", str(given.steps), "--image-size", str(given.size), "--batch", str(given.batch),
               "--validations", "1", "--cache-mb", "1024")  # fmt: skip
-    jobs = [(arm, seed) for seed in range(given.seeds) for arm in given.arms]
-    with ThreadPoolExecutor(given.beside) as pool:
-        done = dict(zip(jobs, pool.map(lambda job: train_run(*job, data, runs, budget), jobs), strict=True))
-    shown = None
-    found: dict[str, list[Any]] = {}
-    for arm in given.arms:
-        for seed in range(given.seeds):
-            kept = done[arm, seed] / RESULT
-            if not kept.is_file():
-                shown = shown or shown_in(data, samples, rows.tolist())
-                write_durably(kept, (json.dumps(test_run(done[arm, seed], shown, rows, photographs)) + "\n").encode())
-            found.setdefault(arm, []).append(json.loads(kept.read_text()))
-    caption = (
-        f"{given.steps} steps of {given.batch} pictures of {given.size} pixels, {given.seeds} seeds, {len(rows)} "
-        f"pictures of test people, {len(photographs)} photographs; {processor()}, torch {torch.__version__}, "
-        f"commit {commit_of(Path(__file__).parents[1])[:7]}, {datetime.now(UTC):%Y-%m-%d}"
+    looks = Looks(data, samples, rows, photographs)
+    found: dict[str, dict[int, Any]] = {arm: {} for arm in given.arms}
+
+    def finish(job: tuple[str, int]) -> None:
+        """Train and test a run, then write the table of all that are finished."""
+        arm, seed = job
+        run = train_run(arm, seed, data, runs, budget)
+        if not (run / RESULT).is_file():
+            write_durably(run / RESULT, (json.dumps(looks.test(run)) + "\n").encode())
+        with looks.lock:
+            found[arm][seed] = json.loads((run / RESULT).read_text())
+            seen = {arm: [one for _, one in sorted(seeds.items())] for arm, seeds in found.items() if seeds}
+            about = f"{told}, {datetime.now(UTC):%Y-%m-%d}"
+            table = f"{about}\n\n{table_of(seen)}"
+            given.to.mkdir(parents=True, exist_ok=True)
+            write_durably(given.to / "table.txt", table.encode())
+            write_durably(
+                given.to / "metrics.json", (json.dumps({"about": about, "rows": seen}, indent=1) + "\n").encode()
+            )
+
+    commit = commit_of(Path(__file__).parents[1])[:7]
+    told = (
+        f"{given.steps} steps of {given.batch} pictures of {given.size} pixels, {len(rows)} pictures of test people, "
+        f"{len(photographs)} photographs; {processor()}, torch {torch.__version__}, commit {commit}"
     )
-    given.to.mkdir(parents=True, exist_ok=True)
-    write_durably(given.to / "table.txt", f"{caption}\n\n{table_of(found)}".encode())
-    write_durably(given.to / "metrics.json", (json.dumps({"about": caption, "rows": found}, indent=1) + "\n").encode())
-    print(table_of(found), end="")
+    with ThreadPoolExecutor(given.beside) as pool:
+        list(pool.map(finish, [(arm, seed) for seed in range(given.seeds) for arm in given.arms]))
+    print((given.to / "table.txt").read_text(), end="")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from pain3d.console.refused import RefusedError
 from pain3d.console.settings import with_content
 from pain3d.training.config import TrainConfig, config_hash, preset, validated
 from pain3d.training.data.batch import Batch, Labels
-from pain3d.training.losses import label_losses
-from pain3d.training.model.vitpain import Outputs
+from pain3d.training.losses import label_losses, pair_losses
+from pain3d.training.model.vitpain import Outputs, Pairs
 from pain3d.training.task import Distillation, Task, make_task
 
 SMALL = {"image_size": 32, "depth": 1, "width": 32, "heads": 2, "dropout": 0.0}
@@ -66,6 +66,33 @@ def test_losses_are_those_of_the_formula() -> None:
     truth = p[:, None] >= np.array([1, 2, 3])
     crossed = np.log1p(np.exp(-np.where(truth, 1, -1) * answer.binary.numpy())).mean(1)
     assert float(parts["binary"]) == pytest.approx(float((share * crossed).sum()), rel=1e-5)
+
+
+def test_a_face_beside_another_is_to_say_how_much_more_it_hurts() -> None:
+    """By hand: two people of two faces, each beside the other of its person; what isn't known of one costs nothing."""
+    task = make_task("vitpain", config(fusion="difference", group=2))
+    given = batch()
+    others = task.others(given)
+    assert others is not None and others.tolist() == [1, 0, 3, 2]
+    labels, said = given.labels, Pairs(torch.tensor([3.0, -3.0, 2.0, 1.0]), torch.zeros(4, 6))
+    parts = pair_losses(said, labels, others)
+    share, p = np.array([1, 2, 1, 1]) / 5, labels.pspi.numpy()
+    off = np.array([3, -3, 2, 1]) - (p - p[[1, 0, 3, 2]])
+    assert float(parts["pair_pspi"]) == pytest.approx(float((share * (off / 16) ** 2).sum()), rel=1e-5)
+    units = labels.au.numpy() / np.array([5, 5, 5, 5, 5, 1])
+    apart = ((units - units[[1, 0, 3, 2]]) ** 2).mean(1)
+    assert float(parts["pair_au"]) == pytest.approx(float((share * apart).sum()), rel=1e-5)
+    unknown = labels._replace(pspi=torch.full_like(labels.pspi, torch.nan), au=torch.full_like(labels.au, torch.nan))
+    assert not any(float(part) for part in pair_losses(said, unknown, others).values())
+    learned = task.loss(task.model, given, task.model)
+    assert float(learned["pair_pspi"]) > 0 and float(learned["pair_au"]) > 0
+
+
+@pytest.mark.parametrize("changes", [{"fusion": "attention"}, {"pair_weight": 0.0}, {"group": 1}])
+def test_nobody_is_beside_another_unless_faces_are_subtracted(changes: dict[str, object]) -> None:
+    task = make_task("vitpain", config(**{"fusion": "difference", "group": 2, **changes}))
+    assert task.others(batch()) is None
+    assert "pair_pspi" not in task.loss(task.model, batch(), task.model)
 
 
 def test_unknown_labels_cost_nothing_and_pain_still_teaches() -> None:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from pain3d.console.refused import RefusedError
 from pain3d.training.model.config import ModelConfig, config_from_json
-from pain3d.training.model.differences import CALM_LOGIT, SQUEEZE, FromZero
+from pain3d.training.model.differences import CALM_LOGIT, MARGIN, SQUEEZE, FromZero
 from pain3d.training.model.factory import Model, build_model
 from pain3d.training.model.fusion import CrossAttention
-from pain3d.training.model.heads import Intensity
+from pain3d.training.model.heads import UNIT_SCALE, Intensity
 from pain3d.training.model.vitpain import Outputs, ViTPain
 
 VIT: dict[str, Any] = {"width": 32, "depth": 2, "heads": 2, "image_size": 32, "dropout": (0.0,) * 4}
@@ -141,6 +141,21 @@ def test_a_face_beside_itself_shows_nothing(name: str, precision: torch.dtype) -
             assert said.pspi.abs().max() <= 1e-6 and said.au.abs().max() <= 1e-6
             assert (said.binary - CALM_LOGIT).abs().max() < 0.05  # worst seen 0: the same sums in the same order
         assert other.au.max() > 0.01
+
+
+@pytest.mark.parametrize("name", SUBTRACTING)
+def test_a_face_beside_another_is_as_if_that_were_neutral(name: str) -> None:
+    model = build_model(CONFIGS[name]).eval()
+    faces, neutral, others = 3 * pictures(4), pictures(2, 1), torch.tensor([1, 0, 3, 3])
+    with torch.no_grad():
+        said = model(faces, neutral, torch.arange(4)[:, None] // 2, others=others)
+    same(said, asked(model, faces, neutral, torch.arange(4)[:, None] // 2))
+    assert said.pairs is not None and not said.pairs.pspi[3] and not said.pairs.au[3].any()
+    beside = asked(model, faces, faces[others])
+    margin = MARGIN * torch.tensor(UNIT_SCALE)
+    torch.testing.assert_close((said.pairs.au - margin).relu(), beside.au, atol=EXACT, rtol=0)
+    torch.testing.assert_close((said.pairs.pspi - 16 * MARGIN).clamp(0, 16), beside.pspi, atol=EXACT, rtol=0)
+    assert (said.pairs.pspi < 0).any() or (said.pairs.au < 0).any()  # signed: nothing is cut
 
 
 def test_no_difference_stays_nothing_under_dropout() -> None:

@@ -90,6 +90,8 @@ class TrainConfig:
     """Of the squared error of action units / 5."""
     binary_weight: Weight = 0.2
     """Of the cross entropy of PSPI ≥ 1, 2, 3."""
+    pair_weight: Weight = 1.0
+    """Of both squared errors of a face beside another of the same person and group, with --fusion difference."""
     teacher: str = ""
     """Run of the heatmap teacher, for task distill."""
     teacher_mode: Literal["frozen", "ema"] = "frozen"

@@ -14,7 +14,34 @@ from pain3d.facs.pain_score import MAX_PSPI
 from pain3d.training.data.batch import Labels
 from pain3d.training.data.samples import THRESHOLDS
 from pain3d.training.model.heads import UNIT_SCALE
-from pain3d.training.model.vitpain import Outputs
+from pain3d.training.model.vitpain import Outputs, Pairs
+
+
+def pair_losses(pairs: Pairs, labels: Labels, others: Tensor) -> dict[str, Tensor]:
+    """The losses of faces beside other faces: how much more each hurts than the other, float32 scalars.
+
+    Beside neutral faces alone no label is negative, so that whatever differs between two pictures is as good a first
+    guess as pain. Of two faces that may both hurt the labels are as often negative, and what tells nothing of pain
+    gains nothing.
+
+    Args:
+        pairs: Of B faces.
+        labels: Of these.
+        others: [B], beside which of them each was seen.
+
+    Returns:
+        ``pair_pspi`` and ``pair_au``: as ``pspi`` and ``au`` of `label_losses`, of differences.
+
+    Gradients: to the pairs.
+    """
+    pspi, au = (label - label[others] for label in (labels.pspi, labels.au))
+    share = labels.weight / labels.weight.sum().clamp_min(1e-12)
+    known = ~au.isnan()
+    units = ((pairs.au - au.nan_to_num()) / constant(UNIT_SCALE, au)).square() * known
+    return {
+        "pair_pspi": (((pairs.pspi - pspi.nan_to_num()) / MAX_PSPI).square() * ~pspi.isnan() * share).sum(),
+        "pair_au": (units.sum(1) / known.sum(1).clamp_min(1) * share).sum(),
+    }
 
 
 def label_losses(outputs: Outputs, labels: Labels) -> dict[str, Tensor]:

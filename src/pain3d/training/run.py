@@ -52,7 +52,10 @@ PEOPLE, MODEL = "people.json", "model"
 VALIDATION, EVALUATION = "validation.parquet", "evaluation"
 OOD_PICTURES = 4000  # about, to fit the out-of-distribution score: enough for a covariance of 1,024 numbers
 FORMAT = 2  # of the folder; raised when a reader of an older run would be wrong. 2: lr, num_references, vitpain, …
-BEFORE: Final[dict[str, Any]] = {"fusion": "attention"}  # what a run did before there was a setting for it
+BEFORE: Final[dict[str, Any]] = {
+    "fusion": "attention",
+    "pair_weight": 0.0,
+}  # what a run did before there was a setting for it
 
 
 @dataclass(frozen=True)

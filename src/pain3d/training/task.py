@@ -24,7 +24,7 @@ from pain3d.kernels.distillation import (
 from pain3d.training.config import TrainConfig
 from pain3d.training.data.batch import Batch
 from pain3d.training.data.samples import THRESHOLDS
-from pain3d.training.losses import label_losses
+from pain3d.training.losses import label_losses, pair_losses
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.factory import Model, build_model
 from pain3d.training.model.heads import UNIT_SCALE
@@ -72,22 +72,42 @@ class Task:
         """Every net that a step runs."""
         return [self.model]
 
-    def predict(self, model: nn.Module, batch: Batch, attention: bool = False) -> Outputs:
+    def others(self, batch: Batch) -> Tensor | None:
+        """[B] beside whom of the same person each face is seen once more while it learns; None where none is."""
+        group = self.config.group
+        if not (self.model.config.subtracts and self.config.pair_weight) or group == 1:
+            return None
+        places = torch.arange(len(batch), device=batch.image.device)
+        return places.reshape(-1, group).roll(1, 1).flatten()
+
+    def pairs(self, said: Outputs, batch: Batch, others: Tensor | None) -> dict[str, Tensor]:
+        """The losses of faces beside `others` and, as ``pairs``, their weighted sum; none where nobody asked."""
+        if said.pairs is None or others is None:
+            return {}
+        c, parts = self.config, pair_losses(said.pairs, batch.labels, others)
+        weighted = c.pspi_weight * parts["pair_pspi"] + c.au_weight * parts["pair_au"]
+        return parts | {"pairs": c.pair_weight * weighted}
+
+    def predict(self, model: nn.Module, batch: Batch, attention: bool = False, others: Tensor | None = None) -> Outputs:
         """Outputs of a model (the task's, or an average of it) for a batch."""
         image = batch.heatmap if self.heatmaps else batch.image
         assert image is not None
         if not self.config.neutral:
             outputs: Outputs = model(image, attention=attention)
         else:
-            outputs = model(image, batch.neutral, batch.neutral_of, attention=attention)
+            outputs = model(image, batch.neutral, batch.neutral_of, attention=attention, others=others)
         return outputs
 
     def loss(self, model: nn.Module, batch: Batch, average: nn.Module) -> dict[str, Tensor]:
         """The parts of the loss by name, scalars; ``loss`` is their weighted sum. Gradients: to the model."""
         c = self.config
-        parts = label_losses(self.predict(model, batch), batch.labels)
+        others = self.others(batch)
+        said = self.predict(model, batch, others=others)
+        parts = label_losses(said, batch.labels)
         total = c.pspi_weight * parts["pspi"] + c.au_weight * parts["au"] + c.binary_weight * parts["binary"]
         total = total + parts.get("spread", 0)
+        pairs = self.pairs(said, batch, others)
+        total, parts = total + pairs.pop("pairs", 0), parts | pairs
         return {"loss": total, **{name: part.detach() for name, part in parts.items()}}
 
 
@@ -117,7 +137,8 @@ class Distillation(Task):
         """See `Task.loss`; one pass over the tokens, by `pain3d.kernels.distill_loss`."""
         c = self.config
         look = c.attention_weight > 0
-        student = self.predict(model, batch, look)
+        others = self.others(batch)
+        student = self.predict(model, batch, look, others)
         with torch.no_grad():
             if self.teacher is not None:
                 assert batch.heatmap is not None
@@ -145,8 +166,10 @@ class Distillation(Task):
             overwrite_teacher=True,
         )
         plain = label_losses(student, batch.labels)
+        pairs = self.pairs(student, batch, others)
         own = {name: plain[name] for name in ("pspi", "spread") if name in plain}
-        out = {"loss": parts.total + c.pspi_weight * plain["pspi"] + plain.get("spread", 0)}
+        out = {"loss": parts.total + c.pspi_weight * plain["pspi"] + plain.get("spread", 0) + pairs.pop("pairs", 0)}
+        out |= {name: part.detach() for name, part in pairs.items()}
         out |= {name: part.detach() for name, part in own.items()}
         out |= {word: getattr(parts, part).detach() for word, part in PARTS.items()}
         if look:

@@ -18,13 +18,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pain3d.training.data.samples import THRESHOLDS
-from pain3d.training.model.heads import UNIT_SCALE, Intensity, UnitQueries, hidden_widths, in_float32, ordered
+from pain3d.training.model.heads import (
+    FIRST_UNIT,
+    UNIT_SCALE,
+    Intensity,
+    UnitQueries,
+    hidden_widths,
+    in_float32,
+    ordered,
+)
 
 MARGIN: Final = 1 / 64  # of a scale, PSPI 0.25 of 16: an answer below it is 0
+FIRST_SHARE: Final = 0.5  # of a PSPI of 16, what is first said of all that differs: about the mean of the labels
+FIRST_LOGIT: Final = 4.0  # likewise of the thresholds, above CALM_LOGIT
 CALM_LOGIT: Final = -3.0  # of PSPI ≥ 1, 2, 3 where nothing differs: a chance of 5 %
 # What differences are multiplied by. At the first weights those of rendered faces are 0.12 (CLS) and 0.17 (units), root
 # mean square, and the layers behind are made for 1.
 GAIN: Final = 8.0
+QUIET: Final = 0.2  # of last layers' first weights: an answer that differences make loud is farther off than their mean
 SQUEEZE: Final = 1 / 64  # what a score keeps from 0 and 1 where its logit is asked for, so that it is finite
 
 FIRST_OFF: Final = -2.0  # softplus of it is PSPI 2, about what a net is off after a hundred steps
@@ -49,6 +60,15 @@ class FromZero(nn.Module):
         return both[0] - both[1]
 
 
+def apart(difference: Tensor) -> Tensor:
+    """1 − exp(−|d|² / D) of differences [..., D], [...]: 0 and flat where there is none, and soon 1.
+
+    Times a weight that is learned it stands for the last bias, which h(d) − h(0) takes away. Without it heads have to
+    learn the mean of the labels from whatever two pictures happen to differ by, before they learn anything else.
+    """
+    return 1 - (-difference.square().mean(-1)).exp()
+
+
 class ScoreDifference(nn.Module):
     """Difference of fused CLS [B, D] → PSPI / 16 [B]; the widths of `ScoreHead`.
 
@@ -66,11 +86,15 @@ class ScoreDifference(nn.Module):
             layers += [nn.GELU()] if after > 1 else []
             before = after
         self.said = FromZero(*layers)
+        self.first = nn.Parameter(torch.tensor(FIRST_SHARE))
+        with torch.no_grad():
+            self.said.layers[-1].weight.mul_(QUIET)  # type: ignore[operator]
 
     def forward(self, difference: Tensor) -> Tensor:
-        """[B, D] → [B] on 0–1, float32; see `above_margin`."""
+        """[B, D] → [B] float32, on −1–1 but not held there; `above_margin` makes a score of it."""
         with in_float32(difference):
-            return above_margin(self.said(difference.float())[:, 0], self.training)
+            signed: Tensor = self.said(difference.float())[:, 0] + self.first * apart(difference.float())
+        return signed
 
 
 class ThresholdDifference(nn.Module):
@@ -87,11 +111,12 @@ class ThresholdDifference(nn.Module):
         self.said = FromZero(
             nn.Linear(width, inside), nn.GELU(), nn.Dropout(dropout), nn.Linear(inside, len(THRESHOLDS), bias=False)
         )
+        self.first = nn.Parameter(torch.full((len(THRESHOLDS),), FIRST_LOGIT))
 
     def forward(self, difference: Tensor) -> Tensor:
         """[B, D] → [B, 3] float32."""
         with in_float32(difference):
-            logits = self.said(difference.float()) + CALM_LOGIT
+            logits = self.said(difference.float()) + self.first * apart(difference.float())[:, None] + CALM_LOGIT
         return ordered(logits, self.training)
 
 
@@ -112,7 +137,8 @@ class UnitDifference(UnitQueries):
         super().__init__(width, heads, patches)
         inside = hidden_widths(width)[1]
         self.said = FromZero(nn.Linear(width, inside), nn.GELU(), nn.Dropout(dropout))
-        self.reading = nn.Parameter(torch.randn(len(UNIT_SCALE), inside) * inside**-0.5)
+        self.reading = nn.Parameter(QUIET * torch.randn(len(UNIT_SCALE), inside) * inside**-0.5)
+        self.first = nn.Parameter(torch.full((len(UNIT_SCALE),), FIRST_UNIT))
         self.intensity = Intensity()
 
     def forward(self, patches: Tensor, neutral_of: Tensor, weights: bool = False) -> tuple[Tensor, Tensor | None]:
@@ -124,13 +150,19 @@ class UnitDifference(UnitQueries):
             weights: Whether the attention is handed back.
 
         Returns:
-            Intensities [B, 6] float32 and, if asked, what each unit looked at in each face [B, 6, P], summing to 1.
+            Signed shares of each unit's scale [B, 6] float32, of which `shown` makes intensities, and, if asked, what
+            each unit looked at in each face [B, 6, P], summing to 1.
         """
         read, looked = self.look(patches, weights)
         with in_float32(read):
             differs = GAIN * subtracted(read, neutral_of)
-            units: Tensor = self.intensity((self.said(differs) * self.reading).sum(-1) - MARGIN)
-        return units, None if looked is None else looked[: neutral_of.shape[0]]
+            signed: Tensor = (self.said(differs) * self.reading).sum(-1) + self.first * apart(differs)
+        return signed, None if looked is None else looked[: neutral_of.shape[0]]
+
+    def shown(self, signed: Tensor) -> Tensor:
+        """Signed shares [B, 6] → intensities [B, 6]: those above the margin."""
+        intensities: Tensor = self.intensity(signed - MARGIN)
+        return intensities
 
 
 class SpreadHead(nn.Module):

@@ -30,7 +30,7 @@ from pain3d.training.model.heads import (
     in_float32,
     ordered,
 )
-from pain3d.training.model.vitpain import Outputs
+from pain3d.training.model.vitpain import Outputs, Pairs
 
 NARROW: Final = 32  # channels of a place in the picture before all places are read together
 EMBEDDING: Final = 128
@@ -88,6 +88,7 @@ class SiameseConv(nn.Module):
         neutral: Tensor | None = None,
         neutral_of: Tensor | None = None,
         attention: bool = False,
+        others: Tensor | None = None,
     ) -> Outputs:
         """What it says of pictures; arguments as `ViTPain.forward`, and `Outputs.attention` is None.
 
@@ -109,8 +110,10 @@ class SiameseConv(nn.Module):
         spread = None if self.spread is None else self.spread(faces) * MAX_PSPI
         last = 1 + len(THRESHOLDS)
         if self.said is not None and rows is not None:
+            embedded = everything.float()
             with in_float32(everything):
-                outputs: Tensor = self.said(subtracted(everything.float(), rows))
+                outputs: Tensor = self.said(subtracted(embedded, rows))
+                more = None if others is None else self.said(embedded[: len(faces)] - embedded[others])
             share = above_margin(outputs[:, 0], self.training)
             return Outputs(
                 tokens=faces[:, None],
@@ -119,6 +122,7 @@ class SiameseConv(nn.Module):
                 au=self.intensity(outputs[:, last:] - MARGIN),
                 binary=ordered(outputs[:, 1:last] + CALM_LOGIT, self.training),
                 pspi_std=spread,
+                pairs=None if more is None else Pairs(more[:, 0] * MAX_PSPI, more[:, last:] * self.intensity.scale),
             )
         mixed = F.relu(self.mix(both))
         with in_float32(mixed):

@@ -8,6 +8,7 @@ action units. Beyond it, the neutral face may go the same way, beside itself, an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +22,25 @@ from pain3d.training.model.differences import (
     SpreadHead,
     ThresholdDifference,
     UnitDifference,
+    above_margin,
     squeezed_logit,
     subtracted,
 )
 from pain3d.training.model.fusion import NeutralCrossAttention, neutral_rows
 from pain3d.training.model.heads import ScoreHead, ThresholdHead, UnitHead
 from pain3d.training.model.lora import add_lora
+
+
+class Pairs(NamedTuple):
+    """What is said of faces beside other faces of a batch, which may hurt too: how much more, or less.
+
+    Attributes:
+        pspi: [B] float32, about −16–16: nothing is cut.
+        au: [B, 6] float32, likewise about −5–5, AU43 −1–1.
+    """
+
+    pspi: Tensor
+    au: Tensor
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,7 @@ class Outputs:
         binary: [B, 3] logits of PSPI ≥ 1, 2, 3, none greater than the one before.
         attention: Where it was asked for and the model has any: ``au`` [B, 6, P] and, with a neutral face, ``neutral``
             [B, heads, L, Ln]; rows sum to 1.
+        pairs: Where it was asked for, of the same faces beside others.
     """
 
     tokens: Tensor
@@ -52,6 +67,7 @@ class Outputs:
     binary: Tensor
     attention: dict[str, Tensor] | None = None
     pspi_std: Tensor | None = None
+    pairs: Pairs | None = None
 
 
 class ViTPain(nn.Module):
@@ -98,6 +114,7 @@ class ViTPain(nn.Module):
         neutral: Tensor | None = None,
         neutral_of: Tensor | None = None,
         attention: bool = False,
+        others: Tensor | None = None,
     ) -> Outputs:
         """What it says of pictures.
 
@@ -106,6 +123,8 @@ class ViTPain(nn.Module):
             neutral: [M, 3, S, S] distinct neutral pictures; each is encoded once.
             neutral_of: [B, K] rows of `neutral`; may be left out where M is B or 1.
             attention: Whether the attention is handed back.
+            others: [B] rows of `image`, of a model that subtracts: beside whom each face is seen once more, for
+                `Outputs.pairs`.
 
         Raises:
             ValueError: The model takes a neutral picture and got none, or the other way round.
@@ -119,7 +138,7 @@ class ViTPain(nn.Module):
             rows = neutral_rows(image.shape[0], neutral, neutral_of)
             tokens, neutral_tokens = self._encode_both(image, neutral)
             if self.config.subtracts:
-                return self._subtracted(tokens, neutral_tokens, rows, attention)
+                return self._subtracted(tokens, neutral_tokens, rows, attention, others)
             fused, compared = self.fusion(tokens, neutral_tokens, rows, attention)
         logit = self.score(fused[:, 0])
         units, looked = self.units(fused[:, self.prefix :], attention)
@@ -133,28 +152,41 @@ class ViTPain(nn.Module):
             pspi_std=None if self.spread is None else self.spread(fused[:, 0]) * MAX_PSPI,
         )
 
-    def _subtracted(self, tokens: Tensor, neutral: Tensor, rows: Tensor, attention: bool) -> Outputs:
-        """What is said of tokens [B, L, D] beside neutral ones [M, L, D]; `rows` [B, K].
+    def _subtracted(
+        self, tokens: Tensor, neutral: Tensor, rows: Tensor, attention: bool, others: Tensor | None
+    ) -> Outputs:
+        """What is said of tokens [B, L, D] beside neutral ones [M, L, D]; `rows` [B, K], `others` [B] of the B.
 
         A face looks at its neutral ones, each neutral one at itself, and the second is subtracted from the first. All
-        go through fusion and heads in one pass, so that the same tokens are the same features.
+        go through fusion and heads in one pass, so that the same tokens are the same features. A face beside another
+        is one that has that for its neutral one.
         """
         assert self.fusion is not None
         count = tokens.shape[0]  # len would fix the size of a batch in what is exported
+        faces = tokens
+        if others is not None:
+            pairs = (neutral.shape[0] + others)[:, None].expand(-1, rows.shape[1])
+            faces, neutral, rows = tokens.repeat(2, 1, 1), torch.cat([neutral, tokens]), torch.cat([rows, pairs])
         own = torch.arange(neutral.shape[0], device=rows.device)[:, None].expand(-1, rows.shape[1])
-        fused, compared = self.fusion(torch.cat([tokens, neutral]), neutral, torch.cat([rows, own]), attention)
+        fused, compared = self.fusion(torch.cat([faces, neutral]), neutral, torch.cat([rows, own]), attention)
         differs = GAIN * subtracted(fused[:, 0].float(), rows)
-        share: Tensor = self.score(differs)
+        signed = self.score(differs)
+        share = above_margin(signed[:count], self.training)
         assert isinstance(self.units, UnitDifference)
         units, looked = self.units(fused[:, self.prefix :], rows, attention)
         return Outputs(
             tokens=tokens,
             pspi_logit=squeezed_logit(share),
             pspi=share * MAX_PSPI,
-            au=units,
-            binary=self.thresholds(differs),
-            attention=_maps(None if compared is None else compared[:count], looked) if attention else None,
+            au=self.units.shown(units[:count]),
+            binary=self.thresholds(differs[:count]),
+            attention=_maps(None if compared is None else compared[:count], None if looked is None else looked[:count])
+            if attention
+            else None,
             pspi_std=None if self.spread is None else self.spread(fused[:count, 0]) * MAX_PSPI,
+            pairs=None
+            if others is None
+            else Pairs(signed[count:] * MAX_PSPI, units[count:] * self.units.intensity.scale),
         )
 
     def _encode_both(self, image: Tensor, neutral: Tensor) -> tuple[Tensor, Tensor]:
