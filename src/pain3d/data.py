@@ -74,7 +74,7 @@ class SampledScenes(Sequence[Scene]):
         co_occurring: bool = True,
         asymmetry: float = 0.0,
         wrinkles: bool = True,
-        shadows: bool = False,
+        shadows: bool = True,
         head: Head | None = None,
     ) -> None:
         for name, value in (("length", length), ("size", size), ("per_person", per_person)):

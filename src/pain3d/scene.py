@@ -224,7 +224,7 @@ def sample_scenes(
     places: Sequence[str] = ENVIRONMENTS,
     clinical: float = 0.0,
     glasses: float = 0.0,
-    shadows: bool = False,
+    shadows: bool = True,
 ) -> tuple[Scene, ...]:
     """All scenes of one identity: (expressions + 1) × views, expression-major; expression 0 is neutral.
 

@@ -160,9 +160,9 @@ def render_calls(inputs: dict[str, Any]) -> Iterator[tuple[str, Callable[..., An
         return render_op(*flat_arguments(example_scene(given), Request(("image", "alpha"))))
 
     count, vertices = len(inputs["key_direction"]), inputs["vertices"].shape[1]
-    maps = {"moments": (count, 1344, 4), "to_map": (count, 3, 4), "reach": (count, vertices)}
-    maps["seen"] = (count, vertices, 2)
-    shadowed = inputs | {name: inputs["key_colour"].new_zeros(shape) for name, shape in maps.items()}
+    faces, new = len(inputs["faces"]), inputs["key_colour"].new_zeros
+    shadowed = inputs | {"seen": new(count, vertices, 2), "finer": new(count, faces, 15, 2)}
+    shadowed["kinds"] = inputs["faces"].new_zeros(count, faces, dtype=torch.int32)
     yield "shadows", forward, shadowed
     yield "shadows, backward", partial(backward, Request(("linear",)), DIFFERENTIABLE), shadowed
 

@@ -8,17 +8,29 @@ from typing import Any
 import pytest
 import torch
 
-from pain3d.kernels import Shadows, build_mipmaps, cast_shadows, render
+from pain3d.kernels import Shadows, build_mipmaps, cast_shadows, render, vertex_normals
 from pain3d.kernels.rendering.example import example_inputs
 from pain3d.kernels.shadowing import reference
 from pain3d.kernels.shadowing.example import example_inputs as casting_inputs
 from pain3d.kernels.shadowing.example import horned
-from pain3d.kernels.shadowing.reference import lit_shares, map_levels, seen_of_lamp
+from pain3d.kernels.shadowing.reference import (
+    FINER,
+    Casting,
+    Maps,
+    blurring,
+    lit_shares,
+    map_frames,
+    map_levels,
+    maps_reference,
+    on_lattice,
+    seen_of_lamp,
+    seen_on_faces,
+)
 from tests.kernels.rooms import device_of
 
 
-def plate_over_floor(gap: float, spread: float) -> tuple[Shadows, torch.Tensor, torch.Tensor]:
-    """Shadows of a square of 40 mm that floats above a floor, the lamp straight above; the floor's vertices."""
+def plate_over_floor(gap: float, spread: float) -> tuple[Maps, torch.Tensor, torch.Tensor]:
+    """The map of a square of 40 mm that floats above a floor, the lamp straight above; the floor's vertices."""
     steps = torch.linspace(-0.1, 0.1, 41)
     floor = torch.stack([steps.repeat(41), torch.zeros(41 * 41), steps.repeat_interleave(41)], 1)
     plate = torch.tensor([[-0.02, gap, -0.02], [0.02, gap, -0.02], [0.02, gap, 0.02], [-0.02, gap, 0.02]])
@@ -27,30 +39,41 @@ def plate_over_floor(gap: float, spread: float) -> tuple[Shadows, torch.Tensor, 
         [torch.stack([first, first + 41, first + 1], 1), torch.stack([first + 1, first + 41, first + 42], 1)]
     )
     top = torch.tensor([[0, 2, 1], [0, 3, 2]]) + len(floor)
-    shadows = cast_shadows(
+    maps = made_by(
         torch.cat([floor, plate])[None], torch.cat([cells, top]), torch.tensor([[0.0, 1.0, 0.0]]),
-        torch.tensor([spread]), mesh_index=torch.tensor([0]),
+        torch.tensor([spread]), torch.tensor([0]), 256,
     )  # fmt: skip
-    assert shadows.reach is not None
-    return shadows, floor, shadows.reach[0, : len(floor)]
+    return maps, floor, maps.reach[0, : len(floor)]
 
 
-def shares_along(shadows: Shadows, across: torch.Tensor, reach: float, scatter: float = 0.0) -> torch.Tensor:
+def made_by(
+    vertices: torch.Tensor,
+    faces: torch.Tensor,
+    lamps: torch.Tensor,
+    spread: torch.Tensor,
+    mesh: torch.Tensor,
+    size: int,
+) -> Maps:
+    """The maps that the reference makes on its way."""
+    frames = map_frames(vertices, None, mesh, lamps, size)
+    return maps_reference(Casting(vertices, vertex_normals(vertices, faces), faces, mesh, lamps, spread, frames, size))
+
+
+def shares_along(maps: Maps, across: torch.Tensor, reach: float, scatter: float = 0.0) -> torch.Tensor:
     """The shares of the lamp [P, 3] at points of the floor, `across` metres from the middle."""
     points = torch.stack([across, torch.zeros_like(across), torch.zeros_like(across)], 1)[None]
     up = torch.tensor([0.0, 1.0, 0.0])
     flat = torch.zeros(1, len(across))
-    index = torch.tensor([0])
-    seen = seen_of_lamp(shadows, index, points, up.expand_as(points), flat + reach, up[None])
+    seen = seen_of_lamp(maps, points, up.expand_as(points), blurring(flat + reach, maps.to_map), up[None])
     return lit_shares(seen, flat + scatter)[0]
 
 
 def test_dark_below_and_lit_beside():
-    shadows, floor, reach = plate_over_floor(0.03, 0.05)
+    maps, floor, reach = plate_over_floor(0.03, 0.05)
     below = (floor.abs() < 0.015).all(1)
     beside = (floor.abs() > 0.05).any(1)
     assert (reach[below] >= 0).all() and (reach[beside] < 0).all()
-    shares = shares_along(shadows, torch.tensor([0.0, 0.01, 0.04, 0.08]), 1.0)[:, 0]
+    shares = shares_along(maps, torch.tensor([0.0, 0.01, 0.04, 0.08]), 1.0)[:, 0]
     assert (shares[:2] < 0.02).all() and (shares[2:] > 0.98).all()
 
 
@@ -58,9 +81,9 @@ def test_edge_is_as_wide_as_lamp_and_distance_make_it():
     """From 90 % to 10 % in about 0.65 of 2 · spread · gap, the whole edge of a round lamp's shadow."""
     across = torch.linspace(0.0, 0.06, 601)
     for gap, spread in ((0.03, 0.2), (0.06, 0.2), (0.06, 0.1)):
-        shadows, floor, reach = plate_over_floor(gap, spread)
+        maps, floor, reach = plate_over_floor(gap, spread)
         edge = reach[(floor - torch.tensor([0.02, 0.0, 0.0])).norm(dim=1).argmin()]
-        shares = shares_along(shadows, across, float(edge))[:, 0]
+        shares = shares_along(maps, across, float(edge))[:, 0]
         width = across[(shares > 0.9).float().argmax()] - across[(shares > 0.1).float().argmax()]
         assert (
             0.5 < width / (2 * spread * gap) < 0.85
@@ -69,10 +92,10 @@ def test_edge_is_as_wide_as_lamp_and_distance_make_it():
 
 
 def test_red_reaches_farther_into_a_shadow_of_skin():
-    shadows, _, _ = plate_over_floor(0.03, 0.01)
-    red, green, blue = shares_along(shadows, torch.tensor([0.018]), 0.0, scatter=1.0)[0]
+    maps, _, _ = plate_over_floor(0.03, 0.01)
+    red, green, blue = shares_along(maps, torch.tensor([0.019]), 0.0, scatter=1.0)[0]
     assert red > green > blue
-    cloth = shares_along(shadows, torch.tensor([0.018]), 0.0, scatter=0.0)[0]
+    cloth = shares_along(maps, torch.tensor([0.019]), 0.0, scatter=0.0)[0]
     assert cloth[0] == cloth[1] == cloth[2] and cloth[0] < blue
 
 
@@ -81,10 +104,9 @@ def test_a_bare_sphere_shades_nothing_that_faces_the_lamp():
     inputs = casting_inputs()
     bare = inputs["vertices"] / inputs["vertices"].norm(dim=-1, keepdim=True) * 0.1
     shadows = cast_shadows(**(inputs | {"vertices": bare, "spread": torch.full((3,), 0.18), "size": 64}))
-    assert shadows.reach is not None
+    assert shadows.seen is not None
     points, lamps = bare[inputs["mesh_index"]], inputs["key_direction"]
-    seen = seen_of_lamp(shadows, torch.arange(3), points, points, shadows.reach, lamps)
-    shares = lit_shares(seen, torch.ones_like(shadows.reach))
+    shares = lit_shares(shadows.seen, torch.ones_like(points[..., 0]))
     facing = (points * lamps[:, None]).sum(-1) > 0.2 * 0.1
     assert shares[facing].min() > 0.97  # 1 seen
 
@@ -96,17 +118,13 @@ def horns() -> dict[str, Any]:
     chain = build_mipmaps(inputs["texture"], backend="reference")
     inputs["texture"] = chain._replace(texels=chain.texels.half().float())
     inputs["vertices"] = horned(inputs["vertices"], inputs["key_direction"], inputs["camera_position"])
-    spread = torch.tensor([0.02, 0.2, -1.0], device=inputs["vertices"].device)
-    return inputs | {
-        "shadows": cast_shadows(
-            inputs["vertices"],
-            inputs["faces"],
-            inputs["key_direction"],
-            spread,
-            mesh_index=inputs["mesh_index"],
-            size=64,
-        )
-    }
+    return inputs | {"shadows": cast_on(inputs)}
+
+
+def cast_on(inputs: dict[str, Any]) -> Shadows:
+    """What its three meshes see of lamps of three sizes."""
+    given = {name: inputs[name] for name in ("vertices", "faces", "key_direction", "mesh_index")}
+    return cast_shadows(**given, spread=inputs["vertices"].new_tensor([0.02, 0.2, -1.0]), size=64, backend="reference")
 
 
 def drawn(backend: str, **changes: Any) -> list[torch.Tensor]:
@@ -134,12 +152,29 @@ def test_backends_agree_on_shadows_and_on_gradients_through_them(backend: str):
         assert (fast - slow).abs().max() <= 5e-5 * slow.abs().max()
 
 
+def test_points_lie_between_those_of_a_lattice():
+    """What is even over a face comes out as it is, corners and sides included; and nothing is ever extrapolated."""
+    faces, kinds = torch.tensor([[0, 1, 2]]), torch.tensor([[FINER]])
+    corners, uneven = torch.rand(2, 1, 15, 2, generator=torch.Generator().manual_seed(0))
+    even = on_lattice(corners[:, :3], faces)[:, None]
+    places = torch.cat([torch.rand(500, 3, generator=torch.Generator().manual_seed(1)), torch.eye(3), 1 - torch.eye(3)])
+    places = places / places.sum(1, keepdim=True)
+    ids = torch.zeros(1, len(places), dtype=torch.int32)
+    seen = [
+        seen_on_faces(Shadows(corners[:, :3], kinds, finer), torch.tensor([0]), faces, ids, places[None])[0]
+        for finer in (even, uneven[:, None])
+    ]
+    torch.testing.assert_close(seen[0], places @ corners[0, :3], rtol=0, atol=1e-6)  # seen 1.8e-7
+    assert (uneven.min() - 1e-6 <= seen[1]).all() and (seen[1] <= uneven.max() + 1e-6).all()
+    assert seen[1].std(0).min() > 0.1
+
+
 def test_between_vertices_that_agree_nobody_looks_up(monkeypatch: pytest.MonkeyPatch):
     """And what is seen there is what a look-up would have said; where it is dark all over too."""
     near = drawn("reference")[0]
     monkeypatch.setattr(reference, "EVEN", -1.0)
     monkeypatch.setattr(reference, "BROADLY", 1e3)
-    everywhere = drawn("reference")[0]
+    everywhere = drawn("reference", shadows=cast_on(horns()))[0]
     assert not torch.equal(near, everywhere)
     assert (near - everywhere).abs().max() < 0.005  # seen 0.0022
 
@@ -156,9 +191,9 @@ def test_wrong_maps_are_named():
     inputs = horns()
     shadows = inputs["shadows"]
     for wrong, named in (
-        (shadows._replace(moments=shadows.moments[:, :-1]), "moments"),
-        (shadows._replace(reach=shadows.reach[:, :-1]), "reach"),
-        (shadows._replace(to_map=None), "to_map"),
+        (shadows._replace(kinds=shadows.kinds[:, :-1]), "kinds"),
+        (shadows._replace(finer=shadows.finer[:, :, :-1]), "finer"),
+        (shadows._replace(finer=None), "finer"),
         (shadows._replace(seen=None), "seen"),
     ):
         with pytest.raises(ValueError, match=named):

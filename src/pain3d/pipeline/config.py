@@ -67,9 +67,8 @@ class SynthConfig:
     """How far left and right may differ, 0 to 1."""
     wrinkles: bool = True
     """Let skin wrinkle with expression and age; without, only the geometry shows them."""
-    shadows: bool = False
-    """Let the key light cast shadows: of nose, brow, lips and chin, as soft as the lamp is large. A picture takes an
-    eighth longer."""
+    shadows: bool = True
+    """Let the key light cast shadows: of nose, brow, lips and chin, as soft as the lamp is large."""
     dense: Annotated[str, OneOf(DENSE), tyro.conf.arg(metavar="{depth|parts|depth,parts}")] = ""
     """Further columns of frames, for each pixel: its depth, the part of the head that it sees, or both."""
     quality: Annotated[int, Within(1, 100)] = 95

@@ -20,6 +20,7 @@ from pain3d.facs import ActionUnits
 from pain3d.facs.action_units import AU_NUMBERS, FACS_NAMES
 from pain3d.facs.pain_score import PAIN_AUS, solutions
 from pain3d.files import make_folders, write_durably
+from pain3d.light import KEY_SIZES
 from pain3d.pipeline.contact_sheet import CAPTION, FAINT, GAP, INK, MARGIN, PAPER, fit
 from pain3d.rendering.frames import render_scenes
 from pain3d.scene import CELLS, CameraSetting, LightSetting, Pose, Scene, Sensor, demographic_grid, sample_scenes
@@ -48,7 +49,7 @@ PROFILE_YAWS = (-80.0, -40.0, 40.0, 80.0)
 HAIR_YAWS = (0.0, -60.0)
 QUALITY = 90  # of the sheets' JPEG
 FRONTAL = CameraSetting(distance=1.0, focal_length_mm=72.0)  # a portrait lens
-STUDIO = LightSetting()
+STUDIO = LightSetting(size=KEY_SIZES["studio"])
 SENSOR = Sensor(exposure=0.3)  # stops: sheets have a white ground, on which what is metered looks dull
 Pixels = npt.NDArray[np.uint8]
 

@@ -42,8 +42,8 @@ from pain3d.kernels.shading.cpu import (
     whole_vectors,
 )
 from pain3d.kernels.shading.reference import Lights
-from pain3d.kernels.shadowing.cpu import BLEEDING, broad_level, light_shares, shadow_kind
-from pain3d.kernels.shadowing.reference import Shadows, levels_of
+from pain3d.kernels.shadowing.cpu import BLEEDING, shares_on_face
+from pain3d.kernels.shadowing.reference import LATTICE, Shadows
 from pain3d.kernels.texturing.cpu import LANES, LEVEL, U, V, mix_rows, sample_block
 from pain3d.kernels.texturing.reference import Mipmaps
 
@@ -52,11 +52,11 @@ STEPS = 4096  # of light 0–1: at most one sRGB edge falls into a step (the clo
 FINE_BITS = 24  # of the place within a step: an edge, a float32 between 1/8192 and 1, is a whole number of 2^-24 steps
 FINE = 1 << FINE_BITS
 
-F, N = np.float32, np.uint64  # unsigned where an index would else be tested for being negative
+F, I32, N = np.float32, np.int32, np.uint64  # unsigned where an index would else be tested for being negative
 ZERO, ONE, ROUND, BYTE = F(0), F(1), F(0.5), F(255)
 # Lanes beyond those of the look-up: the weights of the detail layers. Among the channels: slopes, and the two layers.
-# Behind the share of the key light that arrives, how wide the edge of a shadow is, -1 where nobody looks it up.
-WEIGHT, WIDTH, ALL_LANES = LANES * BLOCK, ARRIVED + 3 * BLOCK, ARRIVED // BLOCK + 4
+# And the share of the key light that arrives, of which the first two lanes hold narrow and wide until skin mixes them.
+WEIGHT, ALL_LANES = LANES * BLOCK, ARRIVED // BLOCK + 3
 SLOPE, FIRST, SECOND = TEXEL + 5 * BLOCK, TEXEL + 8 * BLOCK, TEXEL + 12 * BLOCK
 RED_TINT, GREEN_TINT, BLUE_TINT = F(BLOOD_TINT[0]), F(BLOOD_TINT[1]), F(BLOOD_TINT[2])
 BEND, KNEE_SCALE, ABOVE = F(KNEE), F(1 / (1 - KNEE)), F(1 - KNEE)
@@ -141,7 +141,8 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
     w0 = w1 = w2 = 0.0
     level = ZERO
     worn = detailed = False  # whether the face, and whether any point of the block, has weights above 0
-    shadowed, kind = shadow[0].shape[0] > 0, 0
+    kinds = shadow[1]
+    shadowed, kind = kinds.shape[0] > 0, I32(0)
     ex, ey, ez = eye[0], eye[1], eye[2]
     for j in range(width):
         f = np.int64(ids[j])
@@ -154,7 +155,7 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
                 w0, w1, w2 = inverse_w[a], inverse_w[b], inverse_w[c]
                 layers = a * N(DETAIL_LAYERS), b * N(DETAIL_LAYERS), c * N(DETAIL_LAYERS)
                 if shadowed:
-                    kind = shadow_kind(shadow[0], shadow[4], shadow[5], corners)
+                    kind = kinds[f]
                 worn = False
                 for k in range(DETAIL_LAYERS):
                     for layer in layers:
@@ -184,7 +185,8 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
                     one, two = mix_rows(weights, layers, shares, DETAIL_LAYERS)
                     lanes[at + N(WEIGHT)], lanes[at + N(WEIGHT + BLOCK)] = one, two
                 if shadowed:
-                    see_lamp(lanes, at, kind, shadow, corners, shares)
+                    arrived = shares_on_face(f, kind, shadow, corners, shares)
+                    lanes[at + N(ARRIVED)], lanes[at + N(ARRIVED + BLOCK)] = arrived
                 columns[at] = j
                 count += 1
             if wants.barycentrics:
@@ -199,7 +201,7 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
             if detailed:
                 add_details(lanes, whole_vectors(count))
             if shadowed:
-                dim_key(lanes, count, eye, key, shadow)
+                dim_key(lanes, whole_vectors(count))
             tilt_normals(lanes, whole_vectors(count), up)
             shade_block(lanes, whole_vectors(count), sh, key, colour)
             tone_block(lanes, count, exposure, columns, row)
@@ -209,33 +211,9 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
 
 
 @njit(**WITHOUT_ARRAYS)
-def see_lamp(lanes, at, kind, shadow, corners, shares):  # type: ignore[no-untyped-def]
-    """Fill the lanes of a point with what lies between three vertices: seen of the lamp, and an edge's width."""
-    narrow = wide = ONE
-    width = -ONE
-    a, b, c = corners
-    if kind != 0:
-        narrow, wide = mix_rows(shadow[4], (a * N(2), b * N(2), c * N(2)), shares, 2)
-    if kind == 2:
-        reach = shadow[0]
-        one, two, three = max(reach[a], ZERO), max(reach[b], ZERO), max(reach[c], ZERO)
-        width = shares[0] * one + shares[1] * two + shares[2] * three
-    lanes[at + N(ARRIVED)], lanes[at + N(ARRIVED + BLOCK)], lanes[at + N(WIDTH)] = narrow, wide, width
-
-
-@njit(**WITHOUT_ARRAYS)
-def dim_key(lanes, count, eye, key, shadow):  # type: ignore[no-untyped-def]
-    """Fill `ARRIVED` of the first `count` points, whose normals are not tilted yet."""
-    frame, moments, levels = shadow[1], shadow[2], shadow[3]
+def dim_key(lanes, count):  # type: ignore[no-untyped-def]
+    """Fill `ARRIVED` of the first `count` points, which hold narrow and wide, as `lit_shares` of the reference does."""
     for i in range(count):
-        width = lanes[WIDTH + i]
-        if width >= ZERO:
-            point = eye[0] - lanes[EYE + i], eye[1] - lanes[EYE + BLOCK + i], eye[2] - lanes[EYE + 2 * BLOCK + i]
-            normal = lanes[NORMAL + i], lanes[NORMAL + BLOCK + i], lanes[NORMAL + 2 * BLOCK + i]
-            bleeds = lanes[SCATTER + i] > ZERO
-            narrow, wide = light_shares(point, normal, key, width, frame, moments, levels, bleeds)
-            lanes[ARRIVED + i], lanes[ARRIVED + BLOCK + i] = narrow, wide
-    for i in range(whole_vectors(count)):
         narrow = lanes[ARRIVED + i]
         more = lanes[SCATTER + i] * (lanes[ARRIVED + BLOCK + i] - narrow)
         lanes[ARRIVED + i] = narrow + BLEEDING[0] * more
@@ -244,18 +222,12 @@ def dim_key(lanes, count, eye, key, shadow):  # type: ignore[no-untyped-def]
 
 
 @njit(**COMPILED)  # with arrays: it returns some
-def shadow_of(n, views, shadows, levels):  # type: ignore[no-untyped-def]
-    """Return what picture n is shadowed by, all empty where nothing is cast.
-
-    That is reach [V], to_map [3, 4], moments [L · 4], levels [n, 2], seen [V · 2] and the level of a broad edge.
-    """
-    s = views.shadow_index[n] if shadows.reach.shape[0] else 0
-    if shadows.reach.shape[0]:
-        frame = shadows.to_map[s]
-        seen = shadows.seen[s].reshape(-1)
-        return shadows.reach[s], frame, shadows.moments[s].reshape(-1), levels, seen, broad_level(frame)
-    nothing = shadows.to_map.reshape(-1, 4)
-    return shadows.reach.reshape(-1), nothing, shadows.moments.reshape(-1), levels, shadows.seen.reshape(-1), ZERO
+def shadow_of(n, views, shadows):  # type: ignore[no-untyped-def]
+    """Return what picture n is shadowed by: seen [V · 2], kinds [F], finer [F · 30]; empty where nothing is cast."""
+    if shadows.seen.shape[0] == 0:
+        return shadows.seen.reshape(-1), shadows.kinds.reshape(-1), shadows.finer.reshape(-1)
+    s = views.shadow_index[n]
+    return shadows.seen[s].reshape(-1), shadows.kinds[s], shadows.finer[s].reshape(-1)
 
 
 @njit(**WITHOUT_ARRAYS)
@@ -427,7 +399,7 @@ def _write_layer_alpha(veil, row):  # type: ignore[no-untyped-def]
 def _render_images(first, last, scene, drawn, wants, made, layered):  # type: ignore[no-untyped-def]
     """Render pictures first … last - 1; layered: of `layer_arrays`, without spans where nothing is laid over them."""
     meshes, triangles, texture, views, lights, size, shadows = scene
-    packed, uv_areas, table, map_levels = drawn
+    packed, uv_areas, table = drawn
     faces, adjacent, background = triangles.faces, triangles.adjacent_faces, views.background
     height, width = size
     count, top = packed.shape[1], F(table.shape[0] - 1)
@@ -436,7 +408,7 @@ def _render_images(first, last, scene, drawn, wants, made, layered):  # type: ig
     areas, levels = np.empty(faces.shape[0], np.int64), np.zeros(faces.shape[0], np.float32)
     nearest, ids = np.empty((height, width), np.float64), np.empty((height, width), np.int32)
     block = (np.zeros(ALL_LANES * BLOCK, np.float32), np.empty(BLOCK, np.uint64))
-    block[0][ARRIVED:WIDTH] = ONE
+    block[0][ARRIVED:] = ONE
     rows = np.zeros((3, width, 3), np.float32)
     veils = np.zeros((3, width), np.float32)
     traces = (rows, np.empty(width, np.float32), veils)
@@ -471,7 +443,7 @@ def _render_images(first, last, scene, drawn, wants, made, layered):  # type: ig
         vertices = (packed[m].reshape(-1), layers, up, meshes.attributes[m])
         skin = (texture.texels[views.texture_index[n]].reshape(-1), table)
         eye, exposure = views.camera_position[n], views.exposure[n]
-        shadow = shadow_of(n, views, shadows, map_levels)
+        shadow = shadow_of(n, views, shadows)
         lamp = (lights.sh[n], lights.key_direction[n], lights.key_colour[n], eye, exposure, shadow)
         if shaded:
             mark_silhouettes(snapped, areas, faces, adjacent, marks)
@@ -519,8 +491,7 @@ def render_cpu(scene: RenderInputs, outputs: tuple[str, ...], layered: LayerScen
 def prepared_arrays(scene: RenderInputs, lit: bool) -> tuple[Any, Any]:
     """Return the scene as arrays, and what is made of it once for all pictures; normals only where something is lit.
 
-    That is packed vertices [M, V, PACKED], doubled uv areas [F] in texels, `level_table` [L, 3], and `map_levels` of
-    the shadows.
+    That is packed vertices [M, V, PACKED], doubled uv areas [F] in texels, and `level_table` [L, 3].
     """
     meshes, triangles, views = scene.meshes, scene.triangles, scene.views
     packed = torch.zeros(*meshes.vertices.shape[:2], PACKED)
@@ -542,11 +513,12 @@ def prepared_arrays(scene: RenderInputs, lit: bool) -> tuple[Any, Any]:
             shadow_index=views.shadow_index.long(),
         ),
     )
-    if not lit or ready.shadows.moments is None:  # one compiled function for all
-        nothing = Shadows(torch.empty(0, 0, 4), torch.empty(0, 3, 4), torch.empty(0, 0), torch.empty(0, 0, 2))
-        ready = ready._replace(shadows=nothing)
-    tables = torch.tensor(scene.texture.levels()), torch.tensor(levels_of(ready.shadows))
-    return arrays_of(ready), arrays_of((packed, texels_of_faces, *tables))
+    kinds, nothing = ready.shadows.kinds, torch.empty(0, 0, LATTICE, 2)
+    if not lit or kinds is None:  # one compiled function for all
+        ready = ready._replace(shadows=Shadows(nothing[:, :, 0], torch.empty(0, 0, dtype=torch.int32), nothing))
+    else:
+        ready = ready._replace(shadows=ready.shadows._replace(kinds=kinds.int()))
+    return arrays_of(ready), arrays_of((packed, texels_of_faces, torch.tensor(scene.texture.levels())))
 
 
 def arrays_of(value: Any) -> Any:

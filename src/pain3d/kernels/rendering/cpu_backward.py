@@ -26,7 +26,6 @@ from pain3d.kernels.rendering.bundles import RenderInputs, tensors_of
 from pain3d.kernels.rendering.cpu import (
     PACKED,
     WEIGHT,
-    WIDTH,
     F,
     N,
     add_details,
@@ -37,7 +36,6 @@ from pain3d.kernels.rendering.cpu import (
     prepared_arrays,
     project_vertices,
     resample_side,
-    see_lamp,
     shadow_of,
     tilt_normals,
     tone_block,
@@ -72,7 +70,7 @@ from pain3d.kernels.shading.cpu_backward import (
     shade_block_backward,
     sum_lane,
 )
-from pain3d.kernels.shadowing.cpu import shadow_kind
+from pain3d.kernels.shadowing.cpu import shares_on_face
 from pain3d.kernels.texturing.cpu import LEVEL, U, V, mix_rows, sample_block
 from pain3d.kernels.texturing.cpu_backward import KEPT, LOOKED, add_texels, keep_block, look_backward, zeros_like_chain
 
@@ -127,7 +125,7 @@ def _trace_row(i, n, ids, marks, back, needs, screen, triangles, vertices, skin,
     packed, weights, up, _ = vertices
     texels, table = skin
     sh, key, colour, eye, exposure, shadow = lamp
-    shadowed = shadow[0].shape[0] > 0
+    shadowed = shadow[1].shape[0] > 0
     lanes, columns, seen, inverses, in_order = block
     gradient = in_order[0]
     share_light, image = given[0], given[1].image
@@ -165,8 +163,8 @@ def _trace_row(i, n, ids, marks, back, needs, screen, triangles, vertices, skin,
                 one, two = mix_rows(weights, layers, shares, DETAIL_LAYERS)
                 lanes[at + N(WEIGHT)], lanes[at + N(WEIGHT + BLOCK)] = one, two
                 if shadowed:
-                    kind = shadow_kind(shadow[0], shadow[4], shadow[5], (a, b, c))
-                    see_lamp(lanes, at, kind, shadow, (a, b, c), shares)
+                    arrived = shares_on_face(f, shadow[1][f], shadow, (a, b, c), shares)
+                    lanes[at + N(ARRIVED)], lanes[at + N(ARRIVED + BLOCK)] = arrived
                 for k in range(DETAIL_LAYERS):
                     for layer in layers:
                         detailed |= weights[layer + N(k)] != ZERO
@@ -185,7 +183,7 @@ def _trace_row(i, n, ids, marks, back, needs, screen, triangles, vertices, skin,
                     add_details(lanes, whole)
                 keep_normal(lanes, whole, SMOOTH)
                 if shadowed:
-                    dim_key(lanes, count, eye, key, shadow)
+                    dim_key(lanes, whole)
                 tilt_normals(lanes, whole, up)
                 keep_directions(lanes, whole)
                 shade_block(lanes, whole, sh, key, colour)
@@ -271,7 +269,7 @@ def _mix_picture(n, marks, weights, light, surface, given, share_light, gathered
 def _differentiate_images(first, last, start, scene, drawn, given, needs, group, kept, made):  # type: ignore[no-untyped-def]
     """Write the sums of pictures first … last - 1, counted from `start`, and what is of one picture alone to `made`."""
     meshes, triangles, texture, views, lights, size, shadows = scene
-    packed, uv_areas, table, map_levels = drawn
+    packed, uv_areas, table = drawn
     world_to_clip, background_gradients = made
     faces, adjacent, background = triangles.faces, triangles.adjacent_faces, views.background
     height, width = size
@@ -285,7 +283,7 @@ def _differentiate_images(first, last, start, scene, drawn, given, needs, group,
         np.empty(BLOCK, np.uint64),
         np.empty(BLOCK, np.int64),
     )
-    lanes[ARRIVED:WIDTH] = ONE
+    lanes[ARRIVED:] = ONE
     block = (lanes, columns, seen, np.empty(BLOCK, np.float64), np.zeros((2, BLOCK * 16), np.float32))
     marks = np.zeros((height, width), np.uint8)
     weights = np.empty((2, height if needs.lit else 0, width), np.float32)
@@ -310,7 +308,7 @@ def _differentiate_images(first, last, start, scene, drawn, given, needs, group,
             lights.key_colour[n],
             views.camera_position[n],
             views.exposure[n],
-            shadow_of(n, views, shadows, map_levels),
+            shadow_of(n, views, shadows),
         )
         sums = (group.gathered[slot], group.attributes[slot], group.uvs[slot], group.rows[slot])
         for part in range(sums[0].shape[0]):

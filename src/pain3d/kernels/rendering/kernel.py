@@ -31,7 +31,6 @@ from pain3d.kernels.rendering.kernel_bytes import sky_light, store_colour, store
 from pain3d.kernels.rendering.kernel_surface import quarter_of, surface_light
 from pain3d.kernels.rendering.reference import NO_LABEL as LABEL_OF_NOTHING
 from pain3d.kernels.rendering.topology import PreparedTopology
-from pain3d.kernels.shadowing.reference import levels_of
 
 CHANNELS = 8  # of the attributes, interpolated side by side: one or two sectors of 32 bytes per vertex
 PIXEL_BITS = 28  # of an element of the queue: which pixel of the chunk; above them four bits for its neighbours
@@ -88,9 +87,7 @@ class Sizes(NamedTuple):
     pixel_stride: int  # of the image
     channel_stride: int
     shadows: int
-    map_size: int  # texels a side of the finest level of a shadow map
-    map_top: int  # the coarsest level
-    map_texels: int  # of all levels
+    faces: int
 
 
 SUBPIXELS, HALF = tl.constexpr(STEPS_OF_A_PIXEL), tl.constexpr(HALF_A_PIXEL)
@@ -333,7 +330,6 @@ def sizes_of(scene: RenderInputs, layout: str) -> Sizes:
     height, width = scene.size
     texture, (tall, wide) = scene.texture, scene.views.background.shape[1:3]
     pixel_stride, channel_stride = image_strides(layout, height, width)
-    levels = levels_of(scene.shadows)
     return Sizes(
         vertices=scene.meshes.vertices.shape[1],
         uvs=scene.triangles.uvs.shape[0],
@@ -349,10 +345,8 @@ def sizes_of(scene: RenderInputs, layout: str) -> Sizes:
         channels=scene.meshes.attributes.shape[2],
         pixel_stride=pixel_stride,
         channel_stride=channel_stride,
-        shadows=0 if scene.shadows.moments is None else len(scene.shadows.moments),
-        map_size=levels[0][1],
-        map_top=len(levels) - 1,
-        map_texels=levels[-1][0] + levels[-1][1] ** 2,
+        shadows=0 if scene.shadows.kinds is None else len(scene.shadows.kinds),
+        faces=0 if scene.shadows.kinds is None else scene.shadows.kinds.shape[1],
     )
 
 

@@ -201,12 +201,9 @@ def surface_light(scene, strides, tables, points, sizes, view, mesh, face, corne
     up = meshes.up + mesh * strides.up
     ux, uy, uz = tl.load(up), tl.load(up + 1), tl.load(up + 2)
     normal, light = tilted(nx, ny, nz, ux, uy, uz, along, rise), light_of(scene.lights, view)
-    if scene.shadows.moments is not None:
-        _, direction, _ = light
+    if scene.shadows.kinds is not None:
         which = tl.load(views.shadow_index + view).to(tl.int64)
-        arrived = key_shares(
-            scene.shadows, sizes, which, (x, y, z), (nx, ny, nz), direction, vertices, shares, scatter, covered
-        )
+        arrived = key_shares(scene.shadows, sizes, which, face, vertices, shares, scatter, covered)
         light = dimmed(light, arrived)
     red, green, blue = shade_point((red, green, blue), normal, to_eye, light, open_sky, specular, roughness, scatter)
     return tone_mapped(red, green, blue, tl.load(views.exposure + view))

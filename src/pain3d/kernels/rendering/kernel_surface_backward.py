@@ -239,13 +239,9 @@ def surface_backward_kernel(  # type: ignore[no-untyped-def]
         ux, uy, uz = tl.load(upward), tl.load(upward + 1), tl.load(upward + 2)
         turned, light = tilted(nx, ny, nz, ux, uy, uz, along, rise), light_of(scene.lights, view)
         exposure = tl.load(scene.views.exposure + view)
-        if scene.shadows.moments is not None:
-            _, direction, _ = light
+        if scene.shadows.kinds is not None:
             which = tl.load(scene.views.shadow_index + view).to(tl.int64)
-            arrived = key_shares(
-                scene.shadows, sizes, which, (x, y, z), (nx, ny, nz), direction, (a, b, c), (t0, t1, t2), scatter,
-                covered,
-            )  # fmt: skip
+            arrived = key_shares(scene.shadows, sizes, which, face, (a, b, c), (t0, t1, t2), scatter, covered)
             light = dimmed(light, arrived)
         red, green, blue = shade_point(albedo, turned, eye, light, sky, specular, roughness, scatter)
         to_red, red_exposure = exposed_backward(to_red, red, exposure)
@@ -256,7 +252,7 @@ def surface_backward_kernel(  # type: ignore[no-untyped-def]
                 (to_red, to_green, to_blue), albedo, turned, eye, light, sky, specular, roughness, scatter
             )
         )
-        if scene.shadows.moments is not None:
+        if scene.shadows.kinds is not None:
             red_arrived, green_arrived, blue_arrived = arrived
             to_key_red, to_key_green, to_key_blue = to_key_colour
             to_key_colour = (to_key_red * red_arrived, to_key_green * green_arrived, to_key_blue * blue_arrived)

@@ -19,7 +19,7 @@ from pain3d.kernels.rendering.defaults import filled, numbered, up_axis
 from pain3d.kernels.rendering.reference import NO_LABEL, render_reference
 from pain3d.kernels.rendering.relief import DETAIL_LAYERS
 from pain3d.kernels.rendering.texels import check_packed
-from pain3d.kernels.shadowing.reference import CONSTANT, Shadows, levels_of
+from pain3d.kernels.shadowing.reference import CONSTANT, Shadows
 from pain3d.kernels.texturing.op import build_mipmaps
 from pain3d.kernels.texturing.reference import Mipmaps, level_table
 
@@ -143,7 +143,7 @@ def render(
     """
     up = up_axis(vertices) if up is None else up
     if shadow_index is None:
-        several = shadows is not None and shadows.moments is not None and shadows.moments.shape[0] > 1
+        several = shadows is not None and shadows.kinds is not None and shadows.kinds.shape[0] > 1
         shadow_index = numbered(vertices, world_to_clip.shape[0], several)
     if detail_weights is None:
         detail_weights = filled(0.0, vertices, 1, vertices.shape[1], DETAIL_LAYERS)
@@ -194,11 +194,10 @@ def render(
         _check_indices(tensors, sizes)
     if chosen == "triton" and faces.shape[0] > MAX_FACES:
         raise ValueError(f"faces must be at most {MAX_FACES} for backend 'triton', got {len(faces)}")
-    if shadows is not None and shadows.moments is not None:
-        levels_of(shadows)
-        for field in ("to_map", "reach", "seen"):
+    if shadows is not None and shadows.kinds is not None:
+        for field in ("seen", "finer"):
             if tensors[field] is None:
-                raise ValueError(f"{field} of shadows must be given with their moments, got None")
+                raise ValueError(f"{field} of shadows must be given with their kinds, got None")
     _check_request(request, attributes is not None, face_labels is not None)
     scene, layered = scene_of(tensors, sides, check_size(size)), None
     if layers is not None:

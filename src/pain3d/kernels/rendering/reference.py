@@ -21,7 +21,7 @@ from pain3d.kernels.rendering.bundles import Rendered, RenderInputs, Request, Tr
 from pain3d.kernels.rendering.colour import encode_srgb, encode_srgb_float, tone_map
 from pain3d.kernels.rendering.relief import detailed, tilted
 from pain3d.kernels.shading.reference import SurfacePoints, shade_reference
-from pain3d.kernels.shadowing.reference import lit_shares, seen_between, seen_of_lamp
+from pain3d.kernels.shadowing.reference import lit_shares, seen_on_faces
 from pain3d.kernels.texturing.reference import sample_texture_reference
 
 if TYPE_CHECKING:
@@ -110,12 +110,12 @@ def render_layered_reference(
         roughness=texels[..., 4],
         scatter=texels[..., 7],
     )
-    if scene.shadows.moments is None:
+    if scene.shadows.kinds is None:
         light = shade_reference(points, lights)
     else:  # light adds up: that of the environment, and what of the key light arrives
         light = shade_reference(points, lights._replace(key_colour=torch.zeros_like(lights.key_colour)))
         keyed = shade_reference(points, lights._replace(sh=torch.zeros_like(lights.sh)))
-        light = light + _lit_shares(scene, fragments, surface, texels[..., 7]) * keyed
+        light = light + _lit_shares(scene, fragments, texels[..., 7]) * keyed
     toned = tone_map(light * views.exposure[:, None, None, None])
     colour = torch.where(covered[..., None], toned, stretch(views.background, size))
     veil = torch.zeros_like(colour[..., 0])
@@ -128,26 +128,12 @@ def render_layered_reference(
     return seen, fragments, clip, veil
 
 
-def _lit_shares(scene: RenderInputs, fragments: Fragments, surface: Tensor, scatter: Tensor) -> Tensor:
+def _lit_shares(scene: RenderInputs, fragments: Fragments, scatter: Tensor) -> Tensor:
     """The share of the key light [B, H, W, 3] that reaches what each pixel sees."""
-    views, faces, shadows = scene.views, scene.triangles.faces, scene.shadows
-    assert shadows.reach is not None and shadows.seen is not None
-    ids, barycentrics, which = fragments.face_ids, fragments.barycentrics.to(surface.dtype), views.shadow_index.long()
-    of_vertices = torch.cat([shadows.reach.clamp(min=0)[..., None], shadows.seen], -1)[which].to(surface.dtype)
-    found = interpolate_reference(of_vertices, faces, ids, barycentrics)
-    levels, between = found[..., 0], found[..., 1:]
-    image = torch.arange(len(ids), device=ids.device)[:, None, None]
-    touched, sought = (kind[image, ids.long().clamp(min=0)] for kind in seen_between(shadows, which, faces))
-    flat = (len(ids), -1)
-    seen = seen_of_lamp(
-        shadows,
-        which,
-        surface[..., :3].detach().reshape(*flat, 3),
-        surface[..., 3:6].detach().reshape(*flat, 3),
-        torch.where(sought, levels, -1.0).reshape(flat),
-        scene.lights.key_direction.detach(),
-    ).reshape(*ids.shape, 2)
-    seen = torch.where(sought[..., None], seen, torch.where(touched[..., None], between, 1.0))
+    barycentrics = fragments.barycentrics.detach().to(scatter.dtype)
+    seen = seen_on_faces(
+        scene.shadows, scene.views.shadow_index, scene.triangles.faces, fragments.face_ids, barycentrics
+    )
     return lit_shares(seen, scatter.detach())
 
 

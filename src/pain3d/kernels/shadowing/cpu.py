@@ -1,7 +1,6 @@
-"""Knows shadow maps at speed on a CPU: numba, float32 after visibility, a map per thread; and how points look them up.
+"""Knows cast shadows at speed on a CPU: numba, float32 after visibility, a lamp per thread.
 
-`light_shares` is called for vertices here, and by the fused `render` for points of the faces that `shadow_kind` names.
-Bits depend on neither batch nor threads.
+The fused `render` calls `shares_on_face` alone, for each of its points. Bits depend on neither batch nor threads.
 """
 
 from __future__ import annotations
@@ -15,10 +14,23 @@ from pain3d.kernels._compiling import COMPILED, WITHOUT_ARRAYS, njit
 from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.rasterization.cpu import rasterize_faces, snap_vertices
 from pain3d.kernels.shadowing import reference as model
-from pain3d.kernels.shadowing.reference import Casting, Shadows, map_levels, tap_level, texel_length
+from pain3d.kernels.shadowing.reference import (
+    BETWEEN,
+    CORNERS,
+    FINER,
+    LATTICE,
+    LIT,
+    SPLIT,
+    Casting,
+    Shadows,
+    lattice,
+    map_levels,
+    tap_level,
+    texel_length,
+)
 from pain3d.kernels.texturing.cpu import mix_rows
 
-F, N = np.float32, np.uint64
+F, N, I32 = np.float32, np.uint64, np.int32
 ZERO, HALF, ONE, TWO = F(0), F(0.5), F(1), F(2)
 DEPTH, SCALE = model.DEPTH, F(model.BROAD / model.SPREAD)
 LEAST_HEIGHT, MARGIN, AWAY, STEEPEST = F(model.LEAST_HEIGHT), F(model.MARGIN), F(model.AWAY), F(model.STEEPEST)
@@ -32,25 +44,32 @@ REACH = model.REACH
 SURELY = F(0.01)  # texels: what rounding may add to a height that was bounded
 
 
-@njit(**WITHOUT_ARRAYS)
-def broad_level(frame):  # type: ignore[no-untyped-def]
-    """Return the level from which on an edge is so wide that points between vertices need no look-up."""
-    squared = frame[0, 0] * frame[0, 0] + frame[0, 1] * frame[0, 1] + frame[0, 2] * frame[0, 2]
-    return F(math.log2(BROAD_TEXELS * math.sqrt(squared)))
+PLACES = np.stack([share.numpy() for share in lattice(torch.device("cpu"))], 1)  # [15, 3]
+OWN = np.array([k for k in range(LATTICE) if k not in CORNERS])  # of a lattice, no vertices
 
 
 @njit(**WITHOUT_ARRAYS)
-def shadow_kind(reach, seen, broad, corners):  # type: ignore[no-untyped-def]
-    """Return how points of a face see the lamp: 0 freely, 1 as lies between its vertices, 2 as they look it up."""
-    a, b, c = corners
-    one, two, three = reach[a], reach[b], reach[c]
-    if max(one, two, three) < ZERO:
-        return 0
-    a, b, c = a * N(2), b * N(2), c * N(2)
-    narrow = max(seen[a], seen[b], seen[c]) - min(seen[a], seen[b], seen[c])
-    a, b, c = a + N(1), b + N(1), c + N(1)
-    wide = max(seen[a], seen[b], seen[c]) - min(seen[a], seen[b], seen[c])
-    return 2 if ((narrow > EVEN) | (wide > EVEN_IN_SKIN)) & (min(one, two, three) < broad) else 1
+def shares_on_face(f, kind, shadow, corners, shares):  # type: ignore[no-untyped-def]
+    """Return what a point of face f sees of the lamp, narrow and wide, as `seen_on_faces` of the reference.
+
+    shadow: seen [V · 2], kinds [F] and finer [F · 15 · 2] of the lamp. kind: that of the face.
+    """
+    if kind == LIT:
+        return ONE, ONE
+    if kind == BETWEEN:
+        return mix_rows(shadow[0], (corners[0] * N(2), corners[1] * N(2), corners[2] * N(2)), shares, 2)
+    u, v = shares[1] * F(SPLIT), shares[2] * F(SPLIT)
+    i = min(max(I32(u), I32(0)), I32(SPLIT - 1))
+    j = min(max(I32(v), I32(0)), I32(SPLIT - 1 - i))
+    u, v = u - F(i), v - F(j)
+    first = I32(j * (2 * SPLIT + 3 - j) // 2 + i)
+    beyond = I32(first + (SPLIT + 1) - j)
+    here, t0, t1, t2 = first, ONE - u - v, u, v
+    if (u + v > ONE) & (i + j < SPLIT - 1):
+        here, t0, t1, t2 = beyond + I32(1), u + v - ONE, ONE - v, ONE - u
+    start = N(f) * N(LATTICE * 2)
+    rows = start + N(here * 2), start + N(first * 2 + 2), start + N(beyond * 2)
+    return mix_rows(shadow[2], rows, (F(t0), F(t1), F(t2)), 2)
 
 
 @njit(**WITHOUT_ARRAYS)
@@ -165,12 +184,39 @@ def _fill_reach(points, normals, frame, spread, size, taps, top, reach):  # type
             reach[v] = min(F(math.log2(max(width, ONE))), top)
 
 
+@njit(**WITHOUT_ARRAYS)
+def _project(points, frame, scale, clip):  # type: ignore[no-untyped-def]
+    """Fill clip [V, 4] with what `rasterize` takes: nearly orthographic."""
+    for v in range(points.shape[0]):
+        x, y, z = np.float64(points[v, 0]), np.float64(points[v, 1]), np.float64(points[v, 2])
+        w = DEPTH + (frame[2, 0] * x + frame[2, 1] * y + frame[2, 2] * z + frame[2, 3])
+        column = frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z + frame[0, 3]
+        row = frame[1, 0] * x + frame[1, 1] * y + frame[1, 2] * z + frame[1, 3]
+        clip[v, 0], clip[v, 1], clip[v, 3] = (column * scale - 1.0) * w, (1.0 - row * scale) * w, w
+
+
+@njit(**WITHOUT_ARRAYS)
+def _fill_finest(nearest, depth, flat):  # type: ignore[no-untyped-def]
+    """Fill depth [P] from inverse distances, 0 where nothing is, and the finest level, flat [P · 4 …]."""
+    for k in range(depth.shape[0]):
+        inverse = nearest[k]
+        away = (1.0 / inverse if inverse > 0.0 else DEPTH + 1.0) - DEPTH
+        away = away if away > -1.0 else -1.0
+        depth[k] = F(away if away < 1.0 else 1.0)
+    for k in range(depth.shape[0]):
+        a, b = to_warp(depth[k])
+        at = N(4 * k)
+        flat[at], flat[at + N(1)], flat[at + N(2)], flat[at + N(3)] = a, a * a, b, b * b
+
+
 @njit(**COMPILED)
 def _cast(first, last, given, spreads, taps, levels, made):  # type: ignore[no-untyped-def]
     """Write maps first … last - 1."""
     vertices, normals, faces, mesh_index, direction, to_map, size = given
-    moments, reach, seen = made
+    seen, kinds, finer = made
     count, top = vertices.shape[1], F(levels.shape[0] - 1)
+    flat = np.empty((levels[-1, 0] + levels[-1, 1] ** 2) * 4, np.float32)
+    reach, widths = np.empty(count, np.float32), np.empty((count, 2), np.float32)
     clip, snapped = np.zeros((count, 4), np.float64), np.empty((count, 2), np.int64)
     inverse_w, usable, areas = np.empty(count), np.empty(count, np.bool_), np.empty(faces.shape[0], np.int64)
     nearest, ids = np.empty((size, size)), np.empty((size, size), np.int32)
@@ -178,28 +224,12 @@ def _cast(first, last, given, spreads, taps, levels, made):  # type: ignore[no-u
     half, fine = np.empty(size * size // 4, np.float32), np.empty(size * size // 16, np.float32)
     coarse, along = np.empty(size * size // 64, np.float32), np.empty(size * size // 16, np.float32)
     lowest = np.empty(size * size // 16, np.float32)
-    scale = 2.0 / size
     for s in range(first, last):
         m, frame = mesh_index[s], to_map[s]
-        exact = frame.astype(np.float64)
-        for v in range(count):
-            x, y, z = np.float64(vertices[m, v, 0]), np.float64(vertices[m, v, 1]), np.float64(vertices[m, v, 2])
-            w = DEPTH + (exact[2, 0] * x + exact[2, 1] * y + exact[2, 2] * z + exact[2, 3])
-            column = exact[0, 0] * x + exact[0, 1] * y + exact[0, 2] * z + exact[0, 3]
-            row = exact[1, 0] * x + exact[1, 1] * y + exact[1, 2] * z + exact[1, 3]
-            clip[v, 0], clip[v, 1], clip[v, 3] = (column * scale - 1.0) * w, (1.0 - row * scale) * w, w
+        _project(vertices[m], frame.astype(np.float64), 2.0 / size, clip)
         snap_vertices(clip, size, size, snapped, inverse_w, usable)
-        rasterize_faces(snapped, inverse_w, usable, faces, False, areas, nearest, ids)
-        flat = moments[s].reshape(-1)
-        for i in range(size):
-            for j in range(size):
-                away = ONE
-                if ids[i, j] >= 0:
-                    away = F(min(max(1.0 / nearest[i, j] - DEPTH, -1.0), 1.0))
-                depth[i * size + j] = away
-                a, b = to_warp(away)
-                at = (i * size + j) * 4
-                flat[at], flat[at + 1], flat[at + 2], flat[at + 3] = a, a * a, b, b * b
+        rasterize_faces(snapped, inverse_w, usable, faces, True, areas, nearest, ids)
+        _fill_finest(nearest.reshape(-1), depth, flat)
         for n in range(levels.shape[0] - 1):
             start, side, end = levels[n, 0], levels[n, 1], levels[n + 1, 0]
             _halve(flat[start * 4 : end * 4], side, wide, flat[end * 4 :])
@@ -210,29 +240,78 @@ def _cast(first, last, given, spreads, taps, levels, made):  # type: ignore[no-u
             _halve_nearest(fine, side, coarse)
             pooled, side = coarse, side // 2
         _lowest(pooled, side, along, lowest)
-        _fill_reach(vertices[m], normals[m], frame, spreads[s], size, (pooled, lowest, side), top, reach[s])
-        _fill_seen(vertices[m], normals[m], direction[s], reach[s], frame, flat, levels, seen[s])
+        _fill_reach(vertices[m], normals[m], frame, spreads[s], size, (pooled, lowest, side), top, reach)
+        surface, looked_up = (vertices[m], normals[m], faces), (frame, flat, levels)
+        _fill_seen(surface, direction[s], reach, looked_up, widths, seen[s])
+        _fill_finer(surface, direction[s], reach, looked_up, widths, seen[s], kinds[s], finer[s])
 
 
 @njit(**WITHOUT_ARRAYS)
-def _fill_seen(points, normals, light, reach, frame, flat, levels, seen):  # type: ignore[no-untyped-def]
-    """Fill seen [V, 2]: 1 where nothing stands in the light."""
+def _fill_seen(surface, light, reach, looked_up, widths, seen):  # type: ignore[no-untyped-def]
+    """Fill widths [V, 2] with the levels that blur as edges and skin do, and seen [V, 2]: 1 where all of it is."""
+    points, normals, _ = surface
+    frame = looked_up[0]
+    squared = frame[0, 0] * frame[0, 0] + frame[0, 1] * frame[0, 1] + frame[0, 2] * frame[0, 2]
+    scattered = SCATTERED * SCATTERED * squared
+    unwidened = HALF * F(math.log2(ONE + scattered))
     for v in range(points.shape[0]):
-        narrow = wide = ONE
+        seen[v, 0] = seen[v, 1] = ONE
+        widths[v, 0], widths[v, 1] = ZERO, unwidened
         if reach[v] >= ZERO:
+            own = TWO ** reach[v]
+            widths[v, 0], widths[v, 1] = reach[v], HALF * F(math.log2(own * own + scattered))
             point, normal = (points[v, 0], points[v, 1], points[v, 2]), (normals[v, 0], normals[v, 1], normals[v, 2])
-            narrow, wide = light_shares(point, normal, light, reach[v], frame, flat, levels, True)
-        seen[v, 0], seen[v, 1] = narrow, wide
+            seen[v, 0], seen[v, 1] = _light_shares(point, normal, light, widths[v, 0], widths[v, 1], looked_up)
+
+
+@njit(**WITHOUT_ARRAYS)
+def _fill_finer(surface, light, reach, looked_up, widths, seen, kinds, finer):  # type: ignore[no-untyped-def]
+    """Fill kinds [F], and finer [F, 15, 2] of those faces that are of the last kind."""
+    points, normals, faces = surface
+    frame = looked_up[0]
+    squared = frame[0, 0] * frame[0, 0] + frame[0, 1] * frame[0, 1] + frame[0, 2] * frame[0, 2]
+    broad = F(math.log2(BROAD_TEXELS * math.sqrt(squared)))
+    for f in range(faces.shape[0]):
+        a, b, c = N(faces[f, 0]), N(faces[f, 1]), N(faces[f, 2])
+        kinds[f] = LIT
+        if max(reach[a], reach[b], reach[c]) < ZERO:
+            continue
+        kinds[f] = BETWEEN
+        narrow = max(seen[a, 0], seen[b, 0], seen[c, 0]) - min(seen[a, 0], seen[b, 0], seen[c, 0])
+        wide = max(seen[a, 1], seen[b, 1], seen[c, 1]) - min(seen[a, 1], seen[b, 1], seen[c, 1])
+        if not ((narrow > EVEN) | (wide > EVEN_IN_SKIN)) or min(reach[a], reach[b], reach[c]) >= broad:
+            continue
+        facing = False
+        for v in (a, b, c):
+            facing |= normals[v, 0] * light[0] + normals[v, 1] * light[1] + normals[v, 2] * light[2] > ZERO
+        if not facing:
+            continue
+        kinds[f] = FINER
+        for k in OWN:
+            t0, t1, t2 = PLACES[k, 0], PLACES[k, 1], PLACES[k, 2]
+            x = t0 * points[a, 0] + t1 * points[b, 0] + t2 * points[c, 0]
+            y = t0 * points[a, 1] + t1 * points[b, 1] + t2 * points[c, 1]
+            z = t0 * points[a, 2] + t1 * points[b, 2] + t2 * points[c, 2]
+            nx = t0 * normals[a, 0] + t1 * normals[b, 0] + t2 * normals[c, 0]
+            ny = t0 * normals[a, 1] + t1 * normals[b, 1] + t2 * normals[c, 1]
+            nz = t0 * normals[a, 2] + t1 * normals[b, 2] + t2 * normals[c, 2]
+            sharp = t0 * widths[a, 0] + t1 * widths[b, 0] + t2 * widths[c, 0]
+            soft = t0 * widths[a, 1] + t1 * widths[b, 1] + t2 * widths[c, 1]
+            one, two = _light_shares((x, y, z), (nx, ny, nz), light, sharp, soft, looked_up)
+            finer[f, k, 0], finer[f, k, 1] = one, two
+        for k, v in ((CORNERS[0], a), (CORNERS[1], b), (CORNERS[2], c)):
+            finer[f, k, 0], finer[f, k, 1] = seen[v, 0], seen[v, 1]
 
 
 def cast_shadows_cpu(given: Casting) -> Shadows:
     """`pain3d.kernels.cast_shadows` for CPU tensors."""
     levels = map_levels(given.size)
     count = len(given.direction)
+    faces = len(given.faces)
     made = (
-        np.empty((count, levels[-1][0] + levels[-1][1] ** 2, 4), np.float32),
-        np.empty((count, given.vertices.shape[1]), np.float32),
         np.empty((count, given.vertices.shape[1], 2), np.float32),
+        np.empty((count, faces), np.int32),
+        np.zeros((count, faces, LATTICE, 2), np.float32),  # which the system fills when it is read
     )
     taps = 2 ** tap_level(given.spread, texel_length(given.to_map))
     arrays = tuple(
@@ -245,7 +324,7 @@ def cast_shadows_cpu(given: Casting) -> Shadows:
     for_each_range(
         count, lambda first, last: _cast(first, last, (*arrays, given.size), spreads, taps.numpy(), table, made)
     )
-    return Shadows(torch.from_numpy(made[0]), given.to_map, *(torch.from_numpy(part) for part in made[1:]))
+    return Shadows(*(torch.from_numpy(part) for part in made))
 
 
 @njit(**WITHOUT_ARRAYS)
@@ -293,11 +372,9 @@ def _lit(flat, levels, column, row, level, a, b):  # type: ignore[no-untyped-def
 
 
 @njit(**WITHOUT_ARRAYS)
-def light_shares(point, normal, light, reach, frame, flat, levels, bleeds):  # type: ignore[no-untyped-def]
-    """Return what a point sees of the lamp, narrow and wide, as `seen_of_lamp` of the reference.
-
-    Where nothing `bleeds` the first stands for both: nobody reads the second.
-    """
+def _light_shares(point, normal, light, sharp, soft, looked_up):  # type: ignore[no-untyped-def]
+    """Return what a point sees of the lamp, narrow and wide, as `seen_of_lamp` of the reference."""
+    frame, flat, levels = looked_up
     x, y, z = point
     nx, ny, nz = normal
     size = F(levels[0, 1])
@@ -315,9 +392,4 @@ def light_shares(point, normal, light, reach, frame, flat, levels, bleeds):  # t
     if not ((column >= ZERO) & (column <= size) & (row >= ZERO) & (row <= size) & (depth < ONE)):
         return ONE, ONE
     a, b = to_warp(max(depth, -ONE))
-    narrow = _lit(flat, levels, column, row, reach, a, b)
-    if not bleeds:
-        return narrow, narrow
-    own, scattered = TWO**reach, SCATTERED * per_metre
-    wide = _lit(flat, levels, column, row, HALF * F(math.log2(own * own + scattered * scattered)), a, b)
-    return narrow, wide
+    return _lit(flat, levels, column, row, sharp, a, b), _lit(flat, levels, column, row, soft, a, b)

@@ -18,6 +18,7 @@ from pain3d.kernels.shadowing.reference import (
     filtered,
     map_frames,
     on_map,
+    seen_through,
 )
 
 SIZES = tuple(COARSEST << n for n in range(2, 8))  # 32 to 1024
@@ -34,22 +35,22 @@ def cast_shadows(
     size: int = 256,
     backend: str | None = None,
 ) -> Shadows:
-    """Make S shadow maps, each of one of M meshes under one distant lamp, for `render`.
+    """Return what one of M meshes sees of a distant lamp past itself, S times, for `render`.
 
     Args:
         vertices: [M, V, 3] world, metres.
-        faces: [F, 3] int32 or int64; both sides cast shadows.
+        faces: [F, 3] int32 or int64; those that face a lamp cast shadows.
         key_direction: [S, 3] unit vectors to the lamps.
         spread: [S] tangent of half the angle under which a lamp is seen: the edge of a shadow is twice as wide as this
             times the distance to what casts it. Below 0 no shadow is cast.
         mesh_index: [S] in ``0 … M - 1``.
         focus: [K] int32 or int64, the vertices that a map is fitted around: a smaller part is drawn finer. What lies
             outside casts no shadow and has none on it. None is all of them.
-        size: Texels a side: 32, 64, … 1024.
+        size: Texels a side of the maps: 32, 64, … 1024.
         backend: ``"reference"``, ``"cpu"``, ``"triton"`` or None for the default order.
 
     Returns:
-        Shadows: float32.
+        Shadows: float32 and int32.
 
     Gradients: none; a shadow counts as painted on.
 
@@ -105,4 +106,5 @@ def _cast_on_device(given: Casting) -> Shadows:
     w, scale = DEPTH + coordinates[..., 2], 2 / given.size
     clip = [(coordinates[..., 0] * scale - 1) * w, (1 - coordinates[..., 1] * scale) * w, torch.zeros_like(w), w]
     size = (given.size, given.size)
-    return filtered(given, rasterize(torch.stack(clip, -1), given.faces, size, cull=False, backend="triton").depth)
+    distance = rasterize(torch.stack(clip, -1), given.faces, size, cull=True, backend="triton").depth
+    return seen_through(given, filtered(given, distance))

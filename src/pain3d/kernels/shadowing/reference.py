@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pain3d.kernels._described import described
+from pain3d.kernels._shapes import INDICES
 from pain3d.kernels.rasterization.reference import rasterize_reference
 
 CONSTANT = (torch.float32,)  # what is no function of anything as far as gradients go, and never float64
@@ -28,37 +29,58 @@ BROAD = 0.7
 # Search for what stands in the light: taps to each side, and what counts as standing there, in texels above the plane.
 REACH, LEAST_HEIGHT, MARGIN = 3, 1.5, 4.0
 FARTHEST = 0.2  # metres between what casts a shadow and what it falls on, for the width of the search
-AWAY, STEEPEST = -0.55, 0.3  # cosines: from where on no light arrives in any colour; of the steepest tangent plane
-# Light that entered beside a shadow leaves inside it. Standard deviation on the skin, metres: of the widest Gaussians
-# that matter, 1.4 to 2.7 mm in red (d'Eon et al. 2007), and the share of them in red, green and blue.
-SCATTERED, BLEEDING = 0.0022, (0.85, 0.35, 0.15)
+AWAY, STEEPEST = -0.4, 0.3  # cosines: from where on no light arrives in any colour; of the steepest tangent plane
+# Light that entered beside a shadow leaves inside it. Standard deviation on the skin, metres, of the Gaussians that are
+# wider than a texel, 1.4 and 2.7 mm, and their share in red, green and blue (d'Eon et al. 2007, table of six for skin).
+SCATTERED, BLEEDING = 0.0016, (0.44, 0.06, 0.03)
 
 
-# What vertices see is what lies between them, and no point in between is looked up, where three differ by no more than
-# the first, and through the skin, where a thin shadow between them would show, by no more than the second; and where
-# the edge's standard deviation is above the third, metres: faces are 3 to 4 mm wide.
+# What vertices see is what lies between them, and nothing in between is looked up, where three differ by no more than
+# the first, and through the skin, where a thin shadow between them would show, by no more than the second; where the
+# edge's standard deviation is above the third, metres: faces are 3 to 4 mm wide; and where no vertex faces the lamp.
 EVEN, EVEN_IN_SKIN, BROADLY = 0.03, 0.2, 0.004
+# Elsewhere a lattice of points on the face looks up, parts to a side: 1 mm apart, as texels are.
+SPLIT = 4
+LATTICE = (SPLIT + 1) * (SPLIT + 2) // 2
+CORNERS = (0, SPLIT, LATTICE - 1)  # which of them are the face's own
+MAPS_AT_ONCE = 32  # whose lattices are looked up together: some 25 MB each for as long as it takes
+LIT, BETWEEN, FINER = 0, 1, 2  # `Shadows.kinds`
 
 
 class Shadows(NamedTuple):
+    """What S lamps give to a mesh each, past the mesh itself.
+
+    Attributes:
+        seen: [S, V, 2] what each vertex sees of the lamp, 0 to 1, and the same through the skin around it.
+        kinds: [S, F] how points of a face see the lamp: 0 freely, 1 as lies between its vertices, 2 between the points
+            of its lattice.
+        finer: [S, F, 15, 2] as `seen`, of a face's lattice (`lattice`); 0 where the kind is not 2.
+    """
+
+    seen: Annotated[Tensor | None, "S V 2", CONSTANT] = None
+    kinds: Annotated[Tensor | None, "S F", INDICES] = None
+    finer: Annotated[Tensor | None, f"S F {LATTICE} 2", CONSTANT] = None
+
+    def __repr__(self) -> str:
+        """Shapes and dtypes."""
+        return described(self)
+
+
+class Maps(NamedTuple):
     """S shadow maps, each of one mesh under one lamp.
 
     Attributes:
         moments: [S, L, 4] the levels of each map one after the other, the finest first: mean of a, a², b, b², where
             a = ((1 + d) / 2)¹⁶ and b = ((1 - d) / 2)¹⁶ of the depth d from the lamp.
         to_map: [S, 3, 4] world to column and row, in texels of the finest level, and depth d, -1 to 1.
+        size: Texels a side of the finest level.
         reach: [S, V] how wide a shadow's edge is at each vertex, as the level that blurs so; -1 where there is none.
-        seen: [S, V, 2] what each vertex sees of the lamp, 0 to 1, and the same through the skin around it.
     """
 
-    moments: Annotated[Tensor | None, "S L 4", CONSTANT] = None
-    to_map: Annotated[Tensor | None, "S 3 4", CONSTANT] = None
-    reach: Annotated[Tensor | None, "S V", CONSTANT] = None
-    seen: Annotated[Tensor | None, "S V 2", CONSTANT] = None
-
-    def __repr__(self) -> str:
-        """Shapes and dtypes."""
-        return described(self)
+    moments: Tensor
+    to_map: Tensor
+    size: int
+    reach: Tensor
 
 
 class Casting(NamedTuple):
@@ -81,20 +103,6 @@ def map_levels(size: int) -> list[tuple[int, int]]:
         levels.append((offset, size))
         offset, size = offset + size * size, size // 2
     return levels
-
-
-def levels_of(shadows: Shadows) -> list[tuple[int, int]]:
-    """Return `map_levels` of maps that there are.
-
-    Raises:
-        ValueError: No map has so many texels in all its levels.
-    """
-    side, texels = COARSEST, 0 if shadows.moments is None else shadows.moments.shape[1]
-    while map_levels(side)[-1][0] + COARSEST**2 < texels:
-        side *= 2
-    if texels not in (0, map_levels(side)[-1][0] + COARSEST**2):
-        raise ValueError(f"moments must be those of `cast_shadows`, got {texels} texels a map")
-    return map_levels(side)
 
 
 def map_frames(vertices: Tensor, focus: Tensor | None, mesh_index: Tensor, direction: Tensor, size: int) -> Tensor:
@@ -147,16 +155,21 @@ def warped(depth: Tensor) -> Tensor:
 
 
 def cast_shadows_reference(given: Casting) -> Shadows:
-    """Return shadow maps; see `pain3d.kernels.cast_shadows`."""
+    """Return what is seen of lamps; see `pain3d.kernels.cast_shadows`."""
+    return seen_through(given, maps_reference(given))
+
+
+def maps_reference(given: Casting) -> Maps:
+    """Return shadow maps."""
     size, to_map = given.size, given.to_map
     coordinates = on_map(to_map.double()[:, None], given.vertices.index_select(0, given.mesh_index).double())
     w = DEPTH + coordinates[..., 2]
     across, up = coordinates[..., 0] * (2 / size) - 1, 1 - coordinates[..., 1] * (2 / size)
     clip = torch.stack([across * w, up * w, torch.zeros_like(w), w], -1)
-    return filtered(given, rasterize_reference(clip, given.faces, (size, size), False).depth)
+    return filtered(given, rasterize_reference(clip, given.faces, (size, size), True).depth)
 
 
-def filtered(given: Casting, distance: Tensor) -> Shadows:
+def filtered(given: Casting, distance: Tensor) -> Maps:
     """Return the maps of what `rasterize` says: distances [S, size, size], `DEPTH` more than depths."""
     depth = (distance - DEPTH).clamp(-1, 1).float()
     powers = warped(depth)
@@ -166,15 +179,68 @@ def filtered(given: Casting, distance: Tensor) -> Shadows:
         if side < level.shape[1]:
             level = halved(halved(level, 2), 1)
         levels.append(level.flatten(1, 2))
-    made = Shadows(torch.cat(levels, 1), given.to_map, vertex_reach(given, depth))
-    return made._replace(seen=_seen_by_vertices(given, made))
+    return Maps(torch.cat(levels, 1), given.to_map, given.size, vertex_reach(given, depth))
 
 
-def _seen_by_vertices(given: Casting, made: Shadows) -> Tensor:
-    assert made.reach is not None
+def seen_through(given: Casting, maps: Maps) -> Shadows:
+    """Return what vertices and lattices see of the lamps: all of them are looked up, and what nobody reads taken out.
+
+    Nobody waits for which they are.
+    """
     mesh = given.mesh_index.long()
     points, normals = given.vertices.index_select(0, mesh), given.normals.index_select(0, mesh)
-    return seen_of_lamp(made, torch.arange(len(mesh), device=mesh.device), points, normals, made.reach, given.direction)
+    levels = blurring(maps.reach, maps.to_map)
+    touched = (maps.reach >= 0)[..., None]
+    seen = torch.where(touched, seen_of_lamp(maps, points, normals, levels, given.direction), 1.0)
+    kinds = kinds_of(given, maps, seen)
+    finer = []
+    for first in range(0, len(mesh), MAPS_AT_ONCE):
+        part = slice(first, first + MAPS_AT_ONCE)
+        here = Maps(maps.moments[part], maps.to_map[part], maps.size, maps.reach[part])
+        at = [on_lattice(rows[part], given.faces) for rows in (points, normals, levels)]
+        looked_up = seen_of_lamp(here, at[0], at[1], at[2], given.direction[part])
+        looked_up = looked_up.view(len(looked_up), len(given.faces), LATTICE, 2)
+        for corner, place in enumerate(CORNERS):
+            looked_up[:, :, place] = seen[part].index_select(1, given.faces[:, corner].long())
+        finer.append(torch.where((kinds[part] == FINER)[..., None, None], looked_up, 0.0))
+    return Shadows(seen, kinds, torch.cat(finer) if finer else seen.new_zeros(0, len(given.faces), LATTICE, 2))
+
+
+def kinds_of(given: Casting, maps: Maps, seen: Tensor) -> Tensor:
+    """Return `Shadows.kinds`."""
+    faces = given.faces.long()
+    reach, shares = maps.reach[:, faces], seen[:, faces]  # [S, F, 3], [S, F, 3, 2]
+    normals = given.normals.index_select(0, given.mesh_index)
+    facing = (normals * given.direction[:, None]).sum(-1)[:, faces].amax(-1) > 0
+    narrow, wide = (shares.amax(2) - shares.amin(2)).unbind(-1)
+    broad = torch.log2(BROADLY / (SPREAD * texel_length(maps.to_map)))
+    uneven = ((narrow > EVEN) | (wide > EVEN_IN_SKIN)) & (reach.amin(-1) < broad[:, None]) & facing
+    return torch.where(reach.amax(-1) < 0, LIT, torch.where(uneven, FINER, BETWEEN)).int()
+
+
+def lattice(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the share [15] of each vertex of a face in the points of its lattice, row by row away from the first two.
+
+    Point (i, j), i parts towards the second vertex and j towards the third, is number j (2 SPLIT + 3 - j) / 2 + i.
+    """
+    rows = range(SPLIT + 1)  # from no table of the host's: a device would wait for it
+    i = torch.cat([torch.arange(SPLIT + 1 - j, device=device, dtype=torch.float32) for j in rows])
+    j = torch.cat([torch.full((SPLIT + 1 - j,), float(j), device=device) for j in rows])
+    return (SPLIT - i - j) / SPLIT, i / SPLIT, j / SPLIT
+
+
+def on_lattice(rows: Tensor, faces: Tensor) -> Tensor:
+    """Return numbers of vertices, [S, V, N], on the lattices of all faces, [S, F · 15, N]."""
+    one, two, three = (rows.index_select(1, faces[:, k].long())[:, :, None] for k in range(3))
+    t0, t1, t2 = (shares[:, None] for shares in lattice(rows.device))
+    return (t0 * one + t1 * two + t2 * three).flatten(1, 2)
+
+
+def blurring(reach: Tensor, to_map: Tensor) -> Tensor:
+    """Return the levels [S, V, 2] that blur as much as edges are wide, and as light in skin spreads them."""
+    narrow = reach.clamp(min=0)
+    scattered = SCATTERED / SPREAD / texel_length(to_map)[:, None]
+    return torch.stack([narrow, 0.5 * torch.log2(4**narrow + scattered * scattered)], -1)
 
 
 def halved(level: Tensor, dim: int) -> Tensor:
@@ -248,77 +314,77 @@ def lit_shares(seen: Tensor, scatter: Tensor) -> Tensor:
         return narrow + scatter[..., None] * scatter.new_tensor(BLEEDING) * (wide - narrow)
 
 
-def seen_between(shadows: Shadows, index: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """Return of each face [B, F] whether anything stands in its light, and whether its points must be looked up.
+def seen_on_faces(shadows: Shadows, index: Tensor, faces: Tensor, ids: Tensor, barycentrics: Tensor) -> Tensor:
+    """Return what points on faces see of a lamp, [B, ..., 2] as `Shadows.seen`.
 
     Args:
         shadows: Of S lamps.
         index: [B] which of them.
         faces: [F, 3].
-    """
-    assert shadows.reach is not None and shadows.seen is not None and shadows.to_map is not None
-    faces, index = faces.long(), index.long()
-    reach, seen = shadows.reach[index][:, faces], shadows.seen[index][:, faces]  # [B, F, 3], [B, F, 3, 2]
-    touched = reach.amax(-1) >= 0
-    narrow, wide = (seen.amax(2) - seen.amin(2)).unbind(-1)
-    uneven = (narrow > EVEN) | (wide > EVEN_IN_SKIN)
-    broad = torch.log2(BROADLY / (SPREAD * texel_length(shadows.to_map)))[index]
-    return touched, touched & uneven & (reach.amin(-1) < broad[:, None])
-
-
-def seen_of_lamp(
-    shadows: Shadows, index: Tensor, points: Tensor, normals: Tensor, reach: Tensor, light: Tensor
-) -> Tensor:
-    """Return what points see of a lamp, [B, P, 2] as `Shadows.seen`.
-
-    Args:
-        shadows: Of S lamps; moments and to_map.
-        index: [B] which of them.
-        points: [B, P, 3].
-        normals: [B, P, 3], of any length.
-        reach: [B, P] interpolated `Shadows.reach`, each vertex with at least 0; -1 is lit.
-        light: [B, 3] unit vectors to the lamp.
+        ids: [B, ...] the face of each point; -1 sees all.
+        barycentrics: [B, ..., 3].
 
     Gradients: none.
     """
-    assert shadows.moments is not None and shadows.to_map is not None
+    seen, kinds, finer = shadows
+    assert seen is not None and kinds is not None and finer is not None
+    which = index.long().view(-1, *[1] * (ids.dim() - 1)).expand_as(ids)
+    dtype, face = barycentrics.dtype, ids.long().clamp(min=0)
     with torch.no_grad():
-        maps, index = shadows.to_map[index.long()].to(points.dtype), index.long()
-        texel = texel_length(maps)[:, None]
-        levels = levels_of(shadows)
-        size = levels[0][1]
-        normals = normals / normals.square().sum(-1, keepdim=True).clamp(min=1e-20).sqrt()
-        cosine = (normals * light[:, None]).sum(-1).clamp(-1, 1)
-        lifted = points + normals * (texel * (LIFT + GRAZING_LIFT * (1 - cosine)))[..., None]
-        column, row, depth = on_map(maps[:, None], lifted).unbind(-1)
-        depth = depth - TOWARDS / size
-        blurred = torch.log2(torch.sqrt(4 ** reach.clamp(min=0) + (SCATTERED / SPREAD / texel) ** 2))
-        inside = (column >= 0) & (column <= size) & (row >= 0) & (row <= size) & (depth < 1) & (reach >= 0)
-        column, row = torch.where(inside, column, 0.0), torch.where(inside, row, 0.0)
-        sharp, blurred = torch.where(inside, reach, 0.0), torch.where(inside, blurred, 0.0)
-        moments = shadows.moments.to(points.dtype)
-        a, b = warped(depth.clamp(-1, 1)).unbind(-1)
-        narrow, wide = (
-            _lit(_looked_up(moments, index, column, row, level, levels), a, b) for level in (sharp, blurred)
-        )
-        return torch.where(inside[..., None], torch.stack([narrow, wide], -1), 1.0)
+        kind = torch.where(ids < 0, LIT, kinds[which, face])[..., None]
+        corners = faces[face].long()
+        between = (seen[which[..., None], corners].to(dtype) * barycentrics[..., None]).sum(-2)
+        # Between the three points of the lattice around: those of a part like the face, or of one the other way round.
+        u, v = barycentrics[..., 1] * SPLIT, barycentrics[..., 2] * SPLIT
+        i = u.long().clamp(0, SPLIT - 1)
+        j = v.long().clamp(min=0).minimum(SPLIT - 1 - i)
+        u, v = u - i, v - j
+        turned = (u + v > 1) & (i + j < SPLIT - 1)
+        first = j * (2 * SPLIT + 3 - j) // 2 + i
+        beyond = first + (SPLIT + 1) - j
+        nearest = torch.where(turned, beyond + 1, first)
+        shares = torch.where(turned, u + v - 1, 1 - u - v), torch.where(turned, 1 - v, u), torch.where(turned, 1 - u, v)
+        places = torch.stack([nearest, first + 1, beyond], -1)
+        around = finer[which[..., None], face[..., None], places].to(dtype)
+        fine = (around * torch.stack(shares, -1)[..., None]).sum(-2)
+        return torch.where(kind == FINER, fine, torch.where(kind == BETWEEN, between, 1.0))
 
 
-def _looked_up(
-    moments: Tensor, index: Tensor, column: Tensor, row: Tensor, level: Tensor, levels: list[tuple[int, int]]
-) -> Tensor:
+def seen_of_lamp(maps: Maps, points: Tensor, normals: Tensor, levels: Tensor, light: Tensor) -> Tensor:
+    """Return what points see of a lamp, [S, P, 2] as `Shadows.seen`, each by its own map.
+
+    Args:
+        maps: Of S lamps.
+        points: [S, P, 3].
+        normals: [S, P, 3], of any length.
+        levels: [S, P, 2] of `blurring`.
+        light: [S, 3] unit vectors to the lamps.
+    """
+    frames, size = maps.to_map, maps.size
+    texel = texel_length(frames)[:, None]
+    normals = normals / normals.square().sum(-1, keepdim=True).clamp(min=1e-20).sqrt()
+    cosine = (normals * light[:, None]).sum(-1).clamp(-1, 1)
+    lifted = points + normals * (texel * (LIFT + GRAZING_LIFT * (1 - cosine)))[..., None]
+    column, row, depth = on_map(frames[:, None], lifted).unbind(-1)
+    depth = depth - TOWARDS / size
+    inside = (column >= 0) & (column <= size) & (row >= 0) & (row <= size) & (depth < 1)
+    column, row = torch.where(inside, column, 0.0), torch.where(inside, row, 0.0)
+    a, b = warped(depth.clamp(-1, 1)).unbind(-1)
+    sides = map_levels(size)
+    seen = [_lit(_looked_up(maps.moments, column, row, level, sides), a, b) for level in levels.unbind(-1)]
+    return torch.where(inside[..., None], torch.stack(seen, -1), 1.0)
+
+
+def _looked_up(moments: Tensor, column: Tensor, row: Tensor, level: Tensor, levels: list[tuple[int, int]]) -> Tensor:
     level = level.clamp(0, len(levels) - 1)
     lower = level.floor()
     fraction = (level - lower)[..., None]
     upper = (lower + 1).clamp(max=len(levels) - 1)
-    first, second = (_bilinear(moments, index, column, row, at.long(), levels) for at in (lower, upper))
+    first, second = (_bilinear(moments, column, row, at.long(), levels[0][1]) for at in (lower, upper))
     return first + fraction * (second - first)
 
 
-def _bilinear(
-    moments: Tensor, index: Tensor, column: Tensor, row: Tensor, level: Tensor, levels: list[tuple[int, int]]
-) -> Tensor:
-    size = levels[0][1]
+def _bilinear(moments: Tensor, column: Tensor, row: Tensor, level: Tensor, size: int) -> Tensor:
     side = torch.full_like(level, size) >> level  # no table: a device would wait for it
     offset = (size * size - side * side) // 3 * 4
     scale = side / size
@@ -327,7 +393,7 @@ def _bilinear(
     across, down = (x - left)[..., None], (y - top)[..., None]
     left, top = left.long(), top.long()
     right, below = (left + 1).minimum(side - 1), (top + 1).minimum(side - 1)
-    who = index[:, None]
+    who = torch.arange(len(moments), device=moments.device)[:, None]
     one, two = moments[who, offset + top * side + left], moments[who, offset + top * side + right]
     three, four = moments[who, offset + below * side + left], moments[who, offset + below * side + right]
     upper = one + across * (two - one)
