@@ -82,7 +82,7 @@ def bare_skin(maps: SurfaceMaps, box: Box, skin: Skin | Crowd, facial: bool) -> 
     mouth = maps.bounds_of("lips", box)
     lips = maps.masks["lips"][box][mouth]
     upper = lips * smoothstep(maps.y[box][mouth], *LIPS_MEET)
-    add_(melanin[(..., *mouth)], upper, UPPER_LIP[0] * (0.6 + 2 * skin.melanin))
+    add_(melanin[(..., *mouth)], upper, UPPER_LIP[0] * (0.6 + 1.2 * skin.melanin))
     add_within("lips", melanin, lip_melanin)
     add_within("lips", haemoglobin, lip_blood)
     add_within("lips", haemoglobin, 0.04, flecks)
@@ -155,7 +155,7 @@ def _lips(skin: Skin | Crowd) -> tuple[Number, Number, Number]:
     """What lips add to melanin, haemoglobin and shade: thin skin over blood that melanin hides; hair shades them."""
     seen = 1 - 0.75 * skin.melanin
     under = minimum(1.0, 1.6 * skin.beard)
-    return -0.06 * skin.melanin, (0.28 + 0.42 * skin.lip_tint) * seen, -0.09 - 0.12 * under
+    return -0.06 * skin.melanin, (0.28 + 0.42 * skin.lip_tint) * seen * (1 - 0.2 * under), -0.09 - 0.12 * under
 
 
 def _lip_blue(skin: Skin | Crowd) -> Number:

@@ -66,7 +66,9 @@ EAR_SIDE, EAR_LOW, EAR_HIGH, EAR_BACK, EAR_FRONT = (
 NECK_RINGS = ((-104.0, 0.6), (-117.0, 1.0), (-131.0, 0.7))
 RING_RISE, RING_WIDTH, RING_FRONT = 0.008, 1.3, (-35.0, 10.0)
 
-LASH_RINGS = (2, 3, 4)  # of the lids, from the seam: the edge that lashes grow from and that is seen from the front
+# Of the lids, from the seam, and how dark of 255, outermost first: the edge that lashes grow from and that is seen from
+# the front; where they begin among skin it softens.
+LASH_RINGS = ((4, 165), (3, 240), (2, 255))
 LASH_ENDS = (-0.06, 0.22)  # share of a lid from its corners over which that edge darkens
 LOWER_LASHES = 90  # of 255: strength of the lower line
 LASH_ROOT = (0.25, 0.75)  # mm from the margin over which the line of roots ends
@@ -256,7 +258,7 @@ def lash_cards(maps: SurfaceMaps) -> Floats:
     hairs *= 1 - smoothstep(nearest, 0.85 * reach, reach)
     roots = 1 - smoothstep(nearest, *LASH_ROOT)
     strength = LOWER_LASHES / 255 + (1 - LOWER_LASHES / 255) * upper
-    mask[box][inside] = np.maximum(roots, hairs) * strength * smoothstep(to_corner, *LASH_CORNER)
+    mask[box][inside] = (0.75 + 0.25 * np.maximum(roots, hairs)) * strength * smoothstep(to_corner, *LASH_CORNER)
     return mask
 
 
@@ -282,9 +284,9 @@ def _drawn(maps: SurfaceMaps) -> dict[str, Floats]:
         corners = height[1][[0, height.shape[1] // 2]].mean()
         upper = height[1] > corners
         start = int(np.flatnonzero(upper & ~np.roll(upper, 1))[0])
-        for edge in LASH_RINGS:
+        for edge, most in LASH_RINGS:
             around = np.roll(ring[edge], -start, 0)
-            for line, value, thick in ((around[upper.sum() - 1 :], LOWER_LASHES, 1), (around[: upper.sum()], 255, 3)):
+            for line, value, thick in ((around[upper.sum() - 1 :], LOWER_LASHES, 1), (around[: upper.sum()], most, 3)):
                 middles = (np.arange(len(line) - 1) + 0.5) / (len(line) - 1)
                 faded = value * smoothstep(np.minimum(middles, 1 - middles), *LASH_ENDS)
                 draw_pieces(lash, line, [round(float(k)) for k in faded], max(1, round(thick * scale)))
