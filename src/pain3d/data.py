@@ -130,7 +130,7 @@ class FaceDataset(Dataset[Item]):
     right, 0–5), ``pspi`` float32, ``landmarks`` [L, 2] float32 (pixels, x right, y down; names in
     ``Head.landmark_names``), ``person`` (the scene's ``identity_id``) and, where it is asked for, ``heatmap`` [H, W]
     float32 (mm). Its picture is that of `pain3d.render_scenes` but for the texture, which is painted at the size that
-    the picture needs.
+    the picture needs, and for hair that is grown: here all hair is painted.
 
     Memory is taken once: `keep` textures, 22 MB each for pictures of 163 to 324 pixels (a quarter for half the size,
     four times for twice), beside what all people share, which is made here and so shared with workers that are forked.

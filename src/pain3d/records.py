@@ -144,13 +144,14 @@ _SURROUNDINGS = (
     Column("jpeg_quality", "int32", "of image", "1-100"),
     Column("wrinkles", "bool", "whether the skin wrinkles with expression and age, or the geometry alone shows them"),
     _WORN,
+    Column("hair", "string", "grown as ribbons, or painted on a shell"),
 )
 _ORDER = ", ".join(f"{group.first}-{group.first + group.points - 1} {group.name}" for group in GROUPS)
 _GEOMETRY = (
     Column("landmarks_2d", "[[float32]]", f"landmarks in the image, x right, y down; {_ORDER}: the person's own", "px"),
     Column("landmarks_3d", "[[float32]]", "the same landmarks in the world", "m"),
     Column("bbox", "[float32]", "x0 y0 x1 y1 around the facial landmarks; may reach outside the image", "px"),
-    Column("coverage", "float32", "share of the pixels that the head covers", "0-1"),
+    Column("coverage", "float32", "share of the pixels that head and hair cover", "0-1"),
 )
 # Of a pair, which has the image's and, under names of their own, those of neutral_image.
 VIEW_COLUMNS: Final = tuple(c.name for c in (*_CAMERA, *_GEOMETRY) if c.name != "camera_convention")
@@ -223,6 +224,7 @@ _SCENE = Column(
     "everything our render is made of, JSON: pain3d.Scene.from_json(scene); not what is painted behind and over it",
 )
 
+HAIR_COLUMNS: Final = ("hair",)
 WORN_COLUMNS: Final = (_WORN.name,)
 LENS_COLUMNS: Final = ("light_size_degrees", "mtf50", "contrast", "saturation")
 COLUMNS: Final[dict[str, tuple[Column, ...]]] = {

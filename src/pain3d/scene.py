@@ -52,6 +52,7 @@ AGE_GROUPS = {"18-34": (18.0, 34.99), "35-54": (35.0, 54.99), "55-74": (55.0, 74
 EXPRESSION_NUMBERS = 6 + 4 * len(CO_OCCURRING_AUS) + 12
 CO_OCCURRENCE = 0.2  # chance of each of AU12, 20, 25, 26, 27 beside a pain expression
 CAMERAS = ("fixed", "free")  # how long a camera stays: for all expressions of a view, or for one picture
+HAIR = (PAINTED, GROWN) = ("painted", "grown")
 NO_SENSOR = Sensor()  # metered, neutral, without noise
 MILLI = 1000  # local shapes are rounded to thousandths, at most 2.2 in size: whole numbers of 16 bits
 
@@ -61,7 +62,7 @@ MOST_OF_A_KIND = 2**31 - 1  # as a column of a data set counts them
 MOST_EXPRESSIONS, MOST_VIEWS = 10_000, 1_000  # of one identity: all their scenes are drawn at once, 1 KB each
 KINDS: dict[str, type] = {
     "identity": Identity, "skin": Skin, "au": ActionUnits, "pose": Pose, "camera": CameraSetting,
-    "light": LightSetting, "sensor": Sensor, "wrinkles": bool, "texture": str,
+    "light": LightSetting, "sensor": Sensor, "wrinkles": bool, "texture": str, "hair": str,
 }  # fmt: skip
 
 
@@ -119,6 +120,7 @@ class Scene:
         wrinkles: Whether expression and age wrinkle the skin; False leaves the geometry alone to show them.
         texture: Name of an albedo that takes the place of the skin's own, see `render_scenes`; empty is none.
         worn: What the person wears or lies in, of `pain3d.worn.THINGS` in their order.
+        hair: ``painted`` on a shell that stands off the head, or ``grown`` as ribbons (`pain3d.hair`).
     """
 
     seed: int
@@ -139,6 +141,7 @@ class Scene:
     wrinkles: bool = True
     texture: str = ""
     worn: tuple[str, ...] = ()
+    hair: str = PAINTED
 
     def __post_init__(self) -> None:
         check_whole("seed", self.seed, 0, MAX_SEED)
@@ -153,6 +156,8 @@ class Scene:
             check_kind(name, getattr(self, name), kind)
         check_kind("worn", self.worn, tuple)
         check_worn(self.worn)
+        if self.hair not in HAIR:
+            raise ValueError(f"hair must be one of {', '.join(HAIR)}, got {told(self.hair)}")
         if self.background == SURROUNDINGS and not self.light.is_place:
             raise ValueError(f"background must be no environment where the light is the preset {self.light.name}")
 
@@ -162,10 +167,9 @@ class Scene:
         local = np.rint(np.array(self.identity.local) * MILLI).astype("<i2")
         fields = vars(self) | {name: vars(getattr(self, name)) for name in ("pose", "camera", "light", "sensor")}
         fields |= {"identity": vars(self.identity) | {"local": base64.b64encode(local.tobytes()).decode()}}
-        if not self.texture:  # as scenes were written before there were any
-            del fields["texture"]
-        if not self.worn:
-            del fields["worn"]
+        for name, nothing in (("texture", ""), ("worn", ()), ("hair", PAINTED)):
+            if fields[name] == nothing:  # as scenes were written before there was any
+                del fields[name]
         if not self.light.size:  # likewise
             fields["light"] = {name: value for name, value in vars(self.light).items() if name != "size"}
         fields |= {"skin": self._key_of_skin(vars(self.skin)), "au": self.au.nonzero()}
@@ -220,6 +224,7 @@ def sample_scenes(
     bedside: float = 0.0,
     quality: int = 95,
     wrinkles: bool = True,
+    hair: str = PAINTED,
     environments: float = ENVIRONMENT_SHARE,
     places: Sequence[str] = ENVIRONMENTS,
     clinical: float = 0.0,
@@ -252,6 +257,7 @@ def sample_scenes(
             90° rolled and 30° seen from above or below; 0–1.
         quality: Best JPEG quality, 1–100; a picture's own lies between 70 and this, or is this where it is below 70.
         wrinkles: See `Scene`.
+        hair: See `Scene`.
         environments: Share of identities, or with free cameras of pictures, that a place lights; 0–1.
         places: Of which places; see `pain3d.environment.own` for one's own.
         clinical: Share of identities in care, 0–1: who they are and what they wear in all their pictures says
@@ -336,6 +342,7 @@ def sample_scenes(
                     sensor=sample_sensor(seed, identity_id, expression, view, quality),
                     wrinkles=wrinkles,
                     worn=around,
+                    hair=hair,
                 )
             )
     return tuple(scenes)

@@ -65,14 +65,36 @@ def test_cards_are_blended_front_to_back_in_any_order_of_faces(backend: str):
 
 
 @every_backend
-@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2], [2, 3, 1, 0]])
-def test_behind_the_two_nearest_all_others_are_one(backend: str, order: list[int]):
-    depths, alpha = torch.tensor([0.5, 0.6, 0.7, 0.8])[order].tolist(), torch.tensor([0.5, 0.5, 0.25, 0.75])[order]
-    colours = torch.stack([0.5 * RED, 0.5 * GREEN, 0.5 * BLUE, torch.full((3,), 0.5)])[order]
-    found = overlay(**cards(depths, colours, alpha.tolist()), backend=backend)
-    mean, lets_through = (0.25 * 0.5 * BLUE + 0.75 * 0.5) / (0.25 + 0.75), 0.75 * 0.25
-    expected = 0.25 * RED + 0.125 * GREEN + 0.25 * ((1 - lets_through) * mean + lets_through * 0.25)
+def test_what_lets_next_to_nothing_through_hides_all_behind_it(backend: str):
+    alpha = [0.5, 0.75, 0.8, 0.9]  # of what is left 1/2, 1/8, 1/40: less than 1/32, so nothing
+    colours = torch.cat([COLOURS, torch.ones(1, 3)])
+    found = overlay(**cards([0.5, 0.6, 0.7, 0.8], colours, alpha), backend=backend)
+    expected = 0.5 * COLOURS[0] + 0.375 * COLOURS[1] + 0.125 * COLOURS[2]
     torch.testing.assert_close(found.colour, expected.expand(1, SIZE, SIZE, 3), rtol=0, atol=1e-6)  # worst seen 6e-8
+    assert (found.layer_alpha == 1).all()
+    open_ = overlay(**cards([0.5, 0.6, 0.7], COLOURS, [0.5, 0.75, 0.7]), backend=backend)  # 3/80 of it is let through
+    torch.testing.assert_close(open_.layer_alpha, torch.full((1, SIZE, SIZE), 0.9625), rtol=0, atol=1e-6)
+
+
+@every_backend
+def test_faces_that_cross_are_cut_where_they_cross(backend: str):
+    given = cards([0.5, 0.5], COLOURS[:2], [0.75, 0.75])
+    given["vertices"] = given["vertices"].clone()
+    given["vertices"][:4, 2] = 0.5 + torch.tensor([0.1, 0.1, -0.1, -0.1])  # leans back: its lower half is nearer
+    found = overlay(**given, backend=backend).colour[0]
+    assert (found[0, :, 1] > 2 * found[0, :, 0]).all() and (found[-1, :, 0] > 2 * found[-1, :, 1]).all()
+
+
+@every_backend
+def test_deep_piles_are_blended_in_the_order_of_depth_whatever_comes_first(backend: str):
+    """Twenty layers, of which none hides the next: far first, near first, and mixed."""
+    count, alpha = 20, 0.125
+    depths = torch.linspace(0.5, 0.8, count)
+    colours = 0.1 + 0.6 * torch.rand(count, 3, generator=torch.Generator().manual_seed(5))
+    expected = 0.25 * (1 - alpha) ** count + sum(alpha * (1 - alpha) ** k * colours[k] for k in range(count))
+    for order in (torch.arange(count), torch.arange(count).flip(0), (torch.arange(count) * 7) % count):
+        found = overlay(**cards(depths[order].tolist(), colours[order], [alpha] * count), backend=backend)
+        torch.testing.assert_close(found.colour, expected.expand(1, SIZE, SIZE, 3), rtol=0, atol=1e-6)  # seen 2e-7
 
 
 @every_backend

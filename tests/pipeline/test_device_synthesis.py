@@ -22,8 +22,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pain3d.pipeline import device_synthesis
+from pain3d.pipeline import device_synthesis, run
 from pain3d.pipeline import rows as written
+from pain3d.pipeline.config import settled
 from pain3d.pipeline.device_synthesis import DeviceBatches
 from pain3d.pipeline.run import synthesise
 from pain3d.rendering import frames
@@ -47,6 +48,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a device")
     monkeypatch.setattr(DeviceBatches, "_on_device", lambda self: nullcontext())
+    monkeypatch.setattr(run, "_as_run", settled)  # they draw ribbons too
 
 
 def rows(out: Path, subset: str) -> list[dict[str, Any]]:
@@ -93,12 +95,23 @@ def test_a_device_makes_what_the_cpu_makes(tmp_path: Path, monkeypatch: pytest.M
 
     for name in ("encode_image", "encode_ramp"):
         monkeypatch.setattr(written, name, partial(kept, getattr(written, name)))
-    config = replace(TINY, dense="depth,parts")
+    config = replace(TINY, dense="depth,parts", hair="painted")
     synthesise(replace(config, device="cuda"), tmp_path / "device", quiet=True)
     synthesise(config, tmp_path / "cpu", quiet=True)
     assert_same_but_for_roundings(tmp_path / "device", tmp_path / "cpu", encoded)
     wanted = "cuda" if torch.cuda.is_available() else "cuda-interpreted"
     assert f'device_class: "{wanted}"' in (tmp_path / "device" / "config.resolved.yaml").read_text()
+
+
+def test_a_device_says_aloud_that_it_paints_hair(pain3d: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "device_class", lambda device: "cuda-interpreted")
+    ran = pain3d("synth", tmp_path / "out", *ON_DEVICE, "--dry-run")
+    assert (ran.code, ran.err) == (
+        0,
+        "pain3d: hair is painted, not grown: a GPU draws no ribbons yet (--device cpu does)\n",
+    )
+    ran = pain3d("synth", tmp_path / "out", *ON_DEVICE, "--dry-run", "--hair", "painted")
+    assert (ran.code, ran.err) == (0, "")
 
 
 @pytest.mark.parametrize("how", [{}, {"batch_size": 1}, {"batch_size": 3}, {"batch_size": 1, "processes": 2}], ids=str)

@@ -44,7 +44,7 @@ def test_other_sheets_show_what_they_are_for(sheets: dict[str, Sheet]) -> None:
     assert {cell.scene.au.pspi() for cell in sheets["strongest"].cells} == {16}
     assert len({cell.scene.identity_id for cell in sheets["strongest"].cells}) == 12
     assert max(abs(cell.scene.camera.yaw) for cell in sheets["profiles"].cells) == 80
-    assert [name for name, sheet in sheets.items() if sheet.ribbons] == ["hair"]
+    assert {cell.scene.hair for sheet in sheets.values() for cell in sheet.cells} == {"grown"}
 
 
 def test_a_sheet_is_written_with_all_its_pictures(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def picture(size: int) -> bytes:
         (lambda rows: rows[3].update(mtf50=0.0), "mtf50 is 0, its scene gives"),
         (lambda rows: rows[3].update(background="sea"), "background is 'sea', its scene gives"),
         (lambda rows: rows[3].update(wrinkles=False), "wrinkles is False, its scene gives True"),
+        (lambda rows: rows[3].update(hair="painted"), "hair is 'painted', its scene gives 'grown'"),
         (lambda rows: rows[3].update(scene=rows[3]["scene"].replace('"wrinkles":true', '"wrinkles":false')),
          "scene is "),
     ],

@@ -108,26 +108,26 @@ STYLES: dict[str, Style] = {
         core=(3.0, 11.0),
     ),
     "pixie": Style(
-        ribbons=900, width=5.5, length=(75, 40, 66), volume=(8, 5), comb_top=(0.9, 0.0, 0.5),
+        ribbons=600, width=6.2, length=(75, 40, 66), volume=(8, 5), comb_top=(0.9, 0.0, 0.5),
         comb_side=(0.0, -1, -0.35), weight=0.25, hug=0.6, clump=0.6, segments=5, brow=46.0, core=(3.5, 9.0),
     ),
     "bob": HANGS._replace(
-        ribbons=320, width=9.0, length=(210, 150, 190), volume=(8, 14), clump=0.2, locks=120, frizz=1.5,
+        ribbons=280, width=9.6, length=(210, 150, 190), volume=(8, 14), clump=0.2, locks=120, frizz=1.5,
         parting=16.0, lift=0.3, hug=0.4, cut=-62.0, segments=8, core=(6.0, 8.0),
     ),
     "fringed": Style(
-        ribbons=400, width=7.5, length=(190, 150, 120), volume=(8, 13), clump=0.3, locks=140, frizz=1.2,
+        ribbons=300, width=8.3, length=(190, 150, 120), volume=(8, 13), clump=0.3, locks=140, frizz=1.2,
         parting=0.0, lift=0.25,
         hug=0.5, cut=-58.0, segments=8, core=(6.0, 8.0), covers=True, comb_top=(0.18, 0.0, 1.0), brow=43.0,
         comb_side=(0.0, -1.0, -0.15), whorl=0.5, weight=0.35, stiff=0.75,
     ),
     "long": HANGS._replace(
-        ribbons=250, width=9.5, length=(330, 290, 330), volume=(8, 12), lift=0.25, hug=0.35, clump=0.15,
-        locks=100, frizz=1.5, parting=10.0, cut=-150.0, segments=14, core=(4.0, 6.0),
+        ribbons=205, width=10.5, length=(330, 290, 330), volume=(8, 12), lift=0.25, hug=0.35, clump=0.15,
+        locks=100, frizz=1.5, parting=10.0, cut=-150.0, segments=12, core=(4.0, 6.0),
     ),
     "wavy": HANGS._replace(
-        ribbons=250, width=10.0, length=(310, 270, 310), volume=(10, 15), lift=0.35, hug=0.25, clump=0.35,
-        locks=120, curl=7.0, pitch=92.0, frizz=2.5, parting=22.0, cut=-120.0, segments=18, core=(6.0, 9.0),
+        ribbons=200, width=11.0, length=(310, 270, 310), volume=(10, 15), lift=0.35, hug=0.25, clump=0.35,
+        locks=120, curl=7.0, pitch=92.0, frizz=2.5, parting=22.0, cut=-120.0, segments=16, core=(6.0, 9.0),
     ),
     "tail": Style(
         ribbons=420, width=6.0, length=(150, 110, 170), volume=(4, 3), comb_top=(0.0, 0, -0.3),
@@ -142,19 +142,19 @@ STYLES: dict[str, Style] = {
         painted="buzz", core=(2.0, 4.0), tail=(90, -30.0, 10.0),
     ),
     "curly": Style(
-        ribbons=520, width=8.0, length=(85, 70, 70), volume=(14, 12), comb_top=(0.5, 0.2, 0.3),
+        ribbons=340, width=8.6, length=(85, 70, 70), volume=(14, 12), comb_top=(0.5, 0.2, 0.3),
         comb_side=(0.3, -0.8, -0.1),
         whorl=0.4, weight=0.25, stiff=0.75, lift=0.7, hug=0.2, clump=0.8, locks=260, curl=6.0, pitch=36.0, frizz=2.0,
         segments=11, painted="curly", core=(8.0, 15.0), covers=True,
     ),
     "afro": Style(
-        ribbons=1300, width=10.0, length=(24, 20, 20), volume=(0, 0), comb_top=(0.0, 0.0, 0.0),
+        ribbons=850, width=7.5, length=(24, 20, 20), volume=(0, 0), comb_top=(0.0, 0.0, 0.0),
         comb_side=(0.0, 0.0, 0.0),
         whorl=0.0, weight=0.03, stiff=0.9, lift=1.0, hug=0.0, clump=0.25, locks=500, curl=3.5, pitch=14.0, frizz=3.0,
         coiled=True, segments=3, painted="curly", core=(15.0, 24.0), edge=(-1.0, 8.0),
     ),
     "coils": Style(
-        ribbons=1500, width=7.0, length=(10, 7, 10), volume=(0, 0), comb_top=(0.0, 0.0, 0.0), comb_side=(0.0,
+        ribbons=1500, width=4.8, length=(10, 7, 10), volume=(0, 0), comb_top=(0.0, 0.0, 0.0), comb_side=(0.0,
         0.0, 0.0),
         whorl=0.0, weight=0.03, stiff=0.9, lift=1.0, hug=0.0, clump=0.4, locks=500, curl=1.5, pitch=9.0, frizz=1.5,
         coiled=True, segments=2, painted="curly", core=(3.0, 7.0), edge=(-1.0, 10.0),

@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float32]
 class Portrait:
     """Renders scenes one after the other, on the CPU; a new person takes longer, for the skin is painted.
 
-    The picture is that of `render_scenes`, but for the sensor's noise.
+    The picture is that of `render_scenes`, but for the sensor's noise; and for hair, which is painted.
 
     Args:
         size: Pixels a side; scenes must have it.

@@ -69,6 +69,9 @@ class SynthConfig:
     """Let skin wrinkle with expression and age; without, only the geometry shows them."""
     shadows: bool = True
     """Let the key light cast shadows: of nose, brow, lips and chin, as soft as the lamp is large."""
+    hair: Annotated[str, OneOf(("grown", "painted")), tyro.conf.arg(metavar="{grown,painted}")] = "grown"
+    """Grown: ribbons of strands that lie over the head. Painted: a shell that stands off it, as on a GPU and wherever a
+    model paints skin, backgrounds or over pictures."""
     dense: Annotated[str, OneOf(DENSE), tyro.conf.arg(metavar="{depth|parts|depth,parts}")] = ""
     """Further columns of frames, for each pixel: its depth, the part of the head that it sees, or both."""
     quality: Annotated[int, Within(1, 100)] = 95
@@ -144,9 +147,14 @@ WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *PAINTERS))
 
 
 def settled(config: SynthConfig) -> SynthConfig:
-    """A configuration as it is run: what a painter puts behind heads is no place whose light we know."""
-    painted = config.backgrounds != SynthConfig.backgrounds
-    return dataclasses.replace(config, environment_share=0.0) if painted else config
+    """A configuration as it is run.
+
+    What a painter puts behind heads is no place whose light we know, and what painters look at has no ribbons.
+    """
+    if config.backgrounds != SynthConfig.backgrounds:
+        config = dataclasses.replace(config, environment_share=0.0)
+    painted = any(getattr(config, name) != getattr(SynthConfig, name) for name in ("backgrounds", "texture", "refine"))
+    return dataclasses.replace(config, hair="painted") if painted else config
 
 
 def what_fields(config: SynthConfig) -> dict[str, Any]:

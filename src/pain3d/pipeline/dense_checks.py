@@ -13,7 +13,7 @@ from pain3d.records import NO_PART, PARTS
 Mask = npt.NDArray[np.bool_]
 
 
-def check_dense(levels: Mapping[str, npt.NDArray[Any]], coverage: float | None) -> Iterator[str]:
+def check_dense(levels: Mapping[str, npt.NDArray[Any]], coverage: float | None, haired: bool = False) -> Iterator[str]:
     """What is wrong with depth and parts of a row of frames: nothing where there are none.
 
     They must know each part, have the head where the heat map has it, and as much of it as is covered.
@@ -21,6 +21,7 @@ def check_dense(levels: Mapping[str, npt.NDArray[Any]], coverage: float | None) 
     Args:
         levels: Of depth, parts and the heat map, [H, W] each.
         coverage: Share of the pixels that the head covers; None where nobody says.
+        haired: Whether coverage counts hair too that is laid over the head.
     """
     head: dict[str, Mask] = {"depth": levels["depth"] > 0} if "depth" in levels else {}
     if "parts" in levels:
@@ -32,7 +33,8 @@ def check_dense(levels: Mapping[str, npt.NDArray[Any]], coverage: float | None) 
             yield f"{name} has background where heatmap says that the head moved"
         # What is antialiased are pixels at the outline: elsewhere a covered pixel is one whose centre sees the head.
         there, border = int(seen.sum()), int(outline(seen).sum())
-        if coverage is not None and not abs(there - (pixels := coverage * seen.size)) <= border:
+        more = seen.size if haired else border
+        if coverage is not None and not -border <= (pixels := coverage * seen.size) - there <= more:
             yield f"coverage is {coverage:g}, {pixels:.0f} pixels, but {name} has {there}, and {border} at the outline"
     if len(head) == 2 and (head["depth"] != head["parts"]).any():
         yield "depth and parts differ in where the head is"

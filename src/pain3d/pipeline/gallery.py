@@ -23,7 +23,7 @@ from pain3d.files import make_folders, write_durably
 from pain3d.light import KEY_SIZES
 from pain3d.pipeline.contact_sheet import CAPTION, FAINT, GAP, INK, MARGIN, PAPER, fit
 from pain3d.rendering.frames import render_scenes
-from pain3d.scene import CELLS, CameraSetting, LightSetting, Pose, Scene, Sensor, demographic_grid, sample_scenes
+from pain3d.scene import CELLS, GROWN, CameraSetting, LightSetting, Pose, Scene, Sensor, demographic_grid, sample_scenes
 from pain3d.setting import drawn_camera
 from pain3d.worn import BED, CANNULA, GLASSES, GOWN, MASK
 
@@ -64,13 +64,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A named sheet of cells, `columns` a row, each `side` pixels; with `ribbons` hair is grown, not painted."""
+    """A named sheet of cells, `columns` a row, each `side` pixels."""
 
     name: str
     columns: int
     side: int
     cells: tuple[Cell, ...]
-    ribbons: bool = False
 
 
 def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
@@ -81,8 +80,8 @@ def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
         size: Pixels a side that a face is rendered at, before the sheet scales it.
     """
     people = [
-        portrait(sample_scenes(seed=seed, identity_id=number, cell=cell, expressions=0, views=1, size=size)[0])
-        for number, cell in enumerate(demographic_grid(PEOPLE, seed))
+        portrait(sample_scenes(seed=seed, identity_id=who, cell=cell, expressions=0, views=1, size=size, hair=GROWN)[0])
+        for who, cell in enumerate(demographic_grid(PEOPLE, seed))
     ]
     named = sorted(zip(people, demographic_grid(PEOPLE, seed), strict=True), key=lambda p: CELLS.index(p[1]))
     everyone = [(scene, f"{cell.sex}, {cell.age_group}, {cell.ancestry}") for scene, cell in named]
@@ -113,7 +112,7 @@ def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
         Sheet("ladder", len(LADDER), LADDER_CELL, tuple(ladder)),
         Sheet("strongest", WIDE, CELL, tuple(Cell(_face(scene, strongest), who) for scene, who in some)),
         Sheet("profiles", len(PROFILE_YAWS), CELL, tuple(profiles)),
-        Sheet("hair", WIDE, CELL, tuple(hair), ribbons=True),
+        Sheet("hair", WIDE, CELL, tuple(hair)),
         Sheet("clinical", WIDE, CELL, tuple(_in_care(everyone))),
     )
 
@@ -167,7 +166,7 @@ def draw_sheet(sheet: Sheet, textures: Mapping[str, Tensor] | None = None) -> Im
     step, line = sheet.side + GAP, sheet.side + CAPTION + GAP
     drawn = Image.new("RGB", (2 * MARGIN + sheet.columns * step - GAP, 2 * MARGIN + rows * line - GAP), PAPER)
     draw, words = ImageDraw.Draw(drawn), ImageFont.load_default(15)
-    for number, picture in pictures((cell.scene for cell in sheet.cells), textures, sheet.ribbons):
+    for number, picture in pictures((cell.scene for cell in sheet.cells), textures):
         left, top = MARGIN + number % sheet.columns * step, MARGIN + number // sheet.columns * line
         drawn.paste(Image.fromarray(fit(picture, sheet.side)), (left, top))
         caption = sheet.cells[number].caption
@@ -176,9 +175,7 @@ def draw_sheet(sheet: Sheet, textures: Mapping[str, Tensor] | None = None) -> Im
     return drawn
 
 
-def pictures(
-    scenes: Iterable[Scene], textures: Mapping[str, Tensor] | None = None, ribbons: bool = False
-) -> Iterator[tuple[int, Pixels]]:
+def pictures(scenes: Iterable[Scene], textures: Mapping[str, Tensor] | None = None) -> Iterator[tuple[int, Pixels]]:
     """The picture of each scene with its place; scenes of one person are rendered together."""
     people: dict[int, list[tuple[int, Scene]]] = {}
     for place, scene in enumerate(scenes):
@@ -186,7 +183,7 @@ def pictures(
     for group in people.values():
         # Scenes that share an expression number share a mesh: each face gets a number of its own.
         numbered = [replace(scene, expression_id=number) for number, (_, scene) in enumerate(group)]
-        image = render_scenes(numbered, textures=textures, ribbons=ribbons).image
+        image = render_scenes(numbered, textures=textures).image
         yield from ((place, picture) for (place, _), picture in zip(group, image, strict=True))
 
 

@@ -35,6 +35,7 @@ class PicturedRow:
         moved: Millimetres, beyond which nothing moved; infinity where nobody knows.
         coverage: Share of the pixels that the head covers; None where nobody says.
         counted: Whether coverage counts pixels, as this code writes it.
+        haired: Whether it counts hair too that depth and parts don't know.
     """
 
     contents: Mapping[str, bytes]
@@ -44,6 +45,7 @@ class PicturedRow:
     moved: float = np.inf
     coverage: float | None = None
     counted: bool = False
+    haired: bool = False
 
 
 def look_at(row: PicturedRow) -> tuple[list[str], dict[str, bytes]]:
@@ -64,7 +66,11 @@ def look_at(row: PicturedRow) -> tuple[list[str], dict[str, bytes]]:
         elif row.neutral and "heatmap" in name and levels[name].any():
             found.append(f"is neutral, but {name} isn't 0 everywhere")
     if not found:
-        found += [*_check_unit(row, levels), *_check_coverage(row, levels), *check_dense(levels, row.coverage)]
+        found += [
+            *_check_unit(row, levels),
+            *_check_coverage(row, levels),
+            *check_dense(levels, row.coverage, row.haired),
+        ]
     return found, digests
 
 

@@ -24,6 +24,7 @@ from pain3d.pipeline.shard_files import file_hash
 from pain3d.pipeline.shard_rows import DataSetPlan, Shard
 from pain3d.records import (
     BACKGROUND_COLUMNS,
+    HAIR_COLUMNS,
     LATER_IN_PAIRS,
     LENS_COLUMNS,
     REFINED_COLUMNS,
@@ -113,11 +114,12 @@ class RowChecks:
         """Which columns are missing, unknown or in another order, empty if none is; refuses those of another type."""
         names = source.schema.names
         wanted = [column.name for column in columns_of(subset, self._plan.dense)]
-        # And those of data sets older than a lens, a lamp's size, what is worn, pairs with cameras, backgrounds,
-        # refining, textures.
+        # And those of data sets older than hair that grows, a lens, a lamp's size, what is worn, pairs with cameras,
+        # backgrounds, refining, textures.
         known = [wanted]
         in_pairs = LATER_IN_PAIRS if subset == "pairs" else ()
-        for later in (LENS_COLUMNS, WORN_COLUMNS, in_pairs, BACKGROUND_COLUMNS, REFINED_COLUMNS, TEXTURE_COLUMNS):
+        newest = (HAIR_COLUMNS, LENS_COLUMNS, WORN_COLUMNS)
+        for later in (*newest, in_pairs, BACKGROUND_COLUMNS, REFINED_COLUMNS, TEXTURE_COLUMNS):
             known.append([name for name in known[-1] if name not in later])
         if names not in known:
             return f"columns differ, {', '.join(sorted({*names} ^ {*wanted})) or 'in their order'}"[:MOST_SAID]
@@ -162,12 +164,15 @@ class RowChecks:
             if known:
                 said["moved"] = self._shard.moved(start, len(table))
 
+        size, same_code = self._plan.size, self._plan.same_code
+        haired = self._plan.resolved.get("hair") == "grown"
+
         def look(row: int) -> tuple[list[str], Digests]:
             files = {name: column[row].as_py() for name, column in contents.items()}
             if subset == "pairs":
                 return [], {name: digest(content) for name, content in files.items()}
             own = {name: values[row] for name, values in said.items()}
-            return look_at(PicturedRow(files, self._plan.size, neutral[row], counted=self._plan.same_code, **own))
+            return look_at(PicturedRow(files, size, neutral[row], counted=same_code, haired=haired, **own))
 
         return self._pool.map(look, range(len(table)))
 

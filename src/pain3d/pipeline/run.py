@@ -149,7 +149,7 @@ def preview(config: SynthConfig, out: Path, *, repair: bool = False) -> Plan | N
     Raises:
         RefusedError: The run would be refused.
     """
-    config = settled(config)
+    config = _as_run(config)
     painters = _painters(config, quiet=True)
     plan = make_plan(config)
     folder = DataFolder(out, resolve(config, device_class(config.device), painters.fields), plan, repair=repair)
@@ -178,7 +178,7 @@ def synthesise(
         OSError: The disk failed; published shards stay, nothing half-written does.
     """
     started = time.perf_counter() if started is None else started
-    config = settled(config)
+    config = _as_run(config)
     described = None
     stages: dict[str, float] = defaultdict(float)
     lanes: dict[str, int] = {"write": 1, "close": 1}
@@ -229,6 +229,15 @@ def synthesise(
     told = {"refined": painters.over, "behind": painters.behind}
     counts = {name: getattr(described, name) for name, wish in told.items() if described and wish}
     return Receipt(out, plan.images, made, seconds, dict(stages), busy, ranks.rank, **counts)
+
+
+def _as_run(config: SynthConfig) -> SynthConfig:
+    """A configuration as it is run on its device: the Triton kernels draw no ribbons, which is said aloud."""
+    config = settled(config)
+    if config.hair == "grown" and device_class(config.device) != "cpu":
+        complain("hair is painted, not grown: a GPU draws no ribbons yet (--device cpu does)")
+        config = replace(config, hair="painted")
+    return config
 
 
 def _painters(config: SynthConfig, quiet: bool) -> Painters:

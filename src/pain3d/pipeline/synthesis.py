@@ -130,6 +130,7 @@ def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]
         quality=config.quality,
         wrinkles=config.wrinkles,
         shadows=config.shadows,
+        hair=config.hair,
         environments=config.environment_share,
         places=ENVIRONMENTS if person.places is None else person.places.names,
     )

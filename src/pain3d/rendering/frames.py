@@ -165,11 +165,11 @@ def render_scenes(
     textures: Mapping[str, Tensor] | None = None,
     plates: Mapping[int, Tensor] | None = None,
     environments: Mapping[str, Environment] | None = None,
-    ribbons: bool = False,
 ) -> Frames:
     """Render scenes that share identity, skin and size: one texture, one mesh per expression, one picture per scene.
 
-    The bytes depend on the scenes alone: not on the machine's threads, nor on what else is rendered.
+    Hair that is grown is laid over the head; labels and heat maps are those of the skin below it. The bytes depend on
+    the scenes alone: not on the machine's threads, nor on what else is rendered.
 
     Args:
         scenes: What to render.
@@ -179,18 +179,17 @@ def render_scenes(
         plates: View → [h, w, 3] linear, all of one size, behind all its scenes in place of their own backgrounds;
             the scenes' exposure and white balance apply. A scene doesn't say that it was rendered with one.
         environments: Own places that light scenes (``own:…``), by name: of `pain3d.environment.own.read_places`.
-        ribbons: Whether hair is grown (`pain3d.hair`) and laid over the head instead of painted on a shell. A scene
-            doesn't say that either. Labels and heat maps are those of the skin below.
 
     Gradients: none.
 
     Raises:
-        ValueError: No scene, or scenes of several identities, skins, textures or sizes, or with and without wrinkles;
-            or a texture that isn't among `textures`, a view not among `plates`, or a place not among `environments`.
+        ValueError: No scene, or scenes of several identities, skins, textures, sizes or kinds of hair, or with and
+            without wrinkles; or a texture that isn't among `textures`, a view not among `plates`, or a place not among
+            `environments`.
     """
     head = head or Head.default()
     clock = Clock()
-    inputs = inputs_of(scenes, head, textures, plates, environments, ribbons)
+    inputs = inputs_of(scenes, head, textures, plates, environments)
     clock.lap("inputs")
     setup = render_setup(head)
     shots = render_people([inputs], setup, clock, light)

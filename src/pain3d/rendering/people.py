@@ -1,4 +1,4 @@
-"""Knows people who are kept ready to be rendered: painted once, side by side in memory, one slot each.
+"""Knows people who are kept ready to be rendered: painted once, hair too, side by side in memory, one slot each.
 
 To paint a person costs as much as to render dozens of faces, so whoever sees the same people again keeps them.
 """

@@ -26,7 +26,7 @@ from pain3d.light import lit_by
 from pain3d.mesh import Surface
 from pain3d.random import keyed_generator
 from pain3d.rendering.shots import shots_of
-from pain3d.scene import Scene
+from pain3d.scene import GROWN, Scene
 from pain3d.setting import CameraSetting, LightSetting
 from pain3d.skin import Skin, surface
 from pain3d.skin.appearance import in_gown
@@ -117,9 +117,8 @@ def inputs_of(
     textures: Mapping[str, Tensor] | None = None,
     plates: Mapping[int, Tensor] | None = None,
     places: Mapping[str, Environment] | None = None,
-    ribbons: bool = False,
 ) -> SceneInputs:
-    """What rendering reads of scenes that share identity, skin, texture, size and wrinkles.
+    """What rendering reads of scenes that share identity, skin, texture, size, wrinkles and kind of hair.
 
     Args:
         scenes: B of them, of E expressions, which are numbered in order of first appearance.
@@ -127,7 +126,6 @@ def inputs_of(
         textures: Of scenes that name one: name → albedo, see `pain3d.paint`.
         plates: View → [h, w, 3] linear, all of one size, in place of the scenes' own backgrounds.
         places: Own ones that light scenes, by name, see `pain3d.environment.own`.
-        ribbons: Whether hair is grown (`pain3d.hair`) instead of painted on a shell.
 
     Raises:
         ValueError: No scene, or scenes that can't be rendered together; or a texture that isn't among `textures`, a
@@ -140,6 +138,7 @@ def inputs_of(
     order = list(dict.fromkeys(scene.expression_id for scene in scenes))
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
     moments = np.unique(expression, return_index=True)[1]  # the first scene of each
+    ribbons = first.hair == GROWN
     skin = scalp_of(own) if ribbons else own
     grown = grown_surface(head, own, first.wrinkles, ribbons)
     identity = head.identity_vector(first.identity)
@@ -205,7 +204,7 @@ def check_scenes(scenes: Sequence[Scene]) -> None:
     """Raise ValueError unless the scenes can be rendered together."""
     if not scenes:
         raise ValueError("scenes must not be empty")
-    for name in ("identity", "skin", "texture", "size", "wrinkles"):
+    for name in ("identity", "skin", "texture", "size", "wrinkles", "hair"):
         if any(getattr(scene, name) != getattr(scenes[0], name) for scene in scenes):
             raise ValueError(f"scenes must share one {name}")
     if len({tuple(name for name in scene.worn if name != BED) for scene in scenes}) > 1:

@@ -3,8 +3,8 @@
 from pain3d.kernels.layering.bundles import Layers, LayerScene, Overlaid
 from pain3d.kernels.layering.joining import join_layers
 from pain3d.kernels.layering.op import build_layer_mipmaps, overlay
-from pain3d.kernels.layering.reference import DEEP, overlay_reference
+from pain3d.kernels.layering.reference import overlay_reference
 
 __all__ = [
-    "DEEP", "LayerScene", "Layers", "Overlaid", "build_layer_mipmaps", "join_layers", "overlay", "overlay_reference",
+    "LayerScene", "Layers", "Overlaid", "build_layer_mipmaps", "join_layers", "overlay", "overlay_reference",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""Knows layers on a CPU: numba, a picture per thread, one pass over the faces with a small sorted buffer per pixel.
+"""Knows layers on a CPU: numba, a picture per thread, one pass over the faces from about the nearest to the farthest.
 
-A face's fragments are lit and looked up as they are drawn, and put in order into the pixel's slot, one cache line; what
-is farther than the `DEEP` there joins the tail. The fused `render` draws layers with the same functions.
+What lies behind a fragment that lets nothing through is neither lit nor looked up, and hidden tiles aren't walked.
+The fused `render` draws layers with the same functions.
 """
 
 from __future__ import annotations
@@ -16,65 +16,66 @@ from torch import Tensor
 from pain3d.kernels._compiling import COMPILED, WITHOUT_ARRAYS, njit
 from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.layering.bundles import LayerScene, Overlaid
-from pain3d.kernels.layering.cpu_fragments import (
-    BLOCK,
-    HALF_WIDTH,
-    LEVEL,
-    MIXED,
-    NEARNESS,
-    SHARES,
-    light_fragments,
-)
+from pain3d.kernels.layering.cpu_fragments import BLOCK, COLUMNS, FACE, NEARNESS, ROWS, SHARES, light_fragments
 from pain3d.kernels.layering.cpu_fragments import LANES as FRAGMENT_LANES
 from pain3d.kernels.layering.cpu_light import BLOCK as VERTICES
 from pain3d.kernels.layering.cpu_light import LANES, RECORD, light_vertices_cpu
-from pain3d.kernels.layering.reference import DEEP, FAINT, SOFT
+from pain3d.kernels.layering.cpu_lists import NODE, blend_row, keep_fragments
+from pain3d.kernels.layering.cpu_order import (
+    BUCKETS,
+    STATE,
+    TIE,
+    TILE,
+    box_of,
+    choose_vertices,
+    is_hidden,
+    measure_tiles,
+    order_faces,
+    tiles_across,
+)
+from pain3d.kernels.layering.reference import SOFT
 from pain3d.kernels.rasterization.reference import HALF, LIMIT, NEAR, SUBPIXELS
 from pain3d.kernels.texturing.cpu import prefetch
 
-PART = 5  # floats of a fragment: inverse depth, then toned light times alpha, then alpha
-TAIL = (
-    DEEP * PART
-)  # where it stands in a slot: sums of light times alpha and of alpha, product of what each lets through
-SLOT = 16  # floats of a pixel: two fragments, the tail, and one to spare
-
-F, N = np.float32, np.uint64  # unsigned where an index would else be tested for being negative
-ZERO, ONE, LEAST = F(0), F(1), F(FAINT)
+F, I32, N = np.float32, np.int32, np.uint64  # unsigned where an index would else be tested for being negative
+ZERO, ONE = F(0), F(1)
+JUST = 2.0**-33  # less than the distance of a quotient of edge functions from a whole number, more than its rounding
 
 
 @njit(**WITHOUT_ARRAYS)
 def place_ribbons(ribbons, first, count, matrix, size, placed, records):  # type: ignore[no-untyped-def]
-    """Fill snapped [count, 2], inverse_w and usable, and what lies across in records, as `place_vertices` does."""
+    """Fill snapped [count, 2], inverse_w and usable, and what lies across in records, as `place_vertices` does.
+
+    Return the first and the last row, and the first and the last column, that they may touch.
+    """
     snapped, inverse_w, usable = placed
     height, width = size
     m00, m01, m02, m03 = matrix[0, 0], matrix[0, 1], matrix[0, 2], matrix[0, 3]
     m10, m11, m12, m13 = matrix[1, 0], matrix[1, 1], matrix[1, 2], matrix[1, 3]
     m30, m31, m32, m33 = matrix[3, 0], matrix[3, 1], matrix[3, 2], matrix[3, 3]
     right, down = width * 0.5, height * -0.5
+    left, top, far, below = np.int64(LIMIT), np.int64(LIMIT), np.int64(-LIMIT), np.int64(-LIMIT)
     for k in range(count):
         v = first + k
-        x, y, z = (
-            np.float64(ribbons.vertices[v, 0]),
-            np.float64(ribbons.vertices[v, 1]),
-            np.float64(ribbons.vertices[v, 2]),
-        )
+        px, py, pz = ribbons.vertices[v, 0], ribbons.vertices[v, 1], ribbons.vertices[v, 2]
+        px, py, pz = np.float64(px), np.float64(py), np.float64(pz)
         sx, sy, sz = np.float64(ribbons.sides[v, 0]), np.float64(ribbons.sides[v, 1]), np.float64(ribbons.sides[v, 2])
         usable[k] = False
         snapped[k, 0] = snapped[k, 1] = 0
         inverse_w[k] = 1.0
         records[k, 8], records[k, 9], records[k, 10] = ZERO, ZERO, ONE
-        w = m30 * x + m31 * y + m32 * z + m33
+        w = m30 * px + m31 * py + m32 * pz + m33
         if not (w > NEAR and w < np.inf):
             continue
         inverse_w[k] = 1.0 / w
-        column = (m00 * x + m01 * y + m02 * z + m03) / w * right
-        row = (m10 * x + m11 * y + m12 * z + m13) / w * down
+        column = (m00 * px + m01 * py + m02 * pz + m03) / w * right
+        row = (m10 * px + m11 * py + m12 * pz + m13) / w * down
         if sx != 0.0 or sy != 0.0 or sz != 0.0:
-            x, y, z = x - sx, y - sy, z - sz
-            w = m30 * x + m31 * y + m32 * z + m33
+            px, py, pz = px - sx, py - sy, pz - sz
+            w = m30 * px + m31 * py + m32 * pz + m33
             if w > NEAR and w < np.inf:
-                middle = (m00 * x + m01 * y + m02 * z + m03) / w * right
-                level = (m10 * x + m11 * y + m12 * z + m13) / w * down
+                middle = (m00 * px + m01 * py + m02 * pz + m03) / w * right
+                level = (m10 * px + m11 * py + m12 * pz + m13) / w * down
                 over, under = column - middle, row - level
                 length = math.sqrt(over * over + under * under)
                 records[k, 10] = F(length)
@@ -86,8 +87,13 @@ def place_ribbons(ribbons, first, count, matrix, size, placed, records):  # type
         column = np.floor((column + width * 0.5) * SUBPIXELS + 0.5)
         row = np.floor((row + height * 0.5) * SUBPIXELS + 0.5)
         if abs(column) <= LIMIT and abs(row) <= LIMIT:
-            snapped[k, 0], snapped[k, 1] = np.int64(column), np.int64(row)
-            usable[k] = True
+            x, y = np.int64(column), np.int64(row)
+            snapped[k, 0], snapped[k, 1], usable[k] = x, y, True
+            left, top, far, below = min(left, x), min(top, y), max(far, x), max(below, y)
+    return (
+        max(top // SUBPIXELS, 0), min(below // SUBPIXELS, height - 1),
+        max(left // SUBPIXELS, 0), min(far // SUBPIXELS, width - 1),
+    )  # fmt: skip
 
 
 @njit(**WITHOUT_ARRAYS)
@@ -103,87 +109,41 @@ def _face_level(a, b, c, snapped, records, wide, tall, top):  # type: ignore[no-
     xu, xv = (fu * ty - su * oy) * inverse, (fv * ty - sv * oy) * inverse
     yu, yv = (su * ox - fu * tx) * inverse, (sv * ox - fv * tx) * inverse
     longest = max(xu * xu + xv * xv, yu * yu + yv * yv)
-    if not longest > 1.0:
-        return ZERO
-    return min(F(0.5 * math.log2(longest)), top)
+    level, reached = 0, 2.0
+    while level < top and longest >= reached:
+        level, reached = level + 1, reached * 4.0
+    return level
 
 
 @njit(**WITHOUT_ARRAYS)
-def _join_tail(slots, slot, red, green, blue, weight):  # type: ignore[no-untyped-def]
-    tail = slot + N(TAIL)
-    slots[tail] += red
-    slots[tail + N(1)] += green
-    slots[tail + N(2)] += blue
-    slots[tail + N(3)] += weight
-    slots[tail + N(4)] -= slots[tail + N(4)] * weight
+def draw_faces(ribbons, span, texture, exposure, placed, records, size, ordered, block, kept, nodes, used):  # type: ignore[no-untyped-def]
+    """Put the fragments that are nearer than their pixels' bounds into lists.
 
-
-@njit(**WITHOUT_ARRAYS)
-def _keep_fragments(block, count, counts, slots):  # type: ignore[no-untyped-def]
-    """Put the first `count` fragments of a block, which are lit, into their pixels' slots."""
-    lanes, _, pixels = block
-    for i in range(count):
-        k = N(i)
-        weight = lanes[k + N(HALF_WIDTH)]
-        if not weight >= LEAST:
-            continue
-        red, green, blue = lanes[k + N(MIXED)], lanes[k + N(MIXED + BLOCK)], lanes[k + N(MIXED + 2 * BLOCK)]
-        here = lanes[k + N(NEARNESS)]
-        slot = pixels[k] * N(SLOT)
-        held = N(counts[pixels[k]])
-        if held == N(0):
-            for part in range(TAIL, TAIL + 4):
-                slots[slot + N(part)] = ZERO
-            slots[slot + N(TAIL + 4)] = ONE
-        if held < N(DEEP):
-            counts[pixels[k]] = held + N(1)
-        else:
-            last = slot + N(TAIL - PART)
-            if here > slots[last]:  # of equals the lower face stays before
-                held -= N(1)
-                _join_tail(slots, slot, slots[last + N(1)], slots[last + N(2)], slots[last + N(3)], slots[last + N(4)])
-            else:
-                _join_tail(slots, slot, red, green, blue, weight)
-                continue
-        at = slot + held * N(PART)
-        while at > slot and here > slots[at - N(PART)]:
-            before = at - N(PART)
-            for part in range(PART):
-                slots[at + N(part)] = slots[before + N(part)]
-            at = before
-        slots[at], slots[at + N(1)], slots[at + N(2)] = here, red, green
-        slots[at + N(3)], slots[at + N(4)] = blue, weight
-
-
-@njit(**WITHOUT_ARRAYS)
-def draw_faces(ribbons, span, texture, exposure, placed, records, nearest, block, counts, slots):  # type: ignore[no-untyped-def]
-    """Put the fragments nearer than nearest [H, W] (inverse depth) into slots [H · W · SLOT]; counts [H · W] grows."""
+    Return how many of the faces and of the nodes are done with: faces wait where there may be too few nodes.
+    ordered: a list of faces, and which of them are drawn, first and last + 1. kept: tiles, states and bounds.
+    """
     table, tall, wide = texture[1:]
-    snapped, inverse_w, usable = placed
+    snapped, inverse_w, _ = placed
     lanes, places, pixels = block
-    height, width = nearest.shape
+    listed, first_face, count = ordered
+    tiles, states, bound = kept
     flat = records.reshape(records.size)
-    top, chain = F(table.shape[0] - 1), N(table[-1, 0] + table[-1, 1] * table[-1, 2])
-    many, waiting = span[1], 0
-    for f in range(span[2], span[2] + span[3]):
+    top, chain = table.shape[0] - 1, N(table[-1, 0] + table[-1, 1] * table[-1, 2])
+    waiting, across, farthest, done = 0, N(tiles_across(size[1])), tiles[0], count
+    for k in range(first_face, count):
+        own = I32(listed[k])
+        f = span[2] + np.int64(own)
         a, b, c = np.int64(ribbons.faces[f, 0]), np.int64(ribbons.faces[f, 1]), np.int64(ribbons.faces[f, 2])
-        if not (0 <= a < many and 0 <= b < many and 0 <= c < many):
-            continue
-        if not (usable[a] and usable[b] and usable[c]):
-            continue
         x0, y0, x1, y1 = snapped[a, 0], snapped[a, 1], snapped[b, 0], snapped[b, 1]
         x2, y2 = snapped[c, 0], snapped[c, 1]
+        first_i, last_i, first_j, last_j = box_of(snapped, a, b, c, size)
+        if used + waiting + (last_i - first_i + 1) * (last_j - first_j + 1) > nodes.size // NODE:
+            done = k
+            break
+        most = max(inverse_w[a], inverse_w[b], inverse_w[c]) * TIE
         area = (y1 - y0) * (x2 - x0) - (x1 - x0) * (y2 - y0)
-        if area == 0:
-            continue
-        first_j = max(-((HALF - min(x0, x1, x2)) // SUBPIXELS), 0)
-        last_j = min((max(x0, x1, x2) - HALF) // SUBPIXELS, width - 1)
-        first_i = max(-((HALF - min(y0, y1, y2)) // SUBPIXELS), 0)
-        last_i = min((max(y0, y1, y2) - HALF) // SUBPIXELS, height - 1)
-        if first_j > last_j or first_i > last_i:
-            continue
-        size = np.float64(abs(area))
-        g0, g1, g2 = inverse_w[a] / size, inverse_w[b] / size, inverse_w[c] / size
+        whole = np.float64(abs(area))
+        g0, g1, g2 = inverse_w[a] / whole, inverse_w[b] / whole, inverse_w[c] / whole
         sign = np.int64(1) if area > 0 else np.int64(-1)
         dx0, dy0 = (x2 - x1) * sign, (y2 - y1) * sign
         dx1, dy1 = (x0 - x2) * sign, (y0 - y2) * sign
@@ -192,124 +152,165 @@ def draw_faces(ribbons, span, texture, exposure, placed, records, nearest, block
         low1 = np.int64(0) if dy1 > 0 or (dy1 == 0 and dx1 < 0) else np.int64(1)
         low2 = np.int64(0) if dy2 > 0 or (dy2 == 0 and dx2 < 0) else np.int64(1)
         column, row = first_j * SUBPIXELS + HALF, first_i * SUBPIXELS + HALF
-        row0 = dy0 * (column - x1) - dx0 * (row - y1)
-        row1 = dy1 * (column - x2) - dx1 * (row - y2)
-        row2 = dy2 * (column - x0) - dx2 * (row - y0)
+        at0 = dy0 * (column - x1) - dx0 * (row - y1)
+        at1 = dy1 * (column - x2) - dx1 * (row - y2)
+        at2 = dy2 * (column - x0) - dx2 * (row - y0)
         step0, step1, step2 = dy0 * SUBPIXELS, dy1 * SUBPIXELS, dy2 * SUBPIXELS
+        next0, next1, next2 = -dx0 * SUBPIXELS, -dx1 * SUBPIXELS, -dx2 * SUBPIXELS
+        first, last, lines = np.int64(first_j), np.int64(last_j - first_j), np.int64(first_i)
+        last_line, along, between, tile_along, tile_between = np.int64(last_i), N(1), N(2**TILE), N(1), across
+        if last_i - first_i > last_j - first_j:  # strands hang: a few long columns, not many short rows
+            step0, step1, step2, next0, next1, next2 = next0, next1, next2, step0, step1, step2
+            first, last, lines, last_line = first_i, last_i - first_i, first_j, last_j
+            along, between, tile_along, tile_between = between, along, tile_between, tile_along
         per0, per1, per2 = 1.0 / np.float64(step0), 1.0 / np.float64(step1), 1.0 / np.float64(step2)
         corners = N(a * RECORD), N(b * RECORD), N(c * RECORD)
-        level = F(-1)
+        level = -1
         base = N(ribbons.face_textures[f]) * chain
-        for i in range(first_i, last_i + 1):
-            # A face is convex: from about where the row enters it to where it leaves. The integers decide.
-            start = np.int64(0)
-            if step0 > 0 and row0 < low0:
-                start = max(start, np.int64(np.float64(low0 - row0) * per0) - 1)
-            if step1 > 0 and row1 < low1:
-                start = max(start, np.int64(np.float64(low1 - row1) * per1) - 1)
-            if step2 > 0 and row2 < low2:
-                start = max(start, np.int64(np.float64(low2 - row2) * per2) - 1)
-            e0, e1, e2 = row0 + start * step0, row1 + start * step1, row2 + start * step2
-            row0 -= dx0 * SUBPIXELS
-            row1 -= dx1 * SUBPIXELS
-            row2 -= dx2 * SUBPIXELS
-            for j in range(first_j + start, last_j + 1):
-                inside = ((e0 - low0) | (e1 - low1) | (e2 - low2)) >= 0
-                # Left of an edge that falls to the right no pixel follows.
-                gone = (e0 < low0 and step0 <= 0) or (e1 < low1 and step1 <= 0) or (e2 < low2 and step2 <= 0)
-                t0, t1, t2 = np.float64(e0) * g0, np.float64(e1) * g1, np.float64(e2) * g2
-                e0, e1, e2 = e0 + step0, e1 + step1, e2 + step2
-                if gone:
-                    break
-                total = t0 + t1 + t2
-                here = F(total)
-                if not inside or not np.float64(here) > nearest[N(i), N(j)]:
-                    continue
-                if level < ZERO:
-                    level = _face_level(a, b, c, snapped, records, wide, tall, top)
-                at, inverse = N(waiting), 1.0 / total
-                lanes[at + N(SHARES)], lanes[at + N(SHARES + BLOCK)] = F(t0 * inverse), F(t1 * inverse)
-                lanes[at + N(SHARES + 2 * BLOCK)] = F(t2 * inverse)
-                lanes[at + N(NEARNESS)], lanes[at + N(LEVEL)] = here, level
-                places[0, at], places[1, at], places[2, at] = corners
-                pixel = N(i) * N(width) + N(j)
-                places[3, at], pixels[at] = base, pixel
-                prefetch(slots, pixel * N(SLOT))
-                waiting += 1
-                if waiting == BLOCK:
-                    light_fragments(lanes, places, waiting, flat, texture, exposure)
-                    _keep_fragments(block, waiting, counts, slots)
-                    waiting = 0
+        first_tile, last_tile = first >> TILE, (first + last) >> TILE
+        line = lines - 1
+        while line < last_line:
+            line += 1
+            if (line == lines or line & (2**TILE - 1) == 0) and is_hidden(
+                farthest, N(line >> TILE) * tile_between, first_tile, last_tile, tile_along, most
+            ):
+                below = min(line | (2**TILE - 1), last_line)
+                skipped = below - line + 1
+                at0, at1, at2 = at0 + next0 * skipped, at1 + next1 * skipped, at2 + next2 * skipped
+                line = below
+                continue
+            # A face is convex: from where the line enters it to where it leaves, edge by edge.
+            start, stop = 0.0, np.float64(last)
+            if step0 > 0:
+                start = max(start, np.ceil(np.float64(low0 - at0) * per0 - JUST))
+            elif step0 < 0:
+                stop = min(stop, np.floor(np.float64(low0 - at0) * per0 + JUST))
+            elif at0 < low0:
+                stop = np.float64(-1)
+            if step1 > 0:
+                start = max(start, np.ceil(np.float64(low1 - at1) * per1 - JUST))
+            elif step1 < 0:
+                stop = min(stop, np.floor(np.float64(low1 - at1) * per1 + JUST))
+            elif at1 < low1:
+                stop = np.float64(-1)
+            if step2 > 0:
+                start = max(start, np.ceil(np.float64(low2 - at2) * per2 - JUST))
+            elif step2 < 0:
+                stop = min(stop, np.floor(np.float64(low2 - at2) * per2 + JUST))
+            elif at2 < low2:
+                stop = np.float64(-1)
+            if start <= stop:
+                enters = np.int64(start)
+                e0, e1, e2 = at0 + enters * step0, at1 + enters * step1, at2 + enters * step2
+                place, stops = first + enters, first + np.int64(stop)
+                while place <= stops:  # tile by tile
+                    ends = min(place | (2**TILE - 1), stops)
+                    tile = N(line >> TILE) * tile_between + N(place >> TILE) * tile_along
+                    if not most > farthest[tile]:
+                        hidden = ends + 1 - place
+                        e0, e1, e2 = e0 + hidden * step0, e1 + hidden * step1, e2 + hidden * step2
+                        place = ends + 1
+                        continue
+                    pixel = (tile << N(2 * TILE)) + N(line & (2**TILE - 1)) * between
+                    pixel += N(place & (2**TILE - 1)) * along
+                    for _ in range(place, ends + 1):
+                        spot = pixel
+                        pixel += along
+                        t0, t1, t2 = np.float64(e0) * g0, np.float64(e1) * g1, np.float64(e2) * g2
+                        e0, e1, e2 = e0 + step0, e1 + step1, e2 + step2
+                        total = t0 + t1 + t2
+                        if not F(total) > bound[spot]:
+                            continue
+                        if level < 0:
+                            level = _face_level(a, b, c, snapped, records, wide, tall, top)
+                            rows, columns = table[level, 1], table[level, 2]
+                            texels = base + N(table[level, 0])
+                        at, inverse = N(waiting), 1.0 / total
+                        lanes[at + N(SHARES)], lanes[at + N(SHARES + BLOCK)] = F(t0 * inverse), F(t1 * inverse)
+                        lanes[at + N(SHARES + 2 * BLOCK)] = F(t2 * inverse)
+                        lanes[at + N(ROWS)], lanes[at + N(COLUMNS)] = F(rows), F(columns)
+                        lanes[at + N(NEARNESS)], lanes[at + N(FACE)] = F(total), own.view(F)
+                        places[0, at], places[1, at], places[2, at] = corners
+                        places[3, at], pixels[at] = texels, spot
+                        prefetch(states, spot * N(STATE))
+                        waiting += 1
+                        if waiting == BLOCK:
+                            light_fragments(lanes, places, waiting, flat, texture[0], exposure)
+                            used = keep_fragments(block, waiting, kept, nodes, used)
+                            waiting = 0
+                    place = ends + 1
+            at0, at1, at2 = at0 + next0, at1 + next1, at2 + next2
     if waiting > 0:
-        light_fragments(lanes, places, waiting, flat, texture, exposure)
-        _keep_fragments(block, waiting, counts, slots)
+        light_fragments(lanes, places, waiting, flat, texture[0], exposure)
+        used = keep_fragments(block, waiting, kept, nodes, used)
+    return done, used
 
 
-@njit(**WITHOUT_ARRAYS)
-def blend_row(i, counts, slots, row, layer_alpha):  # type: ignore[no-untyped-def]
-    """Blend the fragments of row i front to back over row [W, 3]; write what they cover to layer_alpha [W]."""
-    for j in range(row.shape[0]):
-        held = N(counts[N(i) * N(row.shape[0]) + N(j)])
-        if held == N(0):
-            layer_alpha[j] = ZERO
-            continue
-        slot = (N(i) * N(row.shape[0]) + N(j)) * N(SLOT)
-        red = green = blue = ZERO
-        left = ONE
-        for k in range(held):
-            at = slot + N(k) * N(PART)
-            red += left * slots[at + N(1)]
-            green += left * slots[at + N(2)]
-            blue += left * slots[at + N(3)]
-            left -= left * slots[at + N(4)]
-        tail = slot + N(TAIL)
-        if slots[tail + N(3)] > ZERO:
-            share = left * (ONE - slots[tail + N(4)]) / slots[tail + N(3)]
-            red += share * slots[tail]
-            green += share * slots[tail + N(1)]
-            blue += share * slots[tail + N(2)]
-            left *= slots[tail + N(4)]
-        row[j, 0] = red + left * row[j, 0]
-        row[j, 1] = green + left * row[j, 1]
-        row[j, 2] = blue + left * row[j, 2]
-        layer_alpha[j] = ONE - left
+@njit(**COMPILED)
+def draw_layers(n, scene, nearest, work, nodes):  # type: ignore[no-untyped-def]
+    """Draw the layers of picture n before nearest [H, W] float64 (inverse depth, 0 is far) into the work's lists.
 
-
-@njit(**WITHOUT_ARRAYS)
-def draw_layers(n, scene, nearest, work):  # type: ignore[no-untyped-def]
-    """Draw the layers of picture n before nearest [H, W] float64 (inverse depth, 0 is far) into the work's buffers."""
+    Return the nodes of the lists, which are those given or, where these were too few, more.
+    """
     ribbons, texture, eyes, lights = scene
-    placed, records, lanes, block, counts, slots = work
-    counts[:] = 0
-    span = ribbons.spans[n]
+    placed, records, lanes, order, chosen, block, tiles, states, bound, touched = work
+    span, size, used = ribbons.spans[n], nearest.shape, 1
     matrix, lamp = eyes.world_to_clip[n], (lights.sh[n], lights.key_direction[n], lights.key_colour[n])
-    place_ribbons(ribbons, span[0], span[1], matrix, nearest.shape, placed, records)
-    light_vertices_cpu(ribbons, span[0], span[1], eyes.camera_position[n], lamp, lanes, records)
-    draw_faces(ribbons, span, texture, eyes.exposure[n], placed, records, nearest, block, counts, slots)
+    box = place_ribbons(ribbons, span[0], span[1], matrix, size, placed, records)
+    touched[0], touched[1], touched[2], touched[3] = box
+    measure_tiles(nearest, box, tiles, states, bound)
+    count = order_faces(ribbons.faces, span, placed, size, tiles[0], order)
+    vertices = choose_vertices(ribbons.faces, span, order[2], count, chosen)
+    light_vertices_cpu(ribbons, span[0], chosen[0], vertices, eyes.camera_position[n], lamp, lanes, records)
+    done = 0
+    while done < count:
+        done, used = draw_faces(
+            ribbons, span, texture, eyes.exposure[n], placed, records, size, (order[2], done, count), block,
+            (tiles, states, bound), nodes, used,
+        )  # fmt: skip
+        if done < count:
+            more = np.empty(2 * nodes.size + size[0] * size[1] * NODE, np.float32)
+            more[: used * NODE] = nodes[: used * NODE]
+            nodes = more
+    return nodes
 
 
 @njit(**COMPILED)
 def layer_work(most, height, width):  # type: ignore[no-untyped-def]
-    """Return the buffers of a thread for meshes of `most` vertices."""
-    placed = np.empty((most, 2), np.int64), np.empty(most, np.float64), np.empty(most, np.bool_)
-    records = np.zeros((most, RECORD), np.float32)
-    counts, slots = np.empty(height * width, np.uint8), np.empty(height * width * SLOT, np.float32)
+    """Return the buffers of a thread for meshes of at most so many vertices and faces."""
+    vertices, faces = most
+    placed = np.empty((vertices, 2), np.int64), np.empty(vertices, np.float64), np.empty(vertices, np.bool_)
+    records, lanes = np.zeros((vertices, RECORD), np.float32), np.zeros(LANES * VERTICES, np.float32)
+    order = (
+        np.empty(faces, np.float64), np.empty(faces, np.int32), np.empty(faces, np.int32), np.empty(BUCKETS, np.int32)
+    )  # fmt: skip
     block = np.zeros(FRAGMENT_LANES * BLOCK, np.float32), np.empty((4, BLOCK), np.uint64), np.empty(BLOCK, np.uint64)
-    return placed, records, np.zeros(LANES * VERTICES, np.float32), block, counts, slots
+    chosen = np.empty(vertices, np.int64), np.empty(vertices, np.bool_)
+    count = tiles_across(height) * tiles_across(width)
+    pixels = count * 4**TILE
+    tiles = np.empty(count, np.float32), np.empty(count, np.int32)
+    states, bound = np.empty(pixels * STATE, np.float32), np.empty(pixels, np.float32)
+    return placed, records, lanes, order, chosen, block, tiles, states, bound, np.empty(4, np.int64)
+
+
+@njit(**COMPILED)
+def layer_nodes(height, width):  # type: ignore[no-untyped-def]
+    """Return nodes of lists for a picture on which hair is no denser than usual: a half as many as pixels."""
+    return np.empty(height * width // 2 * NODE, np.float32)
 
 
 @njit(**COMPILED)
 def _overlay_images(first, last, scene, most, depth, colour, layer_alpha):  # type: ignore[no-untyped-def]
     height, width = depth.shape[1], depth.shape[2]
-    work = layer_work(most, height, width)
+    work, nodes = layer_work(most, height, width), layer_nodes(height, width)
     nearest = np.empty((height, width), np.float64)
     for n in range(first, last):
         for i in range(height):
             for j in range(width):
                 nearest[i, j] = 1.0 / np.float64(depth[n, i, j])
-        draw_layers(n, scene, nearest, work)
+        nodes = draw_layers(n, scene, nearest, work, nodes)
         for i in range(height):
-            blend_row(i, work[4], work[5], colour[n, i], layer_alpha[n, i])
+            blend_row(i, work[9], work[7], nodes, colour[n, i], layer_alpha[n, i])
 
 
 def overlay_cpu(colour: Tensor, depth: Tensor, scene: LayerScene) -> Overlaid:
@@ -322,8 +323,8 @@ def overlay_cpu(colour: Tensor, depth: Tensor, scene: LayerScene) -> Overlaid:
     return Overlaid(blended, layer_alpha)
 
 
-def layer_arrays(scene: LayerScene) -> tuple[Any, int]:
-    """Return the scene as arrays, and the vertices of its largest mesh."""
+def layer_arrays(scene: LayerScene) -> tuple[Any, tuple[int, ...]]:
+    """Return the scene as arrays, and how many vertices and faces a mesh has at most."""
     ribbons, texture, eyes, lights = scene
 
     def arrays(bundle: Any) -> Any:
@@ -336,5 +337,5 @@ def layer_arrays(scene: LayerScene) -> tuple[Any, int]:
     )
     eyes = eyes._replace(world_to_clip=eyes.world_to_clip.to(torch.float64))
     chain = texture.texels.detach().contiguous().flatten().numpy(), np.array(texture.levels()), *texture[1:]
-    most = int(ribbons.spans[:, 1].max()) if len(ribbons.spans) else 0
-    return (arrays(ribbons), chain, arrays(eyes), arrays(lights)), most
+    most = ribbons.spans[:, 1::2].amax(0).tolist() if len(ribbons.spans) else (0, 0)
+    return (arrays(ribbons), chain, arrays(eyes), arrays(lights)), tuple(most)

@@ -100,14 +100,14 @@ def _light_block(lanes, count, sh, light, key):  # type: ignore[no-untyped-def]
 
 
 @njit(**WITHOUT_ARRAYS)
-def light_vertices_cpu(ribbons, first, count, eye, lamp, lanes, records):  # type: ignore[no-untyped-def]
-    """Fill body, sheen and uv of records [count, RECORD] for the vertices from `first` on."""
+def light_vertices_cpu(ribbons, first, chosen, count, eye, lamp, lanes, records):  # type: ignore[no-untyped-def]
+    """Fill body, sheen and uv of the records of the first `count` chosen vertices, numbered from `first` on."""
     sh, light, key = lamp
     ex, ey, ez = eye[0], eye[1], eye[2]
     for start in range(0, count, BLOCK):
         size = min(BLOCK, count - start)
         for i in range(size):
-            v = first + start + i
+            v = first + chosen[start + i]
             lanes[TOWARDS + i] = ex - ribbons.vertices[v, 0]
             lanes[TOWARDS + BLOCK + i] = ey - ribbons.vertices[v, 1]
             lanes[TOWARDS + 2 * BLOCK + i] = ez - ribbons.vertices[v, 2]
@@ -118,7 +118,7 @@ def light_vertices_cpu(ribbons, first, count, eye, lamp, lanes, records):  # typ
             lanes[OCCLUSION + i], lanes[GLOSS + i] = ribbons.occlusion[v], ribbons.gloss[v]
         _light_block(lanes, size, sh, light, key)
         for i in range(size):
-            r = start + i
+            r = chosen[start + i]
             for c in range(3):
                 records[r, c] = lanes[BODY + c * BLOCK + i]
                 records[r, 3 + c] = lanes[SHEEN + c * BLOCK + i]

@@ -61,7 +61,7 @@ def overlay(
     exposure: Tensor | None = None,
     backend: str | None = None,
 ) -> Overlaid:
-    """Lay hair over pictures: ribbons and cards before the surface, the 2 nearest in order, then a mean of the others.
+    """Lay hair over pictures: ribbons and cards before the surface, by depth, until next to nothing is let through.
 
     The V vertices and F faces are one list for all pictures; each picture names its span of both, which others may
     share. Formulas, and how the backends differ, are in the room's README.

@@ -1,7 +1,7 @@
-"""Knows what `overlay` means: the nearest layers before each pixel, lit, blended front to back, in plain torch.
+"""Knows what `overlay` means: the layers before each pixel, lit, blended front to back, in plain torch.
 
 Every face is expanded into the pixels of its box; those inside become fragments, are sorted by pixel, nearness and
-face; the first `DEEP` of each pixel are blended one by one, the others as one. The integers are those of `rasterize`.
+face, and blended until next to nothing is let through. The integers are those of `rasterize`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pain3d.kernels.rasterization.reference import HALF, LIMIT, NEAR, SUBPIXELS,
 from pain3d.kernels.rendering.colour import tone_map
 from pain3d.kernels.texturing.reference import Mipmaps, sample_texture_reference
 
-DEEP = 2  # fragments of a pixel that are blended in order, before what is behind them: see the README for 1, 3 and 4
-FAINT = 1 / 64  # alpha below which a fragment takes no place: four byte levels of white on black
+FAINT = 1 / 64  # alpha below which a fragment is left out
+CLOSED = 1 / 32  # what is let through, below which a fragment lets nothing through: see the README for others
 SOFT = 0.5  # pixels by which a ribbon is widened on either side: half of the box over which coverage is taken
 
 
@@ -94,7 +94,7 @@ def place_vertices(scene: LayerScene, listed: Listed, size: tuple[int, int]) -> 
 
 
 def face_levels(scene: LayerScene, listed: Listed, placed: Placed) -> Tensor:
-    """Return the mip level [Q] of each face: log2 of the texels per pixel along the longer axis, not below 0."""
+    """Return the mip level [Q] int64 of each face: log2 of the texels per pixel along the longer axis, rounded."""
     texture = scene.texture
     texels = torch.tensor([texture.width, texture.height], dtype=torch.float64, device=placed.snapped.device)
     uvs = scene.ribbons.uvs.detach().to(torch.float64)[listed.vertex][listed.corners] * texels
@@ -106,7 +106,9 @@ def face_levels(scene: LayerScene, listed: Listed, placed: Placed) -> Tensor:
     along_x = (first * two[:, 1:] - second * one[:, 1:]) * inverse
     along_y = (second * one[:, :1] - first * two[:, :1]) * inverse
     longest = torch.maximum((along_x * along_x).sum(1), (along_y * along_y).sum(1))
-    return (0.5 * torch.log2(longest)).clamp(0, len(texture.levels()) - 1)
+    # Half of log2 of it, rounded half up: how many of 2, 8, 32, … it reaches.
+    reached = 2.0 ** (2 * torch.arange(1, len(texture.levels()), device=longest.device) - 1)
+    return (longest[:, None] >= reached).sum(1)
 
 
 class _Fragments(NamedTuple):
@@ -172,7 +174,7 @@ def overlay_reference(colour: Tensor, depth: Tensor, scene: LayerScene) -> Overl
     # A strip of half width h, through a box of one pixel at a distance d from its middle: h + 1/2 - d, at most 2 h.
     distance = (offset * offset).sum(1).sqrt()
     coverage = torch.minimum(half_width + SOFT - distance, 2 * half_width).clamp(0, 1)
-    level = face_levels(scene, listed, placed).to(dtype)[found.item]
+    level = face_levels(scene, listed, placed)[found.item].to(dtype)
     texels = _sample(scene.texture, scene.ribbons.face_textures.long()[listed.face[found.item]], uv, level)
     alpha = texels[:, 3] * coverage
     kept = alpha.detach() >= FAINT
@@ -186,25 +188,15 @@ def overlay_reference(colour: Tensor, depth: Tensor, scene: LayerScene) -> Overl
     order = order[torch.argsort(found.inverse_depth[order], descending=True, stable=True)]
     order = order[torch.argsort(found.pixel[order], stable=True)]
     pixel = found.pixel[order]
-    starts = torch.searchsorted(pixel, pixel)  # of each fragment's pixel
-    rank = torch.arange(len(pixel), device=pixel.device) - starts
-    pixels = depth.numel()
-    light_in, tail = colour.new_zeros(pixels, 3), colour.new_zeros(pixels, 4)
-    left, keeps = colour.new_ones(pixels), colour.new_ones(pixels)
+    rank = torch.arange(len(pixel), device=pixel.device) - torch.searchsorted(pixel, pixel)  # within its pixel
+    light_in, left = colour.new_zeros(depth.numel(), 3), colour.new_ones(depth.numel())
     for deep in range(int(rank.max()) + 1 if len(rank) else 0):
         turn = rank == deep
         at, own = pixel[turn], order[turn]
-        share = alpha[own][:, None]
-        if deep < DEEP:
-            weight = left[at] * alpha[own]
-            light_in = light_in.index_add(0, at, weight[:, None] * toned[own])
-            left = left.index_put((at,), left[at] - weight)
-        else:
-            tail = tail.index_add(0, at, torch.cat([share * toned[own], share], 1))
-            keeps = keeps.index_put((at,), keeps[at] - keeps[at] * alpha[own])
-    deeper = tail[:, 3:] > 0
-    mean = tail[:, :3] / tail[:, 3:].where(deeper, torch.ones_like(tail[:, 3:]))
-    light_in = light_in + (left * (1 - keeps))[:, None] * mean
-    left = left * keeps
+        before = left[at]
+        after = before - before * alpha[own]
+        after = torch.where(after.detach() < CLOSED, torch.zeros_like(after), after)
+        light_in = light_in.index_add(0, at, (before - after)[:, None] * toned[own])
+        left = left.index_put((at,), after)
     blended = light_in + left[:, None] * colour.reshape(-1, 3)
     return Overlaid(blended.reshape(colour.shape), (1 - left).reshape(shape))

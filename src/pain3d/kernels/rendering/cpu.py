@@ -20,7 +20,8 @@ from pain3d.kernels._threads import for_each_range
 from pain3d.kernels.antialiasing.cpu import mark_silhouettes, pair_weight
 from pain3d.kernels.deformation.cpu import vertex_normals_cpu
 from pain3d.kernels.layering.bundles import Eyes, LayerScene, Ribbons
-from pain3d.kernels.layering.cpu import blend_row, draw_layers, layer_arrays, layer_work
+from pain3d.kernels.layering.cpu import draw_layers, layer_arrays, layer_nodes, layer_work
+from pain3d.kernels.layering.cpu_lists import blend_row
 from pain3d.kernels.rasterization.cpu import rasterize_faces, snap_vertices
 from pain3d.kernels.rasterization.reference import HALF, SUBPIXELS
 from pain3d.kernels.rendering.bundles import Rendered, RenderInputs, Request, Triangles, output_forms
@@ -417,7 +418,7 @@ def _render_images(first, last, scene, drawn, wants, made, layered):  # type: ig
     vertical, horizontal = resample_side(height, background.shape[1]), resample_side(width, background.shape[2])
     laid, most = layered
     covered = laid[0].spans.shape[0] > 0
-    work = layer_work(most, height if covered else 0, width)
+    work, nodes = layer_work(most, height if covered else 0, width), layer_nodes(height if covered else 0, width)
     lit = wants.image or wants.linear
     shaded, seen = lit or wants.alpha, lit or wants.barycentrics or wants.depth or wants.attributes
     for n in range(first, last):
@@ -449,7 +450,7 @@ def _render_images(first, last, scene, drawn, wants, made, layered):  # type: ig
             mark_silhouettes(snapped, areas, faces, adjacent, marks)
         surface = (marks, nearest, snapped, areas, faces, adjacent)
         if covered:
-            draw_layers(n, laid, nearest, work)
+            nodes = draw_layers(n, laid, nearest, work, nodes)
         for i in range(height):
             if seen:
                 row = rows[i % 3]
@@ -457,7 +458,7 @@ def _render_images(first, last, scene, drawn, wants, made, layered):  # type: ig
             if lit:
                 fill_background(i, ids[i], background[n], vertical, horizontal, tall, rows[i % 3])
             if covered:
-                blend_row(i, work[4], work[5], rows[i % 3], veils[i % 3])
+                blend_row(i, work[9], work[7], nodes, rows[i % 3], veils[i % 3])
                 if wants.layer_alpha:
                     _write_layer_alpha(veils[i % 3], made.layer_alpha[n, i])
             if shaded and i > 0:

@@ -15,11 +15,13 @@ import torch
 
 from pain3d.camera import Camera
 from pain3d.head.model import Head
+from pain3d.mesh import Surface
 from pain3d.pipeline.texture.conditions import Conditions
 from pain3d.pipeline.texture.painter import PaintingError, Prompt, Refines
 from pain3d.pipeline.texture.steadiness import Bytes, Detector, Truths, what_moved
 from pain3d.pipeline.texture.views import look
-from pain3d.rendering.scene_inputs import SceneInputs, grown_surface
+from pain3d.rendering.scene_inputs import SceneInputs
+from pain3d.skin.crease_weights import creases
 
 STRENGTH = 0.25  # a quarter of the steps: skin and light change, shapes stay
 LARGEST = 255  # of a byte
@@ -121,7 +123,9 @@ def scene_conditions(head: Head, inputs: SceneInputs) -> Iterator[tuple[list[int
 
     Gradients: none.
     """
-    surface = grown_surface(head, inputs.skin, inputs.wrinkles)
+    shared = creases(head)
+    growth, resting, depth, cover = map(torch.from_numpy, (inputs.growth, inputs.resting, inputs.depth, inputs.cover))
+    surface = Surface(growth, resting, depth, creases=shared.brought if inputs.wrinkles else shared.none, cover=cover)
     identity, au, neck, gaze = map(torch.from_numpy, (inputs.identity, inputs.au, inputs.neck, inputs.gaze))
     cameras = inputs.camera()
     for number in range(len(au)):
