@@ -15,11 +15,11 @@ from pain3d.skin.planes import clip, exp, smoothstep
 Floats = npt.NDArray[np.float32]
 
 MUCOSA, THROAT, TONGUE, GUM = (0.30, 0.095, 0.085), (0.055, 0.014, 0.013), (0.33, 0.125, 0.115), (0.36, 0.15, 0.14)
-# Near shade A2 of dentists' guides: L* of some 75, b* of some 18. How little light reaches a mouth that is hardly open
-# is the texture's to tell, as lips keep no lamp from it.
+# Near shade A2 of dentists' guides: L* of some 75, b* of some 18. Cast shadows keep the lamp
+# from a mouth that is hardly open; what lips keep from it of the sky is the texture's to tell.
 IVORY = (0.64, 0.51, 0.385)
 BETWEEN = (0.50, 0.60, 0.66)  # of red, green and blue that is lost between two teeth
-LIP_SHADE = (0.12, 0.40)  # light lost at the edge of the front teeth and at their necks, which lips shade
+LIP_SHADE = (0.0, 0.25)  # light lost at the edge of the front teeth and at their necks, which lips shade
 # The mesh of a row is coarse: its normals turn down at the edge of the upper teeth, up at that of the lower ones. So
 # much height per mm, from the edge to the gum, turns them back to the front.
 UPRIGHT = (2.4, 0.5)
