@@ -48,7 +48,7 @@ from pain3d.kernels.shadowing.reference import LATTICE, Shadows
 from pain3d.kernels.texturing.cpu import LANES, LEVEL, U, V, mix_rows, sample_block
 from pain3d.kernels.texturing.reference import Mipmaps
 
-PACKED = 8  # floats per vertex: position, normal, occlusion, and one to keep it at half a cache line
+PACKED = 8  # floats per vertex, half a cache line: position, normal, occlusion, and its first attribute
 STEPS = 4096  # of light 0–1: at most one sRGB edge falls into a step (the closest are 1/3295 apart)
 FINE_BITS = 24  # of the place within a step: an edge, a float32 between 1/8192 and 1, is a whole number of 2^-24 steps
 FINE = 1 << FINE_BITS
@@ -135,6 +135,8 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
     lanes, columns = block
     barycentrics, depth, values = measured
     width, channels = ids.shape[0], attributes.shape[1] if wants.attributes else 0
+    lit = wants.image or wants.linear
+    first = 1 if lit else 0  # of the attributes that do not come along with the vertex
     vertical = np.int64(i) * SUBPIXELS + HALF
     face, count = np.int64(-1), 0
     corners = uv_corners = (N(0), N(0), N(0))
@@ -170,11 +172,13 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
             t0, t1, t2 = np.float64(e0) * w0, np.float64(e1) * w1, np.float64(e2) * w2
             inverse = 1.0 / (t0 + t1 + t2)
             shares = F(t0 * inverse), F(t1 * inverse), F(t2 * inverse)
-            if wants.image or wants.linear:
+            if lit:
                 at = N(count)  # unsigned: numba tests a signed index for being negative, at every store
                 rows = corners[0] * N(PACKED), corners[1] * N(PACKED), corners[2] * N(PACKED)
-                x, y, z, nx, ny, nz, occlusion, _ = mix_rows(packed, rows, shares, PACKED)
+                x, y, z, nx, ny, nz, occlusion, value = mix_rows(packed, rows, shares, PACKED)
                 u, v = mix_rows(uvs, uv_corners, shares, 2)
+                if channels:
+                    values[i, j, 0] = value
                 lanes[at + N(EYE)], lanes[at + N(EYE + BLOCK)], lanes[at + N(EYE + 2 * BLOCK)] = ex - x, ey - y, ez - z
                 lanes[at + N(NORMAL)], lanes[at + N(NORMAL + BLOCK)], lanes[at + N(NORMAL + 2 * BLOCK)] = nx, ny, nz
                 lanes[at + N(OCCLUSION)], lanes[at + N(LEVEL)] = occlusion, level
@@ -194,7 +198,7 @@ def _cover_row(i, ids, wants, screen, triangles, vertices, skin, light, block, r
                 barycentrics[i, j, 0], barycentrics[i, j, 1], barycentrics[i, j, 2] = shares
             if wants.depth:
                 depth[i, j] = F(np.float64(areas[f]) * inverse)
-            for k in range(channels):
+            for k in range(first, channels):
                 a, b, c = attributes[corners[0], k], attributes[corners[1], k], attributes[corners[2], k]
                 values[i, j, k] = shares[0] * a + shares[1] * b + shares[2] * c
         if count == BLOCK or (j == width - 1 and count > 0):
@@ -500,6 +504,8 @@ def prepared_arrays(scene: RenderInputs, lit: bool) -> tuple[Any, Any]:
     if lit:
         packed[..., 3:6] = vertex_normals_cpu(meshes.vertices.detach(), triangles.faces)
         packed[..., 6] = meshes.occlusion.detach()
+        if meshes.attributes.shape[2]:
+            packed[..., 7] = meshes.attributes[..., 0].detach()
     texels_of_faces = uv_areas(triangles) * (scene.texture.height * scene.texture.width)
     ready = scene._replace(
         triangles=Triangles(
