@@ -64,7 +64,7 @@ def test_a_truncated_file_is_named(pain3d: Run, copy: Path) -> None:
     content = (copy / FRAMES).read_bytes()
     (copy / FRAMES).write_bytes(content[: len(content) // 2])
     found = findings(pain3d, copy)
-    assert f"{FRAMES}: damaged, or no Parquet" in found
+    assert any(line.startswith(f"{FRAMES}: damaged") for line in found)  # which words follow, where the cut lies says
 
 
 def test_missing_and_extra_files_are_named(pain3d: Run, copy: Path) -> None:
