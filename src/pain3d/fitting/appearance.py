@@ -27,7 +27,9 @@ from pain3d.mesh import Surface
 from pain3d.scene import AGE_GROUPS, demographic_grid
 from pain3d.setting import sample_light, sample_sensor
 from pain3d.skin import Skin, paint, sample_skin, surface_maps
-from pain3d.skin.crease_weights import creases
+from pain3d.skin.appearance import how_old
+from pain3d.skin.crease_weights import Creases, creases
+from pain3d.skin.surfaces import mean_depth
 
 Doubles = npt.NDArray[np.float64]
 
@@ -36,7 +38,7 @@ PEOPLE: Final = 72  # three of each cell of the demographic grid
 TONES: Final = 24  # principal directions of skin: 98.6 % of the variance over 64 people
 TEXELS: Final = 256  # a side: 1.6 mm on the cheek, a pixel of the pictures that are compared
 DARKEST, LIGHTEST = 0.003, 0.95  # albedo, as `paint` has it
-AGED: Final = 0.35  # share of the wrinkles of age at rest that the mean face wears
+MARKS: Final = (0.03, 0.825)  # `Skin.age_marks` in the mean at `how_old` 0, and what it gains up to 1
 LIGHTS: Final = 400
 LAMPS: Final = 12  # principal directions of the environment and the key's colour: 99.9 % of the variance
 KEY_DEVIATION: Final = 45.0  # degrees of azimuth
@@ -52,7 +54,7 @@ class SkinPrior(NamedTuple):
         log_albedo: [N, 3] of the mean.
         directions: [D, N, 3] what a coordinate adds to the logarithm.
         deviation: [V] what the directions leave of a vertex's log albedo, standard deviation.
-        surface: Wrinkles of the mean skin, nothing that grows.
+        wrinkles: Those of every skin: brought, at rest, of age.
         creases: [A · 2, V, 3] what an action unit adds to them, see `detail_basis`.
         people: Who was painted.
         coordinates: [P, D] of them.
@@ -62,7 +64,7 @@ class SkinPrior(NamedTuple):
     log_albedo: Tensor
     directions: Tensor
     deviation: Tensor
-    surface: Surface
+    wrinkles: Creases
     creases: Tensor
     people: tuple[Skin, ...]
     coordinates: Doubles
@@ -86,6 +88,13 @@ class SkinPrior(NamedTuple):
         """What each coordinate adds to the logarithm at texture coordinates [P, 2]: [P, D, 3], finest texels."""
         sheets = self.directions.permute(1, 0, 2).reshape(1, TEXELS, TEXELS, -1)
         return sample_texture(sheets, uv[None, None]).view(len(uv), -1, 3)
+
+    def surface(self, ages: Doubles) -> Surface:
+        """What people of ages [B], in years, wear at rest in the mean of their age; nothing grows."""
+        worn, still = self.wrinkles, torch.zeros(1, self.wrinkles.resting.shape[0])
+        marks = torch.tensor([MARKS[0] + MARKS[1] * how_old(age) for age in ages.tolist()])
+        depth = torch.tensor([mean_depth(age) for age in ages.tolist()])
+        return Surface(still, worn.resting + marks[:, None, None] * worn.aged, depth, worn.brought, torch.zeros(1))
 
     def nearest(self, coordinates: Doubles) -> Skin:
         """Of those who were painted, the one most like coordinates [D]."""
@@ -118,14 +127,12 @@ def _painted(head: Head) -> SkinPrior:
     left = (apart - (mixing * len(people) ** 0.5).float() @ directions).view(len(people), -1, 3)
     unexplained = left.square().mean((0, 2)) * len(people) / (len(people) - TONES)  # as many were fitted
     shared = creases(head)
-    still = torch.zeros(1, len(head.template))
-    resting = (shared.resting + AGED * shared.aged)[None]
     return SkinPrior(
         mean=mean,
         log_albedo=log_albedo,
         directions=directions.view(TONES, -1, 3).permute(1, 0, 2).contiguous().permute(1, 0, 2),
         deviation=unexplained.sqrt()[texel_of_vertices(head)],
-        surface=Surface(still, resting, torch.ones(1), shared.brought, torch.zeros(1)),
+        wrinkles=shared,
         creases=detail_basis(head.occlusion_change, shared.brought),
         people=tuple(people),
         coordinates=(mixing * len(people) ** 0.5).numpy(),

@@ -127,7 +127,8 @@ class Objective:
         gaze = torch.stack([pitch, yaw, 0 * yaw], 1)
         units = torch.from_numpy(au)
         bare = self.head(people, units, leye_pose=gaze, reye_pose=gaze, person_index=torch.from_numpy(which.ravel()))
-        _, wrinkles = detail(self.skins.creases, self.head.occlusion, action_weights(units), self.skins.surface)
+        surface = self.skins.surface(values[:, at["axes", 0].start])  # the first axis is the age
+        _, wrinkles = detail(self.skins.creases, self.head.occlusion, action_weights(units), surface)
         return replace(bare, wrinkles=wrinkles)  # nothing grows: normals of each person need not be made
 
     def person(self, values: Doubles) -> Identity:

@@ -163,7 +163,7 @@ def sample_skin(seed: int, identity_id: int, age: float, sex: float, ancestry: t
     normal = np.clip(generator.standard_normal(12), -2.3, 2.3)
     u = generator.random(24)
     share = np.array(ancestry)
-    old = float(np.clip((age - 30) / 55, 0, 1))
+    old = how_old(age)
     male = sex > 0.5
 
     main = share**2 / (share**2).sum()  # dark hair and eyes are dominant
@@ -225,6 +225,11 @@ def sample_skin(seed: int, identity_id: int, age: float, sex: float, ancestry: t
         oiliness=_round(0.55 * u[14] + 0.25 * (1 - old)),
         shirt_colour=_tint(SHIRTS[int(u[15] * len(SHIRTS))], 0.15 * normal[11]),
     )
+
+
+def how_old(age: float) -> float:
+    """0 up to 30 years, 1 from 85 on: what `Skin.age_marks` and other signs of age grow with."""
+    return min(max((age - 30) / 55, 0.0), 1.0)
 
 
 def in_gown(skin: Skin) -> Skin:

@@ -47,5 +47,10 @@ def surface(head: Head, skin: Skin | Sequence[Skin]) -> Surface:
 
 def _depth(skin: Skin) -> float:
     normal = float(keyed_generator(skin.seed, "skin/depth", skin.identity).standard_normal())
-    share = min(max((skin.age - DEPTH_AGES[0]) / (DEPTH_AGES[1] - DEPTH_AGES[0]), 0.0), 1.0)
-    return (DEPTHS[0] + (DEPTHS[1] - DEPTHS[0]) * share) * (1 + DEPTH_SPREAD * min(max(normal, -1.5), 1.5))
+    return mean_depth(skin.age) * (1 + DEPTH_SPREAD * min(max(normal, -1.5), 1.5))
+
+
+def mean_depth(age: float) -> float:
+    """Of the wrinkles that a movement brings, among people of an age: a factor."""
+    share = min(max((age - DEPTH_AGES[0]) / (DEPTH_AGES[1] - DEPTH_AGES[0]), 0.0), 1.0)
+    return DEPTHS[0] + (DEPTHS[1] - DEPTHS[0]) * share

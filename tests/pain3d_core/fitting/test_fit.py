@@ -43,19 +43,18 @@ def taken(head: Head) -> tuple[Any, Any]:
 @pytest.fixture(scope="module")
 def found(head: Head, taken: tuple[Any, Any]) -> Fit:
     _, shot = taken
-    return fit(shot.image, head, landmarks=shot.landmarks_2d, landmark_deviation=DEVIATION, rounds=4, texture=False)
+    return fit(shot.image, head, landmarks=shot.landmarks_2d, landmark_deviation=DEVIATION, rounds=8, texture=False)
 
 
 @pytest.mark.slow
 def test_a_face_is_found_again(head: Head, taken: tuple[Any, Any], found: Fit) -> None:
     """One of the twenty of `benchmarks.fitted`.
 
-    Seen on it: action units off by .80, PSPI by 3.3. Before skin had blood by region and wrinkles were relief they were
-    below .6 and 2 (with the picture's own tone or without: .80 and .78); the twenty were not run again since.
+    Seen on it: action units off by .54, PSPI by 1.5; after 4 rounds AU7 under its shut lids is still off by 3.
     """
     scene, _ = taken
     errors = errors_of(found, scene, head)
-    assert errors["au"] < 1 and errors["pspi"] < 4 and errors["vertices_mm"] < 3 and errors["scaled_mm"] < 1.5
+    assert errors["au"] < 0.6 and errors["pspi"] < 2 and errors["vertices_mm"] < 3 and errors["scaled_mm"] < 1.5
     assert found.landmark_error[0] < 3 and found.residual[0] < 12
 
 
