@@ -75,7 +75,13 @@ def test_mediapipe_points_are_68_and_between_two_where_said() -> None:
     points = np.random.default_rng(2).uniform(0, 100, (478, 2)).astype(np.float32)
     ibug = Reading(points, {}).ibug
     assert ibug[36].tolist() == points[33].tolist()
-    assert ibug[27] == pytest.approx((points[168] + points[6]) / 2)
+    assert ibug[3] == pytest.approx((points[132] + points[58]) / 2)
+    # Ends of a brow lie between its edges, those of the bridge where MediaPipe has them; a third of the way is a third.
+    assert ibug[17] == pytest.approx((points[70] + points[46]) / 2) and ibug[26] == pytest.approx(
+        (points[300] + points[276]) / 2
+    )
+    points[[168, 6, 197, 195, 5, 4, 1]] = np.linspace((50, 20), (50, 80), 7)
+    assert Reading(points, {}).ibug[27:31] == pytest.approx(np.array([(50, 20), (50, 40), (50, 60), (50, 80)]))
     assert Reading(points, {"aLeft": 0.2, "aRight": 0.4, "b": 0.5}).response("a") == pytest.approx(0.3)
 
 

@@ -158,7 +158,7 @@ def test_the_face_stays_in_the_picture() -> None:
         shots = shots_of(moments)
         mesh = head(scenes[0].identity, shots.au, neck_pose=shots.neck, leye_pose=shots.gaze, reye_pose=shots.gaze)
         each = torch.tensor([scene.expression_id for scene in scenes])
-        pixels = cameras(scenes).project(mesh.vertices[each][:, head.landmarks[:68]])
+        pixels = cameras(scenes).project(head.landmark_points(mesh.vertices[each], slice(68)))
         assert pixels.min() > 2 and pixels.max() < 98  # per cent of the picture; seen 14 to 92
 
 

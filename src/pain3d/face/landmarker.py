@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Self
@@ -34,14 +34,22 @@ LANDMARKER: Final = Source(
 # mesh's outline, which iBUG's follows only roughly.
 IBUG_OF_MEDIAPIPE: Final = (
     127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 397, 361, 323, 454, 356,  # jaw
-    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows
-    168, 197, 5, 4, 75, 97, 2, 326, 305,  # nose
+    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows, see BROWS
+    168, 197, 5, 4, 98, 97, 2, 326, 327,  # nose; of the bridge see RIDGE
     33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # eyes
     61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,  # lips outside
     78, 81, 13, 311, 308, 402, 14, 178,  # lips inside
 )  # fmt: skip
 # Where a point lies between two vertices, the other of them.
-BETWEEN: Final = {3: 58, 4: 172, 12: 288, 13: 288, 27: 6, 28: 195}
+BETWEEN: Final = {3: 58, 4: 172, 12: 288, 13: 288}
+# iBUG's points run along the middle of a brow, MediaPipe's along its upper and its lower edge (from the right brow's
+# outer end, the left one's inner end), at other distances; those of the bridge are even from root to tip. So
+# lines are laid through MediaPipe's, and on them points at the shares of their length that 300-W's mean shape has.
+BROWS: Final = {
+    17: ((70, 63, 105, 66, 107), (46, 53, 52, 65, 55), (0.0, 0.19, 0.456, 0.733, 1.0)),
+    22: ((336, 296, 334, 293, 300), (285, 295, 282, 283, 276), (0.0, 0.267, 0.544, 0.81, 1.0)),
+}
+RIDGE: Final = (168, 6, 197, 195, 5, 4, 1), (0.0, 1 / 3, 2 / 3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,10 @@ class Reading:
         points = self.points[list(IBUG_OF_MEDIAPIPE)]
         for place, other in BETWEEN.items():
             points[place] = (points[place] + self.points[other]) / 2
+        for first, (upper, lower, shares) in BROWS.items():
+            middle = (self.points[list(upper)] + self.points[list(lower)]) / np.float32(2)
+            points[first : first + 5] = _along(middle, shares)
+        points[27:31] = _along(self.points[list(RIDGE[0])], RIDGE[1])
         return points
 
     @property
@@ -75,6 +87,13 @@ class Reading:
         if stem in self.blendshapes:
             return self.blendshapes[stem]
         return (self.blendshapes[f"{stem}Left"] + self.blendshapes[f"{stem}Right"]) / 2
+
+
+def _along(line: Floats, shares: Sequence[float]) -> Floats:
+    """Points [S, 2] of a line [P, 2] at shares of its length."""
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    at = np.array(shares) * lengths[-1]
+    return np.stack([np.interp(at, lengths, line[:, axis]) for axis in range(2)], 1).astype(np.float32)
 
 
 class Landmarker:

@@ -104,7 +104,7 @@ def square_picture(
 def model_points(head: Head, vertices: Tensor) -> Tensor:
     """Points [B, Q, 3] of meshes [B, V, 3] in the order of `Picture.points`, metres."""
     names = {name: place for place, name in enumerate(head.landmark_names)}
-    landmarks = vertices[:, head.landmarks]
+    landmarks = head.landmark_points(vertices)
     eyes = landmarks[:, [names[f"ibug_{corner}"] for corner in EYE_CORNERS]].mean(1, keepdim=True)
     return torch.cat([landmarks, eyes + vertices.new_tensor(FIVE_POINTS)], 1)
 

@@ -31,6 +31,7 @@ from pain3d.head.foreign.loading import load_foreign, says_foreign
 from pain3d.head.identity import Identity, sample_identity
 from pain3d.head.inputs import check_inputs
 from pain3d.head.joints import joint_transforms
+from pain3d.head.landmark_places import landmark_corners
 from pain3d.head.surface_detail import detail, detail_basis, read_occlusion
 from pain3d.kernels._shapes import INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.antialiasing import face_adjacency
@@ -67,7 +68,9 @@ class Head(nn.Module):
         skin_joints: [V, 3] int32.
         skin_weights: [V, 3], they sum to 1.
         mirror: [V] int64, the vertex on the other side.
-        landmarks: [L] int64, vertices.
+        landmarks: [L] int64, vertices; where one stands between vertices, one near it.
+        landmark_corners: [L, 3] int64, the vertices of whose places it is the mean, see `landmark_points`.
+        landmark_weights: [L, 3], they sum to 1.
         region_masks: [R, V], what `regions` names.
         lid_rings: [2, 8, 28] int64, vertices around either eye: ring 0 is the seam, 1 the margin.
         closing_gap: [S, G], what an identity's lids leave open in a blink.
@@ -94,6 +97,8 @@ class Head(nn.Module):
     skin_weights: Tensor
     mirror: Tensor
     landmarks: Tensor
+    landmark_corners: Tensor
+    landmark_weights: Tensor
     region_masks: Tensor
     lid_rings: Tensor
     closing_gap: Tensor
@@ -167,6 +172,7 @@ class Head(nn.Module):
         if meta.get("correctives", self.name == "cc0"):
             self._mend()
         of_skin = self.face_parts == self.part_names.index("skin")
+        self._place_landmarks(faces[of_skin], meta.get("correctives", self.name == "cc0"))
         if not meta.get("ears_under_hair", True):
             of_skin = torch.zeros_like(of_skin)
         ears, laid_template, laid_basis = laid_ears(self.template, self.identity_basis, faces[of_skin])
@@ -413,6 +419,24 @@ class Head(nn.Module):
             blink += higher_meeting(self.template, blink, movable, sign)
         self._age(edge, skin | self._part("neck"))
         self.template = lowered_tongue(self.template, torch.nonzero(self._part("tongue")).flatten())
+
+    def _place_landmarks(self, skin: Tensor, between: bool) -> None:
+        corners, weights = (
+            self.landmarks.numpy()[:, None].repeat(3, 1),
+            np.array([[1.0, 0, 0]]).repeat(len(self.landmarks), 0),
+        )
+        if between:
+            points, faces = self.template.double().numpy(), skin.numpy().astype(np.int64)
+            corners, weights = landmark_corners(points, faces, self.landmarks.numpy(), self.landmark_names)
+        self._hold(
+            landmark_corners=torch.from_numpy(corners),
+            landmark_weights=torch.from_numpy(weights).to(self.template.dtype),
+        )
+
+    def landmark_points(self, vertices: Tensor, some: slice = slice(None)) -> Tensor:
+        """Landmarks [..., L, 3] of vertices [..., V, 3] in their unit, all or some. Gradients: to vertices."""
+        corners, weights = self.landmark_corners[some], self.landmark_weights[some]
+        return (vertices[..., corners, :] * weights[..., None].to(vertices.dtype)).sum(-2)
 
     def _age(self, lids: Tensor, skin: Tensor) -> None:
         """Add to the macro shapes how age and sex shape faces (see `ageing`); lids still close, joints follow."""

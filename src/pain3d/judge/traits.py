@@ -36,6 +36,7 @@ BATCH, RATE = 64, 2e-3
 WIDTHS = (24, 48, 96, 128)
 AGE_SCALE = 20.0  # years: about the standard deviation of a balanced data set
 RIDGE = 3.0  # added to the variance of each of the landmarks' coordinates, which is 1
+FACIAL = slice(68)  # of the landmarks: those of iBUG
 COLUMNS = ("sample_id", "identity_id", "expression_id", "image", "landmarks_2d", "age", "sex", "scene")
 
 
@@ -75,7 +76,6 @@ def read_faces(data: DataSet, quiet: bool) -> Faces:
     from pain3d.head import Head
 
     head = Head.default()
-    marks = head.landmarks[:68]
     crops, subject, age, man, shape = [], [], [], [], []
     shapes: dict[int, Floats] = {}
     total = len(data.columns("frames", ["sample_id"])["sample_id"])
@@ -86,7 +86,7 @@ def read_faces(data: DataSet, quiet: bool) -> Faces:
                 continue
             number = int(row["identity_id"])
             if number not in shapes:
-                points = head(scene_of(row).identity).vertices[0, marks].double().numpy()
+                points = head.landmark_points(head(scene_of(row).identity).vertices[0], FACIAL).double().numpy()
                 points = points - points.mean(0)
                 shapes[number] = (points / np.sqrt((points**2).sum(1).mean())).ravel()
             crops.append(inner_face(picture_of(row), row["landmarks_2d"]))

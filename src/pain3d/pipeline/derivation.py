@@ -106,7 +106,7 @@ def tell(scenes: Sequence[Scene], person: PlannedIdentity, provenance: Provenanc
     still = head(identity, torch.cat([torch.zeros_like(au[:1]), au]), surface=grown).vertices
     neck, gaze = shots.neck[moments], shots.gaze[moments]
     posed = head(identity, au, neck_pose=neck, leye_pose=gaze, reye_pose=gaze, surface=grown).vertices
-    landmarks = posed[:, head.landmarks][expression]
+    landmarks = head.landmark_points(posed)[expression]
     moved = millimetres_moved(still[:1], still[1:]).amax(1)[expression]
     return Told(
         person,

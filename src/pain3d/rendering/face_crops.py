@@ -123,7 +123,7 @@ def render_face_crops(
     identity, surface = people.seen(slots)
     pose = {"neck_pose": shots.neck, "leye_pose": shots.gaze, "reye_pose": shots.gaze}
     mesh = head(identity, shots.au, **pose, surface=surface, person_index=person_index)
-    squares = face_squares(mesh.vertices[:, head.landmarks[CORNERS]], shots)
+    squares = face_squares(head.landmark_points(mesh.vertices, CORNERS), shots)
     heat = None
     if heatmaps:
         heat = displacement_of_each(head, identity, shots.au, surface, person_index)[..., None]

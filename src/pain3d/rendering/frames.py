@@ -294,7 +294,7 @@ def render_people(
         alpha=view.alpha,
         heatmap=view.attributes[..., 0],
         frontal_heatmap=frontal,
-        landmarks=posed.vertices[:, head.landmarks][there["expression"]],
+        landmarks=head.landmark_points(posed.vertices)[there["expression"]],
         neutral_vertices=neutral,
         tone=texture.texels[:, there["tone"], :3],
         depth=view.depth,

@@ -73,6 +73,6 @@ def render_portraits(
     assert view.image is not None
     return Portraits(
         develop(view.image, shots.sensor, shots.noise_key),
-        shots.camera.project(mesh.vertices[:, head.landmarks]),
+        shots.camera.project(head.landmark_points(mesh.vertices)),
         None if view.attributes is None else view.attributes[..., 0],
     )

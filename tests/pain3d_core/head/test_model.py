@@ -214,3 +214,16 @@ def test_rotations_are_rotations() -> None:
 def test_wrong_shapes_name_the_argument(arguments: dict[str, torch.Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         HEAD(**arguments)  # type: ignore[arg-type]
+
+
+def test_landmarks_stand_on_vertices_or_where_a_brow_has_them() -> None:
+    places = HEAD.landmark_points(HEAD.template)
+    on_vertex = HEAD.landmark_weights[:, 0] == 1
+    assert torch.equal(places[on_vertex], HEAD.template[HEAD.landmarks[on_vertex]]) and (~on_vertex).sum() == 10
+    for left, right in zip(range(26, 21, -1), range(17, 22), strict=True):
+        mirrored = places[HEAD.landmark_names.index(f"ibug_{right}")] * torch.tensor([-1.0, 1.0, 1.0])
+        torch.testing.assert_close(places[HEAD.landmark_names.index(f"ibug_{left}")], mirrored, rtol=0, atol=1e-5)
+    across = 1000 * places[[HEAD.landmark_names.index(f"ibug_{number}") for number in range(22, 27)], 0]
+    torch.testing.assert_close(across, torch.tensor([13.5, 23.5, 36.5, 49.0, 56.5]), rtol=0, atol=1e-3)
+    moved = HEAD.landmark_points(torch.stack([HEAD.template, HEAD.template + 0.01]), slice(17, 27))
+    torch.testing.assert_close(moved[1] - moved[0], torch.full((10, 3), 0.01), rtol=0, atol=1e-6)

@@ -171,7 +171,7 @@ def test_squares_on_any_device_are_those_of_the_columns() -> None:
     people = [quiet_scenes(96, person=person, expressions=30)[person] for person in range(4)]
     head, shots = Head.default(), shots_of(people)
     points = head(head.identity_vector([p.identity for p in people]), shots.au, neck_pose=shots.neck).vertices
-    points = points[:, head.landmarks]
+    points = head.landmark_points(points)
     found = face_squares(points[:, CORNERS], shots)
     seen, intrinsics, view = shots.camera.project(points), shots.camera.intrinsics, shots.camera.world_to_view
     turn = view[:, :3, :3] @ axis_angle_to_matrix(shots.neck)

@@ -38,7 +38,7 @@ TARGET = (0.0, 0.014, 0.0)  # metres: the middle of crown, hair and throat
 DISTANCE, FIELD = 1.2, 15.5  # metres and degrees: 0.33 m high there, so that the fullest hair of any style fits
 BEHIND = 0.003  # metres by which a visible point may lie behind the pixel that shows it: lids and lips are as thick
 OPENED = ActionUnits(AU27=3, AU43=1)
-FACIAL_LANDMARKS = 68  # the first of a head's landmarks: those of iBUG
+FACIAL = slice(68)  # the first of a head's landmarks: those of iBUG
 
 
 @dataclass(frozen=True)
@@ -129,15 +129,14 @@ def look(head: Head, mesh: Mesh, cameras: Camera, opened: Tensor | None = None) 
         fragments = rasterize(clip, faces, cameras.size)
         facing = at_pixels(normals[0], faces, fragments)
         turned = facing.flatten(1, 2) @ cameras.world_to_view[:, :3, :3].transpose(1, 2)
-        marks = head.landmarks[:FACIAL_LANDMARKS]
-        pixels = cameras.project(points[:, marks])
+        pixels = cameras.project(head.landmark_points(points, FACIAL))
         shown = Conditions(
             cameras=cameras,
             depth=fragments.depth,
             normals=normalize(turned, dim=-1).view(facing.shape),
             mask=fragments.face_ids >= 0,
             landmarks=pixels,
-            landmarks_visible=_visible(pixels, clip[:, marks, 3], fragments.depth),
+            landmarks_visible=_visible(pixels, head.landmark_points(clip, FACIAL)[..., 3], fragments.depth),
         )
         apart = points if opened is None else opened
         return Seen(head, shown, fragments.face_ids, fragments.barycentrics, mesh, apart, normals, clip)

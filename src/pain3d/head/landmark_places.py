@@ -1,0 +1,61 @@
+"""Knows where those landmarks of the packaged head lie that stand between its vertices: the points of the brows.
+
+The mesh is coarse there, up to 17 mm from vertex to vertex. iBUG's five points run along the middle of a brow; in the
+mean shape of 300-W (Sagonas et al. 2013), scaled to the template's 87 mm between outer eye corners, they stand 57.8,
+49.0, 36.5, 23.5 and 11.4 mm from the midline. Here the first and the last are where painted hairs end, all as high as
+the middle of the hairs of a brow of mean thickness (`skin.brows`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Doubles = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+# Millimetres on the template, from the outer end inwards: away from the midline, up.
+BROW: Final = ((56.5, 40.4), (49.0, 43.6), (36.5, 45.5), (23.5, 43.3), (13.5, 38.6))
+RIGHT, LEFT = range(17, 22), range(26, 21, -1)  # iBUG's numbers of them
+
+
+def landmark_corners(
+    template: Doubles, faces: Indices, landmarks: Indices, names: tuple[str, ...]
+) -> tuple[Indices, Doubles]:
+    """Corners [L, 3] (vertices) of the triangle that holds each landmark, and the weights [L, 3] of them.
+
+    A landmark that is a vertex has it three times, with weights 1, 0, 0.
+
+    Args:
+        template: [V, 3] metres.
+        faces: [F, 3] of the skin, counter-clockwise from outside.
+        landmarks: [L] vertices.
+        names: [L].
+    """
+    corners = np.repeat(landmarks[:, None], 3, 1)
+    weights = np.tile(np.array([1.0, 0.0, 0.0]), (len(landmarks), 1))
+    for numbers, side in ((RIGHT, -1.0), (LEFT, 1.0)):
+        for number, (across, up) in zip(numbers, BROW, strict=True):
+            place = names.index(f"ibug_{number}")
+            corners[place], weights[place] = _foremost(template * 1000, faces, np.array([side * across, up]))
+    return corners, weights
+
+
+def _foremost(points: Doubles, faces: Indices, at: Doubles) -> tuple[Indices, Doubles]:
+    """Of the faces [F, 3] that a look from the front meets at [2], the foremost: its corners, and weights of them."""
+    a, b, c = (points[faces[:, corner], :2] for corner in range(3))
+    doubled = _cross(b - a, c - a)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = (
+            np.stack([_cross(b - at, c - at), _cross(c - at, a - at), _cross(a - at, b - at)], 1) / doubled[:, None]
+        )
+    met = np.flatnonzero((doubled > 0) & (weights >= 0).all(1))
+    depths = (points[faces[met], 2] * weights[met]).sum(1)
+    chosen = met[np.argmax(depths)]
+    return faces[chosen], weights[chosen]
+
+
+def _cross(one: Doubles, other: Doubles) -> Doubles:
+    return np.asarray(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0])
