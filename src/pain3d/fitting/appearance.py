@@ -8,6 +8,7 @@ leave unexplained (brows, freckles, stubble) is how far a texel can be trusted. 
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -25,7 +26,7 @@ from pain3d.kernels.texturing import Mipmaps, build_mipmaps, sample_texture
 from pain3d.light import Light, direction
 from pain3d.mesh import Surface
 from pain3d.scene import AGE_GROUPS, demographic_grid
-from pain3d.setting import sample_light, sample_sensor
+from pain3d.setting import sample_key_size, sample_light, sample_sensor
 from pain3d.skin import Skin, paint, sample_skin, surface_maps
 from pain3d.skin.appearance import how_old
 from pain3d.skin.crease_weights import Creases, creases
@@ -154,27 +155,33 @@ class LightPrior(NamedTuple):
         mean: [30] harmonics (9 × 3), then the key's colour.
         directions: [30, LAMPS] what a coordinate adds.
         elevation: Mean and deviation of the key's, degrees.
+        size: Degrees under which a key is seen, the median: how soft shadows are is not fitted.
     """
 
     mean: Doubles
     directions: Doubles
     elevation: tuple[float, float]
+    size: float
 
     def lights(self, rows: Doubles) -> Light:
         """Lights of rows [B, LAMPS + 2]: coordinates, then azimuth and elevation of the key in degrees."""
         numbers = self.mean + rows[:, :LAMPS] @ self.directions.T
         towards = direction(rows[:, LAMPS], rows[:, LAMPS + 1])
         parts = numbers[:, :27].reshape(-1, 9, 3), towards, np.maximum(numbers[:, 27:], 0), np.ones(len(rows))
-        return Light(*(torch.from_numpy(np.ascontiguousarray(part)).float() for part in parts))
+        sizes = torch.full((len(rows),), self.size)
+        made = Light(*(torch.from_numpy(np.ascontiguousarray(part)).float() for part in parts))
+        return replace(made, key_size=sizes)
 
 
 @cache
 def light_prior() -> LightPrior:
     """The lights that data sets are drawn from."""
     drawn = [sample_light(SEED, number) for number in range(LIGHTS)]
+    sizes = [sample_key_size(one.name, SEED, number) for number, one in enumerate(drawn)]
     sensors = [sample_sensor(SEED, number, 0, 0) for number in range(LIGHTS)]
     names = ("name", "azimuth", "elevation", "intensity", "key_share", "temperature")
-    light = Light.presets(*([getattr(one, name) for one in drawn] for name in names))
+    who, azimuth, height, intensity, share, kelvin = ([getattr(one, name) for one in drawn] for name in names)
+    light = Light.presets(who, azimuth, height, intensity, share, kelvin, sizes)
     gains = temperature_gains([sensor.white_balance for sensor in sensors])
     gains = gains * (light.exposure.numpy() * np.exp2([sensor.exposure for sensor in sensors]))[:, None]
     numbers = np.concatenate([light.sh.double().numpy(), light.key_colour.double().numpy()[:, None]], 1)
@@ -185,4 +192,5 @@ def light_prior() -> LightPrior:
         rows.mean(0),
         (directions * np.sqrt(np.maximum(variance, 0)))[:, ::-1][:, :LAMPS],
         (float(elevation.mean()), float(elevation.std())),
+        float(np.median(sizes)),
     )

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from pain3d.device import map_tensors
 from pain3d.fitting.parameters import Block
 from pain3d.fitting.picture import model_points
 from pain3d.fitting.viewpoint import cameras, projected
@@ -158,5 +159,4 @@ class Look:
 
 
 def _repeated(light: Light, count: int) -> Light:
-    parts = (light.sh, light.key_direction, light.key_colour, light.exposure)
-    return Light(*(part.expand(count, *part.shape[1:]) for part in parts))
+    return map_tensors(light, lambda part: part.expand(count, *part.shape[1:]))
