@@ -164,7 +164,7 @@ def test_a_draw_is_that_of_free_cameras() -> None:
     cell = demographic_grid(3, 7)[2]
     scenes = sample_scenes(
         seed=7, identity_id=2, cell=cell, expressions=3, views=1, size=96, cameras="free", law="independent",
-        asymmetry=0.5, quality=80, environments=0,
+        asymmetry=0.5, quality=80, environments=0, shadows=False,
     )  # fmt: skip
     population = sample_population(3, 7, size=96, law="independent", asymmetry=0.5, quality=80)
     draws = [Draw(population.people[2], number, number == 0) for number in range(len(scenes))]

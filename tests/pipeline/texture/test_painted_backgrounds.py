@@ -67,7 +67,7 @@ def made(config: SynthConfig, tmp_path_factory: pytest.TempPathFactory) -> Simpl
     """A data set with painted backgrounds, not to be changed, its receipt, and the same without."""
     out = tmp_path_factory.mktemp("painted")
     receipt = synthesise(config, out / "out", quiet=True)
-    synthesise(PLAIN, out / "plain", quiet=True)
+    synthesise(replace(PLAIN, hair="painted"), out / "plain", quiet=True)  # as where a model paints
     return SimpleNamespace(out=out / "out", receipt=receipt, plain=out / "plain")
 
 

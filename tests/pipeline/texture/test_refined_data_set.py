@@ -70,7 +70,7 @@ def made(hands: None, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespa
     """A refined data set, not to be changed, its receipt, and the rows of the same without."""
     out = tmp_path_factory.mktemp("refined")
     receipt: Receipt = synthesise(CONFIG, out / "out", quiet=True)
-    synthesise(PLAIN, out / "plain", quiet=True)
+    synthesise(replace(PLAIN, hair="painted"), out / "plain", quiet=True)  # as where a model paints
     return SimpleNamespace(out=out / "out", receipt=receipt, plain=out / "plain")
 
 

@@ -1,6 +1,7 @@
 """Knows shadow maps that are filtered beforehand: how they are made, and what a point sees of a lamp. Plain torch.
 
 The formulas stand in this room's README; the constants below carry their reasons and are shared by all backends.
+Longer than others, because a map, its levels, what points see of it and the lattices between are one chain of formulas.
 """
 
 from __future__ import annotations
@@ -376,7 +377,7 @@ def seen_of_lamp(maps: Maps, points: Tensor, normals: Tensor, levels: Tensor, li
 
 
 def _looked_up(moments: Tensor, column: Tensor, row: Tensor, level: Tensor, levels: list[tuple[int, int]]) -> Tensor:
-    level = level.clamp(0, len(levels) - 1)
+    level = level.nan_to_num(0).clamp(0, len(levels) - 1)  # a place that is no number asks the finest
     lower = level.floor()
     fraction = (level - lower)[..., None]
     upper = (lower + 1).clamp(max=len(levels) - 1)

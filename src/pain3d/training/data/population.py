@@ -145,7 +145,7 @@ class Draw(NamedTuple):
 
 
 def drawn_scenes(population: Population, seed: int, draws: Sequence[Draw]) -> list[Scene]:
-    """Pictures of people, each as `sample_scenes` draws expression `number` with free cameras and no environments.
+    """Pictures of people, each as `sample_scenes` draws expression `number` with free cameras, no places, no shadows.
 
     Args:
         population: The law.
