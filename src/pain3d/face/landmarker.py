@@ -44,7 +44,7 @@ IBUG_OF_MEDIAPIPE: Final = (
 BETWEEN: Final = {3: 58, 4: 172, 12: 288, 13: 288}
 # iBUG's points run along the middle of a brow, MediaPipe's along its upper and its lower edge (from the right brow's
 # outer end, the left one's inner end), at other distances; those of the bridge are even from root to tip. So
-# lines are laid through MediaPipe's, and on them points at the shares of their length that 300-W's mean shape has.
+# lines are laid through MediaPipe's, and on them points at the shares of their length that dlib's mean shape has.
 BROWS: Final = {
     17: ((70, 63, 105, 66, 107), (46, 53, 52, 65, 55), (0.0, 0.19, 0.456, 0.733, 1.0)),
     22: ((336, 296, 334, 293, 300), (285, 295, 282, 283, 276), (0.0, 0.267, 0.544, 0.81, 1.0)),

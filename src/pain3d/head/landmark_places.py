@@ -1,7 +1,7 @@
 """Knows where those landmarks of the packaged head lie that stand between its vertices: the points of the brows.
 
 The mesh is coarse there, up to 17 mm from vertex to vertex. iBUG's five points run along the middle of a brow; in the
-mean shape of 300-W (Sagonas et al. 2013), scaled to the template's 87 mm between outer eye corners, they stand 57.8,
+mean shape that dlib learned from 300-W, scaled to the template's 87 mm between outer eye corners, they stand 57.8,
 49.0, 36.5, 23.5 and 11.4 mm from the midline. Here the first and the last are where painted hairs end, all as high as
 the middle of the hairs of a brow of mean thickness (`skin.brows`).
 """
@@ -32,11 +32,11 @@ def landmark_corners(
         template: [V, 3] metres.
         faces: [F, 3] of the skin, counter-clockwise from outside.
         landmarks: [L] vertices.
-        names: [L].
+        names: [L]; none where all are vertices.
     """
     corners = np.repeat(landmarks[:, None], 3, 1)
     weights = np.tile(np.array([1.0, 0.0, 0.0]), (len(landmarks), 1))
-    for numbers, side in ((RIGHT, -1.0), (LEFT, 1.0)):
+    for numbers, side in ((RIGHT, -1.0), (LEFT, 1.0)) if names else ():
         for number, (across, up) in zip(numbers, BROW, strict=True):
             place = names.index(f"ibug_{number}")
             corners[place], weights[place] = _foremost(template * 1000, faces, np.array([side * across, up]))

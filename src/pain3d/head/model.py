@@ -421,13 +421,9 @@ class Head(nn.Module):
         self.template = lowered_tongue(self.template, torch.nonzero(self._part("tongue")).flatten())
 
     def _place_landmarks(self, skin: Tensor, between: bool) -> None:
-        corners, weights = (
-            self.landmarks.numpy()[:, None].repeat(3, 1),
-            np.array([[1.0, 0, 0]]).repeat(len(self.landmarks), 0),
-        )
-        if between:
-            points, faces = self.template.double().numpy(), skin.numpy().astype(np.int64)
-            corners, weights = landmark_corners(points, faces, self.landmarks.numpy(), self.landmark_names)
+        points, faces = self.template.double().numpy(), skin.numpy().astype(np.int64)
+        names = self.landmark_names if between else ()
+        corners, weights = landmark_corners(points, faces, self.landmarks.numpy(), names)
         self._hold(
             landmark_corners=torch.from_numpy(corners),
             landmark_weights=torch.from_numpy(weights).to(self.template.dtype),

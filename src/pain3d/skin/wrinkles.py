@@ -115,15 +115,16 @@ def _strokes(skin: Skin) -> tuple[list[tuple[int, Stroke, float]], Floats]:
         wander = generator.uniform(-WANDER, WANDER, (2, 2))
         varied = skin.generator(f"skin/wrinkles/{name}/varied").uniform(-1, 1, 3) * region.varied
         for stroke in region.strokes:
+            points = _varied(stroke, varied)
             missing, (shared, phase, turns, strong) = generator.random(3), generator.random(4)
             middle = stroke.points[0][0] == 0
             stray = min(1.0, math.dist(stroke.points[0], stroke.points[-1]) / WHOLE_JITTER)
             for side, sign in enumerate((1.0, -1.0)):
                 place = generator.uniform(-JITTER * stray, JITTER * stray, (len(stroke.points), 2))
                 place += wander[side]
-                place += _varied(stroke, varied)
+                place += points
                 if middle:  # both sides meet there, and are missing together
-                    place[0] = 0.0, _varied(stroke, varied)[0, 1] + (2 * shared - 1) * JITTER
+                    place[0] = 0.0, points[0, 1] + (2 * shared - 1) * JITTER
                 if missing[2 if middle else side] < stroke.missing:
                     continue
                 wave = WAVE * stray if stroke.kind in ("fine", "furrow") else 0.0
