@@ -1,14 +1,27 @@
 """The sheets show what they say: every cell of the grid once, every action unit, every rung of the ladder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
+from pain3d.facs import ActionUnits
 from pain3d.facs.action_units import AU_NUMBERS
-from pain3d.pipeline.contact_sheet import GAP, MARGIN
-from pain3d.pipeline.gallery import CELL, LADDER, Sheet, draw_gallery, gallery_sheets, rung
+from pain3d.pipeline.contact_sheet import CAPTION, GAP, MARGIN
+from pain3d.pipeline.gallery import (
+    CELL,
+    CLOSE,
+    FURTHER,
+    LADDER,
+    Sheet,
+    draw_gallery,
+    draw_sheet,
+    gallery_sheets,
+    rung,
+    sum_of,
+)
 from pain3d.scene import AGE_GROUPS, CELLS
 
 
@@ -42,15 +55,35 @@ def test_other_sheets_show_what_they_are_for(sheets: dict[str, Sheet]) -> None:
     assert shown[0] == {} and [list(face) for face in shown[1:]] == [[f"AU{number}"] for number in AU_NUMBERS]
     assert [cell.scene.au.pspi() for cell in sheets["ladder"].cells] == list(LADDER) * 4
     assert {cell.scene.au.pspi() for cell in sheets["strongest"].cells} == {16}
-    assert len({cell.scene.identity_id for cell in sheets["strongest"].cells}) == 12
+    assert [replace(cell.scene, au=ActionUnits()) for cell in sheets["strongest"].cells] == [
+        cell.scene for cell in sheets["people"].cells
+    ]
     assert max(abs(cell.scene.camera.yaw) for cell in sheets["profiles"].cells) == 80
     assert {cell.scene.hair for sheet in sheets.values() for cell in sheet.cells} == {"grown"}
 
 
-def test_a_sheet_is_written_with_all_its_pictures(tmp_path: Path) -> None:
-    paths = list(draw_gallery(tmp_path / "new", seed=7, size=64, only=("profiles",)))
-    assert paths == [tmp_path / "new" / "profiles.jpg"]
-    sheet = np.asarray(Image.open(paths[0]))
+def test_a_caption_says_what_the_score_is_the_sum_of(sheets: dict[str, Sheet]) -> None:
+    assert sum_of(ActionUnits(AU4=1, AU6=2, AU7=3, AU10=4)) == "PSPI 8 = 1 AU4 + 3 AU6|7 + 4 AU9|10 + 0 AU43"
+    captions = {cell.caption.split("\n")[1] for cell in sheets["strongest"].cells}
+    assert captions == {"PSPI 16 = 5 AU4 + 5 AU6|7 + 5 AU9|10 + 1 AU43"}
+    words = ImageFont.load_default(14)
+    assert ImageDraw.Draw(Image.new("RGB", (1, 1))).textlength(*captions, words) < CELL  # not over its neighbour's
+
+
+def test_the_close_up_is_drawn_twice_as_large(tmp_path: Path, sheets: dict[str, Sheet]) -> None:
+    (cell,) = sheets["closeup"].cells
+    assert (cell.scene.size, cell.scene.au.pspi(), cell.scene.au[43]) == (128, 8, 0)
+    (path,) = draw_gallery(tmp_path / "new", seed=7, size=16, only=("closeup",))
+    assert path == tmp_path / "new" / "closeup.jpg"
+    sheet = Image.open(path)
+    assert sheet.size == (2 * MARGIN + CLOSE, 2 * MARGIN + CLOSE + CAPTION + FURTHER)
+    below = np.asarray(sheet)[MARGIN + CLOSE + CAPTION - 2 :]
+    assert below.min() < 100 < 240 < below[FURTHER + 6 :].min()  # a second line, whole
+
+
+def test_a_row_holds_all_sides_of_a_face(sheets: dict[str, Sheet]) -> None:
+    profiles = sheets["profiles"]
+    sheet = np.asarray(draw_sheet(replace(profiles, cells=profiles.cells[: profiles.columns])))
     assert sheet.shape[1] == 2 * MARGIN + 4 * CELL + 3 * GAP
     left, right = (sheet[MARGIN : MARGIN + CELL, MARGIN + k * (CELL + GAP) :][:, :CELL] for k in (0, 3))
     assert np.abs(left.astype(int) - right).mean() > 5  # another side of the face

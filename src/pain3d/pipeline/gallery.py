@@ -1,6 +1,7 @@
-"""Knows the sheets by which faces are judged with the eye: people, action units, PSPI, profiles, hair, care.
+"""Knows the sheets by which faces are judged with the eye: people, action units, PSPI, profiles, hair, care, one near.
 
 Every sheet shows the same people in the same light, from the front, on a plain ground: what differs is the face.
+Sheets `people` and `strongest` differ in the action units alone, cell by cell.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ WIDE = 6
 LADDER = tuple(range(0, 17, 2))
 LADDER_PEOPLE = (2, 9, 13, 23)  # places in the grid: both sexes, all ages and ancestries
 LADDER_CELL = 210
+CLOSE = 1024  # px of the close-up
+CLOSE_PLACE = 10  # in the grid: fringe, brows, lids, lips, teeth, beard and bare skin in one face
+CLOSE_PSPI = 8  # the most with open eyes
 WORN = (
     (CANNULA,),
     (GOWN, CANNULA),
@@ -47,8 +51,11 @@ IN_CARE = (0, 4, 8, 9, 13, 17, 18, 22)  # places in the grid: all ages and ances
 BEDS = ((0.2, 0.15), (0.75, 0.85), (0.5, 0.02), (0.95, 0.6))  # pitch and roll of cameras at a bed, as they are drawn
 PROFILE_YAWS = (-80.0, -40.0, 40.0, 80.0)
 HAIR_YAWS = (0.0, -60.0)
+FURTHER = 20  # px from a caption's line to the next
 QUALITY = 90  # of the sheets' JPEG
+CLOSE_QUALITY = 95
 FRONTAL = CameraSetting(distance=1.0, focal_length_mm=72.0)  # a portrait lens
+NEAR = replace(FRONTAL, focal_length_mm=110.0)  # as far off, so that the shape of the face stays: ears are at the edges
 STUDIO = LightSetting(size=KEY_SIZES["studio"])
 SENSOR = Sensor(exposure=0.3)  # stops: sheets have a white ground, on which what is metered looks dull
 Pixels = npt.NDArray[np.uint8]
@@ -56,7 +63,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Cell:
-    """A face to show: its scene and what stands under it."""
+    """A face to show: its scene and what stands under it, a line or more."""
 
     scene: Scene
     caption: str
@@ -64,12 +71,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A named sheet of cells, `columns` a row, each `side` pixels."""
+    """A named sheet of cells, `columns` a row, each `side` pixels; `quality` is that of its JPEG."""
 
     name: str
     columns: int
     side: int
     cells: tuple[Cell, ...]
+    quality: int = QUALITY
 
 
 def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
@@ -77,7 +85,7 @@ def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
 
     Args:
         seed: Whose people: those of a data set of that seed.
-        size: Pixels a side that a face is rendered at, before the sheet scales it.
+        size: Pixels a side that a face is rendered at, before the sheet scales it; twice as many for the close-up.
     """
     people = [
         portrait(sample_scenes(seed=seed, identity_id=who, cell=cell, expressions=0, views=1, size=size, hair=GROWN)[0])
@@ -106,14 +114,22 @@ def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
         for scene, who in some
         for yaw in HAIR_YAWS
     ]
+    near, who = everyone[CLOSE_PLACE]
+    close_up = _face(replace(near, size=2 * size, camera=NEAR), rung(CLOSE_PSPI))
     return (
         Sheet("people", WIDE, CELL, tuple(Cell(scene, who) for scene, who in everyone)),
         Sheet("units", 5, CELL, tuple(Cell(_face(everyone[8][0], au), name) for au, name in units)),
         Sheet("ladder", len(LADDER), LADDER_CELL, tuple(ladder)),
-        Sheet("strongest", WIDE, CELL, tuple(Cell(_face(scene, strongest), who) for scene, who in some)),
+        Sheet(
+            "strongest",
+            WIDE,
+            CELL,
+            tuple(Cell(_face(scene, strongest), f"{who}\n{sum_of(strongest)}") for scene, who in everyone),
+        ),
         Sheet("profiles", len(PROFILE_YAWS), CELL, tuple(profiles)),
         Sheet("hair", WIDE, CELL, tuple(hair)),
         Sheet("clinical", WIDE, CELL, tuple(_in_care(everyone))),
+        Sheet("closeup", 1, CLOSE, (Cell(close_up, f"{who}\n{sum_of(close_up.au)}"),), CLOSE_QUALITY),
     )
 
 
@@ -138,6 +154,12 @@ def rung(score: int) -> ActionUnits:
     return ActionUnits(**{f"AU{number}": float(value) for number, value in zip(PAIN_AUS, nearest, strict=True)})
 
 
+def sum_of(au: ActionUnits) -> str:
+    """What a PSPI is the sum of; of two units with a bar between them the stronger counts (Prkachin & Solomon 2008)."""
+    terms = (("AU4", au[4]), ("AU6|7", max(au[6], au[7])), ("AU9|10", max(au[9], au[10])), ("AU43", au[43]))
+    return f"PSPI {au.pspi():g} = " + " + ".join(f"{value:g} {name}" for name, value in terms)
+
+
 def draw_gallery(out: Path, seed: int, size: int = 512, only: Sequence[str] = ()) -> Iterator[Path]:
     """Render and write each sheet to ``out/<name>.jpg``; yields the paths as they are written.
 
@@ -155,7 +177,7 @@ def draw_gallery(out: Path, seed: int, size: int = 512, only: Sequence[str] = ()
             continue
         path = out / f"{sheet.name}.jpg"
         picture = io.BytesIO()
-        draw_sheet(sheet).save(picture, "JPEG", quality=QUALITY)
+        draw_sheet(sheet).save(picture, "JPEG", quality=sheet.quality)
         write_durably(path, picture.getvalue())
         yield path
 
@@ -163,15 +185,17 @@ def draw_gallery(out: Path, seed: int, size: int = 512, only: Sequence[str] = ()
 def draw_sheet(sheet: Sheet, textures: Mapping[str, Tensor] | None = None) -> Image.Image:
     """The picture of a sheet; textures [S, S, 3] by name where its scenes name any."""
     rows = -(-len(sheet.cells) // sheet.columns)
-    step, line = sheet.side + GAP, sheet.side + CAPTION + GAP
+    more = max(cell.caption.count("\n") for cell in sheet.cells) * FURTHER
+    step, line = sheet.side + GAP, sheet.side + CAPTION + more + GAP
     drawn = Image.new("RGB", (2 * MARGIN + sheet.columns * step - GAP, 2 * MARGIN + rows * line - GAP), PAPER)
-    draw, words = ImageDraw.Draw(drawn), ImageFont.load_default(15)
+    draw = ImageDraw.Draw(drawn)
     for number, picture in pictures((cell.scene for cell in sheet.cells), textures):
         left, top = MARGIN + number % sheet.columns * step, MARGIN + number // sheet.columns * line
         drawn.paste(Image.fromarray(fit(picture, sheet.side)), (left, top))
-        caption = sheet.cells[number].caption
-        middle = left + sheet.side / 2 - draw.textlength(caption, words) / 2
-        draw.text((middle, top + sheet.side + 5), caption, INK if caption.startswith("PSPI") else FAINT, words)
+        for place, caption in enumerate(sheet.cells[number].caption.split("\n")):
+            words = ImageFont.load_default(14 if place else 15)  # a sum is as wide as a cell
+            at = left + sheet.side / 2 - draw.textlength(caption, words) / 2, top + sheet.side + 5 + place * FURTHER
+            draw.text(at, caption, INK if caption.startswith("PSPI") else FAINT, words)
     return drawn
 
 
