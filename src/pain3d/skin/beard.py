@@ -26,7 +26,7 @@ BARE_CHEEKS = 9.0  # mm that a young man's beard begins lower on the cheeks
 THROAT = (-112.0, -84.0)  # mm of height over which stubble thins out on the throat
 BEARD_EDGE = (-5.0, 12.0)  # mm over which a full beard thins out
 MOUSTACHE = 8.0  # mm that the upper lip's hair is denser than its distance from the edge would make it
-BEARD_END = (-113.0, -86.0)  # mm of height over which a full beard ends on the throat
+BEARD_END = (-108.0, -88.0)  # mm of height over which a full beard ends on the throat
 LENGTH = (3.2, 9.0)  # mm of a hair that lies on the skin: of the shortest beard, and what the longest adds
 OVER_LIP = (3.2, 8.0)  # mm: the longest that hair of the upper lip is beside its middle and at the corners
 POINTS = (4, 6)  # of a drawn hair, and of one that coils
@@ -38,7 +38,7 @@ TUFTS = 0.6  # of the turn of a hair that it shares with those around it
 COIL, TURNS = 0.85, 1.25  # mm of radius and turns of a hair that coils
 BEARD_HEIGHT, BEARD_SPECULAR, BEARD_ROUGHNESS = 0.20, 0.60, 0.55
 THICKET = 3.0  # texels of a 1024² texture: below so much hair around a texel the skin is in the dark
-DENSE = {"skin": 0.55, "neck": 0.34}  # coverage around a texel from which on no skin is seen
+DENSE = {"skin": 0.55, "neck": 0.60}  # coverage around a texel from which on no skin is seen
 UNDER = {"skin": 0.42, "neck": 0.70}  # of the hair's own colour that is left in there
 
 
@@ -128,7 +128,7 @@ def _draw_hairs(
     fine = float(np.median(coarse)) if len(coarse) else 1.0
     mean = np.mean(DARK) + min(1.0, 1.1 * skin.greyness) * (np.mean(LIGHT) - np.mean(DARK))
     drawn: Bytes = np.zeros((2, *shape), np.uint8)
-    drawn[1] = (DARK[0] + DARK[1]) // 2
+    drawn[1] = round(mean)
     thickness = max(1, round(scale))
     for place in ((number * 4) % TONES for number in range(TONES)):  # light and dark ones by turns
         share = place / (TONES - 1)
@@ -223,6 +223,8 @@ def _full_beard(layer: Layer, skin: Skin | Crowd, part: str, hairs: Sequence[Pla
     light = 0.62 + 1.9 * minimum(tone, 0.46)
     pale = 0.62 + 0.42 * tone
     colour = [c * light + grey * (g * pale - c * light) for c, g in zip(skin.hair_colour, GREY_HAIR, strict=True)]
+    if part == "neck":  # its texels are 2 mm wide, and so would be its hairs
+        coverage = around
     layer.cover(coverage, colour, BEARD_SPECULAR, BEARD_ROUGHNESS, scatter=0.0)
     layer.height *= 1 - depth
     layer.height += BEARD_HEIGHT * (coverage - around) + 0.05 * depth
