@@ -29,6 +29,9 @@ CUT_SPREAD, LOCK_SPREAD = 7.0, 5.0  # mm by which ends of cut hair differ, and l
 BROW_SPREAD, FRINGE_SPREAD = 4.0, 4.0  # likewise of a fringe
 FACE_WIDTH = 0.78  # tangent of 38 degrees to either side of the front
 CLEAR = (0.8, 2.0)  # mm that the lowest strand keeps from what is below it, and what the uppermost adds
+BESIDE = 24.0  # mm from a parting
+OVER = 6.0  # mm that the nearest begin beyond it, as roots are narrow
+ACROSS = np.array([1.0, 0.0, 0.0])
 DOWN = np.array([0.0, -1.0, 0.0])
 DRAWS = 8  # uniform numbers of a root
 
@@ -104,6 +107,12 @@ def grow(
 
     # The hull is coarser than the skin: at a root it is off by so much, and less and less away from it.
     off_by, normal = hull.look(places)
+    # Few wide ribbons stand for many hairs: those beside a parting begin on it, for what they leave bare is a stripe.
+    beside = template[:, 0] - side * style.parting
+    drawn = np.maximum(1 - np.abs(beside) / BESIDE, 0) * max(0.0, style.comb_top[0]) * on_top
+    places = places - (drawn * (beside + OVER * across))[:, None] * _flat(ACROSS, normal)
+    off, normal = hull.look(places)
+    places = places - (off - off_by)[:, None] * normal
     way = unit(_flat(_pull(style, comb, places, whorl, tie), normal)) * (1 - style.lift) + normal * style.lift
     way = unit(way + (UPRIGHT_SPREAD if upright else WAY_SPREAD) * normals[:, 3:6])
     points, outward = np.empty((count, steps + 1, 3)), np.empty((count, steps + 1, 3))

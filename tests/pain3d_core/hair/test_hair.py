@@ -19,7 +19,9 @@ from pain3d.hair import (
     strip_faces,
     worn_style,
 )  # fmt: skip
+from pain3d.hair.growing import grow
 from pain3d.hair.hull import wrap_hull
+from pain3d.hair.roots import scalp_roots
 from pain3d.hair.styles import CHOICES
 from pain3d.skin.appearance import HAIR_STYLES
 
@@ -101,6 +103,21 @@ def test_hair_stays_outside_the_head_and_off_the_face(grown: list[Hair]) -> None
         assert (off < -4.0).mean() < 0.05
         before = (np.abs(points[:, 0]) < 30) & (points[:, 2] > 60)
         assert not (before & (points[:, 1] < 20)).any()  # eyes are seen, and the mouth
+
+
+def test_hair_begins_on_its_parting_and_leaves_no_stripe_bare() -> None:
+    head = Head.default()
+    roots, hull = scalp_roots(head), wrap_hull(head, head.template.double().numpy() * 1000)
+    style, distance = STYLES["bob"], np.full(len(scalp_roots(head).places), 50.0)
+    strands = grow(style, hull, roots, roots.places, distance, np.random.default_rng(0))
+    side = 1 if np.random.default_rng(0).random() < 0.5 else -1
+    places, begins = roots.places[strands.root], strands.points[:, 0]
+    beside, top = places[:, 0] - side * style.parting, places[:, 1] > 105
+    near, far = top & (np.abs(beside) < 8), np.abs(beside) > 24
+    assert min((near & (beside > 0)).sum(), (near & (beside < 0)).sum()) > 3
+    assert (np.sign(beside) * (begins[:, 0] - side * style.parting))[near].max() < 0.5  # mm: on the line or beyond
+    assert np.abs(hull.look(begins)[0] - hull.look(places)[0])[near].max() < 0.01  # mm; worst seen 0.0011
+    assert np.array_equal(begins[far], places[far])
 
 
 def test_hair_follows_the_pose_and_the_skin_at_its_roots(grown: list[Hair]) -> None:
