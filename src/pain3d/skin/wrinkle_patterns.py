@@ -9,7 +9,7 @@ Friesen & Hager 2002).
 |---|---|---|---|
 | glabella | AU4 | nasal root, bunny lines | AU9 |
 | crow's feet, infraorbital furrow, cheek | AU6 | lids | AU7 |
-| nasolabial curve | AU12, AU6 | squared nasolabial, triangle, ala | AU10, AU9 |
+| nasolabial curve | AU12, 6, 10, 9 | squared nasolabial, triangle, ala | AU10, AU9 |
 | lips | AU24, 23, 18 | forehead | AU1, AU2 |
 | | | mouth corners, chin | AU14, 15, 20, AU17 |
 """
@@ -160,7 +160,7 @@ REGIONS: dict[str, Region] = {
             Stroke("hollow", ((18, -24), (24, -32), (30, -42)), 0.5),
             Stroke("bulge", ((22, -19.5), (29, -27), (36, -35), (40, -44)), 0.8, thick=3),
         ),
-        {6: 0.30, 12: 0.9, 20: 0.25, 27: 0.1},
+        {6: 0.30, 9: 0.10, 10: 0.25, 12: 0.9, 20: 0.25, 27: 0.1},
         rest=0.10,
         aged=0.55,
     ),
@@ -202,7 +202,7 @@ REGIONS: dict[str, Region] = {
     "ala": Region(
         1,
         (
-            Stroke("fold", ((11.5, -12), (15.5, -14.5), (17.5, -19), (17, -25)), 0.85),
+            Stroke("fold", ((11.5, -12), (15.5, -14.5), (17.5, -19)), 0.75),
             Stroke("roll", ((14, -9.5), (19, -12.5), (21, -18)), 0.8),
         ),
         {9: 0.8, 10: 0.4},
@@ -212,7 +212,7 @@ REGIONS: dict[str, Region] = {
     "squared": Region(
         1,
         (
-            Stroke("fold", ((17.5, -13.5), (23, -18.5), (27, -25.5), (29, -34)), 1.05),
+            Stroke("fold", ((16.5, -13.5), (21.5, -19), (25, -26.5), (28.5, -35)), 0.85),
             Stroke("bulge", ((20, -5), (27, -10), (32.5, -18), (34.5, -27)), 1.1, thick=5),
             Stroke("hollow", ((19, -20), (23, -27), (25, -34)), 0.6),
             Stroke("bulge", ((8, -27), (16, -31)), 0.5, thick=2),
