@@ -81,7 +81,7 @@ LIP_FADE = (3.0, 9.0)  # mm inside the lips over which their colour turns into t
 Outline = Sequence[tuple[float, float]]
 BEARD: Outline = (
     (0, -26), (8, -25.5), (12, -28), (17, -34), (24, -39), (38, -34), (52, -26), (64, -14), (70, -2), (72, 12),
-    (80, 12), (84, -20), (86, -45), (78, -64), (60, -88), (30, -108), (0, -114),
+    (79, 12), (81, -24), (87, -45), (78, -64), (60, -88), (30, -108), (0, -114),
 )  # fmt: skip
 UNROLLED_MM_PER_DEGREE = 80.0 * np.pi / 180  # the head is a cylinder of about 80 mm
 UNROLLED_TOP, UNROLLED_LOW = 170.0, -150.0  # mm

@@ -213,9 +213,8 @@ def test_stubble_darkens_the_jaw_alone(maps: SurfaceMaps) -> None:
 
 
 def test_a_moustache_hangs_over_the_upper_lip_alone_and_parts_below_the_nose(maps: SurfaceMaps) -> None:
-    shaved, bearded = (
-        paint(maps, replace(BARE, beard=b, hair_colour=(0.02, 0.015, 0.01), age=45.0)) for b in (0.0, 1.0)
-    )
+    men = [replace(BARE, identity=k, hair_colour=(0.02, 0.015, 0.01), age=45.0) for k in range(3)]
+    shaved, bearded = ([paint(maps, replace(man, beard=beard)) for man in men] for beard in (0.0, 1.0))
     for place, covered in (
         ((12, -38), True),
         ((-12, -38), True),
@@ -223,7 +222,9 @@ def test_a_moustache_hangs_over_the_upper_lip_alone_and_parts_below_the_nose(map
         ((0, -62), True),
         ((30, -62), True),
     ):
-        ratio = brightness(maps, bearded, *place, 1) / brightness(maps, shaved, *place, 1)
+        ratios = [brightness(maps, one, *place, 1) / brightness(maps, other, *place, 1)
+                  for one, other in zip(bearded, shaved, strict=True)]  # fmt: skip
+        ratio = float(np.median(ratios))  # somebody has a bare patch there
         assert ratio < 0.6 if covered else ratio > 0.8, (place, ratio)
     hairs = maps.beard["skin"]
     ends = np.rint(hairs.paths[:, 3]).astype(int)
