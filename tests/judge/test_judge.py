@@ -76,6 +76,8 @@ def test_mediapipe_points_are_68_and_between_two_where_said() -> None:
     ibug = Reading(points, {}).ibug
     assert ibug[36].tolist() == points[33].tolist()
     assert ibug[3] == pytest.approx((points[132] + points[58]) / 2)
+    assert ibug[39] == pytest.approx((points[173] + points[155]) / 2)  # an inner corner: where both lids end
+    assert ibug[42] == pytest.approx((points[398] + points[382]) / 2)
     # Ends of a brow lie between its edges, those of the bridge where MediaPipe has them; a third of the way is a third.
     assert ibug[17] == pytest.approx((points[70] + points[46]) / 2) and ibug[26] == pytest.approx(
         (points[300] + points[276]) / 2

@@ -115,7 +115,8 @@ def summarise(seen: Sequence[Sighting]) -> Verdict:
         "Detectors",
         f"{len(seen)} frames, shown one by one to MediaPipe's face landmarker and to CenterFace at their own default "
         f"thresholds. Found: the box overlaps ours by {LEAST_OVERLAP:g} (intersection over union) or more. Landmarks: "
-        "MediaPipe's points in the iBUG order against ours, per cent of the distance of the outer eye corners.",
+        "MediaPipe's points, read where iBUG's 300-W has them, against ours, per cent of the distance of the outer eye "
+        "corners.",
         measures,
         tables,
         figures,

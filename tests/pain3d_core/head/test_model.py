@@ -216,14 +216,27 @@ def test_wrong_shapes_name_the_argument(arguments: dict[str, torch.Tensor], mess
         HEAD(**arguments)  # type: ignore[arg-type]
 
 
-def test_landmarks_stand_on_vertices_or_where_a_brow_has_them() -> None:
+def test_landmarks_stand_on_vertices_or_where_brows_and_mouths_have_them() -> None:
     places = HEAD.landmark_points(HEAD.template)
     on_vertex = HEAD.landmark_weights[:, 0] == 1
-    assert torch.equal(places[on_vertex], HEAD.template[HEAD.landmarks[on_vertex]]) and (~on_vertex).sum() == 10
-    for left, right in zip(range(26, 21, -1), range(17, 22), strict=True):
+    assert torch.equal(places[on_vertex], HEAD.template[HEAD.landmarks[on_vertex]]) and (~on_vertex).sum() == 14
+    for left, right in zip((*range(26, 21, -1), 54, 64), (*range(17, 22), 48, 60), strict=True):
         mirrored = places[HEAD.landmark_names.index(f"ibug_{right}")] * torch.tensor([-1.0, 1.0, 1.0])
         torch.testing.assert_close(places[HEAD.landmark_names.index(f"ibug_{left}")], mirrored, rtol=0, atol=1e-5)
     across = 1000 * places[[HEAD.landmark_names.index(f"ibug_{number}") for number in range(22, 27)], 0]
     torch.testing.assert_close(across, torch.tensor([13.5, 23.5, 36.5, 49.0, 56.5]), rtol=0, atol=1e-3)
     moved = HEAD.landmark_points(torch.stack([HEAD.template, HEAD.template + 0.01]), slice(17, 27))
     torch.testing.assert_close(moved[1] - moved[0], torch.full((10, 3), 0.01), rtol=0, atol=1e-6)
+
+
+def test_corners_of_the_mouth_stand_where_it_opens() -> None:
+    shut, wide = HEAD(None, [ActionUnits(), ActionUnits(AU27=3)]).vertices
+    corner, inner, upper, lower = (HEAD.landmark_names.index(f"ibug_{number}") for number in (54, 64, 63, 65))
+    closed, opened = HEAD.landmark_points(shut) * 1000, HEAD.landmark_points(wide) * 1000
+    assert opened[upper, 1] - opened[lower, 1] > 10  # mm
+    # Seen from the front, the last vertex at which the lips part lies near both contours' corners: 1.5 mm at most.
+    parting = int(HEAD.landmarks[inner])
+    for points, vertices in ((closed, shut), (opened, wide)):
+        apart = (points[[corner, inner], :2] - 1000 * vertices[parting, :2]).norm(dim=1)
+        assert (apart < 2).all(), apart
+        assert (points[[corner, inner], 2] > 1000 * vertices[parting, 2]).all()  # before it, where it is seen

@@ -18,6 +18,7 @@ from pain3d.kernels.texturing import build_mipmaps
 from pain3d.scene import demographic_grid, sample_scenes
 from pain3d.skin import Skin, SurfaceMaps, paint, sample_skin, surface_maps
 from pain3d.skin.beard import DARK, LIGHT, draw_beard
+from pain3d.skin.brows import draw_brows
 from pain3d.skin.chromophores import skin_albedo
 from pain3d.skin.layer import Layer
 from pain3d.skin.maps import bounds
@@ -127,6 +128,23 @@ def test_skin_is_red_over_green_over_blue_and_as_light_as_skin(maps: SurfaceMaps
         red, green, blue = texels(maps, paint(maps, replace(BARE, melanin=melanin)), 0, 65)[:, :3].mean(0)
         assert red > green > blue
         assert low < (red + green + blue) / 3 < high
+
+
+def test_brow_landmarks_stand_in_the_middle_of_the_hairs(maps: SurfaceMaps) -> None:
+    head = Head.default()
+    drawn = np.zeros((SIZE, SIZE))
+    for person in range(8):
+        look = sample_skin(0, person, 25 + 8 * person, person % 2, (person % 3 == 0, person % 3 == 1, person % 3 == 2))
+        for brow in draw_brows(maps, look):
+            drawn[brow.inside] += brow.drawn[1:].sum(0)
+    places = 1000 * head.landmark_points(head.template).numpy()
+    above = np.arange(-8, 8, 0.25)  # mm
+    for number in range(17, 27):
+        x, y, _ = places[head.landmark_names.index(f"ibug_{number}")]
+        columns, rows = maps.texels_at(np.stack([np.full_like(above, x), y + above], 1).astype(np.float32)).round().T
+        hairs = drawn[rows.astype(int), columns.astype(int)]
+        assert hairs.max() > 0.3 * drawn.max()  # none is beyond a brow's end
+        assert abs((hairs * above).sum() / hairs.sum()) < 0.7, number  # mm; worst seen 0.36, roots lie 1.5 lower
 
 
 @pytest.mark.parametrize("melanin", [0.15, 0.5, 0.85])
