@@ -98,8 +98,9 @@ def test_a_map_is_read_row_by_row_behind_its_mean() -> None:
 
 
 def test_another_backbone_than_the_preset_s_has_its_own_shape() -> None:
-    shape = ("depth", "width", "heads", "conv_stem")
-    assert [getattr(preset("tiny", "vitpain", "resnet18"), name) for name in shape] == [0, 0, 0, False]
+    shape = ("depth", "width", "heads", "conv_stem", "local_contrast")
+    assert [getattr(preset("tiny", "vitpain", "resnet18"), name) for name in shape] == [0, 0, 0, False, False]
+    assert preset("tiny", "vitpain").local_contrast and not preset("tiny", "teacher").local_contrast
     assert preset("tiny", "vitpain", "vit_tiny_patch16_224") == preset("tiny", "vitpain")
     options = ["train", "run", "--backbone", "resnet18"]
     assert parse(options, {"train": Train, "evaluate": Evaluate}).settings.conv_stem is False

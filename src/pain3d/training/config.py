@@ -39,6 +39,8 @@ class TrainConfig:
     """Pixels a side that the net sees."""
     conv_stem: bool = True
     """A few convolutions instead of one linear map a patch."""
+    local_contrast: bool = True
+    """Show the net how bright each place is beside what lies around it, instead of colours."""
     depth: Annotated[int, Within(0, 100)] = 2
     """Transformer blocks; 0 is the backbone's own number."""
     width: Annotated[int, Within(0, 8192)] = 192
@@ -144,23 +146,23 @@ class TrainConfig:
     """Time between checkpoints; the same command goes on from the last one."""
 
 
+# A backbone of timm as it is: its own shape and patches, and the colours that taught its weights.
+_AS_IT_IS: Final[dict[str, Any]] = {"conv_stem": False, "local_contrast": False, "depth": 0, "width": 0, "heads": 0}
 # The published settings where there are any (arXiv 2509.16727, v4 code); what is not published is our choice.
 _PRESETS: Final[dict[str, dict[str, Any]]] = {
     "tiny": {},
     "small": {
-        "backbone": "vit_small_patch14_reg4_dinov2", "image_size": 224, "conv_stem": False, "depth": 0, "width": 0,
-        "heads": 0, "dropout": 0.3, "batch": 64, "steps": 20_000, "lr": 1e-4, "backbone_lr": 5e-5,
+        **_AS_IT_IS, "backbone": "vit_small_patch14_reg4_dinov2", "image_size": 224, "dropout": 0.3, "batch": 64,
+        "steps": 20_000, "lr": 1e-4, "backbone_lr": 5e-5,
     },
     "base": {
-        "backbone": "vit_base_patch14_reg4_dinov2", "image_size": 224, "conv_stem": False, "depth": 0, "width": 0,
-        "heads": 0, "dropout": 0.5, "batch": 64, "steps": 40_000, "lr": 1e-4, "backbone_lr": 1e-5, "lora_rank": 8,
-        "weight_decay": 0.1,
+        **_AS_IT_IS, "backbone": "vit_base_patch14_reg4_dinov2", "image_size": 224, "dropout": 0.5, "batch": 64,
+        "steps": 40_000, "lr": 1e-4, "backbone_lr": 1e-5, "lora_rank": 8, "weight_decay": 0.1,
     },
     "paper": {  # steps: 150 epochs of 57,600 training pictures in batches of 48
-        "backbone": "vit_large_patch16_dinov3", "image_size": 224, "conv_stem": False, "depth": 0, "width": 0,
-        "heads": 0, "dropout": 0.5, "batch": 48, "steps": 180_000, "lr": 1e-4, "backbone_lr": 1e-5, "lora_rank": 8,
-        "separate": True, "weight_decay": 0.1, "binary_weight": 1.0, "seed": 42,
-        "ema_decay": 0.0,
+        **_AS_IT_IS, "backbone": "vit_large_patch16_dinov3", "image_size": 224, "dropout": 0.5, "batch": 48,
+        "steps": 180_000, "lr": 1e-4, "backbone_lr": 1e-5, "lora_rank": 8, "separate": True, "weight_decay": 0.1,
+        "binary_weight": 1.0, "seed": 42, "ema_decay": 0.0,
     },
 }  # fmt: skip
 # Weights of the presets' backbones, as timm names them.
@@ -168,8 +170,14 @@ _PUBLISHED: Final = {
     "vit_large_patch16_dinov3": "hub:vit_large_patch16_dinov3.lvd1689m",  # of the paper: photographs
     "vit_base_patch14_reg4_dinov2": "hub:vit_base_patch14_reg4_dinov2.lvd142m",
 }
-# A heat map is black where nothing moved, and black for every neutral face: a reference would say nothing.
-_TASKS: Final[dict[str, dict[str, Any]]] = {"vitpain": {}, "teacher": {"neutral": False}, "distill": {}, "siamese": {}}
+# A heat map is black where nothing moved, and black for every neutral face: a reference would say nothing. How bright
+# it is says how far something moved, which its local contrast would not.
+_TASKS: Final[dict[str, dict[str, Any]]] = {
+    "vitpain": {},
+    "teacher": {"neutral": False, "local_contrast": False},
+    "distill": {},
+    "siamese": {},
+}
 _SIAMESE_TINY: Final = {"lr": 2e-3, "backbone_lr": 2e-3}  # what worked for the conv net; the ViT wants half
 
 
@@ -187,7 +195,7 @@ def preset(name: str, task: str, backbone: str | None = None) -> TrainConfig:
     checked_words(name, task)
     chosen = {**_PRESETS[name], **_TASKS[task]}
     if backbone not in (None, TrainConfig(**chosen).backbone):
-        chosen |= {"backbone": backbone, "depth": 0, "width": 0, "heads": 0, "conv_stem": False}
+        chosen |= {"backbone": backbone} | _AS_IT_IS
     if task == "siamese":
         if name != "tiny":
             raise RefusedError(f"--task siamese is a small net for comparison: it has --preset tiny only, got {name}")

@@ -200,7 +200,13 @@ def make_task(name: str, config: TrainConfig, framing: str = "") -> Task:
 
 def model_config(name: str, config: TrainConfig) -> ModelConfig:
     """The shape of a run's model."""
-    common = ModelConfig(image_size=config.image_size, neutral=config.neutral, fusion=config.fusion, spread=True)
+    common = ModelConfig(
+        image_size=config.image_size,
+        local_contrast=config.local_contrast,
+        neutral=config.neutral,
+        fusion=config.fusion,
+        spread=True,
+    )
     if name == SIAMESE:
         return replace(common, architecture=SIAMESE, backbone="")
     return replace(

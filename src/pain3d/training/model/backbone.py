@@ -23,6 +23,7 @@ from pain3d.torchvision_schemas import import_torchvision
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.conv_stem import ConvStem
 from pain3d.training.model.first_weights import start_anew
+from pain3d.training.model.local_contrast import local_contrast
 from pain3d.training.model.weights import check_weights, read_weights
 
 HUB: Final = "hub:"  # starts the name of weights that timm downloads
@@ -53,6 +54,7 @@ class Backbone(nn.Module):
         net: timm's model.
         size: S.
         summary: Whether a token must stand before the patches.
+        contrast: Whether the net sees local contrast in place of colours.
 
     Attributes:
         net: timm's model.
@@ -64,8 +66,9 @@ class Backbone(nn.Module):
         ValueError: What the net makes of a picture is neither tokens of a square of patches nor a feature map.
     """
 
-    def __init__(self, net: Any, size: int, summary: bool = True) -> None:
+    def __init__(self, net: Any, size: int, summary: bool = True, contrast: bool = False) -> None:
         super().__init__()
+        self._contrast = contrast
         self.net: Any = net
         self.width = int(net.num_features)
         self._attentions = [module for module in net.modules() if hasattr(module, "fused_attn")]
@@ -77,6 +80,8 @@ class Backbone(nn.Module):
     def tokens(self, pictures: Tensor) -> Tensor:
         """[B, 3, S, S], (x − mean) / std → [B, L, D]: what stands before the patches, then patches row by row."""
         self._choose_attention(pictures.device)
+        if self._contrast:
+            pictures = local_contrast(pictures)
         if self._layout == CHANNELS_FIRST:
             pictures = pictures.contiguous(memory_format=torch.channels_last)
         tokens: Tensor = self.net.forward_features(pictures)
@@ -154,7 +159,8 @@ def make_backbone(config: ModelConfig, weights: str | None = None) -> Backbone:
             f"backbone {config.backbone}: image_size must be a multiple of {patch}, got {config.image_size}"
         )
     try:
-        backbone = Backbone(net, config.image_size, summary=config.architecture != "siamese")
+        summary = config.architecture != "siamese"
+        backbone = Backbone(net, config.image_size, summary, config.local_contrast)
     except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
         side = f"{config.image_size} x {config.image_size} pixels"
         raise RefusedError(f"backbone {config.backbone}: no tokens of {side} ({one_line(error)})") from error

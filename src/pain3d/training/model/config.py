@@ -29,6 +29,8 @@ class ModelConfig:
         backbone: A name of timm, or ``small_conv``; empty: the architecture's usual one.
         image_size: Side of the picture, px.
         conv_stem: A few convolutions instead of one large patch convolution; only with a plain ViT of timm.
+        local_contrast: Whether the encoder sees `pain3d.training.model.local_contrast` in place of colours. Models from
+            before this field see colours.
         depth: Blocks of the transformer; None: the backbone's own. A value other than None needs weights of that shape.
         width: Its width D; likewise.
         heads: Its heads; likewise.
@@ -54,6 +56,7 @@ class ModelConfig:
     backbone: str = ""
     image_size: int = 112
     conv_stem: bool = False
+    local_contrast: bool = False
     depth: int | None = None
     width: int | None = None
     heads: int | None = None
