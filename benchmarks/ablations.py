@@ -27,9 +27,9 @@ TEACHER = "teacher"
 ARMS: dict[str, tuple[str, ...]] = {
     TEACHER: ("--task", "teacher"),
     "no neutral": ("--no-neutral",),
-    "neutral": (),
-    "no pairs": ("--fusion", "difference", "--pair-weight", "0"),
-    "difference": ("--fusion", "difference"),
+    "neutral": ("--fusion", "attention"),
+    "no pairs": ("--pair-weight", "0"),
+    "difference": (),
     "distilled": ("--task", "distill", "--teacher", "{runs}/teacher-{seed}"),
     "online": ("--online",),
     "siamese": ("--task", "siamese"),

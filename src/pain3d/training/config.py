@@ -53,8 +53,8 @@ class TrainConfig:
     """Whether the net also sees a neutral picture of the person."""
     num_references: Annotated[int, Within(1, 64)] = 1
     """Neutral pictures of a person, averaged after attention."""
-    fusion: Literal["attention", "difference"] = "attention"
-    """How faces are compared: as published, or late features subtracted, so that a face beside itself is PSPI 0."""
+    fusion: Literal["attention", "difference"] = "difference"
+    """How faces are compared: late features subtracted, so that a face beside itself is PSPI 0, or as published."""
     separate: bool = False
     """A second encoder, with weights of its own, for neutral pictures; with --fusion attention."""
     lora_rank: Annotated[int, Within(0, 1024)] = 0
@@ -161,8 +161,8 @@ _PRESETS: Final[dict[str, dict[str, Any]]] = {
     },
     "paper": {  # steps: 150 epochs of 57,600 training pictures in batches of 48
         **_AS_IT_IS, "backbone": "vit_large_patch16_dinov3", "image_size": 224, "dropout": 0.5, "batch": 48,
-        "steps": 180_000, "lr": 1e-4, "backbone_lr": 1e-5, "lora_rank": 8, "separate": True, "weight_decay": 0.1,
-        "binary_weight": 1.0, "seed": 42, "ema_decay": 0.0,
+        "steps": 180_000, "lr": 1e-4, "backbone_lr": 1e-5, "lora_rank": 8, "separate": True, "fusion": "attention",
+        "weight_decay": 0.1, "binary_weight": 1.0, "seed": 42, "ema_decay": 0.0,
     },
 }  # fmt: skip
 # Weights of the presets' backbones, as timm names them.
@@ -176,7 +176,7 @@ _TASKS: Final[dict[str, dict[str, Any]]] = {
     "vitpain": {},
     "teacher": {"neutral": False, "local_contrast": False},
     "distill": {},
-    "siamese": {},
+    "siamese": {"fusion": "attention"},  # the net for comparison reads both embeddings side by side
 }
 _SIAMESE_TINY: Final = {"lr": 2e-3, "backbone_lr": 2e-3}  # what worked for the conv net; the ViT wants half
 
