@@ -6,7 +6,7 @@ DATA is a data set that `pain3d synth` made; its test people are shown as they a
 draws. Two are near what training can draw, so the rows with styles learn without these families: grey pictures and
 JPEG. All rows get their first seed before any gets its second, and the table is written anew after each run. A run that
 was stopped goes on, and one that is finished isn't run again, so the command can be given again and again. `--arms`
-also takes ``only NAME`` and ``without NAME`` of a family: what each brings.
+also takes rows of OTHERS, and ``only NAME`` and ``without NAME`` of a family: what each brings.
 """
 
 from __future__ import annotations
@@ -55,16 +55,17 @@ from pain3d.training.score.portrait import read_portrait
 
 Pixels = npt.NDArray[np.uint8]
 SEEN: Final = "all-grey-jpeg"  # what training draws: nothing of the styles below
-DRAWN: Final = {  # how often styles are drawn
-    "": ("--styles", "none"),
-    ", styles": ("--styles", SEEN),
-    ", few styles": ("--styles", SEEN, "--style-strength", "0.3"),
+MAIN: Final = {  # each has one thing more than the row before
+    "attention, colours": ("--fusion", "attention", "--no-local-contrast", "--styles", "none"),
+    "attention": ("--fusion", "attention", "--styles", "none"),
+    "difference": ("--styles", "none"),
+    "difference, few styles": ("--styles", SEEN, "--style-strength", "0.3"),
 }
-MAIN: Final = {
-    fusion + words: ("--fusion", fusion, *options)
-    for fusion in ("attention", "difference")
-    for words, options in DRAWN.items()
-} | {"difference, no pairs": ("--fusion", "difference", "--pair-weight", "0", "--styles", "none")}
+OTHERS: Final = {
+    "difference, colours": ("--no-local-contrast", "--styles", "none"),
+    "difference, styles": ("--styles", SEEN),
+    "difference, no pairs": ("--pair-weight", "0", "--styles", "none"),
+}
 RESULT: Final = "held_out_styles.json"
 PICTURE_ENDS: Final = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -74,7 +75,7 @@ def options_of(arm: str) -> tuple[str, ...]:
     word, _, family = arm.partition(" ")
     if word in ("only", "without") and family in STYLES:
         return "--styles", family if word == "only" else f"{SEEN}-{family}"
-    return MAIN[arm]
+    return (MAIN | OTHERS)[arm]
 
 
 def grey_film(picture: Pixels, row: int) -> Pixels:
@@ -258,7 +259,7 @@ def main() -> None:
         try:
             options_of(arm)
         except KeyError:
-            parser.error(f"--arms {arm!r}: none of {', '.join(MAIN)}, only NAME, without NAME")
+            parser.error(f"--arms {arm!r}: none of {', '.join(MAIN | OTHERS)}, only NAME, without NAME")
     try:
         samples = open_data(given.data, 0)
         rows = split_rows(samples, "test")
