@@ -7,7 +7,7 @@ import torch
 from pain3d.training.data.augmentation import MEAN, STD
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.factory import build_model
-from pain3d.training.model.local_contrast import AROUND, CELLS, LEAST, LUMA, local_contrast
+from pain3d.training.model.local_contrast import AROUND, CELLS, LEAST, LUMA, as_local_contrast
 
 
 def as_seen(picture: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,7 @@ def by_loops(picture: torch.Tensor) -> np.ndarray:
 
 def test_local_contrast_is_its_definition() -> None:
     picture = faces(80)
-    seen = local_contrast(as_seen(picture))
+    seen = as_local_contrast(as_seen(picture))
     assert seen.shape == picture.shape and torch.equal(seen[:, 0], seen[:, 2])
     # Sums of float32: seen 3e-6.
     np.testing.assert_allclose(seen[1, 0].numpy(), by_loops(picture[1]), atol=2e-5)
@@ -58,21 +58,21 @@ def test_local_contrast_is_its_definition() -> None:
 def test_exposure_colour_and_veils_are_not_seen(side: int) -> None:
     """A film's gain and base, a grey picture of the same brightness, a lamp that falls off; but detail is."""
     picture = faces(side)
-    seen = local_contrast(as_seen(picture))
+    seen = as_local_contrast(as_seen(picture))
     bright = (picture * torch.tensor(LUMA)[:, None, None]).sum(1, keepdim=True).expand_as(picture)
-    assert float((local_contrast(as_seen(bright)) - seen).abs().max()) < 1e-4  # sums of float32: seen 1e-5
-    veiled = local_contrast(as_seen(0.15 + 0.7 * picture))
+    assert float((as_local_contrast(as_seen(bright)) - seen).abs().max()) < 1e-4  # sums of float32: seen 1e-5
+    veiled = as_local_contrast(as_seen(0.15 + 0.7 * picture))
     spread = float(seen.std())
     # Half as loud at most where little varies, by LEAST; the same where much does. Seen 0.93 to 0.98 of it.
     assert float((veiled - seen).std()) < 0.12 * spread
     lamp = 1 - 0.4 * torch.linspace(0, 1, side)
-    assert float((local_contrast(as_seen(picture * lamp)) - seen).std()) < 0.2 * spread  # seen .03 to .11
-    assert float((local_contrast(as_seen(picture.flip(3))) - seen).std()) > spread
+    assert float((as_local_contrast(as_seen(picture * lamp)) - seen).std()) < 0.2 * spread  # seen .03 to .11
+    assert float((as_local_contrast(as_seen(picture.flip(3))) - seen).std()) > spread
 
 
 def test_flat_walls_stay_flat() -> None:
     noise = 0.001 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    assert float(local_contrast(as_seen(0.5 + noise)).abs().max()) < 0.15
+    assert float(as_local_contrast(as_seen(0.5 + noise)).abs().max()) < 0.15
 
 
 @pytest.mark.parametrize("architecture", ["vitpain", "siamese"])

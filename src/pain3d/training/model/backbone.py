@@ -23,7 +23,7 @@ from pain3d.torchvision_schemas import import_torchvision
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.conv_stem import ConvStem
 from pain3d.training.model.first_weights import start_anew
-from pain3d.training.model.local_contrast import local_contrast
+from pain3d.training.model.local_contrast import as_local_contrast
 from pain3d.training.model.weights import check_weights, read_weights
 
 HUB: Final = "hub:"  # starts the name of weights that timm downloads
@@ -81,7 +81,7 @@ class Backbone(nn.Module):
         """[B, 3, S, S], (x − mean) / std → [B, L, D]: what stands before the patches, then patches row by row."""
         self._choose_attention(pictures.device)
         if self._contrast:
-            pictures = local_contrast(pictures)
+            pictures = as_local_contrast(pictures)
         if self._layout == CHANNELS_FIRST:
             pictures = pictures.contiguous(memory_format=torch.channels_last)
         tokens: Tensor = self.net.forward_features(pictures)

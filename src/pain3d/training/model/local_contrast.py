@@ -23,7 +23,7 @@ AROUND: Final = 5  # cells a side are the place around: a quarter of the picture
 LEAST: Final = 0.032  # standard deviation on 0–1 that counts as half a variation: flat walls stay flat
 
 
-def local_contrast(pictures: Tensor) -> Tensor:
+def as_local_contrast(pictures: Tensor) -> Tensor:
     """Pictures as their own local contrast: (y − mean) / √(variance + LEAST²) of brightness y, three times.
 
     Args:
