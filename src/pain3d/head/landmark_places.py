@@ -9,8 +9,8 @@ lies .2 to 1.6 mm above that of the roots.
 iBUG's corner of a mouth is where the lips meet. The head's vertex for it bounds the painted lips, 3 mm further out, and
 that of the inner contour lies 5 mm behind the lips' edge. Seen from the front the upper lip stands 4 mm before what is
 below it 23.5 mm from the midline, and nothing is left of the step at 25 mm; with AU25, 26 or 27 the mouth opens as far.
-Corners drawn by hand in 142 photographs of neutral faces (the Face Research Lab's London Set and Canadian faces) stand
-24.7 mm from the midline at 87 mm of the eyes.
+Corners in the templates of 142 photographs of neutral faces (the Face Research Lab's London Set and Canadian faces)
+stand 24.7 mm from the midline at 87 mm of the eyes.
 """
 
 from __future__ import annotations
