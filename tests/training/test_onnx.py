@@ -14,10 +14,18 @@ from pain3d.training.model.factory import build_model
 from pain3d.training.model.onnx_export import export_onnx
 from pain3d.training.model.pretrained import load_pretrained, save_pretrained
 
-CONFIGS = {
+CONFIGS = {  # at 64 pixels the last cells of local contrast are narrower than others
     "siamese alone": ModelConfig(architecture="siamese", image_size=32, neutral=False, framing="square"),
     "difference": ModelConfig(
-        width=32, depth=1, heads=2, image_size=32, conv_stem=True, fusion="difference", spread=True, framing="whole"
+        width=32,
+        depth=1,
+        heads=2,
+        image_size=64,
+        conv_stem=True,
+        local_contrast=True,
+        fusion="difference",
+        spread=True,
+        framing="whole",
     ),
     "lora": ModelConfig(
         backbone="vit_tiny_patch16_dinov3_qkvb", depth=1, width=64, heads=2, image_size=32, separate=True, lora_rank=2
@@ -46,7 +54,8 @@ def test_it_says_the_same(name: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     model = load_pretrained(run)
     for count in (1, 3):
-        image, neutral = torch.randn(2, count, 3, 32, 32, generator=torch.Generator().manual_seed(count))
+        side = model.config.image_size
+        image, neutral = torch.randn(2, count, 3, side, side, generator=torch.Generator().manual_seed(count))
         fed = {"image": image.numpy(), **({"neutral": neutral.numpy()} if model.config.neutral else {})}
         assert [entry.name for entry in session.get_inputs()] == list(fed)
         pspi, au, binary = session.run(["pspi", "au", "binary"], fed)

@@ -13,7 +13,6 @@ from typing import Final
 from torch import Tensor
 from torch.nn import functional as F
 
-from pain3d.device import constant
 from pain3d.training.data.augmentation import STD
 
 LUMA: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -32,10 +31,11 @@ def as_local_contrast(pictures: Tensor) -> Tensor:
     Returns:
         [B, 3, S, S] float32, about −2–2; its three channels are one in memory. Gradients: to the pictures.
     """
-    pictures = pictures.float()
-    bright = (pictures * constant(WEIGHTS, pictures)[:, None, None]).sum(1, keepdim=True)  # on 0–1, but for a constant
+    red, green, blue = pictures.float().chunk(3, 1)
+    bright = WEIGHTS[0] * red + WEIGHTS[1] * green + WEIGHTS[2] * blue  # on 0–1, but for a constant
     detail = bright - _around(bright)
-    return (detail / (_around(detail.square()) + LEAST**2).sqrt()).expand_as(pictures)
+    contrast: Tensor = detail / (_around(detail.square()) + LEAST**2).sqrt()
+    return contrast.expand_as(pictures)
 
 
 def _around(planes: Tensor) -> Tensor:
