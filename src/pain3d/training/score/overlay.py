@@ -113,7 +113,7 @@ def _draw_bars(part: Any, prediction: PortraitPrediction) -> None:
     words.axis("off")  # keeps the place of what is written across the whole part
     spread = "" if prediction.pspi_std is None else f" ± {prediction.pspi_std:.1f}"
     part.text(
-        0.04, 0.90, f"PSPI {prediction.pspi:.1f}{spread} of 16", fontsize=22, color=INK, fontweight="bold", va="center"
+        0.04, 0.90, f"PSPI {prediction.pspi:.1f}{spread} of 16", fontsize=19, color=INK, fontweight="bold", va="center"
     )
     lines = "\n".join(textwrap.wrap(ood_words(prediction), LINE))
     part.text(0.04, 0.82, lines, fontsize=8.5, color=_warning_colour(prediction), va="center")
