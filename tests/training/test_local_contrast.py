@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from pain3d.training.data.augmentation import MEAN, STD
+from pain3d.training.data.style import LUMA
 from pain3d.training.model.config import ModelConfig
 from pain3d.training.model.factory import build_model
-from pain3d.training.model.local_contrast import AROUND, CELLS, LEAST, LUMA, as_local_contrast
+from pain3d.training.model.local_contrast import AROUND, CELLS, LEAST, as_local_contrast
 
 
 def as_seen(picture: torch.Tensor) -> torch.Tensor:
@@ -50,8 +51,8 @@ def test_local_contrast_is_its_definition() -> None:
     picture = faces(80)
     seen = as_local_contrast(as_seen(picture))
     assert seen.shape == picture.shape and torch.equal(seen[:, 0], seen[:, 2])
-    # Sums of float32: seen 3e-6.
-    np.testing.assert_allclose(seen[1, 0].numpy(), by_loops(picture[1]), atol=2e-5)
+    # Sums of float32: seen 5e-7.
+    np.testing.assert_allclose(seen[1, 0].numpy(), by_loops(picture[1]), atol=5e-6)
 
 
 @pytest.mark.parametrize("side", [16, 35, 112, 224])
@@ -60,19 +61,19 @@ def test_exposure_colour_and_veils_are_not_seen(side: int) -> None:
     picture = faces(side)
     seen = as_local_contrast(as_seen(picture))
     bright = (picture * torch.tensor(LUMA)[:, None, None]).sum(1, keepdim=True).expand_as(picture)
-    assert float((as_local_contrast(as_seen(bright)) - seen).abs().max()) < 1e-4  # sums of float32: seen 1e-5
+    assert float((as_local_contrast(as_seen(bright)) - seen).abs().max()) < 2e-5  # sums of float32: seen 2e-6
     veiled = as_local_contrast(as_seen(0.15 + 0.7 * picture))
     spread = float(seen.std())
-    # Half as loud at most where little varies, by LEAST; the same where much does. Seen 0.93 to 0.98 of it.
+    # Not quite the same, for LEAST is of what is seen: .07 to .09 of the spread.
     assert float((veiled - seen).std()) < 0.12 * spread
     lamp = 1 - 0.4 * torch.linspace(0, 1, side)
-    assert float((as_local_contrast(as_seen(picture * lamp)) - seen).std()) < 0.2 * spread  # seen .03 to .11
+    assert float((as_local_contrast(as_seen(picture * lamp)) - seen).std()) < 0.2 * spread  # seen .09 to .10
     assert float((as_local_contrast(as_seen(picture.flip(3))) - seen).std()) > spread
 
 
 def test_flat_walls_stay_flat() -> None:
     noise = 0.001 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    assert float(as_local_contrast(as_seen(0.5 + noise)).abs().max()) < 0.15
+    assert float(as_local_contrast(as_seen(0.5 + noise)).abs().max()) < 0.15  # seen .09
 
 
 @pytest.mark.parametrize("architecture", ["vitpain", "siamese"])
@@ -82,5 +83,5 @@ def test_a_model_of_local_contrast_does_not_see_colour(architecture: str) -> Non
     picture, neutral = faces(32)[:1], faces(32)[1:]
     grey = (picture * torch.tensor(LUMA)[:, None, None]).sum(1, keepdim=True).expand_as(picture)
     said = [model(as_seen(face), as_seen(neutral)).au for face in (picture, grey, picture.flip(2))]
-    assert float((said[0] - said[1]).abs().max()) < 1e-4
-    assert float((said[0] - said[2]).abs().max()) > 1e-4
+    assert float((said[0] - said[1]).abs().max()) < 2e-5  # seen 1e-6
+    assert float((said[0] - said[2]).abs().max()) > 1e-2  # seen .06 and 1.4

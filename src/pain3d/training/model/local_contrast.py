@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pain3d.training.data.augmentation import STD
+from pain3d.training.data.style import LUMA
 
-LUMA: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601
 WEIGHTS: Final = tuple(weight * spread for weight, spread in zip(LUMA, STD, strict=True))  # of normalised channels
 CELLS: Final = 20  # a side, over which a picture is averaged first
 AROUND: Final = 5  # cells a side are the place around: a quarter of the picture, an eye and its brow

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from pain3d.device import constant
 from pain3d.training.data.augmentation import MEAN, STD
+from pain3d.training.data.style import LUMA
 
 BANDS: Final = (1 / 32, 1 / 16, 1 / 8, 1 / 5, 1 / 3, 0.5)  # cycles a pixel, the ends of the bands from the first on
 LEAST: Final = 1e-4  # of 1: a hundredth of a level of 8 bits, below which no contrast is told from none
@@ -38,7 +39,7 @@ def picture_statistics(seen: Tensor) -> Tensor:
     spread, middle = constant(STD, seen), constant(MEAN, seen)
     rgb = (seen.float() * spread[:, None, None] + middle[:, None, None]).clamp(0, 1)
     red, green, blue = rgb.unbind(1)
-    light = 0.299 * red + 0.587 * green + 0.114 * blue
+    light = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     opponent = torch.stack([light, red - green, blue - light], 1).flatten(2)
     means, spreads = opponent.mean(2), opponent.std(2)
     about = light - light.mean((1, 2), keepdim=True)
