@@ -339,7 +339,7 @@ def sample_scenes(
                     background=SURROUNDINGS if place else name,
                     background_blur=blur,
                     background_id=expression if free else 0,
-                    sensor=sample_sensor(seed, identity_id, expression, view, quality),
+                    sensor=sample_sensor(seed, identity_id, expression, view, quality, size),
                     wrinkles=wrinkles,
                     worn=around,
                     hair=hair,

@@ -56,6 +56,9 @@ CONTRAST = (0.85, 1.2)
 SATURATION = (0.9, 1.25)
 LEAST_QUALITY = 70  # of a JPEG
 SENSOR_NUMBERS = 7  # that a sensor is drawn from
+# Pixels a side of the smallest picture that a camera takes; a smaller one is such a picture made small, whose pixels are
+# sharper and gather the light of several.
+LEAST_TAKEN = 512
 BACKGROUND_SHARES = {"plain": 0.12, "gradient": 0.10, "bokeh": 0.18, "ward": 0.25, "room": 0.20, "outdoor": 0.15}
 BACKGROUND_BLUR = (0.016, 0.055)  # radius of the disc of confusion, as a share of the picture's height
 
@@ -328,21 +331,27 @@ def sample_key_size(name: str, seed: int, identity_id: int, *moment: int) -> flo
     return float(round(OWN_KEY[0] * (OWN_KEY[1] / OWN_KEY[0]) ** u, 3))
 
 
-def sample_sensor(seed: int, identity_id: int, expression: int, view: int, quality: int = 95) -> Sensor:
-    """Draw exposure, white balance, noise, sharpness, tone and JPEG quality of one picture; `quality` is the best."""
+def sample_sensor(
+    seed: int, identity_id: int, expression: int, view: int, quality: int = 95, size: int = LEAST_TAKEN
+) -> Sensor:
+    """Draw exposure, white balance, noise, sharpness, tone and JPEG quality of one picture of `size` pixels a side.
+
+    `quality` is the best.
+    """
     u = keyed_generator(seed, "sensor", identity_id, expression, view).random(SENSOR_NUMBERS).tolist()
-    return drawn_sensor(u, quality)
+    return drawn_sensor(u, quality, size)
 
 
-def drawn_sensor(u: Sequence[float], quality: int = 95) -> Sensor:
-    """The sensor that `SENSOR_NUMBERS` numbers from 0 to 1 tell."""
+def drawn_sensor(u: Sequence[float], quality: int, size: int) -> Sensor:
+    """The sensor that `SENSOR_NUMBERS` numbers from 0 to 1 tell, for a picture of `size` pixels a side."""
     worst = min(LEAST_QUALITY, quality)
+    smaller = max(1.0, LEAST_TAKEN / size)
     return Sensor(
         exposure=spread(u[0], EXPOSURE),
         white_balance=near_neutral(u[1]),
-        iso=round(ISO[0] * (ISO[1] / ISO[0]) ** u[2], 1),
+        iso=round(ISO[0] * (ISO[1] / ISO[0]) ** u[2] / smaller**2, 1),
         quality=worst + min(int(u[3] * (quality - worst + 1)), quality - worst),
-        mtf50=between(MTF50, u[4]),
+        mtf50=min(between(MTF50, u[4]) * smaller, SHARPEST),
         contrast=between(CONTRAST, u[5]),
         saturation=between(SATURATION, u[6]),
     )

@@ -175,7 +175,7 @@ def drawn_scenes(population: Population, seed: int, draws: Sequence[Draw]) -> li
             light=drawn_light(lights[place]),
             background=BACKGROUNDS[0],  # of a kind that goes with any light; who renders draws what is seen
             background_id=draw.number,
-            sensor=drawn_sensor(sensors[place], population.quality),
+            sensor=drawn_sensor(sensors[place], population.quality, population.size),
         )
         for place, draw in enumerate(draws)
     ]
