@@ -177,6 +177,19 @@ def test_what_surrounds_the_face_knows_nothing_of_the_person() -> None:
         assert a.skin != b.skin
 
 
+def test_a_smaller_picture_is_a_larger_one_made_small() -> None:
+    for number in range(20):
+        taken, large, half, quarter = (sample_sensor(0, number, 0, 0, size=size) for size in (512, 2048, 256, 128))
+        assert taken == large
+        for small, times in ((half, 2), (quarter, 4)):
+            assert small.mtf50 == min(times * taken.mtf50, 0.5)
+            # The light of `times`² pixels; records keep a tenth.
+            assert small.iso == pytest.approx(taken.iso / times**2, abs=0.06 + 0.05 / times**2)
+            assert (small.exposure, small.quality, small.contrast) == (taken.exposure, taken.quality, taken.contrast)
+    scenes = sample_scenes(seed=0, identity_id=0, cell=demographic_grid(1, 0)[0], expressions=1, views=1, size=256)
+    assert scenes[1].sensor == sample_sensor(0, 0, 1, 0, size=256)
+
+
 def test_lights_backgrounds_and_sensors_fill_their_ranges() -> None:
     lights = [sample_light(0, i, 0) for i in range(600)]
     assert {light.name for light in lights} == set(LIGHTS)
