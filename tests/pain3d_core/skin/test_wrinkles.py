@@ -61,8 +61,8 @@ def test_grooves_are_darker_and_lower_than_beside_them(maps: SurfaceMaps) -> Non
     layers = draw_wrinkles(maps, Skin(identity=5))
     for number, x, y in ((0, 5, 42), (0, 30, 5), (1, 7, 7), (1, 21.5, -19)):
         for side in (-1, 1):
-            # Least seen 0.078: the fold of AU10.
-            assert near(maps, layers[number], 2, side * x, y).max() > 0.06, (number, x, y)
+            # Least seen 0.049: the fold of AU10, which the unit brings 1.45 times as deep.
+            assert near(maps, layers[number], 2, side * x, y).max() > 0.04, (number, x, y)
     assert layers[0].planes[2].min() >= 0
     assert near(maps, layers[0], 2, 0, -5, 2).max() < 0.01
 
