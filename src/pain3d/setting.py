@@ -56,8 +56,8 @@ CONTRAST = (0.85, 1.2)
 SATURATION = (0.9, 1.25)
 LEAST_QUALITY = 70  # of a JPEG
 SENSOR_NUMBERS = 7  # that a sensor is drawn from
-# Pixels a side of the smallest picture that a camera takes; a smaller one is such a picture made small, whose pixels are
-# sharper and gather the light of several.
+# Pixels a side of the smallest picture that a camera takes; a smaller one is such a picture made small, whose pixels
+# are sharper and gather the light of several.
 LEAST_TAKEN = 512
 BACKGROUND_SHARES = {"plain": 0.12, "gradient": 0.10, "bokeh": 0.18, "ward": 0.25, "room": 0.20, "outdoor": 0.15}
 BACKGROUND_BLUR = (0.016, 0.055)  # radius of the disc of confusion, as a share of the picture's height
