@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,8 @@ def judge_tone(data: DataSet, most: int, most_frames: int, quiet: bool) -> Verdi
     with Progress(len(people) + len(keep), quiet=quiet) as progress:
         for row in people:
             scene = scene_of(row)
-            pictures, landmarks = photograph([frontal(scene, ActionUnits(), 0)], textures, light=white_room())
+            bald = replace(scene, skin=replace(scene.skin, hair_style="bald"))  # a fringe would be read as forehead
+            pictures, landmarks = photograph([frontal(bald, ActionUnits(), 0)], textures, light=white_room())
             light = skin_light(pictures[0], landmarks[0])
             assert light is not None, "a frontal face fills the picture"
             asked.append(asked_albedo(scene.skin))
@@ -113,9 +115,10 @@ def summarise(
     return Verdict(
         "tone",
         "Skin tone",
-        f"{len(people)} identities photographed again in a white room, where a matt surface shows its albedo, and the "
-        f"skin of {len(frames)} frames (|yaw| ≤ {FRONTAL_YAW:g}°) as they are. Individual typology angle of the mean "
-        "linear colour of both cheeks and the forehead. Asked: the albedo of the skin's melanin and haemoglobin.",
+        f"{len(people)} identities photographed again without hair in a white room, where a matt surface shows its "
+        f"albedo, and the skin of {len(frames)} frames (|yaw| ≤ {FRONTAL_YAW:g}°) as they are. Individual typology "
+        "angle of the mean linear colour of both cheeks and the forehead. Asked: the albedo of the skin's melanin and "
+        "haemoglobin.",
         measures,
         tables,
         figures,
