@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pain3d.background import BACKGROUNDS
-from pain3d.camera import FOV, MIN_DISTANCE
+from pain3d.camera import FOV, MIN_DISTANCE, MOST_PIXELS
 from pain3d.colour import KELVINS, NEUTRAL_KELVIN
 from pain3d.environment.embedded import ENVIRONMENTS, embedded_environment
 from pain3d.environment.own import OWN
@@ -337,7 +337,11 @@ def sample_sensor(
     """Draw exposure, white balance, noise, sharpness, tone and JPEG quality of one picture of `size` pixels a side.
 
     `quality` is the best.
+
+    Raises:
+        ValueError: `size` is no picture's.
     """
+    check_whole("size", size, 1, MOST_PIXELS)
     u = keyed_generator(seed, "sensor", identity_id, expression, view).random(SENSOR_NUMBERS).tolist()
     return drawn_sensor(u, quality, size)
 

@@ -188,6 +188,8 @@ def test_a_smaller_picture_is_a_larger_one_made_small() -> None:
             assert (small.exposure, small.quality, small.contrast) == (taken.exposure, taken.quality, taken.contrast)
     scenes = sample_scenes(seed=0, identity_id=0, cell=demographic_grid(1, 0)[0], expressions=1, views=1, size=256)
     assert scenes[1].sensor == sample_sensor(0, 0, 1, 0, size=256)
+    with pytest.raises(ValueError, match=r"^size must be a whole number in 1\.\.16384, got 0$"):
+        sample_sensor(0, 0, 0, 0, size=0)
 
 
 def test_lights_backgrounds_and_sensors_fill_their_ranges() -> None:
