@@ -336,10 +336,10 @@ def sample_sensor(
 ) -> Sensor:
     """Draw exposure, white balance, noise, sharpness, tone and JPEG quality of one picture of `size` pixels a side.
 
-    `quality` is the best.
+    `quality` is the best. Pixels of a picture under `LEAST_TAKEN` are sharper and have less noise.
 
     Raises:
-        ValueError: `size` is no picture's.
+        ValueError: `size` is not 1 to `MOST_PIXELS`.
     """
     check_whole("size", size, 1, MOST_PIXELS)
     u = keyed_generator(seed, "sensor", identity_id, expression, view).random(SENSOR_NUMBERS).tolist()

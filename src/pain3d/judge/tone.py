@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,15 @@ from pain3d.colour import linear_to_lab, typology_angle
 from pain3d.console.progress import Progress
 from pain3d.judge.drawing import TILE, Tile, mosaic, new_plot, saved
 from pain3d.judge.measures import correlation, median
-from pain3d.judge.studio import frontal, photograph, skin_light, white_room
+from pain3d.judge.studio import Pixels, frontal, photograph, skin_light, white_room
 from pain3d.judge.verdict import Cell, Figure, Measure, Table, Verdict
 from pain3d.pipeline.contact_sheet import fit, picture_of
 from pain3d.pipeline.data_set import CELL, DataSet, Row, cell_name, scene_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pain3d.scene import Scene
     from pain3d.skin import Skin
 
 Floats = npt.NDArray[np.floating]
@@ -34,8 +38,6 @@ COLUMNS = ("sample_id", "identity_id", "image", "landmarks_2d", "yaw_degrees", "
 
 def judge_tone(data: DataSet, most: int, most_frames: int, quiet: bool) -> Verdict:
     """Photograph at most so many identities in a white room, and read the skin of at most so many frames."""
-    from pain3d.facs.action_units import ActionUnits
-
     people, textures = data.neutrals(most), data.textures
     asked, measured, tiles = [], [], []
     keep = data.spread(most_frames)
@@ -43,13 +45,10 @@ def judge_tone(data: DataSet, most: int, most_frames: int, quiet: bool) -> Verdi
     with Progress(len(people) + len(keep), quiet=quiet) as progress:
         for row in people:
             scene = scene_of(row)
-            bald = replace(scene, skin=replace(scene.skin, hair_style="bald"))  # a fringe would be read as forehead
-            pictures, landmarks = photograph([frontal(bald, ActionUnits(), 0)], textures, light=white_room())
-            light = skin_light(pictures[0], landmarks[0])
-            assert light is not None, "a frontal face fills the picture"
+            picture, light = in_a_white_room(scene, textures)
             asked.append(asked_albedo(scene.skin))
             measured.append(light)
-            tiles.append(fit(pictures[0], TILE))
+            tiles.append(fit(picture, TILE))
             progress.add(1)
         for row in data.rows("frames", COLUMNS, keep):
             if abs(row["yaw_degrees"]) <= FRONTAL_YAW:
@@ -59,6 +58,17 @@ def judge_tone(data: DataSet, most: int, most_frames: int, quiet: bool) -> Verdi
             row["image"] = None
             progress.add(1)
     return summarise(people, np.array(asked), np.array(measured), frames, tiles)
+
+
+def in_a_white_room(scene: Scene, textures: Mapping[str, Tensor]) -> tuple[Pixels, Floats]:
+    """The person's picture [S, S, 3] there and the light [3] of the skin, without hair: a fringe is no forehead."""
+    from pain3d.facs.action_units import ActionUnits
+
+    bald = replace(scene, skin=replace(scene.skin, hair_style="bald"))
+    pictures, landmarks = photograph([frontal(bald, ActionUnits(), 0)], textures, light=white_room())
+    light = skin_light(pictures[0], landmarks[0])
+    assert light is not None, "a frontal face fills the picture"
+    return pictures[0], light
 
 
 def asked_albedo(skin: Skin) -> Floats:
