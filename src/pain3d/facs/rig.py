@@ -3,7 +3,7 @@
 Rules (each keeps every single action unit exactly as it is alone):
 
 - Shut lids win: with AU43 the lid part of AU6 and AU7 and all of AU5 on that side give way; what they do to the skin
-  around the eye stays, so that AU7 under shut lids is still seen.
+  around the eye stays, and AU7 squeezes the lids: they meet higher and bunch, so that it is still seen.
 - One lower lid: the lid parts of AU6 and AU7 share a travel of 1 (AU7 first).
 - Brow, nose and lid crowd the cheek: AU6 rises less (to 75 %) the further AU7, or AU4 with AU9, have come towards it.
 - One upper lip: AU10 and AU25 lift it by the larger of the two, not their sum.
@@ -76,7 +76,8 @@ def expression_weights(au: Tensor, units: Sequence[str]) -> tuple[Tensor, Tensor
     lid_squint = weight[7] * (1 - shut)
     lid_cheek = torch.minimum(weight[6] * (1 - shut), (1 - lid_squint).clamp(min=0))
     lift = torch.maximum(weight[10], dict(MOVES[25])["mouthUpperUp"] * weight[25])
-    rows = torch.stack([*weight.values(), lift, lid_squint, lid_cheek], 1).flatten(1)  # [B, (A + 3) · 2]
+    squeezed = weight[7] * shut
+    rows = torch.stack([*weight.values(), lift, lid_squint, lid_cheek, squeezed], 1).flatten(1)  # [B, (A + 4) · 2]
     columns = torch.zeros_like(rows[:, :1])
     for places, shares in contributions(tuple(units)):
         seen = rows.index_select(1, constant(places, rows, torch.int64))
@@ -95,7 +96,7 @@ def contributions(units: tuple[str, ...]) -> tuple[tuple[tuple[int, ...], tuple[
     for row, number in enumerate(AU_NUMBERS):
         for stem, share in MOVES[number]:
             moves.setdefault(stem, []).append((row, share))
-    for row, stem in enumerate(("mouthUpperUp", "eyeSquintLid", "cheekSquintLid"), len(AU_NUMBERS)):
+    for row, stem in enumerate(("mouthUpperUp", "eyeSquintLid", "cheekSquintLid", "eyeSqueeze"), len(AU_NUMBERS)):
         moves[stem] = [(row, 1.0)]
     found: list[list[tuple[int, float]]] = []
     for unit in units:

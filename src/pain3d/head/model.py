@@ -22,7 +22,7 @@ from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack, unit
 from pain3d.facs.rig import action_weights, expression_weights
 from pain3d.head.ageing import local_amounts, macro_changes
 from pain3d.head.assets import DEFAULT_HEAD, HeadFile, read_head
-from pain3d.head.correctives import bulges, higher_meeting, lowered_tongue
+from pain3d.head.correctives import FURTHER, SQUEEZED, bulges, higher_meeting, lowered_tongue, squeezed
 from pain3d.head.ears import laid_ears
 from pain3d.head.eyelids import clear_eyes, lid_limits
 from pain3d.head.foreign.conversion import PACKAGED, HeadSource
@@ -411,12 +411,20 @@ class Head(nn.Module):
     def _mend(self) -> None:
         """Add what the source of the default head leaves out (see `correctives`)."""
         edge, skin = self.lid_rings[:, 1].flatten(), self._part("skin")
+        for row, unit in enumerate(self.unit_names):
+            self.expression_basis[row] *= FURTHER.get(unit.removesuffix("Left").removesuffix("Right"), 1.0)
         for row, moved_by in bulges(self.template, self.faces, skin, edge, self.unit_names).items():
             self.expression_basis[row] += moved_by
         movable = skin | self._part("lashes")
-        for unit, sign in (("eyeBlinkLeft", 1.0), ("eyeBlinkRight", -1.0)):
-            blink = self.expression_basis[self.unit_names.index(unit)]
+        added = {}
+        for side, sign in (("Left", 1.0), ("Right", -1.0)):
+            blink = self.expression_basis[self.unit_names.index(f"eyeBlink{side}")]
+            added[SQUEEZED + side] = squeezed(self.template, self.faces, blink, movable, sign)
             blink += higher_meeting(self.template, blink, movable, sign)
+        units = len(self.unit_names) - self.closing_gap.shape[1]  # those that close lids are the last
+        self.unit_names = (*self.unit_names[:units], *added, *self.unit_names[units:])
+        basis = self.expression_basis
+        self.expression_basis = torch.cat([basis[:units], torch.stack(list(added.values())), basis[units:]])
         self._age(edge, skin | self._part("neck"))
         self.template = lowered_tongue(self.template, torch.nonzero(self._part("tongue")).flatten())
 

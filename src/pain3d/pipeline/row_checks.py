@@ -37,7 +37,7 @@ from pain3d.records import (
 
 Finding = tuple[int, str]
 Digests = dict[str, bytes]  # of pictures, by column
-# Sums over 201 + 67 shapes, which a device may round in another order (docs/formats.md), and what they become through
+# Sums over 201 + 69 shapes, which a device may round in another order (docs/formats.md), and what they become through
 # the lens. All else is compared for equality: told with AVX-512, with AVX2 and with neither (ATEN_CPU_CAPABILITY,
 # NPY_DISABLE_CPU_FEATURES), 347 columns of 24 people had the same bits, landmarks were 1.5e-8 m and 3.1e-5 px apart.
 TOLERANCES: Final = {

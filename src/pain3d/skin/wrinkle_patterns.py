@@ -117,7 +117,7 @@ REGIONS: dict[str, Region] = {
             Stroke("hollow", ((15, 53), (22, 55), (30, 57)), 0.8, thick=3),
         ),
         {4: 1.5},
-        aged=0.6,
+        aged=0.8,
     ),
     "crow": Region(
         0,
@@ -132,7 +132,7 @@ REGIONS: dict[str, Region] = {
             Stroke("fine", ((50, 17.8), (57, 15.5)), 0.7, 0.4),
         ),
         {6: 1.35, 12: 0.22},
-        aged=0.5,
+        aged=0.75,
     ),
     "infraorbital": Region(
         0,
@@ -144,7 +144,7 @@ REGIONS: dict[str, Region] = {
         ),
         {6: 1.25, 12: 0.25},
         rest=0.06,
-        aged=0.45,
+        aged=0.85,
     ),
     "cheek": Region(
         0,
@@ -162,7 +162,7 @@ REGIONS: dict[str, Region] = {
         ),
         {6: 0.40, 9: 0.10, 10: 0.40, 12: 0.9, 20: 0.25, 27: 0.1},
         rest=0.10,
-        aged=0.55,
+        aged=0.85,
     ),
     "lips": Region(
         0,
@@ -208,7 +208,7 @@ REGIONS: dict[str, Region] = {
         ),
         {9: 1.2, 10: 0.5},
         rest=0.12,
-        aged=0.2,
+        aged=0.3,
     ),
     "squared": Region(
         1,
@@ -238,10 +238,10 @@ REGIONS: dict[str, Region] = {
         ),
         {7: 2.3, 43: -0.07},
         rest=0.11,
-        aged=0.28,
+        aged=0.42,
     ),
-    "forehead_middle": Region(1, FOREHEAD, {1: 1.0}, aged=0.55, across=(30, 16), varied=(0.16, 2.0, 2.5)),
-    "forehead_side": Region(1, FOREHEAD, {2: 1.0}, aged=0.50, across=(16, 30)),
+    "forehead_middle": Region(1, FOREHEAD, {1: 1.0}, aged=0.75, across=(30, 16), varied=(0.16, 2.0, 2.5)),
+    "forehead_side": Region(1, FOREHEAD, {2: 1.0}, aged=0.7, across=(16, 30)),
     "corner": Region(
         1,
         (
@@ -257,7 +257,7 @@ REGIONS: dict[str, Region] = {
             Stroke("bulge", ((36.5, -52), (37, -60)), 0.4),
         ),
         {14: 0.3, 15: 1.0, 20: 0.3},
-        aged=0.5,
+        aged=0.85,
     ),
     "chin": Region(
         1,

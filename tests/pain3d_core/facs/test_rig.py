@@ -33,6 +33,7 @@ def test_rules_where_units_meet() -> None:
     assert (
         named["eyeSquintLidLeft"][0] == 0 and named["eyeSquintLeft"][0] == 1
     )  # shut lids win, the skin still shows AU7
+    assert named["eyeSqueezeLeft"].tolist() == [1, 0, 0, 0]  # and they are squeezed
     assert named["eyeSquintLidLeft"][1] + named["cheekSquintLidLeft"][1] <= 1  # one lower lid
     assert named["cheekSquintLeft"][1] == 0.75
     assert named["mouthUpperUpLeft"][2] == 1  # one upper lip

@@ -53,3 +53,17 @@ def test_tongue_lies_below_the_upper_teeth() -> None:
     upper = points[HEAD.topology.vertex_parts == names.index("upper_teeth")]
     front = tongue[:, 2] > 0.05
     assert tongue[front, 1].max() < upper[:, 1].min()  # seen 8 mm lower: the throat can be seen above it
+
+
+def test_lower_lid_and_upper_lip_go_far() -> None:
+    assert moved(AU7=5)[LANDMARK["ibug_46"], 1] > 3.6  # seen 4.1 of an opening of 8.9
+    assert moved(AU10=5)[LANDMARK["ibug_51"], 1] > 4.1  # seen 4.6
+
+
+def test_tightened_lids_that_are_shut_meet_higher_and_stay_shut() -> None:
+    upper, lower = ([LANDMARK[f"ibug_{n}"] for n in pair] for pair in ((43, 44), (47, 46)))
+    shut, squeezed = moved(AU43=1), moved(AU43=1, AU7=5)
+    assert ((squeezed - shut)[upper + lower, 1] > 1.6).all()  # seen 2.1 to 2.9
+    standing = 1000 * HEAD.template + squeezed
+    assert (standing[lower, 1] - standing[upper, 1] > 2).all()  # the edges lap over: seen 2.4 and 2.6
+    assert (standing[upper, 2] - standing[lower, 2] > 0.1).all()  # the upper one in front: seen .15; of a blink behind

@@ -206,7 +206,7 @@ def test_rotations_are_rotations() -> None:
     [
         ({"identity": torch.zeros(1, 7)}, r"identity must be \[B, 201\], got \[1, 7\]"),
         ({"au": torch.zeros(1, 24)}, r"au must be \[B, 24, 2\], got \[1, 24\]"),
-        ({"expression": torch.zeros(1, 3)}, r"expression must be \[B, 67\], got \[1, 3\]"),
+        ({"expression": torch.zeros(1, 3)}, r"expression must be \[B, 69\], got \[1, 3\]"),
         ({"neck_pose": torch.zeros(1, 4)}, r"neck_pose must be \[B, 3\], got \[1, 4\]"),
         ({"neck_pose": torch.zeros(2, 3), "transl": torch.zeros(3, 3)}, r"neck_pose must have 1 or 3 rows, got 2"),
     ],
