@@ -411,8 +411,9 @@ class Head(nn.Module):
     def _mend(self) -> None:
         """Add what the source of the default head leaves out (see `correctives`)."""
         edge, skin = self.lid_rings[:, 1].flatten(), self._part("skin")
-        for row, unit in enumerate(self.unit_names):
-            self.expression_basis[row] *= FURTHER.get(unit.removesuffix("Left").removesuffix("Right"), 1.0)
+        for stem, times in FURTHER.items():
+            for side in ("Left", "Right"):
+                self.expression_basis[self.unit_names.index(stem + side)] *= times
         for row, moved_by in bulges(self.template, self.faces, skin, edge, self.unit_names).items():
             self.expression_basis[row] += moved_by
         movable = skin | self._part("lashes")
