@@ -16,6 +16,8 @@ from pain3d.kernels.deformation import vertex_normals
 
 # Of each unit: how many times the source's shape it is. AU7 at 5 lifts the lower lid by 4.1 mm of an opening of 8.9.
 FURTHER = {"eyeSquintLid": 1.4, "mouthUpperUp": 1.2}
+# The muscle of AU7 lies in both lids: how much of a blink it adds, so that its opening at 5 is a slit of 3 mm.
+NARROWED = 0.15
 # Of each unit: centre (|x|, y), half widths of a Gaussian (across, up), and what it moves: outwards from the midline,
 # up, and out along the normal. All millimetres, on the template.
 Bulge = tuple[tuple[float, float], tuple[float, float], tuple[float, float, float]]
@@ -55,7 +57,7 @@ MEETING, MEETING_WIDTH, MEETING_HEIGHT, MEETING_LIFT = (34.0, 16.5), 11.0, 6.5, 
 
 # Lids that are shut and tightened (AU7 with AU43) meet higher still, and their skin bunches on both sides of the line.
 SQUEEZED = "eyeSqueeze"  # the unit that this makes, Left and Right
-SQUEEZED_LIFT, SQUEEZED_BUNCH, SQUEEZED_FRONT = 2.6, 2.2, 1.5  # mm
+SQUEEZED_LIFT, SQUEEZED_BUNCH, SQUEEZED_FRONT = 3.6, 4.0, 1.5  # mm
 SQUEEZED_HEIGHT, SQUEEZED_EDGES = 7.0, 3.5  # mm
 
 

@@ -22,7 +22,7 @@ from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack, unit
 from pain3d.facs.rig import action_weights, expression_weights
 from pain3d.head.ageing import local_amounts, macro_changes
 from pain3d.head.assets import DEFAULT_HEAD, HeadFile, read_head
-from pain3d.head.correctives import FURTHER, SQUEEZED, bulges, higher_meeting, lowered_tongue, squeezed
+from pain3d.head.correctives import FURTHER, NARROWED, SQUEEZED, bulges, higher_meeting, lowered_tongue, squeezed
 from pain3d.head.ears import laid_ears
 from pain3d.head.eyelids import clear_eyes, lid_limits
 from pain3d.head.foreign.conversion import PACKAGED, HeadSource
@@ -421,6 +421,7 @@ class Head(nn.Module):
         for side, sign in (("Left", 1.0), ("Right", -1.0)):
             blink = self.expression_basis[self.unit_names.index(f"eyeBlink{side}")]
             added[SQUEEZED + side] = squeezed(self.template, self.faces, blink, movable, sign)
+            self.expression_basis[self.unit_names.index(f"eyeSquintLid{side}")] += NARROWED * blink
             blink += higher_meeting(self.template, blink, movable, sign)
         units = len(self.unit_names) - self.closing_gap.shape[1]  # those that close lids are the last
         self.unit_names = (*self.unit_names[:units], *added, *self.unit_names[units:])
