@@ -117,7 +117,7 @@ REGIONS: dict[str, Region] = {
             Stroke("hollow", ((15, 53), (22, 55), (30, 57)), 0.8, thick=3),
         ),
         {4: 1.5},
-        aged=0.8,
+        aged=0.55,
     ),
     "crow": Region(
         0,
