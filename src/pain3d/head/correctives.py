@@ -1,10 +1,10 @@
 """Knows what the default head's source does not move enough, and mends it when the head is read.
 
-The lower lid (AU7) and the upper lip (AU10) rise further than the source lifts them, and shut lids are squeezed. Soft
-bulges, so many millimetres of skin at full weight, are added to the shapes of action units whose flesh the source
-leaves flat: the apple of the cheek (AU6), the pouch of the lower lid (AU7), the wings and the root of the nose (AU9),
-the corrugator between the brows (AU4), the cheek beside the nose (AU10). They follow the FACS manual's appearance
-changes (Ekman, Friesen & Hager 2002).
+The lower lid (AU7) and the upper lip (AU10) rise further than the source lifts them, the upper lid comes to meet the
+lower one, and shut lids are squeezed. Soft bulges, so many millimetres of skin at full weight, are added to the shapes
+of action units whose flesh the source leaves flat: the apple of the cheek (AU6), the pouch of the lower lid (AU7), the
+wings and the root of the nose (AU9), the corrugator between the brows (AU4), the cheek beside the nose (AU10). They
+follow the FACS manual's appearance changes (Ekman, Friesen & Hager 2002).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pain3d.kernels.deformation import vertex_normals
 
 # Of each unit: how many times the source's shape it is. AU7 at 5 lifts the lower lid by 4.1 mm of an opening of 8.9.
 FURTHER = {"eyeSquintLid": 1.4, "mouthUpperUp": 1.2}
-# The muscle of AU7 lies in both lids: how much of a blink it adds, so that its opening at 5 is a slit of 3 mm.
+# Of a blink, what AU7 adds: its muscle lies in both lids. At 5 the upper one comes down by 1.6 mm.
 NARROWED = 0.15
 # Of each unit: centre (|x|, y), half widths of a Gaussian (across, up), and what it moves: outwards from the midline,
 # up, and out along the normal. All millimetres, on the template.

@@ -60,6 +60,14 @@ def test_lower_lid_and_upper_lip_go_far() -> None:
     assert moved(AU10=5)[LANDMARK["ibug_51"], 1] > 4.1  # seen 4.6
 
 
+def test_a_lid_tightener_comes_from_above_too() -> None:
+    lids = [[LANDMARK[f"ibug_{n}"] for n in pair] for pair in ((43, 44), (47, 46))]
+    change = moved(AU7=5)[:, 1]
+    assert (change[lids[0]] < -1.2).all()  # seen 1.4 and 1.6 down
+    rest = 1000 * (HEAD.template[lids[0], 1] - HEAD.template[lids[1], 1])
+    assert (rest + change[lids[0]] - change[lids[1]] > 1.5).all()  # and the eye stays open
+
+
 def test_tightened_lids_that_are_shut_meet_higher_and_stay_shut() -> None:
     upper, lower = ([LANDMARK[f"ibug_{n}"] for n in pair] for pair in ((43, 44), (47, 46)))
     shut, squeezed = moved(AU43=1), moved(AU43=1, AU7=5)
