@@ -18,10 +18,11 @@ import numpy.typing as npt
 import torch
 
 from pain3d.facs.action_units import AU_NUMBERS, FACS_NAMES, JAW, MOVES, ActionUnits
+from pain3d.facs.rig import LID_PARTS
 from pain3d.facs.unit_map import COLUMNS, NO_MEDIAPIPE, OPENFACE
 from pain3d.head import Head
 from pain3d.head.foreign.blendshapes import ICT_EYES, ICT_OTHER_NAMES, blendshape_head, open_folder
-from pain3d.head.foreign.our_units import LID_PARTS, OurUnits
+from pain3d.head.foreign.our_units import OurUnits
 from pain3d.head.foreign.unit_fit import UnitFit, fit_units
 
 Floats = npt.NDArray[np.float64]

@@ -25,6 +25,8 @@ from pain3d.facs.action_units import AU_NUMBERS, CURVE_INTENSITIES, CURVE_WEIGHT
 CROWDED_CHEEK = 0.25  # of AU6 lost when AU7, or both AU4 and AU9, are at 5
 CORNER_YIELD = 0.4  # of AU20 lost when AU12 is at 5
 SIDE_NAMES = ("Left", "Right")
+LID_PARTS = ("eyeSquintLid", "cheekSquintLid")  # of AU7 and AU6, which give way where lids are shut
+SQUEEZED = "eyeSqueeze"  # of AU7, where they are
 
 
 def au_weights(au: Tensor) -> Tensor:
@@ -96,7 +98,7 @@ def contributions(units: tuple[str, ...]) -> tuple[tuple[tuple[int, ...], tuple[
     for row, number in enumerate(AU_NUMBERS):
         for stem, share in MOVES[number]:
             moves.setdefault(stem, []).append((row, share))
-    for row, stem in enumerate(("mouthUpperUp", "eyeSquintLid", "cheekSquintLid", "eyeSqueeze"), len(AU_NUMBERS)):
+    for row, stem in enumerate(("mouthUpperUp", *LID_PARTS, SQUEEZED), len(AU_NUMBERS)):
         moves[stem] = [(row, 1.0)]
     found: list[list[tuple[int, float]]] = []
     for unit in units:

@@ -56,7 +56,6 @@ TONGUE_ROOT = (15.0, 40.0)  # mm of z over which it begins to lie
 MEETING, MEETING_WIDTH, MEETING_HEIGHT, MEETING_LIFT = (34.0, 16.5), 11.0, 6.5, 2.6  # mm
 
 # Lids that are shut and tightened (AU7 with AU43) meet higher still, and their skin bunches on both sides of the line.
-SQUEEZED = "eyeSqueeze"  # the unit that this makes, Left and Right
 SQUEEZED_LIFT, SQUEEZED_BUNCH, SQUEEZED_FRONT = 3.6, 4.0, 1.5  # mm
 SQUEEZED_HEIGHT, SQUEEZED_EDGES = 7.0, 3.5  # mm
 

@@ -19,10 +19,10 @@ from torch.nn.functional import pad
 
 from pain3d.device import constant
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack, units_of
-from pain3d.facs.rig import action_weights, expression_weights
+from pain3d.facs.rig import SQUEEZED, action_weights, expression_weights
 from pain3d.head.ageing import local_amounts, macro_changes
 from pain3d.head.assets import DEFAULT_HEAD, HeadFile, read_head
-from pain3d.head.correctives import FURTHER, NARROWED, SQUEEZED, bulges, higher_meeting, lowered_tongue, squeezed
+from pain3d.head.correctives import FURTHER, NARROWED, bulges, higher_meeting, lowered_tongue, squeezed
 from pain3d.head.ears import laid_ears
 from pain3d.head.eyelids import clear_eyes, lid_limits
 from pain3d.head.foreign.conversion import PACKAGED, HeadSource

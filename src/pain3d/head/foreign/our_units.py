@@ -10,13 +10,12 @@ import numpy.typing as npt
 import torch
 
 from pain3d.facs.action_units import MOVES, ActionUnits
-from pain3d.facs.rig import SIDE_NAMES
+from pain3d.facs.rig import LID_PARTS, SIDE_NAMES
 from pain3d.head.foreign.correspondence import correspond
 from pain3d.head.joints import axis_angle_to_matrix
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
-LID_PARTS = ("eyeSquintLid", "cheekSquintLid")  # of AU7 and AU6, which give way where lids are shut
 ANGLES = np.linspace(0.0, 0.6, 121)  # radians that a jaw may open
 
 
