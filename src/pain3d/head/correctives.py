@@ -56,8 +56,8 @@ TONGUE_ROOT = (15.0, 40.0)  # mm of z over which it begins to lie
 MEETING, MEETING_WIDTH, MEETING_HEIGHT, MEETING_LIFT = (34.0, 16.5), 11.0, 6.5, 2.6  # mm
 
 # Lids that are shut and tightened (AU7 with AU43) meet higher still, and their skin bunches on both sides of the line.
-SQUEEZED_LIFT, SQUEEZED_BUNCH, SQUEEZED_FRONT = 3.6, 4.0, 1.5  # mm
-SQUEEZED_HEIGHT, SQUEEZED_EDGES = 7.0, 3.5  # mm
+SQUEEZED_LIFT, SQUEEZED_BUNCH, SQUEEZED_FRONT = 5.0, 2.5, 1.5  # mm
+SQUEEZED_LIFTED, SQUEEZED_BUNCHED, SQUEEZED_EDGES = 8.5, 7.0, 3.5  # mm above and below the line
 
 
 def bulges(template: Tensor, faces: Tensor, skin: Tensor, lids: Tensor, units: tuple[str, ...]) -> dict[int, Tensor]:
@@ -112,10 +112,10 @@ def squeezed(template: Tensor, faces: Tensor, blink: Tensor, movable: Tensor, si
     shut = template + blink
     points = shut.double() * 1000
     normals = vertex_normals(shut[None], faces)[0].double()
-    wide, edges = (_near_line(points, movable, sign, height) for height in (SQUEEZED_HEIGHT, SQUEEZED_EDGES))
+    wide, edges = (_near_line(points, movable, sign, height) for height in (SQUEEZED_BUNCHED, SQUEEZED_EDGES))
     moved = SQUEEZED_BUNCH * (wide - edges)[:, None] * normals
     moved[:, 2] += SQUEEZED_FRONT * edges * (-normals[:, 1]).clamp(min=0)
-    moved[:, 1] += SQUEEZED_LIFT * _near_line(points, movable, sign, MEETING_HEIGHT)
+    moved[:, 1] += SQUEEZED_LIFT * _near_line(points, movable, sign, SQUEEZED_LIFTED)
     return (moved / 1000).float()
 
 
