@@ -27,6 +27,8 @@ Indices = npt.NDArray[np.int64]
 BROW: Final = ((56.5, 40.6), (49.0, 44.0), (36.5, 46.5), (23.5, 44.7), (13.5, 40.2))
 MOUTH_CORNER: Final = ((24.4, -44.6), (23.5, -44.4))  # outer contour, inner contour
 PLACES: Final = (*BROW, *MOUTH_CORNER)
+LIDS: Final = ((40, 41, 46, 47), (38, 37, 44, 43))  # iBUG's numbers: of lower lids, and above each of an upper one
+NOSE: Final = (33, 27)  # its base and its bridge: between them is up
 RIGHT, LEFT = (*range(17, 22), 48, 60), (*range(26, 21, -1), 54, 64)  # iBUG's numbers of them
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import normalize, pad
 
 from pain3d.device import constant
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack, units_of
@@ -31,7 +31,7 @@ from pain3d.head.foreign.loading import load_foreign, says_foreign
 from pain3d.head.identity import Identity, sample_identity
 from pain3d.head.inputs import check_inputs
 from pain3d.head.joints import joint_transforms
-from pain3d.head.landmark_places import landmark_corners
+from pain3d.head.landmark_places import LIDS, NOSE, landmark_corners
 from pain3d.head.surface_detail import detail, detail_basis, read_occlusion
 from pain3d.kernels._shapes import INDICES, check_dtypes, check_indices, check_shapes
 from pain3d.kernels.antialiasing import face_adjacency
@@ -71,6 +71,7 @@ class Head(nn.Module):
         landmarks: [L] int64, vertices; where one stands between vertices, one near it.
         landmark_corners: [L, 3] int64, the vertices of whose places it is the mean, see `landmark_points`.
         landmark_weights: [L, 3], they sum to 1.
+        lid_landmarks: [2, 4] int64, those of lower lids, and above each of an upper one.
         region_masks: [R, V], what `regions` names.
         lid_rings: [2, 8, 28] int64, vertices around either eye: ring 0 is the seam, 1 the margin.
         closing_gap: [S, G], what an identity's lids leave open in a blink.
@@ -99,6 +100,7 @@ class Head(nn.Module):
     landmarks: Tensor
     landmark_corners: Tensor
     landmark_weights: Tensor
+    lid_landmarks: Tensor
     region_masks: Tensor
     lid_rings: Tensor
     closing_gap: Tensor
@@ -437,12 +439,22 @@ class Head(nn.Module):
         self._hold(
             landmark_corners=torch.from_numpy(corners),
             landmark_weights=torch.from_numpy(weights).to(self.template.dtype),
+            lid_landmarks=torch.tensor(LIDS),
         )
 
     def landmark_points(self, vertices: Tensor, some: slice = slice(None)) -> Tensor:
-        """Landmarks [..., L, 3] of vertices [..., V, 3] in their unit, all or some. Gradients: to vertices."""
-        corners, weights = self.landmark_corners[some], self.landmark_weights[some]
-        return (vertices[..., corners, :] * weights[..., None].to(vertices.dtype)).sum(-2)
+        """Landmarks [..., L, 3] of vertices [..., V, 3] in their unit, all or some. Gradients: to vertices.
+
+        Where lids are shut the upper one laps over the lower: the lower one's points stand as high as its edge, the
+        line that is seen.
+        """
+        weights = self.landmark_weights[..., None].to(vertices.dtype)
+        points = (vertices[..., self.landmark_corners, :] * weights).sum(-2)
+        base, bridge = NOSE
+        up = normalize(points[..., bridge : bridge + 1, :] - points[..., base : base + 1, :], dim=-1)
+        lower, upper = self.lid_landmarks
+        lapped = ((points[..., lower, :] - points[..., upper, :]) * up).sum(-1, keepdim=True).clamp(min=0)
+        return points.index_add(-2, lower, -lapped * up)[..., some, :]
 
     def _age(self, lids: Tensor, skin: Tensor) -> None:
         """Add to the macro shapes how age and sex shape faces (see `ageing`); lids still close, joints follow."""

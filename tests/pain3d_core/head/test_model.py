@@ -1,5 +1,6 @@
 """The head model: neutral, shapes, pose, gradients, symmetry, bad input."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -240,3 +241,14 @@ def test_corners_of_the_mouth_stand_where_it_opens() -> None:
         apart = (points[[corner, inner], :2] - 1000 * vertices[parting, :2]).norm(dim=1)
         assert (apart < 2).all(), apart
         assert (points[[corner, inner], 2] > 1000 * vertices[parting, 2]).all()  # before it, where it is seen
+
+
+@pytest.mark.parametrize("turned", [0.0, 1.3])
+def test_landmarks_of_shut_lids_lie_on_the_line_that_is_seen(turned: float) -> None:
+    faces = [ActionUnits(), ActionUnits(AU43=1), ActionUnits(AU43=1, AU7=5)]
+    roll = torch.tensor([[0.0, 0.0, turned]])
+    places = 1000 * HEAD.landmark_points(HEAD(None, faces, global_orient=roll).vertices)
+    up = torch.tensor([-math.sin(turned), math.cos(turned), 0.0])
+    lower, upper = HEAD.lid_landmarks
+    opening = (places[:, upper] - places[:, lower]) @ up
+    assert (opening[0] > 6).all() and (opening[1:].abs() < 0.3).all(), opening

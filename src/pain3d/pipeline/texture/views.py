@@ -129,14 +129,16 @@ def look(head: Head, mesh: Mesh, cameras: Camera, opened: Tensor | None = None) 
         fragments = rasterize(clip, faces, cameras.size)
         facing = at_pixels(normals[0], faces, fragments)
         turned = facing.flatten(1, 2) @ cameras.world_to_view[:, :3, :3].transpose(1, 2)
-        pixels = cameras.project(head.landmark_points(points, FACIAL))
+        landmarks = head.landmark_points(points, FACIAL)
+        pixels = cameras.project(landmarks)
+        away = (landmarks @ cameras.world_to_clip[:, 3, :3, None])[..., 0] + cameras.world_to_clip[:, 3:, 3]
         shown = Conditions(
             cameras=cameras,
             depth=fragments.depth,
             normals=normalize(turned, dim=-1).view(facing.shape),
             mask=fragments.face_ids >= 0,
             landmarks=pixels,
-            landmarks_visible=_visible(pixels, head.landmark_points(clip, FACIAL)[..., 3], fragments.depth),
+            landmarks_visible=_visible(pixels, away, fragments.depth),
         )
         apart = points if opened is None else opened
         return Seen(head, shown, fragments.face_ids, fragments.barycentrics, mesh, apart, normals, clip)
