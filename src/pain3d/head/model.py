@@ -19,7 +19,7 @@ from torch.nn.functional import normalize, pad
 
 from pain3d.device import constant
 from pain3d.facs.action_units import AU_NUMBERS, SIDES, ActionUnits, stack, units_of
-from pain3d.facs.rig import SQUEEZED, action_weights, expression_weights
+from pain3d.facs.rig import SIDE_NAMES, SQUEEZED, action_weights, expression_weights
 from pain3d.head.ageing import local_amounts, macro_changes
 from pain3d.head.assets import DEFAULT_HEAD, HeadFile, read_head
 from pain3d.head.correctives import FURTHER, NARROWED, bulges, higher_meeting, lowered_tongue, squeezed
@@ -414,7 +414,7 @@ class Head(nn.Module):
         """Add what the source of the default head leaves out (see `correctives`)."""
         edge, skin = self.lid_rings[:, 1].flatten(), self._part("skin")
         for stem, times in FURTHER.items():
-            for side in ("Left", "Right"):
+            for side in SIDE_NAMES:
                 self.expression_basis[self.unit_names.index(stem + side)] *= times
         for row, moved_by in bulges(self.template, self.faces, skin, edge, self.unit_names).items():
             self.expression_basis[row] += moved_by
@@ -448,8 +448,13 @@ class Head(nn.Module):
         Where lids are shut the upper one laps over the lower: the lower one's points stand as high as its edge, the
         line that is seen.
         """
-        weights = self.landmark_weights[..., None].to(vertices.dtype)
-        points = (vertices[..., self.landmark_corners, :] * weights).sum(-2)
+        lower_lids, _ = LIDS
+        with_lids = any(number in range(len(self.landmarks))[some] for number in lower_lids)
+        held = slice(None) if with_lids else some  # few points of many faces cost what they are
+        weights = self.landmark_weights[held, :, None].to(vertices.dtype)
+        points = (vertices[..., self.landmark_corners[held], :] * weights).sum(-2)
+        if not with_lids:
+            return points
         base, bridge = NOSE
         up = normalize(points[..., bridge : bridge + 1, :] - points[..., base : base + 1, :], dim=-1)
         lower, upper = self.lid_landmarks
