@@ -47,12 +47,15 @@ def by_loops(picture: torch.Tensor) -> np.ndarray:
     return detail / np.sqrt(around(detail**2) + LEAST**2)
 
 
-def test_local_contrast_is_its_definition() -> None:
+@pytest.mark.parametrize("bounded", [False, True])
+def test_local_contrast_is_its_definition(bounded: bool) -> None:
     picture = faces(80)
-    seen = as_local_contrast(as_seen(picture))
+    seen = as_local_contrast(as_seen(picture), bounded)
     assert seen.shape == picture.shape and torch.equal(seen[:, 0], seen[:, 2])
     # Sums of float32: seen 5e-7.
-    np.testing.assert_allclose(seen[1, 0].numpy(), by_loops(picture[1]), atol=5e-6)
+    contrast = by_loops(picture[1])
+    shown = contrast / (1 + np.abs(contrast)) if bounded else contrast
+    np.testing.assert_allclose(seen[1, 0].numpy(), shown, atol=5e-6)
 
 
 @pytest.mark.parametrize("side", [16, 35, 112, 224])
@@ -79,7 +82,9 @@ def test_flat_walls_stay_flat() -> None:
 @pytest.mark.parametrize("architecture", ["vitpain", "siamese"])
 def test_a_model_of_local_contrast_does_not_see_colour(architecture: str) -> None:
     shape = {} if architecture == "siamese" else {"width": 32, "depth": 1, "heads": 2, "conv_stem": True}
-    model = build_model(ModelConfig(architecture, image_size=32, local_contrast=True, **shape), seed=1).eval()  # type: ignore[arg-type]
+    model = build_model(
+        ModelConfig(architecture, image_size=32, local_contrast=True, bounded=True, **shape), seed=1
+    ).eval()  # type: ignore[arg-type]
     picture, neutral = faces(32)[:1], faces(32)[1:]
     grey = (picture * torch.tensor(LUMA)[:, None, None]).sum(1, keepdim=True).expand_as(picture)
     said = [model(as_seen(face), as_seen(neutral)).au for face in (picture, grey, picture.flip(2))]

@@ -25,11 +25,11 @@ def styled(raw: RawBatch, styles: Styles, step: int = 0) -> Batch:
 
 @pytest.mark.parametrize("family", STYLES)
 def test_each_family_changes_some_pictures_and_none_leaves_its_range(family: str) -> None:
-    raw = raw_batch(40)
+    raw = raw_batch(200)
     plain = shown(centre_crop(raw, SIZE, "cpu").image)
     seen = shown(styled(raw, Styles((family,), OFTEN)).image)
     changed = ((seen - plain).abs().mean((1, 2, 3)) > 1e-3).float().mean()
-    assert 0.6 < changed < 0.95  # four in five; 3 standard deviations of 40 draws are 0.19
+    assert 0.7 < changed < 0.9  # four in five; 3 standard deviations of 200 draws are 0.085
     assert seen.min() > -1e-5 and seen.max() < 1 + 1e-5  # worst seen 1e-7: MEAN and STD undone
     seldom = ((shown(styled(raw, Styles((family,))).image) - plain).abs().mean((1, 2, 3)) > 1e-3).float().mean()
     assert seldom < changed

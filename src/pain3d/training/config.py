@@ -41,6 +41,8 @@ class TrainConfig:
     """A few convolutions instead of one linear map a patch."""
     local_contrast: bool = True
     """Show the net how bright each place is beside what lies around it, instead of colours."""
+    bounded: bool = True
+    """Bound that contrast, so that ink and specks are no louder than folds; not used where colours are seen."""
     depth: Annotated[int, Within(0, 100)] = 2
     """Transformer blocks; 0 is the backbone's own number."""
     width: Annotated[int, Within(0, 8192)] = 192
@@ -176,7 +178,7 @@ _TASKS: Final[dict[str, dict[str, Any]]] = {
     "vitpain": {},
     "teacher": {"neutral": False, "local_contrast": False},
     "distill": {},
-    "siamese": {"fusion": "attention"},  # the net for comparison reads both embeddings side by side
+    "siamese": {"fusion": "attention", "bounded": False},  # for comparison: it reads both embeddings side by side
 }
 _SIAMESE_TINY: Final = {"lr": 2e-3, "backbone_lr": 2e-3}  # what worked for the conv net; the ViT wants half
 

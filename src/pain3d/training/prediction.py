@@ -14,6 +14,7 @@ from pain3d.training.data.batches import ordered_batches
 from pain3d.training.data.samples import Samples
 from pain3d.training.data.store import CropStore
 from pain3d.training.evaluation.predictions import Predictions, predictions_of
+from pain3d.training.model.both_ways import ask_both_ways
 from pain3d.training.model.vitpain import Outputs
 from pain3d.training.score.appearance import picture_statistics
 
@@ -52,7 +53,7 @@ def predict(
         batch = centre_crop(raw, int(config.image_size), device)  # type: ignore[arg-type, union-attr]
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             shown = batch.image if batch.heatmap is None else batch.heatmap
-            out = model(shown, batch.neutral, batch.neutral_of)
+            out = ask_both_ways(model, shown, batch.neutral, batch.neutral_of)
         outputs.append(out)
         features.append(features_of(out.tokens, shown))
         done(len(raw.image))

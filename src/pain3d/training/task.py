@@ -203,6 +203,7 @@ def model_config(name: str, config: TrainConfig) -> ModelConfig:
     common = ModelConfig(
         image_size=config.image_size,
         local_contrast=config.local_contrast,
+        bounded=config.bounded and config.local_contrast,
         neutral=config.neutral,
         fusion=config.fusion,
         spread=True,

@@ -34,11 +34,14 @@ PLAIN: Final = 0.2  # chance that a picture has no style: as it was rendered sta
 FIELD: Final = 4  # cells a side of a field of light
 POOLED: Final = 28  # pixels a side at which amplitudes are changed: beyond are edges and skin, whose amplitudes stay
 SPREAD: Final = 0.35  # standard deviation of the logarithm of an amplitude's change
-RADII: Final = (4, 8, 16)  # pixels that are one in the base of local contrast
+PIECES: Final = 8  # straight ones of a film's curve
+STEEP: Final = 2.5  # logarithm, at most, of how much more or less than others a piece rises
+RADII: Final = (2, 4, 8, 16)  # pixels that are one in the base of local contrast
 SMALLER: Final = (1.4, 2.0, 2.8)  # times, of a blurred picture
+SQUARES: Final = 0.4  # chance that its pixels stay squares
 QUALITY: Final = (20, 90)  # of a JPEG
 NUMBERS: Final = {  # of a style's row, by family, behind the chances
-    "curve": 7, "colour": 9, "grey": 5, "light": FIELD**2, "contrast": 3, "blur": 1, "fourier": 0, "jpeg": 1,
+    "curve": 7 + PIECES, "colour": 9, "grey": 5, "light": FIELD**2, "contrast": 3, "blur": 2, "fourier": 0, "jpeg": 1,
 }  # fmt: skip
 CHANCE_COLUMNS: Final = 2 + len(STYLES)  # shared or apart, plain or not, then the families'
 COLUMNS: Final = CHANCE_COLUMNS + sum(NUMBERS.values())
@@ -163,13 +166,24 @@ def _lit(pictures: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _curved(pictures: Tensor, numbers: Tensor) -> Tensor:
-    """A film's curve for each channel: bias (Schlick 1994), a bend towards or from the middle, black and white."""
+    """A film's curve for each channel: bias (Schlick 1994), a bend towards or from the middle, black, white, kinks."""
     bias = (_between(numbers[:, :1], -0.9, 0.9, pictures) + _between(numbers[:, 1:4], -0.25, 0.25, pictures)).exp()
     bend = _between(numbers[:, 4:5], -0.8, 0.8, pictures)  # from −1 to 1 it rises everywhere
     black, white = _between(numbers[:, 5:6], 0, 0.12, pictures), _between(numbers[:, 6:7], 0.85, 1, pictures)
     made = pictures / (pictures * (1 - bias) + bias)
     made += bend * made * (1 - made) * (2 * made - 1)
-    return made * (white - black) + black
+    return _kinked(made * (white - black) + black, numbers[:, 7:])
+
+
+def _kinked(pictures: Tensor, numbers: Tensor) -> Tensor:
+    """Tones drawn apart here and together there: PIECES straight pieces from black to white, alike for all channels."""
+    rises = ((2 * numbers - 1) * STEEP).exp()
+    knots = F.pad(rises.cumsum(1) / rises.sum(1, keepdim=True), (1, 0)).to(pictures.device, non_blocking=True)
+    place = pictures.flatten(1) * PIECES
+    piece = place.long().clamp_(max=PIECES - 1)
+    low = knots.gather(1, piece)
+    made = low + (knots.gather(1, piece + 1) - low) * (place - piece)
+    return made.reshape(pictures.shape)
 
 
 def _coloured(pictures: Tensor, numbers: Tensor) -> Tensor:
@@ -205,19 +219,23 @@ def _contrasted(pictures: Tensor, numbers: Tensor) -> Tensor:
         there = there.to(pictures.device, non_blocking=True)
         coarse = max(2, round(pictures.shape[2] / radius))
         base[there] = _grown(F.interpolate(pictures[there], size=(coarse, coarse), mode="area"), pictures)
-    of_base, of_detail = _between(numbers[:, 1:2], 0.5, 1.1, pictures), _between(numbers[:, 2:3], 0.4, 2.2, pictures)
+    of_base, of_detail = _between(numbers[:, 1:2], 0.5, 1.1, pictures), _between(numbers[:, 2:3], 0.4, 2.8, pictures)
     middle = pictures.mean((1, 2, 3), keepdim=True)
     # m + (b − m) B + (x − b) D
     return pictures * of_detail + base * (of_base - of_detail) + middle * (1 - of_base)
 
 
 def _blurred(pictures: Tensor, numbers: Tensor) -> Tensor:
-    """A smaller picture at the old size: little resolution, and a lens out of focus."""
+    """A smaller picture at the old size: little resolution, and a lens out of focus or pixels that are squares."""
     made = torch.empty_like(pictures)
+    squares = (numbers[:, 1] < SQUARES).to(pictures.device, non_blocking=True)[:, None, None, None]
     for times, there in _drawers(numbers[:, 0], SMALLER):
         there = there.to(pictures.device, non_blocking=True)
-        small = max(2, round(pictures.shape[2] / times))
-        made[there] = _grown(F.interpolate(pictures[there], size=(small, small), mode="area"), pictures)
+        side = max(2, round(pictures.shape[2] / times))
+        small = F.interpolate(pictures[there], size=(side, side), mode="area")
+        made[there] = torch.where(
+            squares[there], F.interpolate(small, size=pictures.shape[2:]), _grown(small, pictures)
+        )
     return made
 
 

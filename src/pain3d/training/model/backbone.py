@@ -55,6 +55,7 @@ class Backbone(nn.Module):
         size: S.
         summary: Whether a token must stand before the patches.
         contrast: Whether the net sees local contrast in place of colours.
+        bounded: Whether that is bounded.
 
     Attributes:
         net: timm's model.
@@ -66,9 +67,11 @@ class Backbone(nn.Module):
         ValueError: What the net makes of a picture is neither tokens of a square of patches nor a feature map.
     """
 
-    def __init__(self, net: Any, size: int, summary: bool = True, contrast: bool = False) -> None:
+    def __init__(
+        self, net: Any, size: int, summary: bool = True, contrast: bool = False, bounded: bool = False
+    ) -> None:
         super().__init__()
-        self._contrast = contrast
+        self._contrast, self._bounded = contrast, bounded
         self.net: Any = net
         self.width = int(net.num_features)
         self._attentions = [module for module in net.modules() if hasattr(module, "fused_attn")]
@@ -81,7 +84,7 @@ class Backbone(nn.Module):
         """[B, 3, S, S], (x − mean) / std → [B, L, D]: what stands before the patches, then patches row by row."""
         self._choose_attention(pictures.device)
         if self._contrast:
-            pictures = as_local_contrast(pictures)
+            pictures = as_local_contrast(pictures, self._bounded)
         if self._layout == CHANNELS_FIRST:
             pictures = pictures.contiguous(memory_format=torch.channels_last)
         tokens: Tensor = self.net.forward_features(pictures)
@@ -160,7 +163,7 @@ def make_backbone(config: ModelConfig, weights: str | None = None) -> Backbone:
         )
     try:
         summary = config.architecture != "siamese"
-        backbone = Backbone(net, config.image_size, summary, config.local_contrast)
+        backbone = Backbone(net, config.image_size, summary, config.local_contrast, config.bounded)
     except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
         side = f"{config.image_size} x {config.image_size} pixels"
         raise RefusedError(f"backbone {config.backbone}: no tokens of {side} ({one_line(error)})") from error

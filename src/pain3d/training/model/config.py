@@ -31,6 +31,7 @@ class ModelConfig:
         conv_stem: A few convolutions instead of one large patch convolution; only with a plain ViT of timm.
         local_contrast: Whether the encoder sees `pain3d.training.model.local_contrast` in place of colours. Models from
             before this field see colours.
+        bounded: Whether that contrast is bounded. Models from before this field see it unbounded.
         depth: Blocks of the transformer; None: the backbone's own. A value other than None needs weights of that shape.
         width: Its width D; likewise.
         heads: Its heads; likewise.
@@ -57,6 +58,7 @@ class ModelConfig:
     image_size: int = 112
     conv_stem: bool = False
     local_contrast: bool = False
+    bounded: bool = False
     depth: int | None = None
     width: int | None = None
     heads: int | None = None
@@ -85,6 +87,7 @@ class ModelConfig:
             (len(self.dropout) != DROPOUTS, f"dropout must be {DROPOUTS} numbers, got {len(self.dropout)}"),
             (not all(0 <= share < 1 for share in self.dropout), f"dropout must be in [0, 1), got {self.dropout}"),
             (self.separate and not self.neutral, "separate needs neutral: there is no neutral face to encode"),
+            (self.bounded and not self.local_contrast, "bounded is of local_contrast, which this model doesn't see"),
             (self.lora_rank > 0 and self.conv_stem, "lora_rank freezes the conv_stem, which never learnt"),
         ):
             if wrong:

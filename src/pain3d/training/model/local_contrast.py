@@ -3,7 +3,8 @@
 A fold is a change of brightness over a few pixels. Colour, exposure, a film's curve, a lamp that falls off over the
 face and a lens that veils it are all changes of what lies around it, and a net that never sees them has neither to
 learn them nor to be told in how many forms they come (divisive normalisation, Carandini and Heeger 2012; local contrast
-normalisation, Jarrett et al. 2009).
+normalisation, Jarrett et al. 2009). A line of ink, a speck, an edge between a file's blocks are louder than any fold:
+where contrast is bounded they are about as loud.
 """
 
 from __future__ import annotations
@@ -22,20 +23,22 @@ AROUND: Final = 5  # cells a side are the place around: a quarter of the picture
 LEAST: Final = 0.032  # standard deviation on 0–1 that counts as half a variation: flat walls stay flat
 
 
-def as_local_contrast(pictures: Tensor) -> Tensor:
-    """Pictures as their own local contrast: (y − mean) / √(variance + LEAST²) of brightness y, three times.
+def as_local_contrast(pictures: Tensor, bounded: bool = False) -> Tensor:
+    """Pictures as their own local contrast: c = (y − mean) / √(variance + LEAST²) of brightness y, three times.
 
     Args:
         pictures: [B, 3, S, S], (x − mean) / std as for ImageNet.
+        bounded: Show c / (1 + |c|).
 
     Returns:
-        [B, 3, S, S] float32, about −2–2; its three channels are one in memory. Gradients: to the pictures.
+        [B, 3, S, S] float32, about −2–2, or bounded by −1 and 1; its three channels are one in memory. Gradients: to
+        the pictures.
     """
     red, green, blue = pictures.float().chunk(3, 1)
     bright = WEIGHTS[0] * red + WEIGHTS[1] * green + WEIGHTS[2] * blue  # on 0–1, but for a constant
     detail = bright - _around(bright)
     contrast: Tensor = detail / (_around(detail.square()) + LEAST**2).sqrt()
-    return contrast.expand_as(pictures)
+    return (F.softsign(contrast) if bounded else contrast).expand_as(pictures)
 
 
 def _around(planes: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from pain3d.training.data.augmentation import MEAN, STD
 from pain3d.training.data.batches import crop_side
 from pain3d.training.data.samples import UNITS
 from pain3d.training.extra import need_extra
+from pain3d.training.model.both_ways import ask_both_ways
 from pain3d.training.model.factory import Model
 from pain3d.training.model.lora import merge_lora
 from pain3d.training.model.pretrained import load_pretrained
@@ -51,7 +52,7 @@ class _Plain(nn.Module):
     def forward(self, image: Tensor, neutral: Tensor | None = None) -> tuple[Tensor, ...]:
         """Pictures [B, 3, S, S], and the same of neutral faces → what is said, see `said`."""
         own = None if neutral is None else torch.arange(image.shape[0], device=image.device)[:, None]
-        outputs = self.model(image, neutral, own)
+        outputs = ask_both_ways(self.model, image, neutral, own)
         spread = () if outputs.pspi_std is None else (outputs.pspi_std,)
         return outputs.pspi, outputs.au, outputs.binary.sigmoid(), *spread
 

@@ -15,6 +15,7 @@ from pain3d.training.data.augmentation import centre_crop
 from pain3d.training.data.batch import Batch, Labels, RawBatch
 from pain3d.training.data.samples import THRESHOLDS, UNITS, pspi_of
 from pain3d.training.evaluation.consistency import consistent_chances, consistent_units
+from pain3d.training.model.both_ways import ask_both_ways
 from pain3d.training.model.factory import Model
 from pain3d.training.model.heads import UNIT_SCALE
 from pain3d.training.model.vitpain import Outputs
@@ -77,7 +78,7 @@ def predict_portraits(
         part = portraits[start : start + BATCH]
         batch = centre_crop(_raw(part, neutrals), model.config.image_size, device)
         with torch.no_grad():
-            outputs: Outputs = model(batch.image, batch.neutral, batch.neutral_of, attention=True)
+            outputs = ask_both_ways(model, batch.image, batch.neutral, batch.neutral_of, attention=True)
         yield from _predictions(model, fitted, outputs, part, neutrals, batch, consistent)
 
 
