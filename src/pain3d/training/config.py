@@ -42,7 +42,7 @@ class TrainConfig:
     local_contrast: bool = True
     """Show the net how bright each place is beside what lies around it, instead of colours."""
     bounded: bool = True
-    """Bound that contrast, so that ink and specks are no louder than folds; not used where colours are seen."""
+    """Bound that contrast, so that ink and specks drown folds less; not used where colours are seen."""
     depth: Annotated[int, Within(0, 100)] = 2
     """Transformer blocks; 0 is the backbone's own number."""
     width: Annotated[int, Within(0, 8192)] = 192

@@ -3,8 +3,8 @@
 A fold is a change of brightness over a few pixels. Colour, exposure, a film's curve, a lamp that falls off over the
 face and a lens that veils it are all changes of what lies around it, and a net that never sees them has neither to
 learn them nor to be told in how many forms they come (divisive normalisation, Carandini and Heeger 2012; local contrast
-normalisation, Jarrett et al. 2009). A line of ink, a speck, an edge between a file's blocks are louder than any fold:
-where contrast is bounded they are about as loud.
+normalisation, Jarrett et al. 2009). A line of ink, a speck, an edge between a file's blocks can be louder than folds:
+where contrast is bounded they drown them less.
 """
 
 from __future__ import annotations
