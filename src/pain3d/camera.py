@@ -107,6 +107,11 @@ class Camera:
         return cls(transform.float(), values["fov_degrees"].expand(count).float(), (height, width))
 
     @property
+    def whole_size(self) -> tuple[int, int]:
+        """(height, width) of the whole picture, of which a camera may take a part only."""
+        return self.size
+
+    @property
     def position(self) -> Tensor:
         """Camera centres [N, 3] in the world, metres."""
         rotation = self.world_to_view[:, :3, :3]

@@ -31,7 +31,7 @@ from pain3d.rendering.people import People, texture_side
 from pain3d.rendering.portraits import render_portraits
 from pain3d.rendering.scene_inputs import own_backgrounds
 from pain3d.rendering.shots import shots_of
-from pain3d.scene import CELLS, MOST_EXPRESSIONS, Scene, round_of_cells, sample_scenes
+from pain3d.scene import CELLS, GROWN, HAIR, MOST_EXPRESSIONS, Scene, round_of_cells, sample_scenes
 from pain3d.skin import surface_maps
 
 Item = dict[str, Any]
@@ -56,10 +56,11 @@ class SampledScenes(Sequence[Scene]):
         asymmetry: See law.
         wrinkles: See law.
         shadows: See law.
+        hair: ``grown``, or ``painted``, which is quicker, see `pain3d.Scene`.
         head: Whose local shapes people draw; None is the default head.
 
     Raises:
-        ValueError: A number out of range or an unknown law.
+        ValueError: A number out of range, an unknown law or kind of hair.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class SampledScenes(Sequence[Scene]):
         asymmetry: float = 0.0,
         wrinkles: bool = True,
         shadows: bool = True,
+        hair: str = GROWN,
         head: Head | None = None,
     ) -> None:
         for name, value in (("length", length), ("size", size), ("per_person", per_person)):
@@ -83,10 +85,12 @@ class SampledScenes(Sequence[Scene]):
             check_number(name, share, 0, 1)
         if law not in LAWS:
             raise ValueError(f"law must be one of {', '.join(LAWS)}, got {told(law)}")
+        if hair not in HAIR:
+            raise ValueError(f"hair must be one of {', '.join(HAIR)}, got {told(hair)}")
         self.length, self.per_person, self.neutral_share = length, per_person, neutral_share
         self.seed = keyed_number(seed, "data") & MAX_SEED
         self._law: Item = {"size": size, "law": law, "co_occurring": co_occurring, "asymmetry": asymmetry,
-                           "wrinkles": wrinkles, "shadows": shadows, "head": head}  # fmt: skip
+                           "wrinkles": wrinkles, "shadows": shadows, "hair": hair, "head": head}  # fmt: skip
         self._last: tuple[int, tuple[Scene, ...]] = (-1, ())  # person, whose pictures follow each other
 
     def __len__(self) -> int:
@@ -130,10 +134,11 @@ class FaceDataset(Dataset[Item]):
     right, 0–5), ``pspi`` float32, ``landmarks`` [L, 2] float32 (pixels, x right, y down; names in
     ``Head.landmark_names``), ``person`` (the scene's ``identity_id``) and, where it is asked for, ``heatmap`` [H, W]
     float32 (mm). Its picture is that of `pain3d.render_scenes` but for the texture, which is painted at the size that
-    the picture needs, and for hair that is grown: here all hair is painted.
+    the picture needs.
 
     Memory is taken once: `keep` textures, 22 MB each for pictures of 163 to 324 pixels (a quarter for half the size,
-    four times for twice), beside what all people share, which is made here and so shared with workers that are forked.
+    four times for twice), each with 0.6 MB at most of hair where it is grown; beside what all people share, which is
+    made here and so shared with workers that are forked.
 
     Args:
         scenes: What to render: `SampledScenes`, a list, or any sequence; all of one size, with or without wrinkles.
@@ -218,7 +223,7 @@ class FaceDataset(Dataset[Item]):
 
     def _slot(self, people: People, scene: Scene) -> int:
         """Where a scene's person stands; who was not seen for longest makes place."""
-        who = scene.identity, scene.skin, scene.texture
+        who = scene.identity, scene.skin, scene.texture, scene.hair
         if who not in self._places:
             if len(self._places) == self.keep:
                 self._places.popitem(last=False)

@@ -325,7 +325,11 @@ def sample_key_size(name: str, seed: int, identity_id: int, *moment: int) -> flo
     """Draw how large the key of a light is, degrees; that of a place that comes along is as its panorama shows it."""
     if name in ENVIRONMENTS:
         return round(embedded_environment(name).key_degrees, 3)
-    u = float(keyed_generator(seed, "light/size", identity_id, *moment).random())
+    return drawn_key_size(name, float(keyed_generator(seed, "light/size", identity_id, *moment).random()))
+
+
+def drawn_key_size(name: str, u: float) -> float:
+    """Degrees that a number from 0 to 1 tells of `sample_key_size`, of a preset or an own place."""
     if name in LIGHTS:
         return float(round(KEY_SIZES[name] * 2 ** (LAMP_STEP * (2 * u - 1)), 3))
     return float(round(OWN_KEY[0] * (OWN_KEY[1] / OWN_KEY[0]) ** u, 3))

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from pain3d.live.portrait import Portrait, overlaid
 from pain3d.live.saving import save_head, save_picture, save_row, save_scene
 from pain3d.live.window import LiveWindow
 from pain3d.rendering.frames import render_scenes
-from pain3d.scene import CELLS, Scene
+from pain3d.scene import CELLS, GROWN, PAINTED, Scene
 from pain3d.setting import Pose
 from tests.conftest import Ran
 
@@ -42,11 +43,21 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWindow]:
 
 
 def test_the_live_picture_is_the_scenes_own() -> None:
-    scene = PAIN.scene(SIZE)
-    picture, heat = Portrait(SIZE).take(scene)
-    frames = render_scenes([scene])
-    np.testing.assert_array_equal(picture, frames.image[0])
-    np.testing.assert_allclose(heat, frames.heatmap[0], atol=1e-3)  # mm; worst seen 1e-4: without hair below it
+    """Of grown hair and shadows, then of the same person without, then of another: nothing stays of who was there."""
+    scene, portrait = PAIN.scene(SIZE), Portrait(SIZE)
+    assert scene.hair == GROWN and scene.light.size > 0
+    plain = replace(scene, hair=PAINTED, light=replace(scene.light, size=0.0))
+    pictures = []
+    for shown in (scene, plain, replace(PAIN, person=Person(30.0)).scene(SIZE)):
+        picture, heat = portrait.take(shown)
+        frames = render_scenes([shown])
+        np.testing.assert_array_equal(picture, frames.image[0])
+        np.testing.assert_array_equal(heat, frames.heatmap[0])
+        pictures.append(picture)
+    assert (pictures[0] != pictures[1]).any()
+    for other, said in ((replace(scene, texture="painted"), "texture"), (replace(scene, size=SIZE + 1), "pixels")):
+        with pytest.raises(ValueError, match=said):
+            portrait.take(other)
 
 
 def test_a_heatmap_lies_over_what_moves_alone() -> None:

@@ -18,13 +18,16 @@ from pain3d.console.refused import RefusedError
 from pain3d.device import map_tensors
 from pain3d.face.square import cut
 from pain3d.head import Head
-from pain3d.scene import demographic_grid, sample_scenes
+from pain3d.pipeline.config import SynthConfig
+from pain3d.pipeline.run import synthesise
+from pain3d.rendering.scene_inputs import painted_skin
+from pain3d.scene import GROWN, PAINTED, demographic_grid, sample_scenes
 from pain3d.skin.painting import surface_maps
 from pain3d.skin.sketch import draw_sketch
 from pain3d.training.config import TrainConfig
 from pain3d.training.data import open_data
 from pain3d.training.data.backstage import Backstage
-from pain3d.training.data.online import OnlineBatches, cut_on_device, online_batches
+from pain3d.training.data.online import OnlineBatches, as_drawn, cut_on_device, online_batches
 from pain3d.training.data.parquet import subject_name
 from pain3d.training.data.population import (
     Draw,
@@ -43,8 +46,8 @@ SIDE, SEED = 48, 3
 
 @pytest.fixture(scope="module")
 def population() -> Population:
-    """Three people, small pictures, half of them at rest."""
-    return sample_population(3, 7, size=96, neutral_share=0.5)
+    """Three people with hair that is grown, small pictures with shadows, half of them at rest."""
+    return sample_population(3, 7, size=96, hair=GROWN, neutral_share=0.5, shadows=True)
 
 
 def batches(population: Population, **changed: object) -> OnlineBatches:
@@ -74,6 +77,45 @@ def test_a_batch_is_a_function_of_the_step_alone(population: Population, online:
     finally:
         torch.set_num_threads(threads)
         again.close()
+
+
+def test_hair_is_that_of_the_population(
+    population: Population, online: OnlineBatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On pictures to learn from and neutral ones; labels and heat maps are those of the face below."""
+    grown = online(0)
+    bald = batches(population)
+    monkeypatch.setattr(bald._people, "layers", lambda *_: None)
+    bare = bald(0)
+    for one, other in ((grown.image, bare.image), (grown.neutral, bare.neutral)):
+        assert one is not None and other is not None
+        assert (one != other).flatten(1).any(1).all()
+    assert same_batch(replace(grown, image=bare.image, neutral=bare.neutral), bare)
+    people = tuple(replace(person, hair=PAINTED) for person in population.people)
+    painted = batches(replace(population, people=people))
+    assert not torch.equal(painted(0).image, grown.image) and not any(painted._people._hair)
+
+
+def test_processes_render_what_one_renders(population: Population, online: OnlineBatches) -> None:
+    """Each its groups, with hair and shadows: the same pixels, side by side."""
+    halves = [batches(population, rank=rank, ranks=2) for rank in (0, 1)]
+    for step in (0, 3):
+        whole, parts = online(step), [half(step) for half in halves]
+        assert torch.equal(torch.cat([part.image for part in parts]), whole.image)
+        neutral = [part.neutral for part in parts if part.neutral is not None]
+        assert whole.neutral is not None and torch.equal(torch.cat(neutral), whole.neutral)
+
+
+def test_a_gpu_paints_the_hair_of_all_and_says_so(population: Population, capsys: pytest.CaptureFixture[str]) -> None:
+    cuda = torch.device("cuda")
+    assert as_drawn(population, torch.device("cpu")) is population and not capsys.readouterr().err
+    drawn = as_drawn(population, cuda)
+    said = capsys.readouterr().err
+    assert "hair is painted, not grown" in said and said.count("\n") == 1
+    assert as_drawn(population, cuda, quiet=True) == drawn and as_drawn(drawn, cuda) is drawn
+    assert not capsys.readouterr().err
+    for one, other in zip(drawn.people, population.people, strict=True):
+        assert one.hair == PAINTED and replace(one, hair=GROWN) == other
 
 
 def test_another_seed_is_another_batch(population: Population, online: OnlineBatches) -> None:
@@ -117,7 +159,9 @@ def test_a_process_prepares_what_is_made_here(population: Population) -> None:
                 map_tensors(numbers, tensors.append)
             assert all(torch.equal(one, other) for one, other in zip(*made, strict=True))
         assert torch.equal(backstage.backgrounds([5])[0], planner.background(5))
-        assert np.array_equal(backstage.sketches([1])[0].marks, draw_sketch(maps, planner.person(1).skin).marks)
+        for arrival, sketch in enumerate(backstage.sketches(range(3))):
+            here = draw_sketch(maps, painted_skin(planner.person(arrival)))
+            assert np.array_equal(sketch.marks, here.marks) and np.array_equal(sketch.hairline, here.hairline)
         for process in multiprocessing.active_children():
             process.kill()
         for _ in range(2):  # whoever waits and whoever asks afterwards
@@ -159,14 +203,16 @@ def test_everybody_comes_once_before_anybody_comes_again() -> None:
     assert arrivals[:7] != arrivals[7:]
 
 
-def test_a_draw_is_that_of_free_cameras() -> None:
+@pytest.mark.parametrize("shadows", [False, True])
+def test_a_draw_is_that_of_free_cameras(shadows: bool) -> None:
     """The law is written twice, for pictures on disk and without: the same numbers give the same scene."""
     cell = demographic_grid(3, 7)[2]
     scenes = sample_scenes(
         seed=7, identity_id=2, cell=cell, expressions=3, views=1, size=96, cameras="free", law="independent",
-        asymmetry=0.5, quality=80, environments=0, shadows=False,
+        asymmetry=0.5, quality=80, environments=0, shadows=shadows, hair=GROWN,
     )  # fmt: skip
-    population = sample_population(3, 7, size=96, law="independent", asymmetry=0.5, quality=80)
+    law = {"law": "independent", "asymmetry": 0.5, "quality": 80, "shadows": shadows}
+    population = sample_population(3, 7, size=96, hair=GROWN, **law)
     draws = [Draw(population.people[2], number, number == 0) for number in range(len(scenes))]
     for scene, drawn in zip(scenes, drawn_scenes(population, 7, draws), strict=True):
         behind = {"background": scene.background, "background_blur": scene.background_blur}
@@ -178,11 +224,26 @@ def test_the_population_is_that_of_the_split(faces: Path) -> None:
     population = read_population(faces)
     assert len(population.people) == manifest["counts"]["identities"]["train"] == 4
     assert (population.size, population.law, population.neutral_share) == (96, "uniform", 0.25)
+    assert population.shadows and {person.hair for person in population.people} == {GROWN}
     everybody = read_population(faces, split=None)
     assert [scene.identity_id for scene in everybody.people] == list(range(6))
     known = sample_population(6, 5, size=96).people
     pairs = zip(everybody.people, known, strict=True)
     assert all((one.identity, one.skin) == (other.identity, other.skin) for one, other in pairs)
+
+
+def test_shadows_are_those_of_the_data_set(faces: Path, tmp_path: Path) -> None:
+    """Cast or not, as it says; one from before there were any has none."""
+    copied = tmp_path / "faces"
+    shutil.copytree(faces, copied)
+    path = copied / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    for said, cast in (({"shadows": True}, True), ({"shadows": False}, False), ({}, False)):
+        resolved = {name: value for name, value in manifest["resolved"].items() if name != "shadows"} | said
+        path.write_text(json.dumps({**manifest, "resolved": resolved}))
+        population = read_population(copied)
+        drawn = drawn_scenes(population, 0, [Draw(population.people[0], number, False) for number in range(4)])
+        assert population.shadows == cast and all((scene.light.size > 0) == cast for scene in drawn)
 
 
 def test_the_population_is_that_of_the_rows(faces: Path) -> None:
@@ -221,10 +282,22 @@ def test_a_population_that_cannot_be_read_is_named(faces: Path, tmp_path: Path) 
     assert "\n" not in str(refused.value)
     path = broken / "manifest.json"
     manifest = json.loads(path.read_bytes())
-    for name, value in (("size", 10**9), ("law", ["uniform"]), ("quality", "x"), ("expressions", -1), ("size", None)):
+    wrong = {"size": 10**9, "law": ["uniform"], "quality": "x", "expressions": -1, "shadows": 1}
+    for name, value in (*wrong.items(), ("size", None)):
         path.write_text(json.dumps({**manifest, "resolved": {**manifest["resolved"], name: value}}))
         with pytest.raises(RefusedError, match=rf"manifest\.json: {name} can't be "):
             read_population(broken)
+
+
+def test_who_wears_things_is_refused_and_a_bed_is_left(tmp_path: Path) -> None:
+    small = SynthConfig(identities=2, expressions=1, views=1, size=32, seed=5)
+    synthesise(replace(small, glasses_share=1.0), tmp_path / "glasses", quiet=True)
+    with pytest.raises(
+        RefusedError, match=r"glasses: its people wear gowns, masks or glasses, which --online does not"
+    ):
+        read_population(tmp_path / "glasses", None)
+    synthesise(replace(small, bedside_share=1.0), tmp_path / "bed", quiet=True)
+    assert all(person.worn == () for person in read_population(tmp_path / "bed", None).people)
 
 
 def test_what_cannot_be_dealt_is_refused(population: Population) -> None:

@@ -80,11 +80,12 @@ def rendered(faces: Path) -> Callable[[], None]:
 
     def call() -> None:
         from pain3d.training.data.augmentation import Augmentation, augment
-        from pain3d.training.data.online import OnlineBatches
+        from pain3d.training.data.online import OnlineBatches, as_drawn
         from pain3d.training.data.population import read_population
 
+        people = as_drawn(read_population(faces), torch.device("cuda"))
         batches = OnlineBatches(
-            read_population(faces), size=4, group=2, neutral=True, side=32, seed=0, pool=2, renew=1, heatmaps=True,
+            people, size=4, group=2, neutral=True, side=32, seed=0, pool=2, renew=1, heatmaps=True,
             device="cuda", painters=1,
         )  # fmt: skip
         with closing(batches):

@@ -17,11 +17,13 @@ from pain3d.kernels.texturing import Mipmaps
 SHARED = ("tint", "occlusion", "gloss")  # fields of a row that its two vertices share
 
 
-def hair_layers(hair: Sequence[Mapping[str, Tensor]], head: Head, vertices: Tensor, whose: Sequence[int]) -> Layers:
-    """The hair on M posed heads, as `pain3d.render` takes it.
+def hair_layers(
+    hair: Sequence[Mapping[str, Tensor] | None], head: Head, vertices: Tensor, whose: Sequence[int]
+) -> Layers:
+    """The hair on M posed heads, as `pain3d.render` takes it; an empty span for who has none that is grown.
 
     Args:
-        hair: Of each of P people, see `on_device`, on the head's device.
+        hair: Of each of P people, see `on_device`, on the head's device; None grows none. Not all are None.
         head: Whose.
         vertices: [M, V, 3] metres, with the surface that each person's hair was grown on (`haired_surface`).
         whose: M numbers of people.
@@ -32,13 +34,16 @@ def hair_layers(hair: Sequence[Mapping[str, Tensor]], head: Head, vertices: Tens
     Gradients: none.
     """
     device = vertices.device
-    strips = [_strips(one) for one in hair]
+    strips = [_strips(one, device) for one in hair]
     fields: dict[str, list[Tensor]] = {name: [] for name in Layers._fields[:8]}
     spans, first_vertex = [], 0
     first_faces = [sum(len(faces) for faces in strips[:k]) for k in range(len(strips))]
     with torch.no_grad():
         for number, posed in zip(whose, vertices, strict=True):
             own = hair[number]
+            if own is None:
+                spans.append([0, 0, 0, 0])
+                continue
             laid = carry(own, head, posed)
             laid |= {name: own[name].repeat_interleave(2, 0) for name in SHARED}
             laid["uvs"] = own["uvs"].reshape(-1, 2)
@@ -47,7 +52,9 @@ def hair_layers(hair: Sequence[Mapping[str, Tensor]], head: Head, vertices: Tens
             spans.append([first_vertex, len(laid["uvs"]), first_faces[number], len(strips[number])])
             first_vertex += len(laid["uvs"])
     tiles = [
-        one["tile"].repeat_interleave(len(faces) // len(one["tile"])) for one, faces in zip(hair, strips, strict=True)
+        one["tile"].repeat_interleave(len(faces) // len(one["tile"]))
+        for one, faces in zip(hair, strips, strict=True)
+        if one is not None
     ]
     return Layers(
         **{name: torch.cat(parts) for name, parts in fields.items()},
@@ -65,6 +72,8 @@ def card_mipmaps(device: torch.device) -> Mipmaps:
     return chain._replace(texels=chain.texels.to(device))
 
 
-def _strips(hair: Mapping[str, Tensor]) -> Tensor:
+def _strips(hair: Mapping[str, Tensor] | None, device: torch.device) -> Tensor:
+    if hair is None:
+        return torch.zeros(0, 3, dtype=torch.int64, device=device)
     count = len(hair["tile"])
-    return torch.from_numpy(strip_faces(count, len(hair["points"]) // count)).to(hair["tile"].device)
+    return torch.from_numpy(strip_faces(count, len(hair["points"]) // count)).to(device)

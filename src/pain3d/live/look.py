@@ -11,7 +11,8 @@ from pain3d.head.identity import MAX_AGE, MIN_AGE, Identity, sample_identity
 from pain3d.head.model import Head
 from pain3d.light import key_azimuth
 from pain3d.random import keyed_generator
-from pain3d.scene import AGE_GROUPS, CameraSetting, DemographicCell, LightSetting, Pose, Scene
+from pain3d.scene import AGE_GROUPS, GROWN, CameraSetting, DemographicCell, LightSetting, Pose, Scene
+from pain3d.setting import drawn_key_size
 from pain3d.skin import Skin, sample_skin
 
 DISTANCE, FOCAL_LENGTH = 1.0, 72.0  # metres and mm: a portrait lens, as the gallery's sheets have it
@@ -67,7 +68,11 @@ class Look:
     background: str = "gradient"
 
     def scene(self, size: int) -> Scene:
-        """The scene, `size` pixels a side: without noise, exposed as metered. Raises ValueError out of range."""
+        """The scene, `size` pixels a side: hair grown, shadows of a middling lamp, no noise, exposed as metered.
+
+        Raises:
+            ValueError: A number is out of range, or a name unknown.
+        """
         identity, skin = people(self.person)
         turn = 0.0 if self.light_azimuth is None else self.light_azimuth - key_azimuth(self.light)
         return Scene(
@@ -81,8 +86,9 @@ class Look:
             au=self.au,
             pose=self.pose,
             camera=CameraSetting(self.camera_yaw, self.camera_pitch, distance=DISTANCE, focal_length_mm=FOCAL_LENGTH),
-            light=LightSetting(self.light, azimuth=turn),
+            light=LightSetting(self.light, azimuth=turn, size=drawn_key_size(self.light, 0.5)),
             background=self.background,
+            hair=GROWN,
         )
 
 

@@ -8,17 +8,13 @@ import torch
 from torch import Tensor
 
 from pain3d.head.model import Head
-from pain3d.kernels.rendering import tone_map
-from pain3d.kernels.texturing import Mipmaps
-from pain3d.mesh import Surface
 from pain3d.rendering.frames import TEXTURE_SIZE
 from pain3d.rendering.heatmap import COLOUR_LIMIT_MM, colourise
-from pain3d.rendering.renderer import Renderer
-from pain3d.rendering.scene_inputs import grown_surface, own_backgrounds
+from pain3d.rendering.people import People
+from pain3d.rendering.portraits import render_portraits
+from pain3d.rendering.scene_inputs import own_backgrounds
 from pain3d.rendering.shots import shots_of
 from pain3d.scene import Scene
-from pain3d.skin import Skin, surface_maps
-from pain3d.skin.painting import paint_people
 
 FULL_MM = 2.0  # from here on a heatmap that lies over a picture is as strong as it gets; what moves less shines through
 
@@ -27,9 +23,9 @@ Floats = npt.NDArray[np.float32]
 
 
 class Portrait:
-    """Renders scenes one after the other, on the CPU; a new person takes longer, for the skin is painted.
+    """Renders scenes one after the other, on the CPU; a new person takes longer, who is painted and grows hair.
 
-    The picture is that of `render_scenes`, but for the sensor's noise; and for hair, which is painted.
+    The picture is that of `render_scenes`.
 
     Args:
         size: Pixels a side; scenes must have it.
@@ -37,11 +33,10 @@ class Portrait:
     """
 
     def __init__(self, size: int, texels: int = TEXTURE_SIZE) -> None:
-        self.head = Head.default()
-        self._renderer = Renderer(self.head, size, outputs=("image", "heatmap"))
-        self._maps = surface_maps(self.head, texels)
-        self._skin: tuple[Skin, bool] | None = None
-        self._worn: tuple[Mipmaps, Surface] | None = None
+        self._size = size
+        self._people = People(Head.default(), 1, frame=size, side=texels)
+        self._slot = torch.zeros(1, dtype=torch.int64)
+        self._who: tuple[object, ...] = ()
         self._place: tuple[object, ...] = ()
         self._background = torch.zeros(0)
 
@@ -49,31 +44,17 @@ class Portrait:
         """The picture of a scene [H, W, 3], sRGB, and its heatmap [H, W], millimetres.
 
         Raises:
-            ValueError: The scene has another size, or names a texture.
+            ValueError: The scene has another size, names a texture or wears something.
         """
-        if scene.size != self._renderer.size[0] or scene.texture:
-            raise ValueError(f"scene must have {self._renderer.size[0]} pixels a side and no texture of its own")
-        texture, surface = self._painted(scene)
-        shots = shots_of([scene])
-        view = self._renderer(
-            shots.camera,
-            identity=scene.identity,
-            au=shots.au,
-            pose={"neck_pose": shots.neck, "leye_pose": shots.gaze, "reye_pose": shots.gaze},
-            light=shots.light,
-            texture=texture,
-            background=tone_map(self._behind(scene) * shots.gains[:, None, None]),
-            surface=surface,
-        )
-        assert view.image is not None and view.heatmap is not None
-        return view.image[0].numpy(), view.heatmap[0].numpy()
-
-    def _painted(self, scene: Scene) -> tuple[Mipmaps, Surface]:
-        wanted = scene.skin, scene.wrinkles
-        if self._worn is None or self._skin != wanted:
-            self._worn = paint_people(self._maps, [scene.skin], "cpu"), grown_surface(self.head, *wanted)
-            self._skin = wanted
-        return self._worn
+        if scene.size != self._size:
+            raise ValueError(f"scene must have {self._size} pixels a side, got {scene.size}")
+        who = scene.identity, scene.skin, scene.hair, scene.wrinkles
+        if self._who != who:
+            self._people.paint(0, scene)
+            self._who = who
+        seen = render_portraits(shots_of([scene]), self._people, self._slot, self._behind(scene), heatmaps=True)
+        assert seen.heatmap is not None
+        return seen.image[0].numpy(), seen.heatmap[0].numpy()
 
     def _behind(self, scene: Scene) -> Tensor:
         """[1, h, w, 3] linear."""

@@ -53,6 +53,11 @@ class CropCamera(Camera):
     frame: tuple[int, int]
 
     @property
+    def whole_size(self) -> tuple[int, int]:
+        """(height, width) of the whole picture."""
+        return self.frame
+
+    @property
     def intrinsics(self) -> Tensor:
         """K [N, 3, 3] as `Camera.intrinsics`, in pixels of the crop."""
         k = Camera(self.world_to_view, self.fov_degrees, self.frame).intrinsics.clone()
@@ -131,15 +136,16 @@ def render_face_crops(
     texture_index = slots[person_index]
 
     def crops(rows: Tensor | slice, corner: Tensor, side: int) -> FaceCrops:
-        camera = shots.camera
+        camera, faces = shots.camera, _some(mesh, rows)
         view = render(
-            _some(mesh, rows),
+            faces,
             CropCamera(camera.world_to_view[rows], camera.fov_degrees[rows], (side, side), corner, camera.size),
             light=map_tensors(shots.light, itemgetter(rows)),
             texture=people.texture,
             texture_index=texture_index[rows],
             background=_behind(painted[rows], shots.gains[rows, None, None], corner, side, frame),
             attributes=None if heat is None else heat[rows],
+            layers=people.layers(texture_index[rows], faces.vertices),
             outputs=("image",) if heat is None else ("image", "attributes"),
             prepared=people.prepared,
         )

@@ -67,6 +67,7 @@ def render_portraits(
         texture_index=slots,
         background=torch.stack([tone_map(behind * gain) for behind, gain in zip(painted, shots.gains, strict=True)]),
         attributes=heat,
+        layers=people.layers(slots, mesh.vertices),
         outputs=("image",) if heat is None else ("image", "attributes"),
         prepared=people.prepared,
     )

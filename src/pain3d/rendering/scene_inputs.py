@@ -139,7 +139,6 @@ def inputs_of(
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
     moments = np.unique(expression, return_index=True)[1]  # the first scene of each
     ribbons = first.hair == GROWN
-    skin = scalp_of(own) if ribbons else own
     grown = grown_surface(head, own, first.wrinkles, ribbons)
     identity = head.identity_vector(first.identity)
     painted, background = own_backgrounds(scenes, places) if plates is None else plated(scenes, plates)
@@ -153,7 +152,7 @@ def inputs_of(
         with torch.no_grad():
             bed = make_bed(*key, head(identity, surface=grown).vertices[0])
     return SceneInputs(
-        skin=skin,
+        skin=painted_skin(first),
         size=first.size,
         wrinkles=first.wrinkles,
         identity=identity.numpy(),
@@ -190,6 +189,12 @@ def inputs_of(
 def clothed_skin(scene: Scene) -> Skin:
     """The skin of a scene in what the person wears, a shirt or a gown."""
     return in_gown(scene.skin) if GOWN in scene.worn else scene.skin
+
+
+def painted_skin(scene: Scene) -> Skin:
+    """The skin of a scene as it is painted: without the strands that hair takes the place of where it is grown."""
+    skin = clothed_skin(scene)
+    return scalp_of(skin) if scene.hair == GROWN else skin
 
 
 def _named_texture(name: str, textures: Mapping[str, Tensor] | None) -> Floats | Bytes | None:

@@ -28,7 +28,7 @@ def key_shadows(
         mesh: M meshes.
         lights: 1 or N.
         mesh_index: [N] which mesh each picture shows.
-        size: Pixels of the longer side of the pictures.
+        size: Pixels of the longer side of the whole pictures.
         backend: As `pain3d.render` takes it.
 
     Gradients: none.

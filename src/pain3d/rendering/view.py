@@ -158,7 +158,7 @@ def render(
     if mesh_index is None:
         mesh_index = numbered(mesh.vertices, count, len(mesh) > 1)
     lit = {"image", "linear"} & {*outputs}
-    cast = key_shadows(mesh, lights, mesh_index, max(cameras.size), backend) if lit else None
+    cast = key_shadows(mesh, lights, mesh_index, max(cameras.whole_size), backend) if lit else None
     if layers is not None:
         if len(layers.spans) not in (1, len(mesh)):
             raise ValueError(f"layers.spans must have 1 or {len(mesh)} rows, one per mesh, got {len(layers.spans)}")

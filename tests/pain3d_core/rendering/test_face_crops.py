@@ -1,6 +1,7 @@
 """A crop around a face shows what the whole picture shows there."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from pain3d.rendering.face_crops import (
 from pain3d.rendering.frames import Frames, render_scenes
 from pain3d.rendering.people import FINEST_FROM, People, paint_persons
 from pain3d.rendering.shots import cameras, shots_of
-from pain3d.scene import Scene, demographic_grid, sample_scenes
+from pain3d.scene import GROWN, HAIR, Scene, demographic_grid, sample_scenes
 
 PERSON = 1
 INNER = slice(MARGIN, -MARGIN)  # the background is clamped at the crop's border
@@ -86,12 +87,18 @@ def crops_of(scenes: list[Scene], people: People, slots: list[int]) -> list[Face
     return render_face_crops(shots_of(scenes), people, known, index, behind(scenes), heatmaps=True)
 
 
-@pytest.mark.parametrize("size", [96, 256, 100])
+@pytest.mark.parametrize("hair", HAIR)
+@pytest.mark.parametrize("size", [96, 256, 100, 320])
 @pytest.mark.parametrize("finest", [True, False])
-def test_a_crop_shows_what_the_picture_shows(size: int, finest: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 100 pixels the last JPEG block is cut short, and a block's corner lies within a texel of the background."""
+def test_a_crop_shows_what_the_picture_shows(
+    size: int, finest: bool, hair: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 100 pixels the last JPEG block is cut short, and a block's corner lies within a texel of the background.
+
+    Shadows of a picture of 320 pixels are finer than those that its crop would have by itself.
+    """
     monkeypatch.setattr(people_module, "FINEST_FROM", 0 if finest else 10_000)
-    scenes = quiet_scenes(size)
+    scenes = quiet_scenes(size, hair=hair)
     frames = render_scenes(scenes)
     crops = by_row(crops_of(scenes, place(scenes, 2), [1] * 3))
     assert sorted(crops) == [0, 1, 2]
@@ -122,6 +129,32 @@ def test_a_face_depends_on_its_scene_alone() -> None:
     alone = by_row(crops_of(mixed, people, [0, 2]))
     assert np.array_equal(alone[1][0], together[2][0]) and np.array_equal(alone[1][1], together[2][1])
     assert not np.array_equal(alone[0][0], alone[1][0])
+
+
+def test_ribbons_reach_beyond_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another background is seen as long as there are none; and no heat map knows of them."""
+    scenes = quiet_scenes(128, hair=GROWN)
+    people, walls = place(scenes), behind(scenes)
+    nobody, who = torch.zeros(1, dtype=torch.int64), torch.zeros(3, dtype=torch.int64)
+    shots = shots_of(scenes)
+    haired = by_row(render_face_crops(shots, people, nobody, who, walls, heatmaps=True))
+    monkeypatch.setattr(People, "layers", lambda *_: None)
+    bare, elsewhere = (
+        by_row(render_face_crops(shots, people, nobody, who, wall, heatmaps=True)) for wall in (walls, 1 - walls)
+    )
+    for row in range(3):
+        beside = (bare[row][0] != elsewhere[row][0]).any(-1)
+        assert (np.abs(haired[row][0].astype(int) - bare[row][0])[beside].max(-1) > 30).mean() > 0.01  # least seen 0.07
+        assert np.array_equal(haired[row][1], bare[row][1])
+
+
+def test_a_device_without_ribbons_takes_nobody_who_has_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = quiet_scenes(96, hair=GROWN)
+    people = People(Head.default(), 1, frame=96)
+    (person,) = paint_persons(Head.default(), scenes[:1], frame=96)
+    monkeypatch.setattr(people, "head", SimpleNamespace(device=torch.device("cuda")))
+    with pytest.raises(ValueError, match=r"person\.hair must be None on cuda: ribbons are drawn on the CPU alone"):
+        people.place(0, person)
 
 
 def test_neutral_moves_nothing() -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from pain3d.child_processes import process_pool, refuse_broken
 from pain3d.console.interrupt import unheard_by_children
 from pain3d.device import map_tensors
+from pain3d.rendering.scene_inputs import painted_skin
 from pain3d.skin.maps import SurfaceMaps
 from pain3d.skin.sketch import Sketch, draw_sketch
 from pain3d.training.data.plan import Planner, StepNumbers
@@ -96,7 +97,7 @@ def _numbers(step: int) -> Any:
 
 def _sketch(arrival: int) -> Sketch:
     planner, board = _here
-    return draw_sketch(board, planner.person(arrival).skin)
+    return draw_sketch(board, painted_skin(planner.person(arrival)))
 
 
 def _background(arrival: int) -> Any:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from pain3d.background import SIZE as BACKGROUND_SIZE
-from pain3d.console.refused import RefusedError
+from pain3d.console.refused import RefusedError, complain
 from pain3d.device import moved_at_once
 from pain3d.face.square import LEAST_SCALE, cut
 from pain3d.head.model import Head
@@ -30,6 +31,7 @@ from pain3d.random import MAX_SEED, keyed_number
 from pain3d.rendering.face_crops import WIDEST_SQUARE, FaceCrops, render_face_crops
 from pain3d.rendering.frames import TEXTURE_SIZE
 from pain3d.rendering.people import People, Person, paint_persons
+from pain3d.scene import PAINTED
 from pain3d.skin.painting import surface_maps
 from pain3d.training.config import TrainConfig
 from pain3d.training.data.backstage import Backstage
@@ -54,14 +56,15 @@ class OnlineBatches:
     """Batches that are rendered when they are asked for.
 
     Args:
-        population: Who, and by which law.
+        population: Who, and by which law; as `as_drawn` has them for the device.
         size: Pictures of a batch to learn from, of all processes together.
         group: Pictures of one person side by side; they share their neutral pictures.
         num_references: Neutral pictures for each, K.
         neutral: Whether neutral pictures are wanted.
         side: Pixels a side of the crops, C.
         seed: Of everything that is drawn.
-        pool: People who are there at once, 22 MB each (90 where `population.size` is 384 or more); all, if fewer.
+        pool: People who are there at once, 22 MB each (90 where `population.size` is 384 or more), hair that is grown
+            among it; all, if fewer.
         renew: Steps after which the oldest of them makes place for the next.
         heatmaps: Whether heat maps are wanted.
         pain_weight: What a picture with pain counts in the loss beside one without.
@@ -241,7 +244,7 @@ def online_batches(
         RefusedError: See `population_of_rows` and `OnlineBatches`.
     """
     return OnlineBatches(
-        population_of_rows(samples, rows),
+        as_drawn(population_of_rows(samples, rows), device, quiet=rank > 0),
         size=config.batch,
         group=config.group,
         num_references=config.num_references,
@@ -257,6 +260,17 @@ def online_batches(
         rank=rank,
         ranks=ranks,
     )
+
+
+def as_drawn(population: Population, device: torch.device, *, quiet: bool = False) -> Population:
+    """The people as a device draws them: on a GPU hair that is grown is painted, which is said unless `quiet`."""
+    if device.type == "cpu" or all(person.hair == PAINTED for person in population.people):
+        return population
+    if not quiet:
+        complain(
+            "--online: hair is painted, not grown as in the data set: a GPU draws no ribbons yet (--device cpu does)"
+        )
+    return replace(population, people=tuple(replace(person, hair=PAINTED) for person in population.people))
 
 
 def cut_on_device(image: Tensor, square: Tensor, side: int, *, widest: float) -> Tensor:

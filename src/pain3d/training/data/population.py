@@ -15,10 +15,19 @@ from pain3d.facs.action_units import ActionUnits
 from pain3d.facs.pain_score import LAWS
 from pain3d.random import DrawnNumbers, keyed_uniforms
 from pain3d.records import arrow_schema
-from pain3d.scene import EXPRESSION_NUMBERS, Scene, demographic_grid, drawn_expression, sample_scenes
-from pain3d.setting import SENSOR_NUMBERS, drawn_camera, drawn_light, drawn_pose, drawn_sensor
+from pain3d.scene import EXPRESSION_NUMBERS, PAINTED, Scene, demographic_grid, drawn_expression, sample_scenes
+from pain3d.setting import (
+    SENSOR_NUMBERS,
+    LightSetting,
+    drawn_camera,
+    drawn_key_size,
+    drawn_light,
+    drawn_pose,
+    drawn_sensor,
+)
 from pain3d.training.data.parquet import MANIFEST, ParquetPixels, read_manifest, subject_name
 from pain3d.training.data.samples import Rows, Samples
+from pain3d.worn import BED
 
 NEUTRAL_SHARE: Final = 1 / 11  # of the pictures of a data set with ten expressions beside the neutral one
 PERSON_COLUMNS: Final = ("seed", "identity_id", "split", "scene")
@@ -37,7 +46,9 @@ LAW: Final[dict[str, Callable[[Any], bool]]] = {
     "asymmetry": lambda value: type(value) in (int, float) and 0 <= value <= 1,
     "quality": _whole(1, 100),
     "expressions": _whole(0, 1000),
+    "shadows": lambda value: type(value) is bool,
 }
+BEFORE: Final = {"shadows": False}  # what is said by a data set that was made before there was the setting
 
 
 @dataclass(frozen=True)
@@ -45,10 +56,11 @@ class Population:
     """People, and how they are seen.
 
     Attributes:
-        people: A scene of each: its identity, skin and number are the person; the rest is not looked at.
+        people: A scene of each: its identity, skin, kind of hair and number are the person; the rest is not looked at.
         size: Pixels a side of the whole pictures that the faces would be cut out of: it decides noise and sharpness.
         law: How pain is drawn, as for `sample_scenes`; also `co_occurring`, `asymmetry` and `quality`.
         neutral_share: Chance that a picture to learn from shows no pain, beside those that the law draws.
+        shadows: Whether the key light casts any.
     """
 
     people: tuple[Scene, ...]
@@ -58,20 +70,24 @@ class Population:
     asymmetry: float = 0.0
     quality: int = 95
     neutral_share: float = NEUTRAL_SHARE
+    shadows: bool = False
 
 
-def sample_population(count: int, seed: int, *, size: int = 256, **law: Any) -> Population:
+def sample_population(count: int, seed: int, *, size: int = 256, hair: str = PAINTED, **law: Any) -> Population:
     """People 0 … count − 1 of a seed, those of ``pain3d synth --identities count --seed seed``.
 
     Args:
         count: How many.
         seed: Whose.
         size: See `Population`.
+        hair: See `Scene`.
         **law: Other fields of `Population`.
     """
     cells = demographic_grid(count, seed)
     people = (
-        sample_scenes(seed=seed, identity_id=number, cell=cell, expressions=0, views=1, size=size, environments=0)[0]
+        sample_scenes(
+            seed=seed, identity_id=number, cell=cell, expressions=0, views=1, size=size, environments=0, hair=hair
+        )[0]
         for number, cell in enumerate(cells)
     )
     return Population(tuple(people), size, **law)
@@ -107,6 +123,9 @@ def read_population(folder: Path, split: str | None = "train", subjects: Collect
         )
     if any(scene.texture for scene in people):
         raise RefusedError(f"{folder}: its people have textures of their own, which --online does not paint")
+    people = [replace(scene, worn=tuple(name for name in scene.worn if name != BED)) for scene in people]
+    if any(scene.worn for scene in people):
+        raise RefusedError(f"{folder}: its people wear gowns, masks or glasses, which --online does not draw")
     people.sort(key=lambda scene: scene.identity_id)
     share = 1 / (law.pop("expressions") + 1)
     return Population(tuple(people), neutral_share=share, **law)
@@ -116,7 +135,7 @@ def _law(resolved: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """What a manifest's configuration says of LAW. Raises RefusedError naming the first that isn't right."""
     law = {}
     for name, right in LAW.items():
-        value = resolved.get(name)
+        value = resolved.get(name, BEFORE.get(name))
         if not right(value):
             raise RefusedError(f"{path}: {name} can't be {quoted(value)}")
         law[name] = value
@@ -145,7 +164,7 @@ class Draw(NamedTuple):
 
 
 def drawn_scenes(population: Population, seed: int, draws: Sequence[Draw]) -> list[Scene]:
-    """Pictures of people, each as `sample_scenes` draws expression `number` with free cameras, no places, no shadows.
+    """Pictures of people, each as `sample_scenes` draws expression `number` with free cameras and no places.
 
     Args:
         population: The law.
@@ -160,6 +179,7 @@ def drawn_scenes(population: Population, seed: int, draws: Sequence[Draw]) -> li
     poses = keyed_uniforms(seed, "pose", numbered, 5).tolist()
     cameras = keyed_uniforms(seed, "camera", [(who, 0, number) for who, number in numbered], 7).tolist()
     lights = keyed_uniforms(seed, "light", [(*each, 0) for each in numbered], 6).tolist()
+    sizes = keyed_uniforms(seed, "light/size", [(*each, 0) for each in numbered], 1)[:, 0].tolist()
     sensors = keyed_uniforms(seed, "sensor", [(*each, 0) for each in numbered], SENSOR_NUMBERS).tolist()
     still = ActionUnits()
     return [
@@ -172,10 +192,16 @@ def drawn_scenes(population: Population, seed: int, draws: Sequence[Draw]) -> li
             au=faces.get(place, still),
             pose=drawn_pose(poses[place]),
             camera=drawn_camera(cameras[place]),
-            light=drawn_light(lights[place]),
+            light=_lamp(lights[place], sizes[place] if population.shadows else None),
             background=BACKGROUNDS[0],  # of a kind that goes with any light; who renders draws what is seen
             background_id=draw.number,
             sensor=drawn_sensor(sensors[place], population.quality, population.size),
         )
         for place, draw in enumerate(draws)
     ]
+
+
+def _lamp(numbers: Sequence[float], size: float | None) -> LightSetting:
+    """The light that 6 numbers tell; with a key that casts shadows where another one tells how large it is."""
+    light = drawn_light(numbers)
+    return light if size is None else replace(light, size=drawn_key_size(light.name, size))
