@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pain3d.device import moved
 from pain3d.kernels._described import described
+from pain3d.lens import bending
 from pain3d.ranges import FAR, check_rows, told
 
 Degrees = float | Sequence[float] | Tensor
@@ -23,12 +24,14 @@ FOV = (1.0, 150.0)  # degrees
 
 @dataclass(frozen=True)
 class Camera:
-    """N pinhole cameras of one image size.
+    """N cameras of one image size, pinholes but for the distortion of their lenses.
 
     Attributes:
         world_to_view: [N, 4, 4] rigid transforms, metres.
         fov_degrees: [N] vertical field of view.
         size: (height, width) in pixels.
+        distortion: [N] k1 of each lens, see `pain3d.lens`; None is pinholes. `project` knows it; `world_to_clip`, and
+            with it whoever renders, does not.
 
     Raises:
         ValueError: A shape does not fit, or a number is not finite or no field of view (looked at on the CPU).
@@ -39,11 +42,14 @@ class Camera:
     world_to_view: Tensor
     fov_degrees: Tensor
     size: tuple[int, int]
+    distortion: Tensor | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         count = check_rows("world_to_view", self.world_to_view, (4, 4))
         if check_rows("fov_degrees", self.fov_degrees, (), 0.0, 180.0) != count:
             raise ValueError(f"fov_degrees must have {count} values like world_to_view, got {len(self.fov_degrees)}")
+        if self.distortion is not None and check_rows("distortion", self.distortion, ()) != count:
+            raise ValueError(f"distortion must have {count} values like world_to_view, got {len(self.distortion)}")
         picture_size(self.size)
 
     def __len__(self) -> int:
@@ -139,13 +145,25 @@ class Camera:
         return projection @ self.world_to_view
 
     def project(self, points: Tensor) -> Tensor:
-        """Pixel positions [N, P, 2] (x right, y down) of world points [N, P, 3] or [1, P, 3]. Gradients: to points."""
+        """Pixel positions [N, P, 2] (x right, y down) of world points [N, P, 3] or [1, P, 3], through the lens.
+
+        Gradients: to points, and to distortion.
+        """
         height, width = self.size
         transform = self.world_to_clip
         clip = points @ transform[:, :3, :3].transpose(1, 2) + transform[:, None, :3, 3]
-        x = (clip[..., 0] / clip[..., 2] * 0.5 + 0.5) * width
-        y = (0.5 - clip[..., 1] / clip[..., 2] * 0.5) * height
-        return torch.stack([x, y], -1)
+        across, up = clip[..., 0] / clip[..., 2], clip[..., 1] / clip[..., 2]
+        if self.distortion is not None:
+            half = torch.tan(torch.deg2rad(self.fov_degrees) / 2)[:, None]
+            factor = bending(self.distortion[:, None], (half * width / height * across) ** 2 + (half * up) ** 2)
+            across, up = across * factor, up * factor
+        return torch.stack([(across * 0.5 + 0.5) * width, (0.5 - up * 0.5) * height], -1)
+
+
+def check_pinholes(cameras: Camera) -> None:
+    """Raise ValueError where lenses distort: for who renders what a pinhole sees."""
+    if cameras.distortion is not None:
+        raise ValueError("cameras must have no distortion: only render_scenes draws what a lens bends")
 
 
 def picture_size(size: object) -> tuple[int, int]:

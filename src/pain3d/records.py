@@ -103,8 +103,12 @@ _DEMOGRAPHICS = (
     Column("ancestry", "string", "generator axis: african, asian or caucasian"),
     Column("skin_ita_degrees", "float32", "individual typology angle, measured on the painted albedo", "degrees"),
 )
+_DISTORTION = Column(
+    "camera_distortion", "float32", "k1 of the lens, of OpenCV's distCoeffs (k1, 0, 0, 0, 0); 0 does not distort"
+)
 _CAMERA = (
     Column("camera_K", "[[float32]]", "3 x 3 intrinsics; pixel centres at +0.5", "px"),
+    _DISTORTION,
     Column("camera_R", "[[float32]]", "3 x 3 rotation, world to view"),
     Column("camera_t", "[float32]", "translation, world to view", "m"),
     Column("camera_fov_degrees", "float32", "vertical field of view", "degrees"),
@@ -224,6 +228,7 @@ _SCENE = Column(
     "everything our render is made of, JSON: pain3d.Scene.from_json(scene); not what is painted behind and over it",
 )
 
+DISTORTION_COLUMNS: Final = (_DISTORTION.name, f"neutral_{_DISTORTION.name}")
 HAIR_COLUMNS: Final = ("hair",)
 WORN_COLUMNS: Final = (_WORN.name,)
 LENS_COLUMNS: Final = ("light_size_degrees", "mtf50", "contrast", "saturation")

@@ -170,8 +170,9 @@ class Scene:
         for name, nothing in (("texture", ""), ("worn", ()), ("hair", PAINTED)):
             if fields[name] == nothing:  # as scenes were written before there was any
                 del fields[name]
-        if not self.light.size:  # likewise
-            fields["light"] = {name: value for name, value in vars(self.light).items() if name != "size"}
+        for kind, name in (("light", "size"), ("camera", "distortion")):  # likewise
+            if not fields[kind][name]:
+                fields[kind] = {own: value for own, value in fields[kind].items() if own != name}
         fields |= {"skin": self._key_of_skin(vars(self.skin)), "au": self.au.nonzero()}
         return json.dumps(fields, separators=(",", ":"))
 
@@ -222,6 +223,7 @@ def sample_scenes(
     asymmetry: float = 0.0,
     cameras: str = "fixed",
     bedside: float = 0.0,
+    distortion: float = 0.0,
     quality: int = 95,
     wrinkles: bool = True,
     hair: str = PAINTED,
@@ -255,6 +257,7 @@ def sample_scenes(
         cameras: ``fixed`` or ``free``, see above.
         bedside: Share of views, or with free cameras of pictures, that are taken at a bed, on a pillow: the head up to
             90° rolled and 30° seen from above or below; 0–1.
+        distortion: Share of views, or with free cameras of pictures, whose lens distorts (`drawn_distortion`); 0–1.
         quality: Best JPEG quality, 1–100; a picture's own lies between 70 and this, or is this where it is below 70.
         wrinkles: See `Scene`.
         hair: See `Scene`.
@@ -267,6 +270,7 @@ def sample_scenes(
     """
     check_number("asymmetry", asymmetry, 0, 1)
     check_number("bedside", bedside, 0, 1)
+    check_number("distortion", distortion, 0, 1)
     check_number("environments", environments, 0, 1)
     check_whole("seed", seed, 0, MAX_SEED)
     check_whole("identity_id", identity_id, 0, MOST_OF_A_KIND)
@@ -295,7 +299,7 @@ def sample_scenes(
     def stand(*place: int) -> tuple[CameraSetting, tuple[str, float]]:
         """Camera and background of a view, or of a view and an expression."""
         view, moment = place[0], place[1] if len(place) > 1 else None
-        camera = sample_camera(seed, identity_id, view, views, moment, bedside)
+        camera = sample_camera(seed, identity_id, view, views, moment, bedside, distortion)
         return camera, sample_background(seed, identity_id, *place)
 
     def sized(light: LightSetting, *place: int) -> LightSetting:

@@ -15,6 +15,7 @@ LONG_KERNELS: dict[str, str] = {}  # by name: why it takes more
 LONG_FUNCTIONS = {
     "pain3d.kernels.overlay": "the flat door of ragged meshes: geometry, material, views, lights, as that of `render`",
     "pain3d.kernels.render": "the flat door of a whole picture: mesh, material, lights, views and what to hand back",
+    "pain3d.sample_scenes": "the law of a data set: all that can be told of people, cameras and lights, by name",
 }
 
 

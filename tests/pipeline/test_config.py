@@ -11,7 +11,7 @@ from pain3d.console.refused import RefusedError
 from pain3d.console.settings import Within, checked, load_settings, with_content
 from pain3d.pipeline.config import FIELDS, HOW, PAINTERS, WHAT, SynthConfig, config_hash
 from pain3d.pipeline.folder import DATA_SET
-from pain3d.pipeline.run import resolve
+from pain3d.pipeline.run import preview, resolve
 from pain3d.run_folder import differences
 
 LIMITS = {
@@ -116,7 +116,7 @@ def test_hash_is_of_what_is_made() -> None:
         "identities": 9, "expressions": 9, "views": 4, "cameras": "free", "size": 64, "seed": 1, "law": "clinical",
         "co_occurring": False, "asymmetry": 0.5, "wrinkles": False, "quality": 90, "identities_per_shard": 2,
         "dense": "depth", "environment_share": 0.0, "bedside_share": 0.5,
-        "clinical_share": 0.5, "glasses_share": 0.5, "hair": "painted",
+        "clinical_share": 0.5, "glasses_share": 0.5, "hair": "painted", "distortion_share": 0.5,
         "shadows": False,
     }  # fmt: skip
     assert set(changed) == set(WHAT)
@@ -148,3 +148,13 @@ def test_a_device_without_layers_refuses_who_wears_them(name: str) -> None:
     with pytest.raises(RefusedError, match=f"^--{name.replace('_', '-')} needs layers"):
         resolve(config, "cuda", {})
     assert resolve(dataclasses.replace(config, **{name: 0.0}), "cuda", {})[name] == 0.0
+
+
+@pytest.mark.parametrize("painter", [{"backgrounds": "diffusion", "background_model": "x"}, {"refine": "x"}], ids=str)
+def test_painters_who_know_no_lens_are_refused_before_they_are_looked_for(
+    painter: dict[str, str], tmp_path: Path
+) -> None:
+    config = dataclasses.replace(SynthConfig(), distortion_share=0.1, device="cpu", **painter)
+    with pytest.raises(RefusedError, match="no lens that distorts") as refused:
+        preview(config, tmp_path / "out")
+    assert "--distortion-share" in str(refused.value) and "\n" not in str(refused.value)

@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -98,6 +100,24 @@ def test_the_page_of_formats_turns_our_camera_into_that_of_opencv(small: Path) -
     exec(code.replace("out/mine", str(small)), names)
     # Worst seen of 360 pictures at 256²: 3.1e-5 px; K, R and t are float32.
     np.testing.assert_allclose(names["pixels"][:, 0], np.stack(names["row"].landmarks_2d), atol=1e-3)
+
+
+def test_lenses_that_distort_are_those_of_opencv(tmp_path: Path) -> None:
+    """In every row of frames and of pairs, of the neutral picture too; the box is around what the lens shows."""
+    config = replace(SMALL, identities=1, expressions=1, views=3, cameras="free", distortion_share=0.8)
+    synthesise(config, tmp_path / "out", quiet=True)
+    names = ("landmarks_3d", "landmarks_2d", "bbox", *(f"camera_{name}" for name in ("R", "t", "K", "distortion")))
+    seen, flip = set(), np.diag([1.0, -1.0, -1.0])
+    for subset, prefixes in (("frames", ("",)), ("pairs", ("", "neutral_"))):
+        (path,) = (tmp_path / "out" / "data" / subset).iterdir()
+        for row, prefix in product(pq.read_table(path).to_pylist(), prefixes):
+            points, wanted, box, turn, shift, k, k1 = (np.array(row[prefix + name]) for name in names)
+            told = cv2.Rodrigues(flip @ turn)[0], flip @ shift, k, np.array([k1, 0, 0, 0])
+            pixels = cv2.projectPoints(points, *told)[0][:, 0]
+            np.testing.assert_allclose(pixels, wanted, atol=1e-3)  # px; seen 1e-5
+            np.testing.assert_allclose(np.r_[pixels[:68].min(0), pixels[:68].max(0)], box, atol=1e-3)
+            seen.add(float(k1))
+    assert 0 in seen and min(seen) < 0 < max(seen)
 
 
 def test_landmarks_are_in_the_order_that_is_documented(frames: pd.DataFrame) -> None:

@@ -114,6 +114,15 @@ def test_a_device_says_aloud_that_it_paints_hair(pain3d: Run, tmp_path: Path, mo
     assert (ran.code, ran.err) == (0, "")
 
 
+def test_lenses_are_bent_beside_others_as_alone(tmp_path: Path, stand_in: None) -> None:
+    config = replace(TINY, size=32, cameras="free", distortion_share=0.5, bedside_share=0.5, dense="depth,parts")
+    for device in ("cpu", "cuda"):
+        synthesise(replace(config, device=device), tmp_path / device, quiet=True)
+    kinds = {(row["camera_distortion"] != 0, row["worn"]) for row in rows(tmp_path / "cpu", "frames")}
+    assert len(kinds) > 2, kinds
+    assert_same_but_for_roundings(tmp_path / "cuda", tmp_path / "cpu", {})
+
+
 @pytest.mark.parametrize("how", [{}, {"batch_size": 1}, {"batch_size": 3}, {"batch_size": 1, "processes": 2}], ids=str)
 def test_stages_change_nothing(small: Path, tmp_path: Path, how: dict[str, int], stand_in: None) -> None:
     receipt = synthesise(replace(SMALL, device="cuda", **how), tmp_path / "small", quiet=True)
@@ -207,7 +216,8 @@ def test_synth_mixes_no_devices_and_a_planted_mixing_is_seen(tmp_path: Path) -> 
         capture_output=True,
         text=True,
     )
-    walked, planted = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
-    assert walked["error"] is None, done.stderr
-    assert {"launch _deform", "launch resolve_kernel", "launch _develop"} <= set(walked["waits"])
+    walked, bent, planted = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    for walk in (walked, bent):
+        assert walk["error"] is None, done.stderr
+        assert {"launch _deform", "launch resolve_kernel", "launch _develop"} <= set(walk["waits"])
     assert "Expected all tensors to be on the same device" in planted["error"]

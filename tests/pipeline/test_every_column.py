@@ -45,7 +45,7 @@ def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("columns") / "dense"
     config = replace(
         SMALL, identities=3, expressions=2, size=32, dense="depth,parts", cameras="free",
-        bedside_share=0.5, clinical_share=1.0, glasses_share=0.5,
+        bedside_share=0.5, clinical_share=1.0, glasses_share=0.5, distortion_share=0.5,
     )  # fmt: skip
     synthesise(config, out, quiet=True)
     return out
@@ -187,7 +187,12 @@ def test_rows_of_other_code_are_compared_with_their_scenes(pain3d: Run, older: P
     assert "note: made by other code ('000000000000', this is " in ran.out
     assert "note: other code made it, so no picture can be rendered again: --sample compared nothing" in ran.out
     frames, people = f"data/frames/{SHARD}.parquet", f"data/identities/{SHARD}.parquet"
-    for path, column, value in ((frames, "PSPI", 9.0), (frames, "camera_t", [0.0] * 3), (people, "local_shapes", [])):
+    for path, column, value in (
+        (frames, "PSPI", 9.0),
+        (frames, "camera_distortion", 9.0),
+        (frames, "camera_t", [0.0] * 3),
+        (people, "local_shapes", []),
+    ):
         with changed(older, tmp_path / "out") as out:
             rewrite(out, path, column, 0, value)
             ran = pain3d("verify", out)

@@ -11,6 +11,7 @@ import json
 import sys
 import traceback
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -29,19 +30,21 @@ class Everything:
 
 
 CONFIG = SynthConfig(identities=2, expressions=1, views=1, size=16, device="cuda", processes=1)
-PLANTED: dict[str, AbstractContextManager[Any]] = {
-    "synth": nullcontext(),
-    "planted in synth": patch.object(frames, "moved_at_once", lambda value, device: value),
+BENT = replace(CONFIG, distortion_share=1.0, dense="depth,parts")
+WALKS: dict[str, tuple[SynthConfig, AbstractContextManager[Any]]] = {
+    "synth": (CONFIG, nullcontext()),
+    "synth of bent lenses": (BENT, nullcontext()),
+    "planted in synth": (CONFIG, patch.object(frames, "moved_at_once", lambda value, device: value)),
 }
 
 
 def main(out: Path) -> None:
     """Walk, with nothing planted and with a mixing of devices."""
-    for name, planted in PLANTED.items():
+    for name, (config, planted) in WALKS.items():
         error = None
         with pretend_device(Everything()) as waits, planted:  # type: ignore[arg-type]
             try:
-                synthesise(CONFIG, out / name, quiet=True)
+                synthesise(config, out / name, quiet=True)
             except Exception as failed:
                 traceback.print_exc()
                 error = f"{type(failed).__name__}: {failed}"

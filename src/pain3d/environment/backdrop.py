@@ -78,7 +78,7 @@ def _rays(camera: CameraSetting) -> Doubles:
     right = np.array([math.cos(yaw), 0.0, -math.sin(yaw)])
     up = np.cross(back, right)
     right, up = math.cos(roll) * right - math.sin(roll) * up, math.sin(roll) * right + math.cos(roll) * up
-    half = math.tan(math.radians(camera.fov) / 2)
+    half = math.tan(math.radians(camera.pinhole_fov) / 2)  # what a lens bends is bent with the head
     steps = half * (2 * (np.arange(-MARGIN, SIZE + MARGIN) + 0.5) / SIZE - 1)
     rays = steps[None, :, None] * right - steps[:, None, None] * up - back
     return np.asarray(rays / np.linalg.norm(rays, axis=-1, keepdims=True))

@@ -44,6 +44,9 @@ class SynthConfig:
     bedside_share: Annotated[float, Within(0.0, 1.0)] = 0.0
     """Share of views (of pictures, with free cameras) that are taken at a bed, 0 to 1: the head on a pillow, rolled by
     up to 90° and seen from above or below by up to 30°."""
+    distortion_share: Annotated[float, Within(0.0, 1.0)] = 0.0
+    """Share of views (of pictures, with free cameras) whose lens distorts, 0 to 1: barrels of up to 4 % at the corner,
+    pincushions of up to 2 %, the shorter the lens the more; labels are of the bent picture."""
     clinical_share: Annotated[float, Within(0.0, 1.0)] = 0.0
     """Share of identities in care, 0 to 1: of them 80 % wear a hospital gown, 40 % a nasal cannula and 25 % an oxygen
     mask, in all their pictures. Labels are those of the face below."""

@@ -125,6 +125,7 @@ def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]
         asymmetry=config.asymmetry,
         cameras=config.cameras,
         bedside=config.bedside_share,
+        distortion=config.distortion_share,
         clinical=config.clinical_share,
         glasses=config.glasses_share,
         quality=config.quality,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pain3d.background import SIZE as BACKGROUND_SIZE
-from pain3d.camera import Camera
+from pain3d.camera import Camera, check_pinholes
 from pain3d.device import map_tensors
 from pain3d.face.square import BELOW_EYES, EYE_CORNERS, SIDE_METRES
 from pain3d.head.joints import axis_angle_to_matrix
@@ -118,12 +118,13 @@ def render_face_crops(
         Crops by size, from the smallest; together they hold each scene once.
 
     Raises:
-        ValueError: Numbers of rows that do not fit.
+        ValueError: Numbers of rows that do not fit, or lenses that distort.
     """
     if not len(shots) == len(person_index) == len(painted):
         raise ValueError(
             f"person_index and painted must have {len(shots)} rows, got {len(person_index)} and {len(painted)}"
         )
+    check_pinholes(shots.camera)
     head, frame = people.head, shots.frame
     identity, surface = people.seen(slots)
     pose = {"neck_pose": shots.neck, "leye_pose": shots.gaze, "reye_pose": shots.gaze}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import product
 from operator import itemgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from pain3d.kernels.rendering import tone_map
 from pain3d.kernels.sensor import develop
 from pain3d.light import Light
 from pain3d.mesh import Mesh, Surface
+from pain3d.rendering.bending import Lens, bend
 from pain3d.rendering.heatmap import colourise, millimetres_moved, shading
 from pain3d.rendering.renderer import prepared_topology
 from pain3d.rendering.scene_inputs import SceneInputs, camera_rows, inputs_of
@@ -268,11 +270,12 @@ def render_people(
         prepared=setup.prepared,
     )
     beds = [one.bed if lies else None for one in people for lies in _lying(one)]
-    if not any(beds):
+    lenses = [lens for one in people for lens in one.lenses()]
+    if not any(beds) and not any(lenses):
         view = look(there["camera"], light=lit_by, background=behind, **shown)
     else:
         lights = here["light"] if light is None else light.to("cpu")
-        view = _beside_beds(beds, look, there["camera"], here, lights, behind, shown)
+        view = _in_groups(beds, lenses, look, there, here, lights, behind, shown)
     assert view.image is not None and view.alpha is not None and view.attributes is not None
     clock.lap("render")
     image = develop(view.image, there["sensor"], there["keys"])
@@ -317,22 +320,24 @@ def _lying(inputs: SceneInputs) -> npt.NDArray[np.bool_]:
     return np.zeros(len(inputs.expression), bool) if inputs.lying is None else inputs.lying
 
 
-def _beside_beds(
+def _in_groups(
     beds: Sequence[Bed | None],
+    lenses: Sequence[Lens | None],
     look: Callable[..., View],
-    camera: Camera,
+    there: Mapping[str, Any],
     here: Mapping[str, Any],
     lights: Light,
     behind: Tensor,
     shown: Mapping[str, Tensor],
 ) -> View:
-    """Render pictures with and without beds apart: their backgrounds have different sizes.
+    """Render apart pictures with and without beds, whose backgrounds have different sizes, and those of bent lenses.
 
     Args:
         beds: [B] None where a picture shows none.
+        lenses: [B] None where they don't distort.
         look: `render` of the meshes.
-        camera: B cameras on their device.
-        here: Of `_joined`, on the CPU, where beds are drawn: the same on every device.
+        there: Of `_joined`, on the device.
+        here: The same on the CPU, where beds are drawn: the same on every device.
         lights: 1 or B, likewise.
         behind: [B, h, w, 3] toned backgrounds on the device.
         shown: Its indices [B].
@@ -341,19 +346,24 @@ def _beside_beds(
     lights = map_tensors(lights, lambda part: part.expand(count, *part.shape[1:]))
     parts: dict[str, list[Tensor]] = {}
     order = []
-    for lies in (False, True):
-        rows = torch.tensor([number for number, bed in enumerate(beds) if (bed is not None) == lies])
+    for lies, bends in product((False, True), repeat=2):
+        kinds = [(bed is not None, lens is not None) for bed, lens in zip(beds, lenses, strict=True)]
+        rows = torch.tensor([number for number, kind in enumerate(kinds) if kind == (lies, bends)])
         if not len(rows):
             continue
         order.append(rows)
-        own = [bed for bed in beds if bed is not None]
-        lit, ground = map_tensors(lights, itemgetter(rows)), behind[rows.to(device)]
+        on_device = rows.to(device)
+        cameras = "pinholes" if bends else "camera"
+        lit, ground = map_tensors(lights, itemgetter(rows)), behind[on_device]
         if lies:
             drawn = _backgrounds(here["painted"], here["background"][rows], here["gains"][rows])
-            ground = lay_beds(drawn, own, map_tensors(here["camera"], itemgetter(rows)), lit).to(device)
-        there = rows.to(device)
-        seen = {name: index[there] for name, index in shown.items()}
-        view = look(map_tensors(camera, itemgetter(there)), light=lit.to(device), background=ground, **seen)
+            own = [bed for number in rows.tolist() if (bed := beds[number]) is not None]
+            ground = lay_beds(drawn, own, map_tensors(here[cameras], itemgetter(rows)), lit).to(device)
+        seen = {name: index[on_device] for name, index in shown.items()}
+        camera = map_tensors(there[cameras], itemgetter(on_device))
+        view = look(camera, light=lit.to(device), background=ground, **seen)
+        if bends:
+            view = bend(view, [lenses[number] for number in rows.tolist()], here["camera"].size[0])
         for name, part in vars(view).items():
             if part is not None:
                 parts.setdefault(name, []).append(part)
@@ -399,6 +409,7 @@ def _joined(people: Sequence[SceneInputs], maps: SurfaceMaps) -> dict[str, Any]:
         **joined,
         "light": Light(sh, direction, colour, exposure, sizes if bool(sizes.any()) else None),  # no device is asked
         "camera": placed(cameras),
+        "pinholes": placed([one.pinholes() for one in people]) if any(one.distortion.any() for one in people) else None,
         "front": placed([_frontal_camera(sum(expressions), people[0].size)]),
     }
 
@@ -456,7 +467,7 @@ class PlacedCamera(Camera):
 
 
 def placed(cameras: Sequence[Camera]) -> PlacedCamera:
-    """Cameras of one size, one after the other."""
+    """What pinholes see where cameras of one size stand, one after the other."""
     named = ("world_to_view", "fov_degrees", "world_to_clip", "position")
     view, fov, clip, centre = (torch.cat([getattr(camera, name) for camera in cameras]) for name in named)
     return PlacedCamera(view, fov, cameras[0].size, clip, centre)

@@ -49,7 +49,7 @@ def render_portraits(
     Gradients: none.
 
     Raises:
-        ValueError: Numbers of rows that do not fit.
+        ValueError: Numbers of rows that do not fit, or lenses that distort.
     """
     if not len(shots) == len(slots) == len(painted):
         raise ValueError(f"slots and painted must have {len(shots)} rows, got {len(slots)} and {len(painted)}")

@@ -6,6 +6,7 @@ They are NumPy's, so that another process can make them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from pain3d.head.model import Head
 from pain3d.light import lit_by
 from pain3d.mesh import Surface
 from pain3d.random import keyed_generator
+from pain3d.rendering.bending import FINER, Lens
 from pain3d.rendering.shots import shots_of
 from pain3d.scene import GROWN, Scene
 from pain3d.setting import CameraSetting, LightSetting
@@ -63,6 +65,8 @@ class SceneInputs:
         cover: See growth.
         world_to_view: [B, 4, 4] of the cameras.
         fov_degrees: [B] likewise.
+        distortion: [B] likewise, k1.
+        pinhole_fov: [B] `CameraSetting.pinhole_fov`, degrees.
         light: sh [B, 9, 3], key_direction [B, 3], key_colour [B, 3] and exposure [B], as the sensor has them, and
             key_size [B].
         painted: [K, 128, 128, 3] linear, the different backgrounds; or plates of any size.
@@ -92,6 +96,8 @@ class SceneInputs:
     cover: Floats
     world_to_view: Floats
     fov_degrees: Floats
+    distortion: Floats
+    pinhole_fov: Floats
     light: tuple[Floats, Floats, Floats, Floats, Floats]
     painted: Floats
     background: Whole
@@ -108,7 +114,20 @@ class SceneInputs:
     def camera(self) -> Camera:
         """The B cameras, on the host."""
         view, fov = torch.from_numpy(self.world_to_view), torch.from_numpy(self.fov_degrees)
-        return Camera(view, fov, (self.size, self.size))
+        distortion = torch.from_numpy(self.distortion) if self.distortion.any() else None
+        return Camera(view, fov, (self.size, self.size), distortion=distortion)
+
+    def pinholes(self) -> Camera:
+        """B cameras without distortion that see, `FINER`, what the lenses of `camera` bend into their pictures."""
+        view, fov = torch.from_numpy(self.world_to_view), torch.from_numpy(self.pinhole_fov)
+        return Camera(view, fov, (self.size * FINER, self.size * FINER))
+
+    def lenses(self) -> list[Lens | None]:
+        """The B lenses, None where they don't distort."""
+        fields = zip(self.distortion.tolist(), self.fov_degrees.tolist(), self.pinhole_fov.tolist(), strict=True)
+        return [
+            Lens(k1, *(math.tan(math.radians(degrees) / 2) for degrees in seen)) if k1 else None for k1, *seen in fields
+        ]
 
 
 def inputs_of(
@@ -166,6 +185,8 @@ def inputs_of(
         cover=grown.cover.numpy(),
         world_to_view=shots.camera.world_to_view.numpy(),
         fov_degrees=shots.camera.fov_degrees.numpy(),
+        distortion=np.array([scene.camera.distortion for scene in scenes], np.float32),
+        pinhole_fov=np.array([scene.camera.pinhole_fov for scene in scenes], np.float32),
         light=(
             light.sh.numpy(),
             light.key_direction.numpy(),
@@ -228,13 +249,15 @@ def grown_surface(head: Head, skin: Skin, wrinkles: bool, ribbons: bool = False)
 
 
 def camera_rows(camera: Camera) -> list[dict[str, Any]]:
-    """Per picture: K, R and t of `world_to_view`, the field of view and the convention they follow."""
+    """Per picture: K, distortion, R and t of `world_to_view`, the field of view and the convention they follow."""
     intrinsics = camera.intrinsics.tolist()
+    distortion = [0.0] * len(camera) if camera.distortion is None else camera.distortion.tolist()
     rows = []
     for index, transform in enumerate(camera.world_to_view.tolist()):
         rows.append(
             {
                 "camera_K": intrinsics[index],
+                "camera_distortion": distortion[index],
                 "camera_R": [row[:3] for row in transform[:3]],
                 "camera_t": [row[3] for row in transform[:3]],
                 "camera_fov_degrees": float(camera.fov_degrees[index]),

@@ -91,9 +91,9 @@ def shots_of(scenes: Sequence[Scene], places: Mapping[str, Environment] | None =
 
 
 def cameras(scenes: Sequence[Scene]) -> Camera:
-    """The camera of each scene."""
+    """The camera of each scene; one without distortion, where none has any."""
     settings = [scene.camera for scene in scenes]
-    return Camera.orbit(
+    placed = Camera.orbit(
         yaw_degrees=[s.yaw for s in settings],
         pitch_degrees=[s.pitch for s in settings],
         roll_degrees=[s.roll for s in settings],
@@ -102,6 +102,9 @@ def cameras(scenes: Sequence[Scene]) -> Camera:
         target=torch.tensor([s.target for s in settings], dtype=torch.float64),
         size=scenes[0].size,
     )
+    if not any(s.distortion for s in settings):
+        return placed
+    return replace(placed, distortion=torch.tensor([s.distortion for s in settings], dtype=torch.float32))
 
 
 def lights(scenes: Sequence[Scene], places: Mapping[str, Environment] | None = None) -> Light:

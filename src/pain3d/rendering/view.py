@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pain3d.camera import Camera
+from pain3d.camera import Camera, check_pinholes
 from pain3d.device import constant
 from pain3d.kernels._described import described
 from pain3d.kernels._remembered import Memory, remembered
@@ -113,11 +113,12 @@ def render(
     tensors of mesh, cameras, light, texture and background, as `pain3d.kernels.render` says; none from bytes and ids.
 
     Raises:
-        ValueError: Numbers of meshes, lights or textures that do not fit, an unknown light or output, or pictures of
-            bytes alone where an input requires a gradient.
+        ValueError: Numbers of meshes, lights or textures that do not fit, an unknown light or output, lenses that
+            distort, or pictures of bytes alone where an input requires a gradient.
     """
     check_kind("mesh", mesh, Mesh)
     check_kind("cameras", cameras, Camera)
+    check_pinholes(cameras)
     check_kind("light", light, str, Light)
     topology = mesh.topology
     lights = _preset(light, mesh.vertices) if isinstance(light, str) else light

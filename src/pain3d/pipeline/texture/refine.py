@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pain3d.camera import Camera
+from pain3d.camera import Camera, check_pinholes
 from pain3d.head.model import Head
 from pain3d.mesh import Surface
 from pain3d.pipeline.texture.conditions import Conditions
@@ -122,12 +122,16 @@ def scene_conditions(head: Head, inputs: SceneInputs) -> Iterator[tuple[list[int
         inputs: Of scenes of one identity.
 
     Gradients: none.
+
+    Raises:
+        ValueError: A lens distorts.
     """
     shared = creases(head)
     growth, resting, depth, cover = map(torch.from_numpy, (inputs.growth, inputs.resting, inputs.depth, inputs.cover))
     surface = Surface(growth, resting, depth, creases=shared.brought if inputs.wrinkles else shared.none, cover=cover)
     identity, au, neck, gaze = map(torch.from_numpy, (inputs.identity, inputs.au, inputs.neck, inputs.gaze))
     cameras = inputs.camera()
+    check_pinholes(cameras)
     for number in range(len(au)):
         one, places = slice(number, number + 1), np.flatnonzero(inputs.expression == number)
         with torch.no_grad():
