@@ -24,6 +24,7 @@ from pain3d.ranges import check_rows, told
 
 Floats = npt.NDArray[np.float64]
 
+INFRARED = "infrared"  # the lamps of a camera at night, beside its lens: see `pain3d.rendering.infrared`
 Y00 = 0.5 / np.sqrt(np.pi)  # the constant harmonic
 # Hann window over degrees 0–2: without it a small lamp rings dark on the far side.
 SH_WINDOW = np.array([1.0] + [0.75] * 3 + [0.25] * 5)

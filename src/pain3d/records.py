@@ -125,8 +125,13 @@ _WORN = Column(
     "string",
     "what the person wears or lies in, of bed,gown,cannula,mask,glasses; empty is none; labels are of the face below",
 )
+_EFFECTS = Column(
+    "camera_effects",
+    "string",
+    "what else the camera does, of shake,defocus,infrared; empty is none; labels are those of the plain picture",
+)
 _SURROUNDINGS = (
-    Column("light", "string", "light preset, or the place that lights the person"),
+    Column("light", "string", "light preset, or the place that lights the person; infrared: at night, the camera's"),
     Column("light_azimuth_degrees", "float32", "turn of the preset or place", "degrees"),
     Column("light_elevation_degrees", "float32", "turn of the preset", "degrees"),
     Column("light_intensity", "float32", "factor on the whole light, which is metered: 1 is the same for every preset"),
@@ -148,6 +153,7 @@ _SURROUNDINGS = (
     Column("jpeg_quality", "int32", "of image", "1-100"),
     Column("wrinkles", "bool", "whether the skin wrinkles with expression and age, or the geometry alone shows them"),
     _WORN,
+    _EFFECTS,
     Column("hair", "string", "grown as ribbons, or painted on a shell"),
 )
 _ORDER = ", ".join(f"{group.first}-{group.first + group.points - 1} {group.name}" for group in GROUPS)
@@ -231,6 +237,7 @@ _SCENE = Column(
 DISTORTION_COLUMNS: Final = (_DISTORTION.name, f"neutral_{_DISTORTION.name}")
 HAIR_COLUMNS: Final = ("hair",)
 WORN_COLUMNS: Final = (_WORN.name,)
+EFFECT_COLUMNS: Final = (_EFFECTS.name,)
 LENS_COLUMNS: Final = ("light_size_degrees", "mtf50", "contrast", "saturation")
 COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "frames": (

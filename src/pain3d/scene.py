@@ -1,4 +1,7 @@
-"""A scene is everything that one image is made of: a small record that can be stored, sampled, changed and rendered."""
+"""A scene is everything that one image is made of: a small record that can be stored, sampled, changed and rendered.
+
+Longer than others, because what a scene holds, how it is written and the law that draws it are changed together.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,19 @@ from pain3d.facs.action_units import CO_OCCURRING_AUS, ActionUnits
 from pain3d.facs.pain_score import MAX_INTENSITY, PAIN_AUS, sample_pain_units
 from pain3d.head.identity import ANCESTRIES, SEXES, Identity, sample_identity
 from pain3d.head.model import Head
+from pain3d.light import INFRARED
+from pain3d.optics import (
+    DEFOCUSED,
+    NEAREST_FOCUS,
+    NO_OPTICS,
+    SHAKEN,
+    Optics,
+    backdrop_blur,
+    night_sensor,
+    sample_f_number,
+    sample_infrared,
+    sample_shake,
+)
 from pain3d.random import MAX_SEED, DrawnNumbers, keyed_generator
 from pain3d.ranges import check_kind, check_number, check_whole, told
 from pain3d.setting import (
@@ -63,6 +79,7 @@ MOST_EXPRESSIONS, MOST_VIEWS = 10_000, 1_000  # of one identity: all their scene
 KINDS: dict[str, type] = {
     "identity": Identity, "skin": Skin, "au": ActionUnits, "pose": Pose, "camera": CameraSetting,
     "light": LightSetting, "sensor": Sensor, "wrinkles": bool, "texture": str, "hair": str,
+    "optics": Optics,
 }  # fmt: skip
 
 
@@ -121,6 +138,7 @@ class Scene:
         texture: Name of an albedo that takes the place of the skin's own, see `render_scenes`; empty is none.
         worn: What the person wears or lies in, of `pain3d.worn.THINGS` in their order.
         hair: ``painted`` on a shell that stands off the head, or ``grown`` as ribbons (`pain3d.hair`).
+        optics: Aperture and shake; by default everything is sharp and still.
     """
 
     seed: int
@@ -142,6 +160,7 @@ class Scene:
     texture: str = ""
     worn: tuple[str, ...] = ()
     hair: str = PAINTED
+    optics: Optics = NO_OPTICS
 
     def __post_init__(self) -> None:
         check_whole("seed", self.seed, 0, MAX_SEED)
@@ -158,16 +177,33 @@ class Scene:
         check_worn(self.worn)
         if self.hair not in HAIR:
             raise ValueError(f"hair must be one of {', '.join(HAIR)}, got {told(self.hair)}")
+        nearest = NEAREST_FOCUS * self.camera.focal_length_mm * 1e-3
+        if self.optics.f_number and self.camera.distance < nearest:
+            raise ValueError(
+                f"distance must be {nearest:g} metres or more with an f_number, got {self.camera.distance:g}"
+            )
         if self.background == SURROUNDINGS and not self.light.is_place:
             raise ValueError(f"background must be no environment where the light is the preset {self.light.name}")
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """What else the camera does, of `pain3d.optics.EFFECTS` in their order."""
+        done = {SHAKEN: self.optics.shake > 0, DEFOCUSED: self.optics.f_number > 0, INFRARED: self.is_night}
+        return tuple(name for name, does in done.items() if does)
+
+    @property
+    def is_night(self) -> bool:
+        """Whether it is seen by infrared lamps."""
+        return self.light.name == INFRARED
 
     def to_json(self) -> str:
         """One line of JSON, at most 2 KB; `from_json` gives an equal scene back."""
         # vars, not asdict: its deep copies took most of the time of making a row.
         local = np.rint(np.array(self.identity.local) * MILLI).astype("<i2")
-        fields = vars(self) | {name: vars(getattr(self, name)) for name in ("pose", "camera", "light", "sensor")}
+        records = ("pose", "camera", "light", "sensor", "optics")
+        fields = vars(self) | {name: vars(getattr(self, name)) for name in records}
         fields |= {"identity": vars(self.identity) | {"local": base64.b64encode(local.tobytes()).decode()}}
-        for name, nothing in (("texture", ""), ("worn", ()), ("hair", PAINTED)):
+        for name, nothing in (("texture", ""), ("worn", ()), ("hair", PAINTED), ("optics", vars(NO_OPTICS))):
             if fields[name] == nothing:  # as scenes were written before there was any
                 del fields[name]
         for kind, name in (("light", "size"), ("camera", "distortion")):  # likewise
@@ -203,6 +239,7 @@ class Scene:
                 camera=CameraSetting(**camera),
                 light=LightSetting(**fields.pop("light")),
                 sensor=Sensor(**fields.pop("sensor")),
+                optics=Optics(**fields.pop("optics", {})),
                 **fields,
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -232,6 +269,9 @@ def sample_scenes(
     clinical: float = 0.0,
     glasses: float = 0.0,
     shadows: bool = True,
+    shake: float = 0.0,
+    defocus: float = 0.0,
+    infrared: float = 0.0,
 ) -> tuple[Scene, ...]:
     """All scenes of one identity: (expressions + 1) × views, expression-major; expression 0 is neutral.
 
@@ -267,6 +307,11 @@ def sample_scenes(
             `pain3d.worn.sample_worn`.
         glasses: Share of identities with glasses, 0–1.
         shadows: Whether the key light casts any: `LightSetting.size` is drawn, or 0.
+        shake: Share of pictures that a hand smeared while they were taken, 0–1; see `Optics`.
+        defocus: Share of views, or with free cameras of pictures, that are taken with an open lens, 0–1: the eyes are
+            in focus, and what stands behind is never sharper than that lens draws it.
+        infrared: Share of views, or with free cameras of pictures, that are taken at night by the camera's own lamps at
+            850 nm, 0–1; no other light is on, so no place lights them.
     """
     check_number("asymmetry", asymmetry, 0, 1)
     check_number("bedside", bedside, 0, 1)
@@ -312,6 +357,12 @@ def sample_scenes(
         return sized(sample_light(seed, identity_id, *place), *place)
 
     @cache
+    def lamps(*place: int) -> LightSetting | None:
+        """Of the camera of a view, or of a view and an expression, where it sees by them."""
+        drawn = sample_infrared(seed, identity_id, *place, share=infrared)
+        return drawn if drawn is None or shadows else replace(drawn, size=0.0)
+
+    @cache
     def surroundings(*place: int) -> LightSetting | None:
         """Of the identity, or of an expression and a view."""
         drawn = sample_environment(seed, identity_id, *place, share=environments, names=places)
@@ -324,9 +375,14 @@ def sample_scenes(
             au = sample_expression(seed, identity_id, expression, law, co_occurring, asymmetry)
         pose = sample_pose(seed, identity_id, expression)
         for view in range(views):
-            camera, (name, blur) = stand(view, expression) if free else stand(view)
-            place = surroundings(expression, view) if free else surroundings()
-            around = lies(view, expression) if free else lies(view)
+            stands = (view, expression) if free else (view,)
+            camera, (name, blur) = stand(*stands)
+            dark = lamps(*stands)
+            place = None if dark else surroundings(expression, view) if free else surroundings()
+            f_number = sample_f_number(seed, identity_id, *stands, share=defocus)
+            if f_number:
+                blur = max(blur, backdrop_blur(camera, f_number))
+            sensor = sample_sensor(seed, identity_id, expression, view, quality, size)
             scenes.append(
                 Scene(
                     seed=seed,
@@ -339,14 +395,15 @@ def sample_scenes(
                     au=au,
                     pose=pose,
                     camera=camera,
-                    light=place or (lamp(expression, view) if free else lamp(expression)),
+                    light=dark or place or (lamp(expression, view) if free else lamp(expression)),
                     background=SURROUNDINGS if place else name,
                     background_blur=blur,
                     background_id=expression if free else 0,
-                    sensor=sample_sensor(seed, identity_id, expression, view, quality, size),
+                    sensor=night_sensor(sensor) if dark else sensor,
                     wrinkles=wrinkles,
-                    worn=around,
+                    worn=lies(*stands),
                     hair=hair,
+                    optics=Optics(f_number, *sample_shake(seed, identity_id, expression, view, shake)),
                 )
             )
     return tuple(scenes)

@@ -18,7 +18,7 @@ from pain3d.colour import KELVINS, NEUTRAL_KELVIN
 from pain3d.environment.embedded import ENVIRONMENTS, embedded_environment
 from pain3d.environment.own import OWN
 from pain3d.lens import coefficient_limit, pinhole_reach
-from pain3d.light import KEY_SIZES, LARGEST_KEY, LIGHTS, key_azimuth
+from pain3d.light import INFRARED, KEY_SIZES, LARGEST_KEY, LIGHTS, key_azimuth
 from pain3d.random import keyed_generator
 from pain3d.ranges import FAR, Limits, are_numbers, check_fields, check_number, check_whole, told
 
@@ -152,7 +152,8 @@ class Pose:
 class LightSetting:
     """A light preset and its jitter; see `Light.preset`. Or a place: see `Light.environment`, its yaw is `azimuth`.
 
-    `size` is the degrees under which the key is seen: how soft the shadows are that it casts; 0 casts none.
+    `size` is the degrees under which the key is seen: how soft the shadows are that it casts; 0 casts none. The light
+    ``infrared`` is at night: lamps beside the lens, azimuth and elevation from there; skin is seen at 850 nm.
     """
 
     name: str = "studio"
@@ -164,8 +165,9 @@ class LightSetting:
     size: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.name not in LIGHTS and not self.is_place:
-            raise ValueError(f"light must be one of {', '.join((*LIGHTS, *ENVIRONMENTS))}, got {told(self.name)}")
+        if self.name not in (*LIGHTS, INFRARED) and not self.is_place:
+            known = ", ".join((*LIGHTS, *ENVIRONMENTS, INFRARED))
+            raise ValueError(f"light must be one of {known}, got {told(self.name)}")
         check_fields(self, LIGHT_LIMITS)
         if self.is_place and self.elevation != 0:
             raise ValueError(f"elevation must be 0 of a place, which stays level, got {told(self.elevation)}")

@@ -13,9 +13,9 @@ import pain3d.kernels
 MOST_OF_A_KERNEL, MOST_OF_A_FUNCTION = 16, 20
 LONG_KERNELS: dict[str, str] = {}  # by name: why it takes more
 LONG_FUNCTIONS = {
+    "pain3d.sample_scenes": "the law of a data set: one for each option of `pain3d synth` that decides scenes",
     "pain3d.kernels.overlay": "the flat door of ragged meshes: geometry, material, views, lights, as that of `render`",
     "pain3d.kernels.render": "the flat door of a whole picture: mesh, material, lights, views and what to hand back",
-    "pain3d.sample_scenes": "the law of a data set: all that can be told of people, cameras and lights, by name",
 }
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from pain3d.console.refused import RefusedError
 from pain3d.console.settings import Within, checked, load_settings, with_content
-from pain3d.pipeline.config import FIELDS, HOW, PAINTERS, WHAT, SynthConfig, config_hash
+from pain3d.pipeline.config import FIELDS, HOW, OTHER_CAMERAS, PAINTERS, WHAT, SynthConfig, check_together, config_hash
 from pain3d.pipeline.folder import DATA_SET
-from pain3d.pipeline.run import preview, resolve
+from pain3d.pipeline.run import preview
 from pain3d.run_folder import differences
 
 LIMITS = {
@@ -116,8 +116,8 @@ def test_hash_is_of_what_is_made() -> None:
         "identities": 9, "expressions": 9, "views": 4, "cameras": "free", "size": 64, "seed": 1, "law": "clinical",
         "co_occurring": False, "asymmetry": 0.5, "wrinkles": False, "quality": 90, "identities_per_shard": 2,
         "dense": "depth", "environment_share": 0.0, "bedside_share": 0.5,
-        "clinical_share": 0.5, "glasses_share": 0.5, "hair": "painted", "distortion_share": 0.5,
-        "shadows": False,
+        "clinical_share": 0.5, "glasses_share": 0.5, "hair": "painted", "shadows": False,
+        "shake_share": 0.5, "defocus_share": 0.5, "infrared_share": 0.5, "distortion_share": 0.5,
     }  # fmt: skip
     assert set(changed) == set(WHAT)
     hashes = {config_hash(dataclasses.replace(config, **{name: value}), "cpu", {}) for name, value in changed.items()}
@@ -144,17 +144,19 @@ def test_differences_read_well() -> None:
 @pytest.mark.parametrize("name", ["clinical_share", "glasses_share"])
 def test_a_device_without_layers_refuses_who_wears_them(name: str) -> None:
     config = dataclasses.replace(SynthConfig(), **{name: 0.1})
-    assert resolve(config, "cpu", {})[name] == 0.1
+    check_together(config, "cpu")
     with pytest.raises(RefusedError, match=f"^--{name.replace('_', '-')} needs layers"):
-        resolve(config, "cuda", {})
-    assert resolve(dataclasses.replace(config, **{name: 0.0}), "cuda", {})[name] == 0.0
+        check_together(config, "cuda")
+    check_together(dataclasses.replace(config, **{name: 0.0}), "cuda")
 
 
-@pytest.mark.parametrize("painter", [{"backgrounds": "diffusion", "background_model": "x"}, {"refine": "x"}], ids=str)
-def test_painters_who_know_no_lens_are_refused_before_they_are_looked_for(
-    painter: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize("name", OTHER_CAMERAS)
+@pytest.mark.parametrize(("painter", "who"), [("refine", "x"), ("backgrounds", "diffusion")])
+def test_painters_are_asked_for_plain_pictures_before_they_are_looked_for(
+    name: str, painter: str, who: str, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(SynthConfig(), distortion_share=0.1, device="cpu", **painter)
-    with pytest.raises(RefusedError, match="no lens that distorts") as refused:
+    config = dataclasses.replace(SynthConfig(), device="cpu", **{name: 0.1, painter: who})
+    told = f"^--{name.replace('_', '-')}: painters know plain pictures alone: leave out --{painter}$"
+    with pytest.raises(RefusedError, match=told):
         preview(config, tmp_path / "out")
-    assert "--distortion-share" in str(refused.value) and "\n" not in str(refused.value)
+    check_together(dataclasses.replace(config, **{name: 0.0}), "cpu")

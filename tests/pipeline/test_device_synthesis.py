@@ -130,6 +130,17 @@ def test_stages_change_nothing(small: Path, tmp_path: Path, how: dict[str, int],
     assert receipt.bound in {"sample", "launch", "device", "encode", "rows", "write", "close"}
 
 
+def test_camera_effects_are_those_of_the_cpu_whoever_is_beside(tmp_path: Path, stand_in: None) -> None:
+    config = replace(SMALL, cameras="free", shake_share=0.5, defocus_share=0.5, infrared_share=0.5, bedside_share=0.5)
+    synthesise(config, tmp_path / "cpu", quiet=True)
+    synthesise(replace(config, device="cuda"), tmp_path / "device", quiet=True)
+    assert_same_but_for_roundings(tmp_path / "device", tmp_path / "cpu", {})
+    synthesise(replace(config, processes=2), tmp_path / "two", quiet=True)
+    assert hashes(tmp_path / "two") == hashes(tmp_path / "cpu")
+    effects = {tuple(row["camera_effects"].split(",")) for row in rows(tmp_path / "cpu", "frames")}
+    assert {("",), ("shake", "defocus", "infrared")} <= effects
+
+
 def test_too_little_memory_halves_the_batch(
     pain3d: Run, tmp_path: Path, stand_in: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,8 +227,9 @@ def test_synth_mixes_no_devices_and_a_planted_mixing_is_seen(tmp_path: Path) -> 
         capture_output=True,
         text=True,
     )
-    walked, bent, planted = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
-    for walk in (walked, bent):
+    walked, bent, effects, planted = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    for walk in (walked, bent, effects):
         assert walk["error"] is None, done.stderr
         assert {"launch _deform", "launch resolve_kernel", "launch _develop"} <= set(walk["waits"])
+    assert effects["waits"]["copy to the host"] == walked["waits"]["copy to the host"]
     assert "Expected all tensors to be on the same device" in planted["error"]

@@ -55,6 +55,8 @@ def test_other_sheets_show_what_they_are_for(sheets: dict[str, Sheet]) -> None:
     assert shown[0] == {} and [list(face) for face in shown[1:]] == [[f"AU{number}"] for number in AU_NUMBERS]
     assert [cell.scene.au.pspi() for cell in sheets["ladder"].cells] == list(LADDER) * 4
     assert {cell.scene.au.pspi() for cell in sheets["strongest"].cells} == {16}
+    rows = [(), ("shake",), ("defocus",), ("infrared",)]
+    assert [cell.scene.effects for cell in sheets["camera"].cells] == [effects for effects in rows for _ in range(5)]
     assert [replace(cell.scene, au=ActionUnits()) for cell in sheets["strongest"].cells] == [
         cell.scene for cell in sheets["people"].cells
     ]

@@ -31,9 +31,13 @@ class Everything:
 
 CONFIG = SynthConfig(identities=2, expressions=1, views=1, size=16, device="cuda", processes=1)
 BENT = replace(CONFIG, distortion_share=1.0, dense="depth,parts")
+EFFECTS = replace(
+    CONFIG, cameras="free", size=48, bedside_share=0.5, shake_share=0.5, defocus_share=1.0, infrared_share=0.5
+)
 WALKS: dict[str, tuple[SynthConfig, AbstractContextManager[Any]]] = {
     "synth": (CONFIG, nullcontext()),
     "synth of bent lenses": (BENT, nullcontext()),
+    "synth with camera effects": (EFFECTS, nullcontext()),
     "planted in synth": (CONFIG, patch.object(frames, "moved_at_once", lambda value, device: value)),
 }
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import tyro
 
 from pain3d.background import ENVIRONMENT_SHARE
+from pain3d.console.refused import RefusedError
 from pain3d.console.settings import OneOf, Within
 from pain3d.facs import LAWS
 from pain3d.records import DENSE
@@ -52,6 +53,14 @@ class SynthConfig:
     mask, in all their pictures. Labels are those of the face below."""
     glasses_share: Annotated[float, Within(0.0, 1.0)] = 0.0
     """Share of identities with glasses, 0 to 1, in all their pictures."""
+    shake_share: Annotated[float, Within(0.0, 1.0)] = 0.0
+    """Share of pictures that a hand smears while they are taken, 0 to 1: by a stroke of 0.5 to 2 % of the height."""
+    defocus_share: Annotated[float, Within(0.0, 1.0)] = 0.0
+    """Share of views (of pictures, with free cameras) that are taken with an open lens, f/1.4 to f/4, 0 to 1: the eyes
+    are sharp; ears, shoulders and what stands behind are soft."""
+    infrared_share: Annotated[float, Within(0.0, 1.0)] = 0.0
+    """Share of views (of pictures, with free cameras) that are taken at night, 0 to 1: grey, by lamps of 850 nm beside
+    the lens. No place lights them."""
     size: Annotated[int, Within(MIN_SIZE, 4096)] = 512
     """Width and height of an image in pixels."""
     seed: Seed = 0
@@ -134,6 +143,8 @@ class SynthConfig:
     takes. Changes speed, never bytes."""
 
 
+LAYERED: Final = ("clinical_share", "glasses_share")  # on the CPU alone
+OTHER_CAMERAS: Final = ("distortion_share", "shake_share", "defocus_share", "infrared_share")  # than painters know
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(SynthConfig))
 TEXTURE: Final = (
     "texture",
@@ -158,6 +169,23 @@ def settled(config: SynthConfig) -> SynthConfig:
         config = dataclasses.replace(config, environment_share=0.0)
     painted = any(getattr(config, name) != getattr(SynthConfig, name) for name in ("backgrounds", "texture", "refine"))
     return dataclasses.replace(config, hair="painted") if painted else config
+
+
+def check_together(config: SynthConfig, device: str) -> None:
+    """Refuse options that don't go with a class of device, or with each other.
+
+    Raises:
+        RefusedError: The device draws no layers, and some people are to wear them; or a painter is asked, who knows
+            plain pictures alone, and cameras do more.
+    """
+    for name in LAYERED:
+        if device != "cpu" and getattr(config, name) > 0:
+            raise RefusedError(f"--{name.replace('_', '-')} needs layers, and the GPU draws none yet: --device cpu")
+    for name in OTHER_CAMERAS:
+        for painter in ("refine", "backgrounds"):
+            if getattr(config, name) > 0 and getattr(config, painter) != getattr(SynthConfig, painter):
+                told = name.replace("_", "-")
+                raise RefusedError(f"--{told}: painters know plain pictures alone: leave out --{painter}")
 
 
 def what_fields(config: SynthConfig) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def tell(scenes: Sequence[Scene], person: PlannedIdentity, provenance: Provenanc
     check_scenes(scenes)
     # Of the light nothing is told, and own places aren't in the data set.
     unlit = [replace(scene, light=LightSetting(), background=BACKGROUNDS[0]) for scene in scenes]
-    shots, head = shots_of(unlit), Head.default()
+    shots, head = shots_of(unlit, effects=True), Head.default()
     numbers = np.array([scene.expression_id for scene in scenes])
     _, moments, expression = np.unique(numbers, return_index=True, return_inverse=True)
     grown = grown_surface(head, clothed_skin(scenes[0]), scenes[0].wrinkles, scenes[0].hair == GROWN)

@@ -21,7 +21,8 @@ from pain3d.facs import ActionUnits
 from pain3d.facs.action_units import AU_NUMBERS, FACS_NAMES
 from pain3d.facs.pain_score import PAIN_AUS, solutions
 from pain3d.files import make_folders, write_durably
-from pain3d.light import KEY_SIZES
+from pain3d.light import INFRARED, KEY_SIZES
+from pain3d.optics import LAMPS_SIZE, STROKES, Optics, backdrop_blur, night_sensor
 from pain3d.pipeline.contact_sheet import CAPTION, FAINT, GAP, INK, MARGIN, PAPER, fit
 from pain3d.rendering.frames import render_scenes
 from pain3d.scene import CELLS, GROWN, CameraSetting, LightSetting, Pose, Scene, Sensor, demographic_grid, sample_scenes
@@ -56,6 +57,10 @@ QUALITY = 90  # of the sheets' JPEG
 CLOSE_QUALITY = 95
 FRONTAL = CameraSetting(distance=1.0, focal_length_mm=72.0)  # a portrait lens
 NEAR = replace(FRONTAL, focal_length_mm=110.0)  # as far off, so that the shape of the face stays: ears are at the edges
+LENS = replace(FRONTAL, yaw=25.0, distance=1.1, focal_length_mm=85.0)  # so that an ear is seen, and it is far
+CLEAR = 0.016  # blur of what stands behind, as a share of the height: the least that is drawn
+GRAINY = Sensor(iso=200.0, mtf50=0.3)
+TAKEN = (1, 8, 12, 15, 22)  # places in the grid: both sexes, all ancestries, pale and dark, hair and none
 STUDIO = LightSetting(size=KEY_SIZES["studio"])
 SENSOR = Sensor(exposure=0.3)  # stops: sheets have a white ground, on which what is metered looks dull
 Pixels = npt.NDArray[np.uint8]
@@ -129,6 +134,7 @@ def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
         Sheet("profiles", len(PROFILE_YAWS), CELL, tuple(profiles)),
         Sheet("hair", WIDE, CELL, tuple(hair)),
         Sheet("clinical", WIDE, CELL, tuple(_in_care(everyone))),
+        Sheet("camera", len(TAKEN), CELL, tuple(_by_camera([everyone[place] for place in TAKEN]))),
         Sheet("closeup", 1, CLOSE, (Cell(close_up, f"{who}\n{sum_of(close_up.au)}"),), CLOSE_QUALITY),
     )
 
@@ -143,6 +149,23 @@ def _in_care(everyone: Sequence[tuple[Scene, str]]) -> Iterator[Cell]:
         lying = drawn_camera((0.5, 0.5, 0.9, 0.5, 0.5, 0.5, 0.5), bed=BEDS[place % len(BEDS)])
         at_bed = replace(dressed, worn=(BED, *worn), camera=lying, sensor=replace(SENSOR, exposure=0.0))
         yield Cell(at_bed, f"at a bed: {who}")
+
+
+def _by_camera(some: Sequence[tuple[Scene, str]]) -> Iterator[Cell]:
+    """People in a ward as a plain camera sees them, then shaken, through an open lens, and at night; a row each."""
+    taken = [
+        (replace(scene, camera=LENS, sensor=GRAINY, background="ward", background_blur=CLEAR), who)
+        for scene, who in some
+    ]
+    yield from (Cell(scene, who) for scene, who in taken)
+    shaken, wide = Optics(shake=STROKES[1], shake_angle=30.0), Optics(f_number=1.8)
+    yield from (Cell(replace(scene, optics=shaken), "shaken: 2 % of the height") for scene, _ in taken)
+    soft = backdrop_blur(LENS, wide.f_number)
+    opened = (replace(scene, optics=wide, background_blur=soft) for scene, _ in taken)
+    yield from (Cell(scene, f"85 mm at f/{wide.f_number}") for scene in opened)
+    dark = LightSetting(INFRARED, azimuth=3.0, elevation=2.0, size=LAMPS_SIZE)
+    night = (replace(scene, light=dark, sensor=night_sensor(GRAINY)) for scene, _ in taken)
+    yield from (Cell(scene, "night, 850 nm") for scene in night)
 
 
 def rung(score: int) -> ActionUnits:

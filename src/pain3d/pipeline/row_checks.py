@@ -25,6 +25,7 @@ from pain3d.pipeline.shard_rows import DataSetPlan, Shard
 from pain3d.records import (
     BACKGROUND_COLUMNS,
     DISTORTION_COLUMNS,
+    EFFECT_COLUMNS,
     HAIR_COLUMNS,
     LATER_IN_PAIRS,
     LENS_COLUMNS,
@@ -115,11 +116,11 @@ class RowChecks:
         """Which columns are missing, unknown or in another order, empty if none is; refuses those of another type."""
         names = source.schema.names
         wanted = [column.name for column in columns_of(subset, self._plan.dense)]
-        # And those of data sets older than lenses that distort, hair that grows, a lens, a lamp's size, what is worn,
-        # pairs with cameras, backgrounds, refining, textures.
+        # And those of data sets older than camera effects and lenses that distort, hair that grows, a lens, a lamp's
+        # size, what is worn, pairs with cameras, backgrounds, refining, textures.
         known = [wanted]
         in_pairs = LATER_IN_PAIRS if subset == "pairs" else ()
-        newest = (DISTORTION_COLUMNS, HAIR_COLUMNS, LENS_COLUMNS, WORN_COLUMNS)
+        newest = ((*EFFECT_COLUMNS, *DISTORTION_COLUMNS), HAIR_COLUMNS, LENS_COLUMNS, WORN_COLUMNS)
         for later in (*newest, in_pairs, BACKGROUND_COLUMNS, REFINED_COLUMNS, TEXTURE_COLUMNS):
             known.append([name for name in known[-1] if name not in later])
         if names not in known:

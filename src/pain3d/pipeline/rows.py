@@ -343,6 +343,7 @@ def _surroundings(scene: Scene) -> Row:
         "jpeg_quality": scene.sensor.quality,
         "wrinkles": scene.wrinkles,
         "worn": ",".join(scene.worn),
+        "camera_effects": ",".join(scene.effects),
         "hair": scene.hair,
     }
 

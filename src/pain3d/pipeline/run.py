@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pain3d.console.interrupt import Interruptible
 from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError, complain
-from pain3d.pipeline.config import SynthConfig, config_hash, settled, what_fields
+from pain3d.pipeline.config import SynthConfig, check_together, config_hash, settled, what_fields
 from pain3d.pipeline.folder import TEXTURES, DataFolder, ShardEntry
 from pain3d.pipeline.plan import Plan, PlannedShard, images_per_identity, make_plan
 from pain3d.pipeline.rows import Provenance
@@ -125,13 +125,7 @@ def resolve(config: SynthConfig, device: str, painters: Mapping[str, Any]) -> di
         config: A checked configuration.
         device: Its class.
         painters: Of `Painters.fields`.
-
-    Raises:
-        RefusedError: The device draws no layers, and some people are to wear them.
     """
-    for name in ("clinical_share", "glasses_share"):
-        if device != "cpu" and getattr(config, name) > 0:
-            raise RefusedError(f"--{name.replace('_', '-')} needs layers, and the GPU draws none yet: --device cpu")
     return {
         "pain3d_format": FORMAT_VERSION,
         **what_fields(config),
@@ -232,9 +226,14 @@ def synthesise(
 
 
 def _as_run(config: SynthConfig) -> SynthConfig:
-    """A configuration as it is run on its device: the Triton kernels draw no ribbons, which is said aloud."""
-    config = settled(config)
-    if config.hair == "grown" and device_class(config.device) != "cpu":
+    """A configuration as it is run on its device: the Triton kernels draw no ribbons, which is said aloud.
+
+    Raises:
+        RefusedError: The device or a painter can't do what it asks for, see `check_together`.
+    """
+    config, device = settled(config), device_class(config.device)
+    check_together(config, device)
+    if config.hair == "grown" and device != "cpu":
         complain("hair is painted, not grown: a GPU draws no ribbons yet (--device cpu does)")
         config = replace(config, hair="painted")
     return config

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import product
 from operator import itemgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -23,18 +22,19 @@ from torch import Tensor
 from pain3d.camera import Camera
 from pain3d.device import map_tensors, moved_at_once
 from pain3d.environment.panorama import Environment
+from pain3d.face.square import EYE_CORNERS
 from pain3d.hair import hair_layers, on_device
 from pain3d.head.model import Head
 from pain3d.kernels._described import described
 from pain3d.kernels.layering import join_layers
-from pain3d.kernels.rendering import tone_map
 from pain3d.kernels.sensor import develop
 from pain3d.light import Light
 from pain3d.mesh import Mesh, Surface
-from pain3d.rendering.bending import Lens, bend
 from pain3d.rendering.heatmap import colourise, millimetres_moved, shading
+from pain3d.rendering.infrared import HAIR, TEXTILE, Matter, night_texture, reflected
 from pain3d.rendering.renderer import prepared_topology
 from pain3d.rendering.scene_inputs import SceneInputs, camera_rows, inputs_of
+from pain3d.rendering.takes import Kind, take_pictures, takes_of
 from pain3d.rendering.tone import skin_tone
 from pain3d.rendering.view import View, render
 from pain3d.scene import CameraSetting, Scene
@@ -42,7 +42,6 @@ from pain3d.skin import SurfaceMaps, surface_maps
 from pain3d.skin.crease_weights import creases
 from pain3d.skin.maps import tone_texels
 from pain3d.skin.painting import paint_mipmaps, paint_people
-from pain3d.worn.bed import Bed, lay_beds
 from pain3d.worn.dressing import worn_layers
 
 if TYPE_CHECKING:
@@ -56,6 +55,7 @@ JOINED = (
     "identity", "au", "neck", "gaze", "growth", "resting", "depth", "cover", "painted", "gains", "keys", "sensor",
 )  # fields of SceneInputs that follow each other as they are  # fmt: skip
 DENSE_OUTPUTS = {"depth": "depth", "parts": "part_ids"}  # of `pain3d.render`
+CORNERS = slice(EYE_CORNERS[0], EYE_CORNERS[-1] + 1, 3)  # a list of numbers would be copied to the device at each call
 COVERED = 128  # alpha from which a pixel counts as the head's
 
 Floats = npt.NDArray[np.float32]
@@ -257,34 +257,38 @@ def render_people(
     layers = _layers(people, head, posed)
     clock.lap("deform")
 
-    lit_by = there["light"] if light is None else light.to(device)
-    behind = _backgrounds(there["painted"], there["background"], there["gains"])
-    shown = {"mesh_index": there["expression"], "texture_index": there["pictured"]}
-    look = partial(
-        render,
-        posed,
-        texture=texture,
-        attributes=heat[..., None],
-        layers=layers,
-        outputs=("image", "alpha", "attributes", *(DENSE_OUTPUTS[name] for name in dense)),
-        prepared=setup.prepared,
-    )
-    beds = [one.bed if lies else None for one in people for lies in _lying(one)]
-    lenses = [lens for one in people for lens in one.lenses()]
-    if not any(beds) and not any(lenses):
-        view = look(there["camera"], light=lit_by, background=behind, **shown)
-    else:
-        lights = here["light"] if light is None else light.to("cpu")
-        view = _in_groups(beds, lenses, look, there, here, lights, behind, shown)
+    outputs = ("alpha", "attributes", *(DENSE_OUTPUTS[name] for name in dense))
+    takes = takes_of(people)
+
+    def look(kind: Kind) -> Callable[..., View]:
+        by_night = kind.night
+        return partial(
+            render,
+            posed,
+            texture=night_texture(setup.maps, skins, texture) if by_night else texture,
+            attributes=heat[..., None],
+            layers=_layers(people, head, posed, night=True) if by_night else layers,
+            outputs=("linear", "depth", *outputs) if kind.worked else ("image", *outputs),
+            prepared=setup.prepared,
+        )
+
+    def eyes() -> Tensor:
+        corners = head.landmark_points(posed.vertices, CORNERS)
+        return ((corners[:, 0] + corners[:, 1] + corners[:, 2] + corners[:, 3]) / 4)[there["expression"]]
+
+    view = take_pictures(takes, look, here, there, light, eyes)
     assert view.image is not None and view.alpha is not None and view.attributes is not None
     clock.lap("render")
     image = develop(view.image, there["sensor"], there["keys"])
+    if any(take.night for take in takes):  # a sensor without colours has one noise
+        grey = moved_at_once(torch.tensor([take.night for take in takes]), device)[:, None, None, None]
+        image = torch.where(grey, image[..., 1:2], image)
     clock.lap("sensor")
     lit = shading(faces, still.topology.faces)
     seen = render(
         Mesh(faces, still.joints[len(people) :], still.topology),
         there["front"],
-        light=map_tensors(lit_by, itemgetter(slice(1))),  # which nobody sees
+        light=map_tensors(there["light"], itemgetter(slice(1))),  # which nobody sees
         attributes=torch.stack([heat, lit], 2),
         outputs=("attributes",),
         prepared=setup.prepared,
@@ -300,83 +304,24 @@ def render_people(
         landmarks=head.landmark_points(posed.vertices)[there["expression"]],
         neutral_vertices=neutral,
         tone=texture.texels[:, there["tone"], :3],
-        depth=view.depth,
+        depth=view.depth if "depth" in dense else None,
         parts=view.part_ids,
     )
 
 
-def _layers(people: Sequence[SceneInputs], head: Head, posed: Mesh) -> Layers | None:
+def _layers(people: Sequence[SceneInputs], head: Head, posed: Mesh, night: bool = False) -> Layers | None:
     """What lies on the posed heads of all expressions, hair and things; None where nobody has any."""
+
+    def seen(fields: dict[str, Tensor], matter: Matter) -> dict[str, Tensor]:
+        return fields | {"tint": reflected(fields["tint"], matter)} if night else fields
+
     whose = [number for number, one in enumerate(people) for _ in one.au]
-    grown = [on_device(one.hair, head.device) for one in people if one.hair is not None]
+    grown = [seen(on_device(one.hair, head.device), HAIR) for one in people if one.hair is not None]
     layers = [hair_layers(grown, head, posed.vertices, whose)] if grown else []
     if any(one.worn is not None for one in people):
-        worn = [None if one.worn is None else on_device(one.worn, head.device) for one in people]
+        worn = [None if one.worn is None else seen(on_device(one.worn, head.device), TEXTILE) for one in people]
         layers.append(worn_layers(worn, head, posed.vertices, whose))
     return join_layers(layers) if layers else None
-
-
-def _lying(inputs: SceneInputs) -> npt.NDArray[np.bool_]:
-    return np.zeros(len(inputs.expression), bool) if inputs.lying is None else inputs.lying
-
-
-def _in_groups(
-    beds: Sequence[Bed | None],
-    lenses: Sequence[Lens | None],
-    look: Callable[..., View],
-    there: Mapping[str, Any],
-    here: Mapping[str, Any],
-    lights: Light,
-    behind: Tensor,
-    shown: Mapping[str, Tensor],
-) -> View:
-    """Render apart pictures with and without beds, whose backgrounds have different sizes, and those of bent lenses.
-
-    Args:
-        beds: [B] None where a picture shows none.
-        lenses: [B] None where they don't distort.
-        look: `render` of the meshes.
-        there: Of `_joined`, on the device.
-        here: The same on the CPU, where beds are drawn: the same on every device.
-        lights: 1 or B, likewise.
-        behind: [B, h, w, 3] toned backgrounds on the device.
-        shown: Its indices [B].
-    """
-    device, count = behind.device, len(beds)
-    lights = map_tensors(lights, lambda part: part.expand(count, *part.shape[1:]))
-    parts: dict[str, list[Tensor]] = {}
-    order = []
-    for lies, bends in product((False, True), repeat=2):
-        kinds = [(bed is not None, lens is not None) for bed, lens in zip(beds, lenses, strict=True)]
-        rows = torch.tensor([number for number, kind in enumerate(kinds) if kind == (lies, bends)])
-        if not len(rows):
-            continue
-        order.append(rows)
-        on_device = rows.to(device)
-        cameras = "pinholes" if bends else "camera"
-        lit, ground = map_tensors(lights, itemgetter(rows)), behind[on_device]
-        if lies:
-            drawn = _backgrounds(here["painted"], here["background"][rows], here["gains"][rows])
-            own = [bed for number in rows.tolist() if (bed := beds[number]) is not None]
-            ground = lay_beds(drawn, own, map_tensors(here[cameras], itemgetter(rows)), lit).to(device)
-        seen = {name: index[on_device] for name, index in shown.items()}
-        camera = map_tensors(there[cameras], itemgetter(on_device))
-        view = look(camera, light=lit.to(device), background=ground, **seen)
-        if bends:
-            view = bend(view, [lenses[number] for number in rows.tolist()], here["camera"].size[0])
-        for name, part in vars(view).items():
-            if part is not None:
-                parts.setdefault(name, []).append(part)
-    back = torch.argsort(torch.cat(order)).to(device)
-    return View(**{name: torch.cat(parts[name])[back] if name in parts else None for name in vars(view)})
-
-
-def _backgrounds(painted: Tensor, numbers: Tensor, gains: Tensor) -> Tensor:
-    """What stands behind each scene [B, h, w, 3], in the light that its sensor sees, toned."""
-    if painted.device.type == "cpu":  # one by one: what stays in the cache takes half the time
-        pairs = zip(numbers.tolist(), gains, strict=True)
-        return torch.stack([tone_map(painted[number] * gain) for number, gain in pairs])
-    return tone_map(painted[numbers] * gains[:, None, None])
 
 
 def _joined(people: Sequence[SceneInputs], maps: SurfaceMaps) -> dict[str, Any]:

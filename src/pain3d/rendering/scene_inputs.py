@@ -23,8 +23,9 @@ from pain3d.environment.own import place_of
 from pain3d.environment.panorama import Environment
 from pain3d.hair import Hair, dress, haired_surface, scalp_of
 from pain3d.head.model import Head
-from pain3d.light import lit_by
+from pain3d.light import INFRARED, lit_by
 from pain3d.mesh import Surface
+from pain3d.optics import Optics
 from pain3d.random import keyed_generator
 from pain3d.rendering.bending import FINER, Lens
 from pain3d.rendering.shots import shots_of
@@ -80,6 +81,8 @@ class SceneInputs:
         worn: What lies on the head beside, see `pain3d.worn`; None is nothing.
         bed: What the head lies in; None is none.
         lying: [B] whether each scene shows the bed.
+        optics: B of them; None is those of plain pictures.
+        night: [B] whether each scene is seen at night, by infrared lamps; None is none.
     """
 
     skin: Skin
@@ -110,6 +113,8 @@ class SceneInputs:
     worn: Worn | None = None
     bed: Bed | None = None
     lying: npt.NDArray[np.bool_] | None = None
+    optics: tuple[Optics, ...] | None = None
+    night: npt.NDArray[np.bool_] | None = None
 
     def camera(self) -> Camera:
         """The B cameras, on the host."""
@@ -118,7 +123,7 @@ class SceneInputs:
         return Camera(view, fov, (self.size, self.size), distortion=distortion)
 
     def pinholes(self) -> Camera:
-        """B cameras without distortion that see, `FINER`, what the lenses of `camera` bend into their pictures."""
+        """What sees all that the B lenses bend into their pictures: no distortion, and `FINER` times as many pixels."""
         view, fov = torch.from_numpy(self.world_to_view), torch.from_numpy(self.pinhole_fov)
         return Camera(view, fov, (self.size * FINER, self.size * FINER))
 
@@ -152,7 +157,7 @@ def inputs_of(
     """
     check_scenes(scenes)
     albedo = _named_texture(scenes[0].texture, textures)
-    first, shots = scenes[0], shots_of(scenes, places)
+    first, shots = scenes[0], shots_of(scenes, places, effects=True)
     own = clothed_skin(first)
     order = list(dict.fromkeys(scene.expression_id for scene in scenes))
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
@@ -204,6 +209,8 @@ def inputs_of(
         worn=wear(head, first.worn, key, identity, grown),
         bed=bed,
         lying=lying,
+        optics=tuple(scene.optics for scene in scenes),
+        night=np.array([scene.light.name == INFRARED for scene in scenes]),
     )
 
 

@@ -18,8 +18,9 @@ from pain3d.environment.own import place_of
 from pain3d.environment.panorama import Environment
 from pain3d.facs.action_units import stack
 from pain3d.kernels._described import described
-from pain3d.light import Light
+from pain3d.light import INFRARED, Light
 from pain3d.random import keyed_number
+from pain3d.rendering.infrared import lamp_light
 from pain3d.scene import Scene
 from pain3d.setting import LightSetting
 
@@ -65,12 +66,24 @@ class Shots:
         return moved_at_once(self, device)
 
 
-def shots_of(scenes: Sequence[Scene], places: Mapping[str, Environment] | None = None) -> Shots:
+def shots_of(
+    scenes: Sequence[Scene], places: Mapping[str, Environment] | None = None, *, effects: bool = False
+) -> Shots:
     """The tensors of scenes of one size, on the CPU; `places` are own ones that light some, by name.
 
+    Args:
+        scenes: N of them.
+        places: Own ones, by name.
+        effects: Whether who asks draws what else a camera does (`Scene.effects`); tensors don't tell it.
+
     Raises:
-        ValueError: Sizes differ, or a place isn't among `places`.
+        ValueError: Sizes differ, a place isn't among `places`, or a camera does what nobody draws.
     """
+    for scene in scenes:
+        if scene.effects and not effects:
+            raise ValueError(
+                f"scenes must be plain pictures, got {', '.join(scene.effects)}: only render_scenes does it"
+            )
     if any(scene.size != scenes[0].size for scene in scenes):
         raise ValueError("scenes must share one size")
     poses, sensors = [scene.pose for scene in scenes], [scene.sensor for scene in scenes]
@@ -111,10 +124,13 @@ def lights(scenes: Sequence[Scene], places: Mapping[str, Environment] | None = N
     """The light of each scene, exposed and white-balanced as its sensor has it; `places` as for `shots_of`."""
     settings = [scene.light for scene in scenes]
     names = ("name", "azimuth", "elevation", "intensity", "key_share", "temperature", "size")
-    presets = [setting for setting in settings if not setting.is_place]
+    kinds = [2 if setting.name == INFRARED else int(setting.is_place) for setting in settings]
+    presets = [setting for setting, kind in zip(settings, kinds, strict=True) if kind == 0]
     parts = [Light.presets(*([getattr(setting, name) for setting in presets] for name in names))] if presets else []
     parts += [_lit(setting, place_of(setting.name, places)) for setting in settings if setting.is_place]
-    order = np.argsort(np.argsort([setting.is_place for setting in settings], kind="stable"), kind="stable")
+    dark = [scene for scene, kind in zip(scenes, kinds, strict=True) if kind == 2]
+    parts += [lamp_light([scene.light for scene in dark], cameras(dark))] if dark else []
+    order = np.argsort(np.argsort(kinds, kind="stable"), kind="stable")
     named = ("sh", "key_direction", "key_colour", "exposure")
     joined = Light(*(torch.cat([getattr(light, name) for light in parts]) for name in named))
     sizes = [torch.zeros(len(light)) if light.key_size is None else light.key_size for light in parts]

@@ -12,6 +12,7 @@ import numpy as np
 from pain3d.skin.appearance import Skin
 from pain3d.skin.crowd import Crowd
 from pain3d.skin.layer import Layer, mixed_noise
+from pain3d.skin.maps import Plane
 from pain3d.skin.planes import exp, sin, smoothstep
 
 SHIRT_SPECULAR, SHIRT_ROUGHNESS = 0.15, 0.85
@@ -29,10 +30,8 @@ def paint_shirt(layer: Layer, skin: Skin | Crowd) -> None:
     """Lay the shirt over the skin below the neckline, with a collar, its seam and a contact shadow; in place."""
     maps, box = layer.maps, layer.box
     generator = skin.generator("skin/shirt")
-    gown, gowned = skin.gown, any(one.gown for one in (skin.skins if isinstance(skin, Crowd) else [skin]))
-    above = layer.mask("neckline") + generator.uniform(-3, 3)
-    if gowned:
-        above = above + LOWER * gown
+    gown, gowned = skin.gown, is_gowned(skin)
+    above = above_edge(layer.mask("neckline"), skin, generator)
     layer.multiply(1 - 0.35 * (1 - smoothstep(above, 0.0, 9.0)))
     weave = mixed_noise(maps, "mottle", box, generator)
     folds = mixed_noise(maps, "broad", box, generator)
@@ -54,7 +53,7 @@ def paint_shirt(layer: Layer, skin: Skin | Crowd) -> None:
         pressed = sum(exp(-((sin(along * (np.pi / PRESSED)) / 0.05) ** 2)) for along in (x, down))
         creased = gown * (PRESSED_HEIGHT * pressed + 0.4 * taped - 0.3 * stitch)
     shirt = [c * light for c in skin.shirt_colour]
-    worn = 1 - smoothstep(above, -0.8, 0.8)
+    worn = cloth_share(above)
     layer.cover(worn, shirt, SHIRT_SPECULAR, SHIRT_ROUGHNESS, scatter=0.0)
     # Threads, folds, the ribs of the collar (which run across it) and the groove of its seam.
     around = layer.maps.azimuth[box] * (2 * np.pi * RIBS / np.pi)
@@ -62,3 +61,19 @@ def paint_shirt(layer: Layer, skin: Skin | Crowd) -> None:
     relief += ribbed * (collar * RIB_HEIGHT * sin(around) - SEAM_DEPTH * seam) + creased
     layer.height *= 1 - worn
     layer.height += worn * relief
+
+
+def is_gowned(skin: Skin | Crowd) -> bool:
+    """Whether anybody wears a gown."""
+    return any(one.gown for one in (skin.skins if isinstance(skin, Crowd) else [skin]))
+
+
+def above_edge(neckline: Plane, skin: Skin | Crowd, generator: Any) -> Plane:
+    """Millimetres above the edge of what is worn: the first that is drawn of ``skin/shirt`` moves it."""
+    above = neckline + generator.uniform(-3, 3)
+    return above + LOWER * skin.gown if is_gowned(skin) else above
+
+
+def cloth_share(above: Plane) -> Plane:
+    """How much of each place is cloth, 0–1, by millimetres above its edge."""
+    return 1 - smoothstep(above, -0.8, 0.8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from pain3d.random import keyed_generator
 from pain3d.skin.appearance import Skin
 from pain3d.skin.crowd import Crowd
 from pain3d.skin.layer import Layer
-from pain3d.skin.maps import SurfaceMaps
+from pain3d.skin.maps import Plane, SurfaceMaps
 from pain3d.skin.planes import clip, cos, exp, looked_up, mod, smoothstep
 
 Floats = npt.NDArray[np.float32]
@@ -21,6 +22,7 @@ Floats = npt.NDArray[np.float32]
 IRIS_ANGLE = 20.0
 PUPIL_ANGLE = (6.0, 8.5)
 LIMBUS_WIDTH = 4.0
+PUPIL = (0.004, 0.004, 0.004)
 SCLERA = (0.53, 0.48, 0.44)
 CORNEA_ANGLE, CORNEA_HEIGHT, EYE_SCATTER = 26.0, 0.55, 0.5  # degrees; mm; a sclera is no skin
 WATERLINE, WET_SPECULAR, WET_ROUGHNESS, MENISCUS = (0.42, 0.21, 0.18), 1.5, 0.18, 0.20  # mm of tears
@@ -33,7 +35,7 @@ def paint_eye(maps: SurfaceMaps, part: str, skin: Skin | Crowd) -> Layer:
     left = part.startswith("left")
     angle, turn, up = maps.eyes[part]
     generator = skin.generator("skin/eyes")
-    pupil = generator.uniform(*PUPIL_ANGLE) * (1 - 0.12 * clip((skin.age - 40) / 50, 0, 1))
+    pupil = pupil_angle(skin, generator)
     phase = generator.random() + (0.37 if left else 0.0)
     weights = [generator.uniform(0.6, 1.2) for _ in range(2)]
 
@@ -60,7 +62,7 @@ def paint_eye(maps: SurfaceMaps, part: str, skin: Skin | Crowd) -> Layer:
     caruncle = smoothstep(inward * angle, 36, 44)
     layer.cover(caruncle * 0.7, (0.42, 0.17, 0.15))
     layer.cover(1 - smoothstep(angle, IRIS_ANGLE - 0.6, IRIS_ANGLE + 0.9), iris)
-    layer.cover(1 - smoothstep(angle, pupil - 0.5, pupil + 0.6), (0.004, 0.004, 0.004))
+    layer.cover(pupil_share(angle, pupil), PUPIL)
     wet = 1 - smoothstep(angle, IRIS_ANGLE, IRIS_ANGLE + 6)
     layer.roughness += wet * (CORNEA_ROUGHNESS - SCLERA_ROUGHNESS)
     # The upper lid and its lashes shade the eye, the lower one a little.
@@ -71,6 +73,16 @@ def paint_eye(maps: SurfaceMaps, part: str, skin: Skin | Crowd) -> Layer:
     layer.height += CORNEA_HEIGHT * bulge * bulge
     layer.scatter[...] = EYE_SCATTER
     return layer
+
+
+def pupil_angle(skin: Skin | Crowd, generator: Any) -> Any:
+    """Degrees from the axis to the rim of the pupil: the first that is drawn of ``skin/eyes``; smaller in old age."""
+    return generator.uniform(*PUPIL_ANGLE) * (1 - 0.12 * clip((skin.age - 40) / 50, 0, 1))
+
+
+def pupil_share(angle: Plane, pupil: Any) -> Plane:
+    """How much of each place is the pupil's, 0–1, by degrees from the axis."""
+    return 1 - smoothstep(angle, pupil - 0.5, pupil + 0.6)
 
 
 def paint_waterline(layer: Layer, skin: Skin | Crowd) -> None:

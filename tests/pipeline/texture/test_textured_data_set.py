@@ -26,6 +26,7 @@ from pain3d.pipeline.texture.choice import sitter_of
 from pain3d.records import (
     BACKGROUND_COLUMNS,
     DISTORTION_COLUMNS,
+    EFFECT_COLUMNS,
     FORMAT_VERSION,
     HAIR_COLUMNS,
     LATER_IN_PAIRS,
@@ -150,7 +151,8 @@ def test_a_data_set_from_before_textures_is_still_read(pain3d: Run, plain: Path)
     for shard in manifest["shards"]:
         for file in shard["files"]:
             table = pq.read_table(plain / file["path"])
-            later = [*DISTORTION_COLUMNS, *HAIR_COLUMNS, *LENS_COLUMNS, *WORN_COLUMNS, *TEXTURE_COLUMNS]
+            later = [*EFFECT_COLUMNS, *DISTORTION_COLUMNS, *HAIR_COLUMNS, *LENS_COLUMNS, *WORN_COLUMNS]
+            later += TEXTURE_COLUMNS
             later += [*BACKGROUND_COLUMNS, *REFINED_COLUMNS]
             later += LATER_IN_PAIRS if file["subset"] == "pairs" else ()
             kept = [name for name in table.column_names if name not in later]

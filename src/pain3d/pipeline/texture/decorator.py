@@ -97,8 +97,8 @@ def plate_wish_of(config: SynthConfig, device: str) -> PlateWish | None:
     """What a configuration asks for; None where backgrounds are procedural.
 
     Raises:
-        RefusedError: It asks for what there is not; for free cameras, of which each would need a plate of its own; for
-            lenses that distort, which plates are not painted for; or for processes, each of which would hold the model.
+        RefusedError: It asks for what there is not; for free cameras, of which each would need a plate of its own; or
+            for processes, each of which would hold the model.
     """
     kind, _, recipe = config.backgrounds.partition(":")
     if kind != "diffusion":
@@ -114,10 +114,6 @@ def plate_wish_of(config: SynthConfig, device: str) -> PlateWish | None:
         return None
     if not recipe and not config.background_model:
         raise RefusedError("--backgrounds diffusion: name a model by --background-model, or a recipe")
-    if config.distortion_share > 0:
-        raise RefusedError(
-            "--backgrounds diffusion: plates are painted for no lens that distorts: --distortion-share 0"
-        )
     if config.cameras != "fixed":
         raise RefusedError("--backgrounds diffusion: a plate stands behind one camera, and --cameras free has many")
     if config.processes > 1 and device == "cpu":

@@ -84,8 +84,7 @@ def wish_of(config: SynthConfig, device: str) -> RefineWish | None:
     """What a configuration asks for; None if nobody is to paint over.
 
     Raises:
-        RefusedError: It asks for processes too: each would hold the model; or for lenses that distort, which who looks
-            at the shapes in a picture does not know.
+        RefusedError: It asks for processes too: each would hold the model.
     """
     if not config.refine:
         named = next((name for name in ("recipe", "controlnet") if getattr(config, f"refine_{name}")), None)
@@ -94,8 +93,6 @@ def wish_of(config: SynthConfig, device: str) -> RefineWish | None:
         return None
     if config.processes > 1 and device == "cpu":
         raise RefusedError("--refine and --processes: each process would hold the model; leave --processes out")
-    if config.distortion_share > 0:
-        raise RefusedError("--refine and --distortion-share: who paints over pictures knows no lens that distorts")
     whom = (config.refine, config.refine_recipe, config.refine_controlnet)
     return RefineWish(*whom, config.refine_strength, config.size, device)
 
