@@ -123,7 +123,7 @@ _CAMERA = (
 _WORN = Column(
     "worn",
     "string",
-    "what the person wears or lies in, of bed,gown,cannula,mask,glasses; empty is none; labels are of the face below",
+    "what is worn or lain in, of bed,gown,cannula,mask,glasses,cap,scarf; empty is none; labels are of the face below",
 )
 _EFFECTS = Column(
     "camera_effects",

@@ -268,6 +268,7 @@ def sample_scenes(
     places: Sequence[str] = ENVIRONMENTS,
     clinical: float = 0.0,
     glasses: float = 0.0,
+    scarf: float = 0.0,
     shadows: bool = True,
     shake: float = 0.0,
     defocus: float = 0.0,
@@ -306,6 +307,7 @@ def sample_scenes(
         clinical: Share of identities in care, 0–1: who they are and what they wear in all their pictures says
             `pain3d.worn.sample_worn`.
         glasses: Share of identities with glasses, 0–1.
+        scarf: Share of identities with a headscarf, 0–1, whatever their sex, age and ancestry.
         shadows: Whether the key light casts any: `LightSetting.size` is drawn, or 0.
         shake: Share of pictures that a hand smeared while they were taken, 0–1; see `Optics`.
         defocus: Share of views, or with free cameras of pictures, that are taken with an open lens, 0–1: the eyes are
@@ -334,7 +336,7 @@ def sample_scenes(
         seed, identity_id, local_names, age=AGE_GROUPS[cell.age_group], sex=cell.sex, ancestry=cell.ancestry
     )
     skin = sample_skin(seed, identity_id, age=person.age, sex=person.sex, ancestry=person.ancestry)
-    free, worn = cameras == "free", sample_worn(seed, identity_id, clinical, glasses)
+    free, worn = cameras == "free", sample_worn(seed, identity_id, clinical, glasses, scarf)
 
     @cache
     def lies(*place: int) -> tuple[str, ...]:

@@ -116,7 +116,8 @@ def test_hash_is_of_what_is_made() -> None:
         "identities": 9, "expressions": 9, "views": 4, "cameras": "free", "size": 64, "seed": 1, "law": "clinical",
         "co_occurring": False, "asymmetry": 0.5, "wrinkles": False, "quality": 90, "identities_per_shard": 2,
         "dense": "depth", "environment_share": 0.0, "bedside_share": 0.5,
-        "clinical_share": 0.5, "glasses_share": 0.5, "hair": "painted", "shadows": False,
+        "clinical_share": 0.5, "glasses_share": 0.5, "scarf_share": 0.5, "hair": "painted",
+        "shadows": False,
         "shake_share": 0.5, "defocus_share": 0.5, "infrared_share": 0.5, "distortion_share": 0.5,
     }  # fmt: skip
     assert set(changed) == set(WHAT)
@@ -141,7 +142,7 @@ def test_differences_read_well() -> None:
     assert differences(old, {"seed": 7, "views": 3, "law": "x"}) == "seed 0 -> 7, size 512 -> absent, law absent -> x"
 
 
-@pytest.mark.parametrize("name", ["clinical_share", "glasses_share"])
+@pytest.mark.parametrize("name", ["clinical_share", "glasses_share", "scarf_share"])
 def test_a_device_without_layers_refuses_who_wears_them(name: str) -> None:
     config = dataclasses.replace(SynthConfig(), **{name: 0.1})
     check_together(config, "cpu")

@@ -45,7 +45,7 @@ def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("columns") / "dense"
     config = replace(
         SMALL, identities=3, expressions=2, size=32, dense="depth,parts", cameras="free",
-        bedside_share=0.5, clinical_share=1.0, glasses_share=0.5,
+        bedside_share=0.5, clinical_share=1.0, glasses_share=0.5, scarf_share=0.5,
         shake_share=0.5, defocus_share=0.5, infrared_share=0.5, distortion_share=0.5,
     )  # fmt: skip
     synthesise(config, out, quiet=True)

@@ -23,6 +23,7 @@ from pain3d.pipeline.gallery import (
     sum_of,
 )
 from pain3d.scene import AGE_GROUPS, CELLS
+from pain3d.worn import CAP, SCARF
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,8 @@ def test_other_sheets_show_what_they_are_for(sheets: dict[str, Sheet]) -> None:
         cell.scene for cell in sheets["people"].cells
     ]
     assert max(abs(cell.scene.camera.yaw) for cell in sheets["profiles"].cells) == 80
+    worn = {name for cell in sheets["coverings"].cells for name in cell.scene.worn}
+    assert {CAP, SCARF} <= worn and not {CAP, SCARF} & {n for c in sheets["clinical"].cells for n in c.scene.worn}
     assert {cell.scene.hair for sheet in sheets.values() for cell in sheet.cells} == {"grown"}
 
 

@@ -292,12 +292,20 @@ def test_a_population_that_cannot_be_read_is_named(faces: Path, tmp_path: Path) 
 def test_who_wears_things_is_refused_and_a_bed_is_left(tmp_path: Path) -> None:
     small = SynthConfig(identities=2, expressions=1, views=1, size=32, seed=5)
     synthesise(replace(small, glasses_share=1.0), tmp_path / "glasses", quiet=True)
-    with pytest.raises(
-        RefusedError, match=r"glasses: its people wear gowns, masks or glasses, which --online does not"
-    ):
+    with pytest.raises(RefusedError, match="glasses: its people wear glasses, which --online does not"):
         read_population(tmp_path / "glasses", None)
     synthesise(replace(small, bedside_share=1.0), tmp_path / "bed", quiet=True)
     assert all(person.worn == () for person in read_population(tmp_path / "bed", None).people)
+
+
+def test_what_else_cameras_do_is_left_out(tmp_path: Path) -> None:
+    shares = {"shake_share": 1.0, "defocus_share": 1.0, "infrared_share": 1.0, "distortion_share": 1.0}
+    config = SynthConfig(identities=2, expressions=1, views=1, size=32, seed=5, **shares)
+    synthesise(config, tmp_path / "night", quiet=True)
+    population = read_population(tmp_path / "night", None)
+    assert all(len(person.effects) == 3 and person.camera.distortion for person in population.people)
+    drawn = drawn_scenes(population, 3, [Draw(person, 1, neutral=False) for person in population.people])
+    assert all(scene.effects == () and scene.camera.distortion == 0 for scene in drawn)
 
 
 def test_what_cannot_be_dealt_is_refused(population: Population) -> None:

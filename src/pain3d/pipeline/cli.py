@@ -62,8 +62,8 @@ class Gallery:
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """A finished data set, which gets the page report/gallery.html; or the folder of the sheets (people, the same
-    at PSPI 16, action units, the ladder of PSPI, profiles, hair, care, cameras, a close-up): new, empty, or one of
-    older sheets, which are replaced."""
+    at PSPI 16, action units, the ladder of PSPI, profiles, hair, care, cloth, cameras, a close-up): new, empty, or
+    one of older sheets, which are replaced."""
     people: Annotated[int, Within(0, 10_000)] = 0
     """Of a data set: how many of its people the page shows; 0 is 24, or fewer where that is over 1,000 pictures."""
     seed: Seed = DEFAULT_SEED

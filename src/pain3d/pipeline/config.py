@@ -50,9 +50,11 @@ class SynthConfig:
     pincushions of up to 2 %, the shorter the lens the more; labels are of the bent picture."""
     clinical_share: Annotated[float, Within(0.0, 1.0)] = 0.0
     """Share of identities in care, 0 to 1: of them 80 % wear a hospital gown, 40 % a nasal cannula and 25 % an oxygen
-    mask, in all their pictures. Labels are those of the face below."""
+    mask, and 15 % of those without a scarf a surgical cap, in all their pictures. Labels are of the face below."""
     glasses_share: Annotated[float, Within(0.0, 1.0)] = 0.0
     """Share of identities with glasses, 0 to 1, in all their pictures."""
+    scarf_share: Annotated[float, Within(0.0, 1.0)] = 0.0
+    """Share of identities with a headscarf, 0 to 1, in all their pictures, whatever their sex, age and ancestry."""
     shake_share: Annotated[float, Within(0.0, 1.0)] = 0.0
     """Share of pictures that a hand smears while they are taken, 0 to 1: by a stroke of 0.5 to 2 % of the height."""
     defocus_share: Annotated[float, Within(0.0, 1.0)] = 0.0
@@ -143,7 +145,7 @@ class SynthConfig:
     takes. Changes speed, never bytes."""
 
 
-LAYERED: Final = ("clinical_share", "glasses_share")  # on the CPU alone
+LAYERED: Final = ("clinical_share", "glasses_share", "scarf_share")  # on the CPU alone
 OTHER_CAMERAS: Final = ("distortion_share", "shake_share", "defocus_share", "infrared_share")  # than painters know
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(SynthConfig))
 TEXTURE: Final = (

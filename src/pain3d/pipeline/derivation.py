@@ -26,9 +26,9 @@ from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance, SceneRows, make_scene_rows
 from pain3d.rendering.frames import FACE_LANDMARKS
 from pain3d.rendering.heatmap import millimetres_moved
-from pain3d.rendering.scene_inputs import check_scenes, clothed_skin, grown_surface
+from pain3d.rendering.scene_inputs import check_scenes, surface_of
 from pain3d.rendering.shots import shots_of
-from pain3d.scene import AGE_GROUPS, GROWN, DemographicCell, LightSetting, Scene
+from pain3d.scene import AGE_GROUPS, DemographicCell, LightSetting, Scene
 
 Floats = npt.NDArray[np.float32]
 
@@ -101,7 +101,7 @@ def tell(scenes: Sequence[Scene], person: PlannedIdentity, provenance: Provenanc
     shots, head = shots_of(unlit, effects=True), Head.default()
     numbers = np.array([scene.expression_id for scene in scenes])
     _, moments, expression = np.unique(numbers, return_index=True, return_inverse=True)
-    grown = grown_surface(head, clothed_skin(scenes[0]), scenes[0].wrinkles, scenes[0].hair == GROWN)
+    grown = surface_of(head, scenes[0])
     identity, au = head.identity_vector(scenes[0].identity), shots.au[moments]
     still = head(identity, torch.cat([torch.zeros_like(au[:1]), au]), surface=grown).vertices
     neck, gaze = shots.neck[moments], shots.gaze[moments]

@@ -1,4 +1,4 @@
-"""Knows the sheets by which faces are judged with the eye: people, action units, PSPI, profiles, hair, care, one near.
+"""Knows the sheets by which faces are judged with the eye: people, action units, PSPI, profiles, hair, care, cloth.
 
 Every sheet shows the same people in the same light, from the front, on a plain ground: what differs is the face.
 Sheets `people` and `strongest` differ in the action units alone, cell by cell.
@@ -27,7 +27,7 @@ from pain3d.pipeline.contact_sheet import CAPTION, FAINT, GAP, INK, MARGIN, PAPE
 from pain3d.rendering.frames import render_scenes
 from pain3d.scene import CELLS, GROWN, CameraSetting, LightSetting, Pose, Scene, Sensor, demographic_grid, sample_scenes
 from pain3d.setting import drawn_camera
-from pain3d.worn import BED, CANNULA, GLASSES, GOWN, MASK
+from pain3d.worn import BED, CANNULA, CAP, GLASSES, GOWN, MASK, SCARF
 
 PEOPLE = len(CELLS)  # one of each cell of the grid
 CELL = 316  # px: six columns make a sheet of about 2000 px
@@ -49,6 +49,17 @@ WORN = (
     (GOWN,),
 )
 IN_CARE = (0, 4, 8, 9, 13, 17, 18, 22)  # places in the grid: all ages and ancestries, both sexes
+COVERED = (
+    (SCARF,),
+    (GOWN, CANNULA, CAP),
+    (GLASSES, SCARF),
+    (GOWN, CAP),
+    (GOWN, MASK, SCARF),
+    (CAP,),
+    (SCARF,),
+    (GLASSES, CAP),
+)
+BELOW_CLOTH = (6, 19, 2, 11, 13, 3, 21, 16)  # places in the grid: likewise
 BEDS = ((0.2, 0.15), (0.75, 0.85), (0.5, 0.02), (0.95, 0.6))  # pitch and roll of cameras at a bed, as they are drawn
 PROFILE_YAWS = (-80.0, -40.0, 40.0, 80.0)
 HAIR_YAWS = (0.0, -60.0)
@@ -119,6 +130,7 @@ def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
         for scene, who in some
         for yaw in HAIR_YAWS
     ]
+    dropped = ActionUnits(**rung(12).nonzero(), AU27=5)
     near, who = everyone[CLOSE_PLACE]
     close_up = _face(replace(near, size=2 * size, camera=NEAR), rung(CLOSE_PSPI))
     return (
@@ -133,19 +145,26 @@ def gallery_sheets(seed: int, size: int = 512) -> tuple[Sheet, ...]:
         ),
         Sheet("profiles", len(PROFILE_YAWS), CELL, tuple(profiles)),
         Sheet("hair", WIDE, CELL, tuple(hair)),
-        Sheet("clinical", WIDE, CELL, tuple(_in_care(everyone))),
+        Sheet("clinical", WIDE, CELL, tuple(_dressed(everyone, WORN, IN_CARE, rung(12), "PSPI 12"))),
+        Sheet("coverings", WIDE, CELL, tuple(_dressed(everyone, COVERED, BELOW_CLOTH, dropped, "PSPI 12, AU27 5"))),
         Sheet("camera", len(TAKEN), CELL, tuple(_by_camera([everyone[place] for place in TAKEN]))),
         Sheet("closeup", 1, CLOSE, (Cell(close_up, f"{who}\n{sum_of(close_up.au)}"),), CLOSE_QUALITY),
     )
 
 
-def _in_care(everyone: Sequence[tuple[Scene, str]]) -> Iterator[Cell]:
-    """What patients wear and lie in, and glasses: from the front and the side, at rest and in pain, and at a bed."""
-    for worn, place in zip(WORN, IN_CARE, strict=True):
+def _dressed(
+    everyone: Sequence[tuple[Scene, str]],
+    things: Sequence[tuple[str, ...]],
+    places: Sequence[int],
+    au: ActionUnits,
+    told: str,
+) -> Iterator[Cell]:
+    """What people at some places wear: from the front and the side, at rest and in pain, and at a bed."""
+    for worn, place in zip(things, places, strict=True):
         scene, who = everyone[place]
         dressed = replace(scene, worn=worn)
         yield Cell(dressed, ", ".join(worn))
-        yield Cell(replace(_face(dressed, rung(12)), camera=replace(FRONTAL, yaw=-40.0)), "PSPI 12")
+        yield Cell(replace(_face(dressed, au), camera=replace(FRONTAL, yaw=-40.0)), told)
         lying = drawn_camera((0.5, 0.5, 0.9, 0.5, 0.5, 0.5, 0.5), bed=BEDS[place % len(BEDS)])
         at_bed = replace(dressed, worn=(BED, *worn), camera=lying, sensor=replace(SENSOR, exposure=0.0))
         yield Cell(at_bed, f"at a bed: {who}")

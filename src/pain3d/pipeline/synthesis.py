@@ -128,6 +128,7 @@ def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]
         distortion=config.distortion_share,
         clinical=config.clinical_share,
         glasses=config.glasses_share,
+        scarf=config.scarf_share,
         quality=config.quality,
         wrinkles=config.wrinkles,
         shadows=config.shadows,

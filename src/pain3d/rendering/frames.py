@@ -316,8 +316,10 @@ def _layers(people: Sequence[SceneInputs], head: Head, posed: Mesh, night: bool 
         return fields | {"tint": reflected(fields["tint"], matter)} if night else fields
 
     whose = [number for number, one in enumerate(people) for _ in one.au]
-    grown = [seen(on_device(one.hair, head.device), HAIR) for one in people if one.hair is not None]
-    layers = [hair_layers(grown, head, posed.vertices, whose)] if grown else []
+    layers = []
+    if any(one.hair is not None for one in people):
+        grown = [None if one.hair is None else seen(on_device(one.hair, head.device), HAIR) for one in people]
+        layers.append(hair_layers(grown, head, posed.vertices, whose))
     if any(one.worn is not None for one in people):
         worn = [None if one.worn is None else seen(on_device(one.worn, head.device), TEXTILE) for one in people]
         layers.append(worn_layers(worn, head, posed.vertices, whose))

@@ -23,8 +23,8 @@ from pain3d.kernels.texturing import Mipmaps
 from pain3d.mesh import Surface
 from pain3d.rendering.frames import TEXTURE_SIZE
 from pain3d.rendering.renderer import prepared_topology
-from pain3d.rendering.scene_inputs import grown_surface, painted_skin
-from pain3d.scene import GROWN, Scene
+from pain3d.rendering.scene_inputs import painted_skin, surface_of, wears_ribbons
+from pain3d.scene import Scene
 from pain3d.setting import FRAME_HEIGHT
 from pain3d.skin import surface_maps
 from pain3d.skin.painting import chain_length, paint_mipmaps, paint_people
@@ -98,10 +98,9 @@ def paint_persons(
 
 def _grown(head: Head, scene: Scene, frame: int) -> tuple[Tensor, Surface, Hair | None]:
     """Identity [S], surface and hair of a scene's person."""
-    ribbons = scene.hair == GROWN
-    identity = head.identity_vector(scene.identity)
-    below = grown_surface(head, scene.skin, scene.wrinkles, ribbons)
-    return identity[0], below, dress(head, scene.skin, identity, below, frame) if ribbons else None
+    identity, below = head.identity_vector(scene.identity), surface_of(head, scene)
+    hair = dress(head, scene.skin, identity, below, frame) if wears_ribbons(scene) else None
+    return identity[0], below, hair
 
 
 def _check_plain(scene: Scene) -> None:

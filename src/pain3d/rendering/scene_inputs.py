@@ -34,7 +34,7 @@ from pain3d.setting import CameraSetting, LightSetting
 from pain3d.skin import Skin, surface
 from pain3d.skin.appearance import in_gown
 from pain3d.skin.crease_weights import creases
-from pain3d.worn import BED, GOWN
+from pain3d.worn import BED, COVERINGS, GOWN, SCARF
 from pain3d.worn.bed import Bed, make_bed
 from pain3d.worn.dressing import Worn, wear
 
@@ -45,6 +45,7 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 Whole = npt.NDArray[np.int64]
+PRESSED = "buzz"  # hair as it is painted below a cap: its line shows, and it stands off by 2 mm at most
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,8 @@ def inputs_of(
     order = list(dict.fromkeys(scene.expression_id for scene in scenes))
     expression = np.array([order.index(scene.expression_id) for scene in scenes], np.int64)
     moments = np.unique(expression, return_index=True)[1]  # the first scene of each
-    ribbons = first.hair == GROWN
-    grown = grown_surface(head, own, first.wrinkles, ribbons)
+    ribbons = wears_ribbons(first)
+    grown = surface_of(head, first)
     identity = head.identity_vector(first.identity)
     painted, background = own_backgrounds(scenes, places) if plates is None else plated(scenes, plates)
     light = shots.light
@@ -215,14 +216,34 @@ def inputs_of(
 
 
 def clothed_skin(scene: Scene) -> Skin:
-    """The skin of a scene in what the person wears, a shirt or a gown."""
-    return in_gown(scene.skin) if GOWN in scene.worn else scene.skin
+    """The skin of a scene in what the person wears, a shirt or a gown, and with hair that fits below a covering."""
+    skin = in_gown(scene.skin) if GOWN in scene.worn else scene.skin
+    if not _covered(scene):
+        return skin
+    pressed = skin if skin.hair_style == "bald" else replace(skin, hair_style=PRESSED)
+    return replace(pressed, hair_density=0.0) if SCARF in scene.worn else pressed
+
+
+def wears_ribbons(scene: Scene) -> bool:
+    """Whether hair lies over the head of a scene: where it is grown, and nothing covers it."""
+    return scene.hair == GROWN and not _covered(scene)
+
+
+def surface_of(head: Head, scene: Scene) -> Surface:
+    """The surface of who a scene shows, as clothed; below a scarf the ears are laid."""
+    grown = grown_surface(head, clothed_skin(scene), scene.wrinkles, wears_ribbons(scene))
+    assert grown.cover is not None
+    return replace(grown, cover=torch.ones_like(grown.cover)) if SCARF in scene.worn else grown
+
+
+def _covered(scene: Scene) -> bool:
+    return any(name in scene.worn for name in COVERINGS)
 
 
 def painted_skin(scene: Scene) -> Skin:
     """The skin of a scene as it is painted: without the strands that hair takes the place of where it is grown."""
     skin = clothed_skin(scene)
-    return scalp_of(skin) if scene.hair == GROWN else skin
+    return scalp_of(skin) if wears_ribbons(scene) else skin
 
 
 def _named_texture(name: str, textures: Mapping[str, Tensor] | None) -> Floats | Bytes | None:

@@ -18,15 +18,17 @@ from pain3d.kernels.texturing import Mipmaps
 from pain3d.mesh import Surface
 from pain3d.random import keyed_generator
 from pain3d.worn.cannula import make_cannula
-from pain3d.worn.choice import CANNULA, GLASSES, MASK
+from pain3d.worn.cap import make_cap
+from pain3d.worn.choice import CANNULA, CAP, COVERINGS, GLASSES, MASK, SCARF
 from pain3d.worn.face import Face
 from pain3d.worn.glasses import make_glasses
 from pain3d.worn.mask import make_mask
 from pain3d.worn.pieces import joined, paint_tiles
+from pain3d.worn.scarf import make_scarf
 
 Floats = npt.NDArray[np.float32]
 Whole = npt.NDArray[np.int64]
-MAKERS = {CANNULA: make_cannula, MASK: make_mask, GLASSES: make_glasses}
+MAKERS = {CANNULA: make_cannula, MASK: make_mask, GLASSES: make_glasses, CAP: make_cap, SCARF: make_scarf}
 SHARED = ("tint", "occlusion", "gloss")  # fields of a row that its two vertices share
 
 
@@ -65,13 +67,19 @@ def wear(head: Head, names: Sequence[str], key: tuple[int, int], identity: Tenso
     makers = {name: make for name, make in MAKERS.items() if name in names}
     if not makers:
         return None
-    face = Face(head, identity, surface)
     seed, number = key
-    piece = joined([make(face, keyed_generator(seed, f"worn/{name}", number)) for name, make in makers.items()])
+    kinds = {name: (name not in COVERINGS, name == SCARF) for name in makers}
+    faces = {
+        kind: Face(head, identity, surface, pressed=kind[0], laid=kind[1]) for kind in dict.fromkeys(kinds.values())
+    }
+    piece = joined(
+        [make(faces[kinds[name]], keyed_generator(seed, f"worn/{name}", number)) for name, make in makers.items()]
+    )
     still = piece.shares.sum(1) == 0  # what no skin moves is held by the skull
     frames = frame_vertices(head)
     piece.holders[still], piece.shares[still] = frames[0, 0], (1.0, 0.0, 0.0)
-    held = np.einsum("rkc,rk->rc", face.shown[piece.holders], piece.shares)
+    shown = next(iter(faces.values())).shown
+    held = np.einsum("rkc,rk->rc", shown[piece.holders], piece.shares)
 
     def metres(field: npt.NDArray[np.float64]) -> Floats:
         return np.asarray(field * 1e-3, np.float32)
@@ -92,7 +100,7 @@ def wear(head: Head, names: Sequence[str], key: tuple[int, int], identity: Tenso
         corners=piece.holders,
         shares=plain(piece.shares),
         anchors=metres(held),
-        frames=metres(face.shown[frames]),
+        frames=metres(shown[frames]),
         faces=piece.faces,
         tiles=piece.tiles,
     )

@@ -13,6 +13,7 @@ from pain3d.doors.parquet import open_parquet
 from pain3d.doors.paths import named_file
 from pain3d.facs.action_units import ActionUnits
 from pain3d.facs.pain_score import LAWS
+from pain3d.optics import NO_OPTICS
 from pain3d.random import DrawnNumbers, keyed_uniforms
 from pain3d.records import arrow_schema
 from pain3d.scene import EXPRESSION_NUMBERS, PAINTED, Scene, demographic_grid, drawn_expression, sample_scenes
@@ -124,8 +125,8 @@ def read_population(folder: Path, split: str | None = "train", subjects: Collect
     if any(scene.texture for scene in people):
         raise RefusedError(f"{folder}: its people have textures of their own, which --online does not paint")
     people = [replace(scene, worn=tuple(name for name in scene.worn if name != BED)) for scene in people]
-    if any(scene.worn for scene in people):
-        raise RefusedError(f"{folder}: its people wear gowns, masks or glasses, which --online does not draw")
+    if worn := sorted({name for scene in people for name in scene.worn}):
+        raise RefusedError(f"{folder}: its people wear {', '.join(worn)}, which --online does not draw")
     people.sort(key=lambda scene: scene.identity_id)
     share = 1 / (law.pop("expressions") + 1)
     return Population(tuple(people), neutral_share=share, **law)
@@ -164,7 +165,7 @@ class Draw(NamedTuple):
 
 
 def drawn_scenes(population: Population, seed: int, draws: Sequence[Draw]) -> list[Scene]:
-    """Pictures of people, each as `sample_scenes` draws expression `number` with free cameras and no places.
+    """Pictures of people, each as `sample_scenes` draws expression `number` with free, plain cameras and no places.
 
     Args:
         population: The law.
@@ -196,6 +197,7 @@ def drawn_scenes(population: Population, seed: int, draws: Sequence[Draw]) -> li
             background=BACKGROUNDS[0],  # of a kind that goes with any light; who renders draws what is seen
             background_id=draw.number,
             sensor=drawn_sensor(sensors[place], population.quality, population.size),
+            optics=NO_OPTICS,
         )
         for place, draw in enumerate(draws)
     ]
