@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from operator import itemgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ from pain3d.worn.dressing import worn_layers
 if TYPE_CHECKING:
     from pain3d.kernels.layering import Layers
     from pain3d.kernels.rendering.topology import PreparedTopology
+    from pain3d.kernels.texturing import Mipmaps
 
 TEXTURE_SIZE = 1024  # texels a side: 0.4 mm on the cheek, finer than a pixel at 512²
 FRONTAL = CameraSetting()  # of the frontal heatmap
@@ -260,14 +261,20 @@ def render_people(
     outputs = ("alpha", "attributes", *(DENSE_OUTPUTS[name] for name in dense))
     takes = takes_of(people)
 
+    @cache
+    def reflecting(night: bool) -> tuple[Mipmaps, Layers | None]:
+        if not night:
+            return texture, layers
+        return night_texture(setup.maps, skins, texture), _layers(people, head, posed, night=True)
+
     def look(kind: Kind) -> Callable[..., View]:
-        by_night = kind.night
+        painted, laid = reflecting(kind.night)
         return partial(
             render,
             posed,
-            texture=night_texture(setup.maps, skins, texture) if by_night else texture,
+            texture=painted,
             attributes=heat[..., None],
-            layers=_layers(people, head, posed, night=True) if by_night else layers,
+            layers=laid,
             outputs=("linear", "depth", *outputs) if kind.worked else ("image", *outputs),
             prepared=setup.prepared,
         )

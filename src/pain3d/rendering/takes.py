@@ -109,8 +109,8 @@ def take_pictures(
     device, count = there["painted"].device, len(takes)
     if not any(any(kind) for kind in kinds):
         behind = backgrounds(there["painted"], there["background"], there["gains"])
-        own = there["light"] if light is None else light.to(device)
-        return looks(kinds[0])(there["camera"], light=own, background=behind, **shown)
+        lit = there["light"] if light is None else light.to(device)
+        return looks(kinds[0])(there["camera"], light=lit, background=behind, **shown)
     lights = here["light"] if light is None else light.to("cpu")
     lights = map_tensors(lights, lambda part: part.expand(count, *part.shape[1:]))
     focus = _depth_of(eyes(), there["camera"]) if any(kind.worked for kind in kinds) else None
