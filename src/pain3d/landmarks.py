@@ -50,3 +50,4 @@ GROUPS: Final = (
     LandmarkGroup("pupils", 72, 2, "right, left: the foremost points of the eyeballs", ""),
 )
 LANDMARKS: Final = sum(group.points for group in GROUPS)
+FACE_LANDMARKS: Final = 68  # the first of them, those of 300-W

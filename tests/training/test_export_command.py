@@ -39,7 +39,10 @@ def test_a_data_set_goes_out(pain3d: Run, faces: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--to", "x"), "--format is missing: 3dpain for a data set, onnx for a model"),
+        (
+            ("--to", "x"),
+            "--format is missing: 3dpain, webdataset, imagefolder, coco, openface, glb for a data set, onnx",
+        ),
         (("--format", "3dpian", "--to", "x"), "--format '3dpian', did you mean 3dpain?"),
         (("--format", "3dpain", "--onnx", "--to", "x"), "--onnx and --format 3dpain contradict each other"),
         (("--onnx",), "--to DEST is missing: where to write"),

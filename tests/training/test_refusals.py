@@ -25,8 +25,8 @@ def test_a_data_set_is_no_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("export", "{tmp}", "--to", "{tmp}/x"), "--format is missing: 3dpain for a data set, onnx for a model"),
-        (("export", "{tmp}", "--to", "{tmp}/x", "--format", "xml"), "--format 'xml'; known are 3dpain, onnx"),
+        (("export", "{tmp}", "--to", "{tmp}/x"), "--format is missing: 3dpain, webdataset"),
+        (("export", "{tmp}", "--to", "{tmp}/x", "--format", "xml"), "--format 'xml'; known are 3dpain, webdataset"),
         (("export", "{tmp}", "--onnx", "--format", "3dpain"), "--onnx and --format 3dpain contradict each other"),
         (("synth", "{tmp}/x", "--workers", "2"), "unknown option --workers, did you mean --processes?"),
         (("train", "{tmp}/x", "--epochs", "2"), "unknown option --epochs, did you mean --steps?"),

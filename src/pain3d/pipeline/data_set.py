@@ -49,6 +49,10 @@ class DataSet:
         """Paths of a subset's files, in the order of the shards."""
         return [file["path"] for shard in self.shards for file in shard["files"] if file["subset"] == subset]
 
+    def count(self, subset: str) -> int:
+        """How many rows a subset has, as the manifest says it."""
+        return sum(file["rows"] for shard in self.shards for file in shard["files"] if file["subset"] == subset)
+
     def columns(self, subset: str, columns: Sequence[str]) -> Columns:
         """Some columns of a whole subset: for each the values of all rows, in the order of the shards."""
         read: Columns = {name: [] for name in columns}

@@ -21,10 +21,10 @@ from pain3d.console.refused import RefusedError
 from pain3d.console.settings import checked, with_content
 from pain3d.head import Head
 from pain3d.head.identity import ANCESTRIES, SEXES
+from pain3d.landmarks import FACE_LANDMARKS
 from pain3d.pipeline.config import WHAT, SynthConfig
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance, SceneRows, make_scene_rows
-from pain3d.rendering.frames import FACE_LANDMARKS
 from pain3d.rendering.heatmap import millimetres_moved
 from pain3d.rendering.scene_inputs import check_scenes, surface_of
 from pain3d.rendering.shots import shots_of

@@ -28,6 +28,7 @@ from pain3d.head.model import Head
 from pain3d.kernels._described import described
 from pain3d.kernels.layering import join_layers
 from pain3d.kernels.sensor import develop
+from pain3d.landmarks import FACE_LANDMARKS
 from pain3d.light import Light
 from pain3d.mesh import Mesh, Surface
 from pain3d.rendering.heatmap import colourise, millimetres_moved, shading
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 
 TEXTURE_SIZE = 1024  # texels a side: 0.4 mm on the cheek, finer than a pixel at 512²
 FRONTAL = CameraSetting()  # of the frontal heatmap
-FACE_LANDMARKS = 68  # the first of a head's landmarks, of which the bounding box is taken
 JOINED = (
     "identity", "au", "neck", "gaze", "growth", "resting", "depth", "cover", "painted", "gains", "keys", "sensor",
 )  # fields of SceneInputs that follow each other as they are  # fmt: skip

@@ -113,6 +113,24 @@ def test_the_card_names_the_chain_of_licences(made: Path, plain: Path) -> None:
     assert "\nlicense: cc0-1.0\n" in bare and "Who painted" not in bare
 
 
+def test_heads_wear_what_was_painted_for_them(pain3d: Run, made: Path, tmp_path: Path) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    assert pain3d("export", made, "--format", "glb", "--to", tmp_path / "to").code == 0
+    assert (
+        "\nLicence of the pictures: CC0-1.0 AND MIT / unknown (the README"
+        in (tmp_path / "to" / "README.md").read_text()
+    )
+    people = rows(made, "identities")
+    for row in people:
+        read = trimesh.load(tmp_path / "to" / row["split"] / f"id{row['identity_id']:06d}.glb", force="mesh")
+        seen = np.median(np.asarray(read.visual.material.baseColorTexture)[..., 0])
+        assert abs(seen - (60 + 60 * (row["texture_seed"] - 100))) <= 2, "the colour of its own texture"
+    damaged = Path(shutil.copytree(made, tmp_path / "damaged"))
+    shutil.rmtree(TextureBank(damaged / "textures").place(people[0]["texture"]))
+    ran = pain3d("export", damaged, "--format", "glb", "--to", tmp_path / "none")
+    assert ran.code == 2 and "the data set has no texture" in ran.err and not (tmp_path / "none").exists()
+
+
 def test_an_export_has_the_licences_of_its_pictures(pain3d: Run, made: Path, tmp_path: Path) -> None:
     out, forbidden = Path(shutil.copytree(made, tmp_path / "out")), "CC0-1.0 AND LicenseRef-non-commercial"
 

@@ -1,4 +1,7 @@
-"""Knows how a whole folder is published at once: filled beside its place, flushed, renamed; or nothing is left."""
+"""Knows where an export may go, and how a whole folder is published at once: filled beside its place, flushed, renamed.
+
+After an error nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from types import TracebackType
 
 from pain3d.console.refused import RefusedError
 from pain3d.files import flush_folder, lock_folder, make_folders, partial_path, remove, remove_empty, rename
+from pain3d.pipeline.data_set import DataSet, open_data_set
 
 
 def refuse_occupied(to: Path) -> None:
@@ -21,6 +25,19 @@ def refuse_occupied(to: Path) -> None:
             raise RefusedError(f"{to}: not empty, an export needs a new or an empty folder")
     elif to.exists() or to.is_symlink():
         raise RefusedError(f"{to}: not a folder")
+
+
+def open_source(data: Path, to: Path) -> DataSet:
+    """Open the data set that is to be exported; looks only.
+
+    Raises:
+        RefusedError: There is no finished data set, or the destination holds something or lies inside it.
+    """
+    source = open_data_set(data)
+    refuse_occupied(to)
+    if to.resolve().is_relative_to(data.resolve()):
+        raise RefusedError(f"{to}: lies inside the data set that would be exported")
+    return source
 
 
 class StagedFolder:

@@ -17,8 +17,8 @@ from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError
 from pain3d.facs.pain_score import PAIN_AUS, pspi
 from pain3d.files import make_inside, write_new
-from pain3d.pipeline.data_set import DataSet, Row, open_data_set
-from pain3d.pipeline.export.staging import StagedFolder, refuse_occupied
+from pain3d.pipeline.data_set import DataSet, Row
+from pain3d.pipeline.export.staging import StagedFolder, open_source
 from pain3d.provenance import pain3d_version
 from pain3d.records import LICENCE, SPLITS
 
@@ -96,17 +96,13 @@ def export_3dpain(data: Path, to: Path, quiet: bool = False) -> ExportSummary:
         RefusedError: There is no finished data set, the destination holds something, a file of the data set can't be
             read, or a label doesn't fit the layout (an intensity that is no whole number, a picture that is no JPEG).
     """
-    source = open_data_set(data)
-    refuse_occupied(to)
-    if to.resolve().is_relative_to(data.resolve()):
-        raise RefusedError(f"{to}: lies inside the data set that would be exported")
-    total = sum(file["rows"] for shard in source.shards for file in shard["files"] if file["subset"] == "frames")
+    source = open_source(data, to)
     with Interruptible() as interrupt, StagedFolder(to) as folder:
         for name in (PICTURES, ANNOTATIONS, HEATMAPS):
             make_inside(folder, name)
         counts = {"pictures": 0, "heatmaps": 0, "bytes": 0}
         labels: dict[tuple[int, int], tuple[str, bytes]] = {}
-        with Progress(total, quiet=quiet) as progress:
+        with Progress(source.count("frames"), quiet=quiet) as progress:
             for row in source.rows("frames", ("sample_id", *_KEY, "split", "view_id", "image", "PSPI", *_UNITS)):
                 interrupt.check()
                 key = (row["identity_id"], row["expression_id"])
