@@ -116,6 +116,7 @@ WALK = (
     Command("synth on the CPU", ("synth", "{work}/cpu", *SETS, "--device", "cpu")),
     Command("synth", ("synth", "{work}/data", *SETS, "--device", "{device}")),
     Command("verify", ("verify", "{work}/data"), ("synth",)),
+    Command("replay", ("replay", "{work}/data", "id000000_e01_v0"), ("synth",)),
     Command("same data", after=("synth on the CPU", "synth"), check=same_sets),
     Command("train", ("train", "{work}/run", *RUNS), ("synth on the CPU",)),
     Command("train online", ("train", "{work}/online", *RUNS, "--online", "--online-pool", "3"), ("synth on the CPU",)),

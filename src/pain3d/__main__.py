@@ -1,7 +1,8 @@
 """The front door: knows which half of the house answers a command, the one that makes data or the one that learns.
 
-Nothing else knows both. Exit codes: 0 done; 1 ``verify`` found something wrong; 2 asked for something that can't be
-done, the disk failed, memory ran out, or stdout took no results; 130 interrupted (SIGINT), 143 terminated (SIGTERM).
+Nothing else knows both. Exit codes: 0 done; 1 ``verify`` or ``replay`` found something wrong; 2 asked for something
+that can't be done, the disk failed, memory ran out, or stdout took no results; 130 interrupted (SIGINT), 143 terminated
+(SIGTERM).
 Results go to stdout, everything else to stderr. A closed stream or a reader who has gone changes neither work nor code.
 
 What is imported here is light, and so is ``import pain3d``: until `SIGNALS` listens, Ctrl-C prints a traceback.

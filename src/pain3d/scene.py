@@ -139,6 +139,7 @@ class Scene:
         worn: What the person wears or lies in, of `pain3d.worn.THINGS` in their order.
         hair: ``painted`` on a shell that stands off the head, or ``grown`` as ribbons (`pain3d.hair`).
         optics: Aperture and shake; by default everything is sharp and still.
+        noise_id: Of which expression its sensor's noise is; None is its own.
     """
 
     seed: int
@@ -161,12 +162,15 @@ class Scene:
     worn: tuple[str, ...] = ()
     hair: str = PAINTED
     optics: Optics = NO_OPTICS
+    noise_id: int | None = None
 
     def __post_init__(self) -> None:
         check_whole("seed", self.seed, 0, MAX_SEED)
         check_whole("size", self.size, 1, MOST_PIXELS)
         for name in NUMBERS:
             check_whole(name, getattr(self, name), 0, MOST_OF_A_KIND)
+        if self.noise_id is not None:
+            check_whole("noise_id", self.noise_id, 0, MOST_OF_A_KIND)
         check_number("background_blur", self.background_blur, 0, 1, "of the picture's height")
         if self.background not in (*BACKGROUNDS, SURROUNDINGS):
             known = ", ".join((*BACKGROUNDS, SURROUNDINGS))
@@ -203,7 +207,8 @@ class Scene:
         records = ("pose", "camera", "light", "sensor", "optics")
         fields = vars(self) | {name: vars(getattr(self, name)) for name in records}
         fields |= {"identity": vars(self.identity) | {"local": base64.b64encode(local.tobytes()).decode()}}
-        for name, nothing in (("texture", ""), ("worn", ()), ("hair", PAINTED), ("optics", vars(NO_OPTICS))):
+        later = {"texture": "", "worn": (), "hair": PAINTED, "optics": vars(NO_OPTICS), "noise_id": None}
+        for name, nothing in later.items():
             if fields[name] == nothing:  # as scenes were written before there was any
                 del fields[name]
         for kind, name in (("light", "size"), ("camera", "distortion")):  # likewise

@@ -48,7 +48,8 @@ def test_a_scene(scene: Scene) -> None:
     for field in dataclasses.fields(Scene):
         if field.name != "texture":
             for bad in (*NO_NUMBERS, -1.5):
-                refused(lambda bad=bad, name=field.name: dataclasses.replace(scene, **{name: bad}), field.name)  # type: ignore[misc]
+                if not (field.name == "noise_id" and bad is None):  # the noise of its own expression
+                    refused(lambda bad=bad, name=field.name: dataclasses.replace(scene, **{name: bad}), field.name)  # type: ignore[misc]
 
 
 def test_cameras_and_lights() -> None:

@@ -115,7 +115,7 @@ def test_hash_is_of_what_is_made() -> None:
     changed = {
         "identities": 9, "expressions": 9, "views": 4, "cameras": "free", "size": 64, "seed": 1, "law": "clinical",
         "co_occurring": False, "asymmetry": 0.5, "wrinkles": False, "quality": 90, "identities_per_shard": 2,
-        "dense": "depth", "environment_share": 0.0, "bedside_share": 0.5,
+        "dense": "depth", "environment_share": 0.0, "bedside_share": 0.5, "vary": "AU4",
         "clinical_share": 0.5, "glasses_share": 0.5, "scarf_share": 0.5, "hair": "painted",
         "shadows": False,
         "shake_share": 0.5, "defocus_share": 0.5, "infrared_share": 0.5, "distortion_share": 0.5,

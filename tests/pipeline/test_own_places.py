@@ -12,6 +12,7 @@ import pytest
 from pain3d.console.refused import RefusedError
 from pain3d.environment.own import open_places, place_of, read_places
 from pain3d.pipeline.config import SynthConfig
+from pain3d.pipeline.replaying import replay
 from pain3d.pipeline.run import preview, synthesise
 from pain3d.pipeline.verification import verify
 from pain3d.rendering.frames import render_scenes
@@ -51,6 +52,8 @@ def test_a_data_set_says_whose_places_light_it(rooms: Path, tmp_path: Path) -> N
     )  # fmt: skip
     synthesise(config, tmp_path / "out", quiet=True)
     assert verify(tmp_path / "out").findings == []
+    with pytest.raises(RefusedError, match="lights it, which the data set doesn't hold"):
+        replay(tmp_path / "out", "id000000_e00_v0")
     rows = [row for path in (tmp_path / "out/data/frames").iterdir() for row in pq.read_table(path).to_pylist()]
     places = open_places(rooms)
     lit = [row["light"] in places.names for row in rows]

@@ -57,6 +57,18 @@ class Verify:
 
 
 @dataclass(frozen=True)
+class Replay:
+    """Make one row of a data set again, of what the data set carries: the bytes must be those that it holds."""
+
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Folder of the data set, finished."""
+    sample: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SAMPLE_ID")]
+    """Whom: a sample_id of frames (id000003_e02_v1) or of expressions (id000003_e02)."""
+    to: Path | None = None
+    """Folder for the pictures that were made; files of their names are replaced."""
+
+
+@dataclass(frozen=True)
 class Gallery:
     """Show faces: of a finished data set a page to look through; anywhere else sheets to judge faces by eye."""
 
@@ -161,6 +173,22 @@ def _verify(command: Verify, started: float) -> int:
     return WRONG if found.findings else 0
 
 
+def _replay(command: Replay, started: float) -> int:
+    from pain3d.pipeline.replaying import replay
+
+    found = replay(command.out, command.sample, command.to)
+    for part in found.compared:
+        print(f"{part.subset:<12} {part.what:<16} {part.words}")
+    if command.to is not None:
+        print(f"{len(found.files)} pictures in {command.to}")
+    if found.differing:
+        why = f" ({'; '.join(found.reasons)})" if found.reasons else ""
+        print(f"{found.name}: {', '.join(found.differing)} not as stored{why}")
+        return WRONG
+    print(f"{found.name}: as stored")
+    return 0
+
+
 def _gallery(command: Gallery, started: float) -> int:
     from pain3d.pipeline.folder import MANIFEST
 
@@ -187,6 +215,7 @@ def _gallery(command: Gallery, started: float) -> int:
 COMMANDS: Final = {
     "synth": Entry(Synth, _synth, "published shards are kept, the same command goes on from there"),
     "verify": Entry(Verify, _verify),
+    "replay": Entry(Replay, _replay),
     "gallery": Entry(Gallery, _gallery),
     "texture": Entry(Texture, paint_textures, "what was painted is kept, the same command goes on from there"),
     "assets": Entry(Assets, show_assets, "what was imported is kept"),

@@ -21,6 +21,7 @@ from pain3d.console.settings import OneOf, Within
 from pain3d.facs import LAWS
 from pain3d.records import DENSE
 from pain3d.run_folder import settings_hash
+from pain3d.variation import AXES, check_steps
 
 HOW: Final = ("device", "batch_size", "processes")  # change speed, never bytes
 MIN_SIZE: Final = 16  # pixels a side: of a smaller picture no judge, net or eye finds a face
@@ -79,6 +80,10 @@ class SynthConfig:
     """Add action units that come with pain but are not in PSPI (AU12, AU20, AU25 ...)."""
     asymmetry: Annotated[float, Within(0.0, 1.0)] = 0.0
     """How far left and right may differ, 0 to 1."""
+    vary: Annotated[str, OneOf(("", *AXES)), tyro.conf.arg(metavar="AXIS")] = ""
+    """Make counterfactuals: of each view all stays the same but one axis, along which expressions are steps. AU4, AU6,
+    AU7, AU9 and AU10 go from 0 to 5, AU43 from open to shut; yaw is the camera's way round the head and light the key's
+    round the face, of which one expression is seen."""
     wrinkles: bool = True
     """Let skin wrinkle with expression and age; without, only the geometry shows them."""
     shadows: bool = True
@@ -165,9 +170,10 @@ WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *PAINTERS))
 def settled(config: SynthConfig) -> SynthConfig:
     """A configuration as it is run.
 
-    What a painter puts behind heads is no place whose light we know, and what painters look at has no ribbons.
+    What a painter puts behind heads is no place whose light we know, and what painters look at has no ribbons. A light
+    that goes round a face is no place's, which would go round behind it.
     """
-    if config.backgrounds != SynthConfig.backgrounds:
+    if config.backgrounds != SynthConfig.backgrounds or config.vary == "light":
         config = dataclasses.replace(config, environment_share=0.0)
     painted = any(getattr(config, name) != getattr(SynthConfig, name) for name in ("backgrounds", "texture", "refine"))
     return dataclasses.replace(config, hair="painted") if painted else config
@@ -178,8 +184,10 @@ def check_together(config: SynthConfig, device: str) -> None:
 
     Raises:
         RefusedError: The device draws no layers, and some people are to wear them; or a painter is asked, who knows
-            plain pictures alone, and cameras do more.
+            plain pictures alone, and cameras do more; or an axis can't be varied so.
     """
+    if config.vary:
+        _check_vary(config)
     for name in LAYERED:
         if device != "cpu" and getattr(config, name) > 0:
             raise RefusedError(f"--{name.replace('_', '-')} needs layers, and the GPU draws none yet: --device cpu")
@@ -188,6 +196,17 @@ def check_together(config: SynthConfig, device: str) -> None:
             if getattr(config, name) > 0 and getattr(config, painter) != getattr(SynthConfig, painter):
                 told = name.replace("_", "-")
                 raise RefusedError(f"--{told}: painters know plain pictures alone: leave out --{painter}")
+
+
+def _check_vary(config: SynthConfig) -> None:
+    try:
+        check_steps(config.vary, config.expressions)
+    except ValueError as error:
+        raise RefusedError(f"--vary {config.vary}: {error}") from error
+    if config.cameras != "fixed":
+        raise RefusedError(f"--vary {config.vary}: all pictures of a view have one camera: --cameras fixed")
+    if config.vary == "light" and config.infrared_share > 0:
+        raise RefusedError("--vary light: at night a camera has lamps of its own: leave out --infrared-share")
 
 
 def what_fields(config: SynthConfig) -> dict[str, Any]:

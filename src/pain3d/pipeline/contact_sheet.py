@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pain3d.console.refused import RefusedError, one_line
 from pain3d.doors.limits import PICTURE_PIXELS
 from pain3d.doors.pictures import decode_heatmap
+from pain3d.light import key_azimuth
 from pain3d.pipeline.data_set import DataSet, Row
 from pain3d.records import CLIPPED_LEVEL
 
@@ -24,7 +25,7 @@ HEADING = 46  # px above it
 PAPER, INK, FAINT = (250, 249, 246), (28, 28, 30), (112, 110, 106)
 COLUMNS = (
     "identity_id", "expression_id", "view_id", "sample_id", "PSPI", "image", "heatmap", "heatmap_unit_mm",
-    "yaw_degrees", "pitch_degrees", "age_group", "sex", "ancestry",
+    "yaw_degrees", "pitch_degrees", "light", "light_azimuth_degrees", "age_group", "sex", "ancestry",
 )  # fmt: skip
 Pixels = npt.NDArray[np.uint8]
 
@@ -49,14 +50,14 @@ def make_contact_sheet(data: DataSet) -> bytes:
     width = 2 * MARGIN + columns * CELL + (columns - 1) * GAP
     sheet = Image.new("RGB", (width, 2 * MARGIN + len(people) * line - 8), PAPER)
     for number, (rows, expressions) in enumerate(zip(people, frontal_rows, strict=True)):
-        _draw_line(sheet, MARGIN + number * line, rows, expressions)
+        _draw_line(sheet, MARGIN + number * line, rows, expressions, data.resolved["vary"])
     done, encoded = cv2.imencode(".png", np.asarray(sheet)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
     if not done:
         raise RuntimeError("OpenCV could not encode the contact sheet")
     return encoded.tobytes()
 
 
-def _draw_line(sheet: Image.Image, top: int, rows: list[Row], expressions: list[Row]) -> None:
+def _draw_line(sheet: Image.Image, top: int, rows: list[Row], expressions: list[Row], axis: str) -> None:
     draw = ImageDraw.Draw(sheet)
     heading, words = ImageFont.load_default(19), ImageFont.load_default(17)
     first = rows[0]
@@ -73,7 +74,7 @@ def _draw_line(sheet: Image.Image, top: int, rows: list[Row], expressions: list[
     heat = decode_heatmap(strongest["heatmap"]["bytes"])
     frontal = next(row for row in expressions if row["expression_id"] == strongest["expression_id"])
     cells = [(decode(seen[0]["image"]["bytes"], CELL), "neutral")]
-    cells += [(decode(row["image"]["bytes"], CELL), f"PSPI {row['PSPI']:g}") for row in picked]
+    cells += [(decode(row["image"]["bytes"], CELL), _caption(row, axis)) for row in picked]
     cells += [(np.zeros((1, 1, 3), np.uint8), "")] * (PAIN_COLUMNS - len(picked))
     cells.append((hot(heat), f"moved {farthest(heat, strongest['heatmap_unit_mm'])}"))
     cells.append((decode(frontal["frontal_heatmap"]["bytes"], CELL), f"PSPI {strongest['PSPI']:g}, from the front"))
@@ -84,6 +85,16 @@ def _draw_line(sheet: Image.Image, top: int, rows: list[Row], expressions: list[
         sheet.paste(Image.fromarray(fit(picture, CELL)), (left, top + HEADING))
         middle = left + CELL / 2 - draw.textlength(caption, words) / 2
         draw.text((middle, top + HEADING + CELL + 5), caption, INK if caption.startswith("PSPI") else FAINT, words)
+
+
+def _caption(row: Row, axis: str) -> str:
+    """PSPI of a row, and where it is along an axis that expressions are steps of."""
+    score = f"PSPI {row['PSPI']:g}"
+    if axis == "yaw":
+        return f"{score}, turned by {round(row['yaw_degrees'])}°"
+    if axis == "light":
+        return f"{score}, key at {round(row['light_azimuth_degrees'] + key_azimuth(row['light']))}°"
+    return score
 
 
 def decode(encoded: bytes, least: int = 0) -> Pixels:

@@ -92,6 +92,14 @@ class DataSet:
                 table = source.read(columns, [group])
                 yield from (table if mask is None else table.filter(mask)).to_pylist()
 
+    def find(self, subset: str, name: str) -> tuple[str, int] | None:
+        """File of a subset and row in it that has a sample_id; None where none has it."""
+        for path in self.files(subset):
+            names = self._open(subset, path, ("sample_id",)).read(["sample_id"])["sample_id"].to_pylist()
+            if name in names:
+                return path, names.index(name)
+        return None
+
     def _open(self, subset: str, path: str, columns: Sequence[str]) -> ParquetSource:
         source = open_parquet(self.out / path)
         source.check(arrow_schema(subset, self.resolved.get("dense", "")), columns)

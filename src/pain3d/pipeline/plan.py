@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from pain3d.environment.own import Places
     from pain3d.pipeline.texture.decorator import PlateWish
     from pain3d.pipeline.texture.refiner import RefineWish
-    from pain3d.scene import DemographicCell
+    from pain3d.scene import DemographicCell, Scene
 
 SHARES: Final = {"train": 70, "validation": 20, "test": 10}  # per cent, as in 3DPain (arXiv 2509.16727)
 
 
 @dataclass(frozen=True)
 class PlannedIdentity:
-    """One identity: number, cell, split, folder of its painted texture, who paints behind and over it, own places."""
+    """One identity: number, cell, split, folder of its painted texture, who paints behind and over it, own places.
+
+    `scenes` are its own where they are known; None are those that the configuration draws.
+    """
 
     identity_id: int
     cell: DemographicCell
@@ -34,6 +37,7 @@ class PlannedIdentity:
     behind: PlateWish | None = None
     refine: RefineWish | None = None
     places: Places | None = None
+    scenes: tuple[Scene, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,25 +14,21 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from pain3d.console.refused import RefusedError
-from pain3d.doors.parquet import ParquetSource, open_parquet
+from pain3d.doors.parquet import open_parquet
 from pain3d.doors.pictures import decode_levels
 from pain3d.head import Head
 from pain3d.pipeline.plan import PlannedIdentity
-from pain3d.pipeline.run import device_class
+from pain3d.pipeline.remaking import PICTURES, Remaker, painted_rows, stored_rows
 from pain3d.pipeline.shard_rows import DataSetPlan, worn_texture
-from pain3d.pipeline.synthesis import synthesise_identity
 from pain3d.random import keyed_generator
 
 if TYPE_CHECKING:
     from pain3d.rendering.frames import RenderSetup
 
-PICTURES: Final = {"image": 0, "heatmap": 8, "frontal_heatmap": 0, "depth": 16, "parts": 8}  # bits; 0 is JPEG
 # On another class of devices: see docs/formats.md. 99.9 % of a data set's levels are within one of each other in
 # Triton's interpreter; one identity is a small part of it, so a hundredth of its own may be beyond.
 TOLERANCES: Final = {"coverage": 5e-3, "skin_ita_degrees": 0.1, "heatmap_unit_mm": 0.0}
 BEYOND: Final = 1e-2
-PAINTED: Final = ("refined", "background_model")  # columns: of such rows the image is a painter's, too
 
 
 class SampledChecks:
@@ -50,17 +46,15 @@ class SampledChecks:
     def __init__(self, plan: DataSetPlan, pool: Executor, count: int) -> None:
         self._plan, self._pool = plan, pool
         self.notes: list[str] = []
-        made = plan.resolved.get("device_class")
-        self._device = device_class("auto" if made == "cuda" else "cpu")
-        self._alike = self._device == made
+        self._again = Remaker(plan)
         self._sample = sampled(plan.people, plan.provenance.seed, count)
         if not plan.same_code:
             self.notes.append("other code made it, so no picture can be rendered again: --sample compared nothing")
         elif plan.places is not None:
             self._sample = []
             self.notes.append("places of one's own light it, which it does not hold: --sample compared nothing")
-        elif not self._alike:
-            self.notes.append(f"made on {made}, rendered again on {self._device}: no JPEG of the sample was compared")
+        elif not self._again.alike:
+            self.notes.append(f"{self._again.reason}: no JPEG of the sample was compared")
 
     def check(self) -> Iterator[str]:
         """What is wrong with the identities of the sample; findings begin with a file and a row."""
@@ -68,7 +62,7 @@ class SampledChecks:
 
         if self._sample:
             setup = render_setup(Head.default())
-            each = self._pool.map if self._device == "cpu" else map  # a device works for one at a time
+            each = self._pool.map if self._again.device == "cpu" else map  # a device works for one at a time
             for found in each(lambda place: self._check(place[0], place[1], setup), self._sample):
                 yield from found
 
@@ -80,30 +74,19 @@ class SampledChecks:
             path = f"data/{subset}/{shard}.parquet"
             try:
                 source = open_parquet(self._plan.out / path, path)
-                stored = _rows(source, number * rows, rows)
+                stored = stored_rows(source, number * rows, rows)
                 if batches is None:
                     person = replace(self._plan.people[shard][number], texture=worn_texture(self._plan.out, stored))
-                    batches = self._rendered(person, setup)
+                    batches = self._again.remake(person, setup)
                 for row, words in self._compare(stored, batches[subset]):
                     found.append(f"{path} row {number * rows + row} ({stored['sample_id'][row]}): {words}")
             except ValueError as error:  # a RefusedError, too
                 return [*found, f"{path}: identity {number} of it can't be rendered again ({error})"]
         return found
 
-    def _rendered(self, person: PlannedIdentity, setup: RenderSetup) -> Mapping[str, pa.RecordBatch]:
-        """All rows of an identity, made again without those who paint behind and over it."""
-        if self._device == "cpu":
-            return synthesise_identity(self._plan.config, person, self._plan.provenance, setup).batches
-        import torch
-
-        from pain3d.pipeline.device_synthesis import synthesise_on
-
-        (made,) = synthesise_on(torch.device(self._device), self._plan.config, [person], self._plan.provenance, 1, {})
-        return made.batches
-
     def _compare(self, stored: pa.Table, made: pa.RecordBatch) -> Iterator[tuple[int, str]]:
         for name in TOLERANCES.keys() & set(stored.column_names):
-            tolerance = 0.0 if self._alike else TOLERANCES[name]
+            tolerance = 0.0 if self._again.alike else TOLERANCES[name]
             found, right = stored[name].to_numpy(), made.column(name).to_numpy()
             for row in np.flatnonzero(~(np.abs(found - right) <= tolerance)).tolist():
                 yield row, f"{name} is {found[row]:g}, rendered again it is {right[row]:g}"
@@ -111,9 +94,9 @@ class SampledChecks:
             if name in stored.column_names:
                 contents = [[file["bytes"] for file in table.column(name).to_pylist()] for table in (stored, made)]
                 pairs = list(zip(*contents, strict=True))
-                if self._alike:
-                    painted = _painted(stored) if name == "image" else [False] * len(pairs)
-                    differ = [row for row, (one, other) in enumerate(pairs) if one != other and not painted[row]]
+                if self._again.alike:
+                    over = painted_rows(stored) if name == "image" else [False] * len(pairs)
+                    differ = [row for row, (one, other) in enumerate(pairs) if one != other and not over[row]]
                     yield from ((row, f"{name} isn't what its scene renders to") for row in differ)
                 elif bits and (beyond := np.mean([_beyond(one, other, bits) for one, other in pairs])) > BEYOND:
                     yield 0, f"{name}, with those of the same person, differs from what scenes render to ({beyond:.1%})"
@@ -125,28 +108,6 @@ def sampled(people: Mapping[str, Sequence[PlannedIdentity]], seed: int, count: i
     parts = min(count, len(everybody))
     drawn = keyed_generator(seed, "verify/sample", count).random(parts)
     return [everybody[int((part + share) * len(everybody) / parts)] for part, share in enumerate(drawn.tolist())]
-
-
-def _rows(source: ParquetSource, first: int, rows: int) -> pa.Table:
-    """So many rows of a file, of the row groups that have them."""
-    start, groups, before = 0, [], 0
-    for group in range(source.groups):
-        own = source.rows_of(group)
-        if start < first + rows and start + own > first:
-            groups.append(group)
-        elif start + own <= first:
-            before += own
-        start += own
-    table = source.read(source.schema.names, groups).slice(first - before, rows)
-    if len(table) != rows:
-        raise RefusedError(f"it has no rows {first} to {first + rows - 1}")
-    return table
-
-
-def _painted(stored: pa.Table) -> list[bool]:
-    """Of each row, whether somebody painted behind or over its picture."""
-    columns = [stored[name].to_pylist() for name in PAINTED if name in stored.column_names]
-    return [any(row) for row in zip(*columns, strict=True)] if columns else [False] * len(stored)
 
 
 def _beyond(one: bytes, other: bytes, bits: int) -> float:

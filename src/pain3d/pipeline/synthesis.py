@@ -102,7 +102,7 @@ def rehearse(config: SynthConfig, person: PlannedIdentity, provenance: Provenanc
     from pain3d.skin.map_building import build_maps
 
     head = Head.default()
-    tiny = replace(config, expressions=0, views=1, size=REHEARSED_SIZE)
+    tiny = replace(config, expressions=0, views=1, size=REHEARSED_SIZE, vary="")
     bare = replace(person, texture=None, behind=None, refine=None, places=None)
     synthesise_identity(tiny, bare, provenance, RenderSetup(head, build_maps(head, REHEARSED_TEXELS), None))
 
@@ -112,6 +112,8 @@ def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]
     from pain3d.environment import ENVIRONMENTS
     from pain3d.scene import sample_scenes
 
+    if person.scenes is not None:
+        return person.scenes
     scenes = sample_scenes(
         seed=config.seed,
         identity_id=person.identity_id,
@@ -139,6 +141,10 @@ def scenes_of(config: SynthConfig, person: PlannedIdentity) -> tuple[Scene, ...]
         environments=config.environment_share,
         places=ENVIRONMENTS if person.places is None else person.places.names,
     )
+    if config.vary:
+        from pain3d.variation import vary_scenes
+
+        scenes = vary_scenes(scenes, config.vary)
     if person.texture is None:
         return scenes
     return tuple(replace(scene, texture=person.texture.name) for scene in scenes)

@@ -89,7 +89,8 @@ def shots_of(
     poses, sensors = [scene.pose for scene in scenes], [scene.sensor for scene in scenes]
     neck = np.array([(pose.neck_pitch, pose.neck_yaw, pose.neck_roll) for pose in poses], np.float32)
     gaze = np.array([(pose.gaze_pitch, pose.gaze_yaw, 0.0) for pose in poses], np.float32)
-    keys = [keyed_number(s.seed, "sensor/noise", s.identity_id, s.expression_id, s.view_id) for s in scenes]
+    noises = [scene.expression_id if scene.noise_id is None else scene.noise_id for scene in scenes]
+    ids = [(s.seed, "sensor/noise", s.identity_id, n, s.view_id) for s, n in zip(scenes, noises, strict=True)]
     return Shots(
         au=torch.from_numpy(stack(scene.au for scene in scenes)).float(),
         neck=torch.deg2rad(torch.from_numpy(neck)),
@@ -98,7 +99,7 @@ def shots_of(
         light=lights(scenes, places),
         gains=background_gains(scenes),
         sensor=torch.tensor([s.settings for s in sensors], dtype=torch.float64),
-        noise_key=torch.tensor(keys, dtype=torch.int64),
+        noise_key=torch.tensor([keyed_number(*each) for each in ids], dtype=torch.int64),
         quality=torch.tensor([s.quality for s in sensors]),
     )
 

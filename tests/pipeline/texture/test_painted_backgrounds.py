@@ -129,6 +129,8 @@ def test_card_report_and_receipt_tell(made: SimpleNamespace) -> None:
 def test_verify_compares_rows_with_the_configuration(pain3d: Run, made: SimpleNamespace, tmp_path: Path) -> None:
     for whole in (made.out, made.plain):
         assert pain3d("verify", whole, "--sample", "1").out.endswith("nothing wrong\n")
+    ran = pain3d("replay", made.out, str(pq.read_table(made.out / "data/frames")["sample_id"][0]))
+    assert ran.code == 0 and "image            not made again: a model painted in it" in ran.out
     out = Path(shutil.copytree(made.out, tmp_path / "out"))
     frames = "data/frames/train-00000-of-00002.parquet"
     edit(out, frames, lambda found: found[0].update(background_model="x", background_seed=-1, licence="CC0-1.0"))

@@ -106,6 +106,10 @@ def test_the_share_kept_is_told(made: SimpleNamespace) -> None:
 
 def test_verify_compares_rows_with_the_configuration(pain3d: Run, made: SimpleNamespace, tmp_path: Path) -> None:
     assert pain3d("verify", made.out, "--sample", "1").out.endswith("nothing wrong\n")
+    names = pq.read_table(made.out / "data/frames")["sample_id"].to_pylist()
+    said = [pain3d("replay", made.out, name) for name in names[:4]]
+    assert {ran.code for ran in said} == {0}
+    assert any("image            not made again: a model painted in it" in ran.out for ran in said)
     out = Path(shutil.copytree(made.out, tmp_path / "out"))
     frames = "data/frames/train-00000-of-00001.parquet"
     edit(out, frames, lambda found: found[0].update(refine_model="x", licence="CC0-1.0"))

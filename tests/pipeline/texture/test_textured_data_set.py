@@ -148,6 +148,8 @@ def test_an_export_has_the_licences_of_its_pictures(pain3d: Run, made: Path, tmp
 
 def test_verify_looks_into_the_bank(pain3d: Run, made: Path, tmp_path: Path) -> None:
     assert pain3d("verify", made, "--sample", "2").code == 0
+    ran = pain3d("replay", made, str(pq.read_table(made / "data/frames")["sample_id"][0]))
+    assert ran.code == 0 and "frames       image            byte-identical" in ran.out
     out = Path(shutil.copytree(made, tmp_path / "out"))
     frames = "data/frames/train-00000-of-00001.parquet"
     edit(out, frames, lambda rows: rows[0].update(texture_prompt="x", licence="MIT"))
