@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pain3d.skin.smooth_step import ramp
 from pain3d.worn.cloth import (
     crumpled,
     hemmed,
@@ -13,7 +14,6 @@ from pain3d.worn.cloth import (
     reached,
     refined,
     ridged,
-    rising,
     shaded,
     swung,
 )
@@ -67,7 +67,7 @@ def _skull(face: Face, band: Floats) -> Floats:
 def _height(grid: Floats, away: Floats, generator: np.random.Generator, fuller: float) -> Floats:
     """How far [P, Q] mm the cloth stands off."""
     up = np.maximum(away - RUFFLE, 0)
-    behind = rising(-grid[..., 2], -60.0, 70.0)
+    behind = ramp(-grid[..., 2], -60.0, 70.0)
     puff = (PUFF[0] + (PUFF[1] - PUFF[0]) * behind) * fuller
     turn = np.arange(grid.shape[1]) / grid.shape[1]
     wander = np.zeros_like(turn)
@@ -78,9 +78,9 @@ def _height(grid: Floats, away: Floats, generator: np.random.Generator, fuller: 
     gathered = np.zeros_like(away)
     for many, high, fades in PLEATS:
         gathered += high * ridged(many * turn + many / 40 * wander + drift) * strong * np.exp(-up / fades)
-    gathered *= 0.3 + 0.7 * rising(np.abs(away - RUFFLE), 0.0, 6.0)
-    crumples = CRUMPLE * crumpled(grid, generator, CRUMPLES) * rising(up, 4.0, 40.0)
+    gathered *= 0.3 + 0.7 * ramp(np.abs(away - RUFFLE), 0.0, 6.0)
+    crumples = CRUMPLE * crumpled(grid, generator, CRUMPLES) * ramp(up, 4.0, 40.0)
     skirt = SKIRT * np.clip(1 - away / RUFFLE, 0, 1)
-    top = 1 - rising(np.arange(len(grid))[:, None] / (len(grid) - 1), 0.8, 1.0)  # where all meridians meet
+    top = 1 - ramp(np.arange(len(grid))[:, None] / (len(grid) - 1), 0.8, 1.0)  # where all meridians meet
     ear = EAR * np.exp(-(((grid[..., 1] - 42) / 16) ** 2) - (grid[..., 2] / 24) ** 2)
     return np.asarray(PULLED + ear + skirt + puff * (1 - np.exp(-up / LEAVES)) + gathered * top + crumples)

@@ -88,12 +88,6 @@ def ridged(phase: Floats) -> Floats:
     return np.asarray(wave**1.7 - 0.4)
 
 
-def rising(values: Floats, low: float, high: float) -> Floats:
-    """0 below `low`, 1 above `high`, smooth between."""
-    share = np.clip((values - low) / (high - low), 0, 1)
-    return np.asarray(share * share * (3 - 2 * share))
-
-
 def napped(grid: Floats, tint: Vector, occlusion: Floats) -> list[Piece]:
     """The cloth over a closed grid [P, Q, 3], and the fibres that stand off it."""
     normals = outward(grid)

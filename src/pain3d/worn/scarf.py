@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pain3d.skin.smooth_step import ramp
 from pain3d.worn.cloth import (
     GLOSS,
     crumpled,
@@ -17,7 +18,6 @@ from pain3d.worn.cloth import (
     outward,
     reached,
     refined,
-    rising,
     shaded,
     swung,
     thread,
@@ -135,7 +135,7 @@ def _folds(grid: Floats, away: Floats, generator: np.random.Generator) -> tuple[
     A fold runs around the face about as far from it everywhere, steep on its lower side, and begins and ends somewhere.
     """
     turn = np.arange(grid.shape[1]) / grid.shape[1]
-    below = rising(-grid[..., 1], 20.0, 100.0)
+    below = ramp(-grid[..., 1], 20.0, 100.0)
     place = away / (60.0 + 0.35 * away[-1])  # under the chin folds lie closer than at the sides
     lean, height = generator.uniform(-0.4, 0.4), np.zeros(away.shape)
     for number in range(FOLDS):
@@ -151,13 +151,13 @@ def _folds(grid: Floats, away: Floats, generator: np.random.Generator) -> tuple[
         apart = np.abs(np.mod(turn - centre + 0.5, 1) - 0.5) / span
         strong = np.cos(np.clip(apart, 0, 1) * np.pi / 2) ** 2 * generator.uniform(0.5, 1.0)
         height = height + HIGH * wide / 10 * strong * profile
-    height = height * (0.2 + 0.8 * below) * rising(away, 5.0, 20.0)
-    height = height + 0.5 * crumpled(grid, generator, 60.0) * (0.25 + 0.75 * below) * rising(away, 5.0, 30.0)
-    height = height + _bulges(grid, generator) * rising(away, 0.0, 12.0)
+    height = height * (0.2 + 0.8 * below) * ramp(away, 5.0, 20.0)
+    height = height + 0.5 * crumpled(grid, generator, 60.0) * (0.25 + 0.75 * below) * ramp(away, 5.0, 30.0)
+    height = height + _bulges(grid, generator) * ramp(away, 0.0, 12.0)
     height = height - 0.9 * np.exp(-(((away - 11.0) / 2.5) ** 2))  # a seam
-    front = rising(np.cos(2 * np.pi * (turn - 0.5)), 0.45, 0.9)
-    height = height + UNDER * front * rising(away, 1.0, 16.0) * (1 - rising(away, 25.0, 80.0))
-    chin = 1 - 0.55 * front * np.exp(-away / 28.0) * rising(away, 2.0, 10.0)
+    front = ramp(np.cos(2 * np.pi * (turn - 0.5)), 0.45, 0.9)
+    height = height + UNDER * front * ramp(away, 1.0, 16.0) * (1 - ramp(away, 25.0, 80.0))
+    chin = 1 - 0.55 * front * np.exp(-away / 28.0) * ramp(away, 2.0, 10.0)
     return height, open_sky(height) * chin
 
 
@@ -166,7 +166,7 @@ def _bulges(grid: Floats, generator: np.random.Generator) -> Floats:
     x, y, z = np.moveaxis(grid, -1, 0)
     ears = EAR * np.exp(-(((y - 38) / 26) ** 2) - ((z + 10) / 28) ** 2) * (np.abs(x) > 40)
     tied = generator.uniform(*BUN) * np.exp(-((x / 48) ** 2) - ((y - generator.uniform(20, 60)) / 42) ** 2)
-    return np.asarray(ears + tied * rising(-z, 20.0, 80.0))
+    return np.asarray(ears + tied * ramp(-z, 20.0, 80.0))
 
 
 def _carried(face: Face, cloth: Piece, edge: Floats, away: Floats) -> Piece:
@@ -179,14 +179,14 @@ def _carried(face: Face, cloth: Piece, edge: Floats, away: Floats) -> Piece:
     first = column.astype(np.int64)
     near = np.stack([held[first], np.roll(held, -1)[first]], 1)
     shares = np.stack([1 - column + first, column - first], 1)
-    follows = (1 - rising(away, *FOLLOWS)).reshape(-1, 1)
+    follows = (1 - ramp(away, *FOLLOWS)).reshape(-1, 1)
     rows = len(away)
     skull = np.full((len(follows), 1), face.skull)
     holders = np.concatenate([np.tile(near, (rows, 1)), skull], 1)
     shares = np.concatenate([np.tile(shares, (rows, 1)) * follows, 1 - follows], 1)
     x, y, z = cloth.points.T
     out = np.hypot(x, z + 30.0)
-    rests = np.maximum(rising(-y, 95.0, 180.0), rising(-y, 85.0, 125.0) * rising(out, 70.0, 115.0))
+    rests = np.maximum(ramp(-y, 95.0, 180.0), ramp(-y, 85.0, 125.0) * ramp(out, 70.0, 115.0))
     return cloth._replace(holders=holders, shares=shares, rests=rests)
 
 

@@ -6,12 +6,15 @@ After an error nothing is left.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from pain3d.console.refused import RefusedError
 from pain3d.files import flush_folder, lock_folder, make_folders, partial_path, remove, remove_empty, rename
 from pain3d.pipeline.data_set import DataSet, open_data_set
+from pain3d.provenance import pain3d_version
+from pain3d.records import LICENCE
 
 
 def refuse_occupied(to: Path) -> None:
@@ -38,6 +41,19 @@ def open_source(data: Path, to: Path) -> DataSet:
     if to.resolve().is_relative_to(data.resolve()):
         raise RefusedError(f"{to}: lies inside the data set that would be exported")
     return source
+
+
+def readme_fields(source: DataSet, licences: Sequence[str]) -> dict[str, object]:
+    """What every export's README says of the data set: version, config, seed, licences, painted and licence."""
+    painted = "" if licences == [LICENCE] else " (the README of the data set that was exported says who painted)"
+    return {
+        "version": pain3d_version(),
+        "config": source.resolved["config_hash"][:12],
+        "seed": source.resolved["seed"],
+        "licences": " / ".join(licences),
+        "painted": painted,
+        "licence": LICENCE,
+    }
 
 
 class StagedFolder:

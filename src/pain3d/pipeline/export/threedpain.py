@@ -18,9 +18,8 @@ from pain3d.console.refused import RefusedError
 from pain3d.facs.pain_score import PAIN_AUS, pspi
 from pain3d.files import make_inside, write_new
 from pain3d.pipeline.data_set import DataSet, Row
-from pain3d.pipeline.export.staging import StagedFolder, open_source
-from pain3d.provenance import pain3d_version
-from pain3d.records import LICENCE, SPLITS
+from pain3d.pipeline.export.staging import StagedFolder, open_source, readme_fields
+from pain3d.records import SPLITS
 
 PICTURES: Final = "meshes_inpainted"
 ANNOTATIONS: Final = "annotations"
@@ -157,14 +156,8 @@ def _write_jpeg(path: Path, row: Row, column: str) -> int:
 
 
 def _readme(source: DataSet) -> str:
-    licences = source.licences()
     return README.format(
-        version=pain3d_version(),
-        licences=" / ".join(licences),
-        painted="" if licences == [LICENCE] else " (the README of the data set that was exported says who painted)",
-        licence=LICENCE,
-        config=source.resolved["config_hash"][:12],
-        seed=source.resolved["seed"],
+        **readme_fields(source, source.licences()),
         pictures=PICTURES,
         annotations=ANNOTATIONS,
         heatmaps=HEATMAPS,

@@ -14,9 +14,8 @@ from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError, quoted
 from pain3d.files import write_new
 from pain3d.pipeline.data_set import DataSet, Row
-from pain3d.pipeline.export.staging import StagedFolder, open_source
-from pain3d.provenance import pain3d_version
-from pain3d.records import LICENCE, SPLITS, columns_of, sample_id
+from pain3d.pipeline.export.staging import StagedFolder, open_source, readme_fields
+from pain3d.records import SPLITS, columns_of, sample_id
 
 README_FILE: Final = "README.md"
 STARTS: Final = {"jpg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n"}
@@ -93,18 +92,7 @@ class Walk:
             form: What the format is called.
             text: What lies where.
         """
-        licences = sorted(self.licences)
-        resolved = self.source.resolved
-        content = README.format(
-            form=form,
-            version=pain3d_version(),
-            config=resolved["config_hash"][:12],
-            seed=resolved["seed"],
-            licences=" / ".join(licences),
-            painted="" if licences == [LICENCE] else " (the README of the data set that was exported says who painted)",
-            licence=LICENCE,
-            text=text,
-        )
+        content = README.format(form=form, text=text, **readme_fields(self.source, sorted(self.licences)))
         write_new(self.folder / README_FILE, content.encode())
         files = bytes_written = 0
         for path in self.folder.rglob("*"):
