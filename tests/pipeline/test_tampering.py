@@ -89,7 +89,7 @@ def test_every_byte_and_every_file_counts(copy: Path) -> None:
     for kind, found_ones in counts.items():
         print(f"{kind:20} {sum(found_ones)} of {len(found_ones)} found")
     assert not missed, missed
-    assert [len(found_ones) for found_ones in counts.values()] == [23, 23, 14]
+    assert [len(found_ones) for found_ones in counts.values()] == [24, 24, 14]
 
 
 def test_a_shard_that_is_dropped_with_its_line_is_found(copy: Path, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_an_older_data_set_verifies_with_a_note(copy: Path, pain3d: Run) -> None
     notes = [line for line in pain3d("verify", copy).out.splitlines() if line.startswith("note: ")]
     assert notes[:2] == [
         "note: the manifest is of an older pain3d and doesn't have LICENSES/CC0-1.0.txt, LICENSES/NOTICE-head.txt, "
-        "README.md, contact_sheet.png, report/index.html: these weren't checked",
+        "README.md, croissant.json, contact_sheet.png, report/index.html: these weren't checked",
         "note: its configuration is of another pain3d (co_occurring is missing): the plan of its shards "
         "wasn't compared",
     ]

@@ -35,6 +35,9 @@ def test_what_names_the_code_is_left_out(small: Path, copy: Path) -> None:
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["resolved"]["code_version"] = manifest["shards"][0]["files"][0]["sha256"] = "0"
     (copy / "manifest.json").write_text(json.dumps(manifest))
+    croissant = (copy / "croissant.json").read_text()
+    assert manifest["resolved"]["config_hash"] in croissant
+    (copy / "croissant.json").write_text(croissant.replace(manifest["resolved"]["config_hash"], "0"))
     for name in ("README.md", "config.resolved.yaml"):
         text = (copy / name).read_text()
         assert "\ncode_version: " in text
@@ -47,6 +50,8 @@ def test_a_change_is_named(small: Path, copy: Path) -> None:
     gaze = pq.read_table(small / FRAMES)["gaze_yaw_degrees"].to_pylist()
     changed(copy / FRAMES, "gaze_yaw_degrees", [-gaze[0], *gaze[1:]])
     (copy / "contact_sheet.png").write_bytes(b"0")
+    croissant = (copy / "croissant.json").read_text()
+    (copy / "croissant.json").write_text(croissant.replace("AU04", "AU4"))
     (copy / "LICENSES" / "CC0-1.0.txt").unlink()
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["counts"]["frames"]["test"] += 1
@@ -54,6 +59,7 @@ def test_a_change_is_named(small: Path, copy: Path) -> None:
     assert found(small, copy) == {
         FRAMES: ["column gaze_yaw_degrees"],
         "contact_sheet.png": ["bytes"],
+        "croissant.json": ["bytes"],
         "LICENSES/CC0-1.0.txt": ["only in OLD"],
         "manifest.json": ["bytes"],
     }

@@ -1,4 +1,4 @@
-"""Knows what stands beside the data: the card, the licences, the contact sheet, the report and the manifest.
+"""Knows what stands beside the data: card, Croissant, licences, contact sheet, report and manifest.
 
 All of it is read back from the published files, so a run that was stopped and gone on with describes itself the same.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import pain3d.head
 from pain3d.pipeline.card import ImagesPainted, Painter, make_card
 from pain3d.pipeline.contact_sheet import make_contact_sheet
+from pain3d.pipeline.croissant import CROISSANT, make_croissant
 from pain3d.pipeline.data_set import DataSet
 from pain3d.pipeline.folder import TEXTURES, DataFolder, ShardEntry
 from pain3d.pipeline.plan import Plan
@@ -31,9 +32,11 @@ DESCRIPTION = (
     LICENCE_TEXT,
     NOTICE,
     "README.md",
+    CROISSANT,
     CONTACT_SHEET,
     REPORT,
 )  # all that a run writes beside the data
+SINCE = (CROISSANT,)  # of these, what a data set of an older pain3d lacks
 
 
 def describe(plan: Plan, folder: DataFolder) -> ImagesPainted:
@@ -50,11 +53,13 @@ def describe(plan: Plan, folder: DataFolder) -> ImagesPainted:
     with ThreadPoolExecutor() as pool:
         sheet = pool.submit(make_contact_sheet, data)
         report = make_report(data, counts, painted)
+    told = (folder.resolved, counts, painters_of(data), painted, data.licences())
     notice = (Path(pain3d.head.__path__[0]) / "data" / "NOTICE").read_bytes()
     for name, content in (
         (LICENCE_TEXT, (TEMPLATES / f"{LICENCE}.txt").read_bytes()),
         (NOTICE, notice),
-        ("README.md", make_card(folder.resolved, counts, painters_of(data), painted, data.licences()).encode()),
+        ("README.md", make_card(*told).encode()),
+        (CROISSANT, make_croissant(*told)),
         (CONTACT_SHEET, sheet.result()),
         (REPORT, report.encode()),
     ):

@@ -12,7 +12,7 @@ from pain3d.console.refused import RefusedError, printable, quoted
 from pain3d.doors.paths import named_file
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.derivation import config_of
-from pain3d.pipeline.description import DESCRIPTION, count_rows
+from pain3d.pipeline.description import DESCRIPTION, SINCE, count_rows
 from pain3d.pipeline.folder import MANIFEST, TEXTURES
 from pain3d.pipeline.manifest import Manifest
 from pain3d.pipeline.plan import make_plan, split_counts
@@ -43,13 +43,10 @@ def check_files(out: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{file['path']}: {found} bytes, the manifest says {file['bytes']}"
     for path, (sha256, size) in manifest.files.items():
         yield from _check_file(out, path, sha256, size)
-    if not _old(manifest):
-        for name in DESCRIPTION:
-            if name not in manifest.files:
-                yield f"{name}: not in the manifest"
-    listed = {MANIFEST, *manifest.files, *(file["path"] for file in manifest.data_files)}
-    if not _old(manifest):
-        listed |= set(DESCRIPTION)  # said above
+    lacking = _lacking(manifest)
+    for name in lacking:
+        yield f"{name}: not in the manifest"
+    listed = {MANIFEST, *manifest.files, *(file["path"] for file in manifest.data_files), *lacking}
     for path in _files_of(out):
         if path not in listed and not LATER.fullmatch(path) and not (_old(manifest) and _beside(path)):
             yield f"{printable(path)}: not in the manifest"
@@ -94,8 +91,8 @@ def lacks_most(manifest: Manifest) -> bool:
 def notes_of(manifest: Manifest) -> list[str]:
     """What can't be checked of a data set that an older pain3d made."""
     notes = []
-    if _old(manifest):
-        names = ", ".join(name for name in DESCRIPTION if name not in manifest.files)
+    lacking = _lacking(manifest)
+    if names := ", ".join(name for name in DESCRIPTION if name not in (*manifest.files, *lacking)):
         notes.append(f"the manifest is of an older pain3d and doesn't have {names}: these weren't checked")
     try:
         config_of(manifest.resolved)
@@ -117,10 +114,22 @@ def _shards(config: SynthConfig) -> int:
     return sum(-(-people // config.identities_per_shard) for people in split_counts(config.identities).values())
 
 
+def _lacking(manifest: Manifest) -> list[str]:
+    """What the pain3d that wrote it lists and it doesn't; of what came later (`SINCE`) only this code is sure."""
+    if _old(manifest):
+        return []
+    may_lack = () if _mine(manifest) else SINCE
+    return [name for name in DESCRIPTION if name not in (*manifest.files, *may_lack)]
+
+
 def _old(manifest: Manifest) -> bool:
     """Whether it is from before manifests listed every file: they had the configuration alone, without its size."""
-    mine = manifest.resolved["code_version"] == code_version()
-    return not mine and {*manifest.files} == {RESOLVED} and manifest.files[RESOLVED][1] is None
+    return not _mine(manifest) and {*manifest.files} == {RESOLVED} and manifest.files[RESOLVED][1] is None
+
+
+def _mine(manifest: Manifest) -> bool:
+    """Whether this code made the data set."""
+    return bool(manifest.resolved["code_version"] == code_version())
 
 
 def _beside(path: str) -> bool:
