@@ -37,6 +37,7 @@ DOORS = {  # heavy library: the only files that import it
     "OpenEXR": ("doors/panoramas.py",),
     "viser": ("live/window.py",),
     "av": ("live/clip.py",),
+    "huggingface_hub": ("pipeline/pushing.py", "pipeline/texture/model_folder.py"),
 }
 
 

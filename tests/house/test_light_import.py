@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 HEAVY = (
-    "PIL", "av", "cv2", "datasets", "diffusers", "jinja2", "matplotlib", "numba", "pandas", "pyarrow", "ray", "rich",
-    "simplejpeg", "timm", "torchvision", "transformers", "triton", "tyro", "viser",
+    "PIL", "av", "cv2", "datasets", "diffusers", "huggingface_hub", "jinja2", "matplotlib", "numba", "pandas",
+    "pyarrow", "ray", "rich", "simplejpeg", "timm", "torchvision", "transformers", "triton", "tyro", "viser",
 )  # fmt: skip
 SHOW = "import sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
 

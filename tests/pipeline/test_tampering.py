@@ -186,10 +186,14 @@ def test_what_other_commands_add_is_no_finding_and_links_are(copy: Path, tmp_pat
         "judge/index.html",
         "judge/ladders-1.png",
         "probe/index.html",
+        ".gitattributes",
+        ".cache/huggingface/CACHEDIR.TAG",
+        ".cache/huggingface/download/data/frames/train-00000-of-00001.parquet.metadata",
     ):
-        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_text("later")
     assert not list(check_files(copy, read_manifest(copy)))
+    (copy / ".cache" / "huggingface" / "more").touch()
     (copy / "judge" / "more").mkdir()
     (copy / "judge" / "more" / "a.png").touch()
     (copy / "data" / "away").symlink_to(tmp_path)
@@ -198,6 +202,7 @@ def test_what_other_commands_add_is_no_finding_and_links_are(copy: Path, tmp_pat
     assert list(check_files(copy, read_manifest(copy))) == [
         "pipe: not in the manifest",
         "\\udcff\\x1b: not in the manifest",
+        ".cache/huggingface/more: not in the manifest",
         "data/away: not in the manifest",
         "judge/more/a.png: not in the manifest",
     ]

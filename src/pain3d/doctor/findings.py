@@ -20,6 +20,7 @@ OPTIONAL: Final = {
     "diffusers": ("diffusers", "diffusion", "painted textures and backgrounds"),
     "onnxruntime": ("onnxruntime", "onnx", "pain3d export --onnx"),
     "viser": ("viser", "view", "pain3d view"),
+    "huggingface_hub": ("huggingface_hub", "push", "pain3d push"),
     "mediapipe": ("mediapipe", "judge", "pain3d judge, fit and score without landmarks (make judge)"),
 }
 

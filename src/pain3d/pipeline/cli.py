@@ -69,6 +69,28 @@ class Replay:
 
 
 @dataclass(frozen=True)
+class Push:
+    """Publish a finished data set as a data set repository of a Hugging Face hub; every file is checked before."""
+
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Folder of the data set, finished."""
+    repo: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]
+    """The repository; made if it isn't there."""
+    private: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Make it so that its owners alone see it."""
+    revision: Annotated[str, tyro.conf.arg(metavar="BRANCH")] = "main"
+    """Its branch; made of main if it isn't there."""
+    endpoint: Annotated[str, tyro.conf.arg(metavar="URL")] = ""
+    """Address of the hub; HF_ENDPOINT, or else huggingface.co, where it isn't given."""
+    replace: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Make of a branch that holds something else this data set, and delete what else it holds."""
+    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Say what would be sent, and change nothing at the hub."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """End with one JSON object on stdout."""
+
+
+@dataclass(frozen=True)
 class Gallery:
     """Show faces: of a finished data set a page to look through; anywhere else sheets to judge faces by eye."""
 
@@ -189,6 +211,39 @@ def _replay(command: Replay, started: float) -> int:
     return 0
 
 
+def _push(command: Push, started: float) -> int:
+    from pain3d.pipeline.pushing import push
+
+    done = push(
+        command.out,
+        command.repo,
+        private=command.private,
+        revision=command.revision,
+        endpoint=command.endpoint,
+        replace=command.replace,
+        dry_run=command.dry_run,
+        quiet=command.json,
+    )
+    if command.json:
+        said = {"out": str(command.out), "repo": command.repo, "revision": command.revision}
+        print(json.dumps({**said, **({"dry_run": True} if command.dry_run else {}), **done._asdict()}))
+        return 0
+    were = "would be" if command.dry_run else "were"
+    if done.new_files:
+        print(f"{done.new_files} of {done.files} files {were} added, {done.new_bytes / 1e6:,.1f} MB")
+    else:
+        print(f"all {done.files} files are there already")
+    if done.deleted_files:
+        print(
+            f"deleted        {done.deleted_files} files of something else"
+            + (", or would be" if command.dry_run else "")
+        )
+    print(f"repository     {done.url}")
+    print(f"manifest       {done.manifest_sha256}, for pain3d verify --expect")
+    print(f"licence        {done.licence}, as its card says")
+    return 0
+
+
 def _gallery(command: Gallery, started: float) -> int:
     from pain3d.pipeline.folder import MANIFEST
 
@@ -217,6 +272,7 @@ COMMANDS: Final = {
     "verify": Entry(Verify, _verify),
     "replay": Entry(Replay, _replay),
     "gallery": Entry(Gallery, _gallery),
+    "push": Entry(Push, _push, "what was uploaded stays at the hub, the same command goes on from there"),
     "texture": Entry(Texture, paint_textures, "what was painted is kept, the same command goes on from there"),
     "assets": Entry(Assets, show_assets, "what was imported is kept"),
     "teach": Entry(Teach, teach_textures, "what was learned is kept, the same command goes on from there"),

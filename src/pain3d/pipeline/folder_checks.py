@@ -22,8 +22,13 @@ from pain3d.provenance import code_version
 from pain3d.records import SUBSETS
 from pain3d.run_folder import RESOLVED
 
-# What other commands write into the folder of a finished data set: `pain3d gallery`, `judge` and `judge --probe`.
-LATER: Final = re.compile(r"report/gallery\.html|(judge|probe)/(judge\.json|index\.html|[\w-]+\.png)", re.ASCII)
+# What others write into the folder of a finished data set: `pain3d gallery`, `judge` and `judge --probe`; and, where
+# it was fetched from a hub, the repository's own file and huggingface_hub's notes of what it fetched.
+LATER: Final = re.compile(
+    r"report/gallery\.html|(judge|probe)/(judge\.json|index\.html|[\w-]+\.png)|\.gitattributes"
+    r"|\.cache/huggingface/(\.gitignore|CACHEDIR\.TAG|trees/[0-9a-f]{40}\.json|download/[\w./-]+\.(metadata|lock))",
+    re.ASCII,
+)
 
 MOST_LACKING: Final = 4  # times as many shards as there are
 
