@@ -25,9 +25,9 @@ PARTIAL: Final = ".partial"  # ends the name of a file that is being written; su
 BUFFER: Final = 1 << 18  # bytes gathered before they are written
 
 
-def partial_path(path: Path) -> Path:
-    """Where a file is written before it gets its name: ``.name.partial`` in the same folder."""
-    return path.with_name(f".{path.name}{PARTIAL}")
+def partial_path(path: Path, attempt: str = "") -> Path:
+    """Where a file is written before it gets its name: ``.name.partial`` in the same folder, apart for each attempt."""
+    return path.with_name(f".{path.name}{attempt}{PARTIAL}")
 
 
 @contextmanager

@@ -38,6 +38,7 @@ DOORS = {  # heavy library: the only files that import it
     "viser": ("live/window.py",),
     "av": ("live/clip.py",),
     "huggingface_hub": ("pipeline/pushing.py", "pipeline/texture/model_folder.py"),
+    "ray": ("pipeline/ray_cluster.py",),
 }
 
 

@@ -1,8 +1,10 @@
 """A run that goes on: what is published is believed as far as its hash proves it, and no further."""
 
+import itertools
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,7 +161,7 @@ def test_a_list_that_is_damaged_during_the_run_deletes_nothing(
     pain3d: Run, small: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a line more nor a line less ends as a data set that lacks a shard."""
-    original = run._publish
+    original = run.publish_all
     for damaged in (b"garbage\n", b""):
         out = Path(shutil.copytree(stopped, tmp_path / str(len(damaged))))
         lines = out / LINES
@@ -169,9 +171,9 @@ def test_a_list_that_is_damaged_during_the_run_deletes_nothing(
             lines.write_bytes(damaged)
             return made
 
-        monkeypatch.setattr(run, "_publish", damage)
+        monkeypatch.setattr(run, "publish_all", damage)
         ran = pain3d("synth", out, *SMALL_OPTIONS)
-        monkeypatch.setattr(run, "_publish", original)
+        monkeypatch.setattr(run, "publish_all", original)
         if damaged:
             assert (ran.code, said(ran.err)) == (
                 2,
@@ -252,6 +254,20 @@ def test_partial_links_go_and_what_they_point_at_stays(pain3d: Run, small: Path,
     named.symlink_to(out)  # the folder itself may be one: the user named it
     assert pain3d("synth", named, *SMALL_OPTIONS).code == 0
     assert named.is_symlink() and (hashes(out), hashes(elsewhere)) == (hashes(small), before)
+
+
+def test_a_clock_that_was_set_back_changes_nothing(
+    small: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies there is of tomorrow, and the clock of the wall goes backwards."""
+    out = Path(shutil.copytree(stopped, tmp_path / "small"))
+    tomorrow = time.time() + 86_400
+    for path in out.rglob("*"):
+        os.utime(path, (tomorrow, tomorrow))
+    backwards = itertools.count()
+    monkeypatch.setattr(time, "time", lambda: tomorrow - 3_600 - next(backwards))
+    assert run.synthesise(SMALL, out, quiet=True).new > 0
+    assert hashes(out) == hashes(small)
 
 
 def test_a_folder_of_any_name_holds_the_same_bytes(pain3d: Run, small: Path, tmp_path: Path) -> None:

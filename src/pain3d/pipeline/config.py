@@ -1,9 +1,9 @@
 """Knows what a synthesis run can be told: the configuration, its limits and its hash.
 
 Three kinds of fields. *What* fields decide every byte of the data set and are hashed; *how* fields (``device`` as
-asked, ``batch_size``, ``processes``) decide only speed; fields of *painters* say where to look, and what is hashed is
-what they find there: a model by its weights, a bank by its textures, prompts by their words. The device class that was
-picked is hashed too, because pixels are bit-identical on one class of devices only.
+asked, ``batch_size``, ``processes``, ``engine``, ``address``) decide only speed; fields of *painters* say where to
+look, and what is hashed is what they find there: a model by its weights, a bank by its textures, prompts by their
+words. The device class that was picked is hashed too, because pixels are bit-identical on one class of devices only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pain3d.records import DENSE
 from pain3d.run_folder import settings_hash
 from pain3d.variation import AXES, check_steps
 
-HOW: Final = ("device", "batch_size", "processes")  # change speed, never bytes
+HOW: Final = ("device", "batch_size", "processes", "engine", "address")  # change speed, never bytes
 MIN_SIZE: Final = 16  # pixels a side: of a smaller picture no judge, net or eye finds a face
 Seed = Annotated[int, Within(0, 2**63 - 1)]  # an int64 column holds it
 
@@ -148,6 +148,12 @@ class SynthConfig:
     processes: Annotated[int, Within(0, 1_024)] = 0
     """Worker processes; one renders on a thread per core. Beside a GPU they draw the scenes; 0 is then as many as it
     takes. Changes speed, never bytes."""
+    engine: Annotated[str, OneOf(("local", "ray")), tyro.conf.arg(metavar="{local,ray}")] = "local"
+    """Who makes the shards: this machine (and other ranks of torchrun), or the nodes of a Ray cluster, which must see
+    OUT under the same path. Changes speed, never bytes."""
+    address: str = ""
+    """Of the Ray cluster: HOST:PORT, ray://HOST:PORT, or auto for the one that this machine is part of; none starts
+    one here, for this run."""
 
 
 LAYERED: Final = ("clinical_share", "glasses_share", "scarf_share")  # on the CPU alone
@@ -188,6 +194,12 @@ def check_together(config: SynthConfig, device: str) -> None:
     """
     if config.vary:
         _check_vary(config)
+    if config.engine == "local" and config.address:
+        raise RefusedError(f"--address {config.address}: is of a Ray cluster: --engine ray")
+    if config.engine == "ray" and config.processes:
+        raise RefusedError(f"--processes {config.processes}: Ray starts as many as its nodes have cores: leave it out")
+    if config.engine == "ray" and config.texture.startswith("diffusion"):
+        raise RefusedError("--engine ray: textures are painted first: pain3d texture BANK, then --texture bank:BANK")
     for name in LAYERED:
         if device != "cpu" and getattr(config, name) > 0:
             raise RefusedError(f"--{name.replace('_', '-')} needs layers, and the GPU draws none yet: --device cpu")

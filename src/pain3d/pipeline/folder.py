@@ -123,10 +123,10 @@ class DataFolder(RunFolder):
         else:
             self._check_lines()
 
-    def publish_shard(self, entry: ShardEntry) -> None:
-        """Rename a shard's finished partial files and add its manifest line."""
+    def publish_shard(self, entry: ShardEntry, attempt: str = "") -> None:
+        """Rename a shard's finished partial files, of the attempt that made it, and add its manifest line."""
         names = [file["path"] for file in entry["files"]]
-        self._rename(names)
+        self._rename(names, attempt)
         line = line_of(entry)
         lines = self.out / LINES
         with open_end(lines) as held:
@@ -158,13 +158,13 @@ class DataFolder(RunFolder):
         self.write(MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
         remove(self.out / LINES)
 
-    def _rename(self, names: list[str]) -> None:
+    def _rename(self, names: list[str], attempt: str) -> None:
         """Move finished partial files to their names; all of them, or after an error none."""
         moved: list[Path] = []
         try:
             for name in names:
                 moved.append(self.out / name)
-                rename(partial_path(self.out / name), self.out / name)
+                rename(partial_path(self.out / name, attempt), self.out / name)
             for folder in {path.parent for path in moved}:
                 flush_folder(folder)
         except BaseException:

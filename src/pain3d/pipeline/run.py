@@ -8,33 +8,26 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from pain3d.console.interrupt import Interruptible
-from pain3d.console.progress import Progress
 from pain3d.console.refused import RefusedError, complain
 from pain3d.pipeline.config import SynthConfig, check_together, config_hash, settled, what_fields
-from pain3d.pipeline.folder import TEXTURES, DataFolder, ShardEntry
-from pain3d.pipeline.plan import Plan, PlannedShard, images_per_identity, make_plan
+from pain3d.pipeline.folder import TEXTURES, DataFolder
+from pain3d.pipeline.plan import Plan, PlannedShard, make_plan
+from pain3d.pipeline.publishing import publish_all
 from pain3d.pipeline.rows import Provenance
-from pain3d.pipeline.shard_files import ShardWriter
-from pain3d.pipeline.synthesis import EncodedIdentity
 from pain3d.pipeline.texture.bank import TextureBank
 from pain3d.pipeline.texture.source import PROCEDURAL, Source, open_source
-from pain3d.pipeline.workers import synthesise_all
+from pain3d.pipeline.workers import cuda_device, synthesise_people
 from pain3d.provenance import code_version, pain3d_version
-from pain3d.ranks import Ranks, launched_ranks
+from pain3d.ranks import launched_ranks
 from pain3d.records import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    import torch
-
     from pain3d.environment.own import Places
     from pain3d.pipeline.texture.decorator import PlateWish
     from pain3d.pipeline.texture.refiner import RefineWish
@@ -99,6 +92,17 @@ def device_class(device: str) -> str:
     raise RefusedError("--device cuda: torch sees no CUDA device here")
 
 
+def class_of(config: SynthConfig) -> str:
+    """The class of device that makes a data set; the nodes of a Ray cluster may have a GPU where this machine has none.
+
+    Raises:
+        RefusedError: CUDA was asked for here, and there is none.
+    """
+    if config.engine == "ray" and config.device == "cuda":
+        return "cuda"
+    return device_class(config.device)
+
+
 @dataclass(frozen=True)
 class Painters:
     """Who paints in the pictures of a run, on this rank's device; None is nobody.
@@ -146,7 +150,7 @@ def preview(config: SynthConfig, out: Path, *, repair: bool = False) -> Plan | N
     config = _as_run(config)
     painters = _painters(config, quiet=True)
     plan = make_plan(config)
-    folder = DataFolder(out, resolve(config, device_class(config.device), painters.fields), plan, repair=repair)
+    folder = DataFolder(out, resolve(config, class_of(config), painters.fields), plan, repair=repair)
     folder.check()
     return None if folder.finished and not repair else plan
 
@@ -177,8 +181,10 @@ def synthesise(
     stages: dict[str, float] = defaultdict(float)
     lanes: dict[str, int] = {"write": 1, "close": 1}
     ranks = launched_ranks()
+    if config.engine == "ray" and ranks.count > 1:
+        raise RefusedError("--engine ray: Ray starts its workers itself: no torchrun")
     painters = _painters(config, quiet or ranks.rank > 0)
-    resolved = resolve(config, device_class(config.device), painters.fields)
+    resolved = resolve(config, class_of(config), painters.fields)
     plan = make_plan(config)
     folder = DataFolder(out, resolved, plan, repair=repair, quiet=quiet or ranks.rank > 0, cores=ranks.cores())
     folder.check()
@@ -209,8 +215,16 @@ def synthesise(
             )
             for shard in mine
         ]
-        encoded = _synthesised(plan.config, mine, provenance, ranks, lanes)
-        made = sum(ranks.of_all(_publish(plan, mine, folder, encoded, stages, quiet or ranks.rank > 0)))
+        if config.engine == "ray":
+            from pain3d.pipeline.ray_cluster import publish_by_ray
+
+            made = publish_by_ray(plan, class_of(config), mine, folder, provenance, stages, lanes, quiet)
+        else:
+            people = [person for shard in mine for person in shard.identities]
+            encoded = synthesise_people(
+                plan.config, class_of(config), people, provenance, ranks.cores(), ranks.local_rank, lanes
+            )
+            made = sum(ranks.of_all(publish_all(plan, mine, folder, encoded, stages, quiet or ranks.rank > 0)))
         if ranks.rank == 0:
             reporting = time.perf_counter()
             from pain3d.pipeline.description import describe
@@ -231,7 +245,7 @@ def _as_run(config: SynthConfig) -> SynthConfig:
     Raises:
         RefusedError: The device or a painter can't do what it asks for, see `check_together`.
     """
-    config, device = settled(config), device_class(config.device)
+    config, device = settled(config), class_of(config)
     check_together(config, device)
     if config.hair == "grown" and device != "cpu":
         complain("hair is painted, not grown: a GPU draws no ribbons yet (--device cpu does)")
@@ -245,9 +259,11 @@ def _painters(config: SynthConfig, quiet: bool) -> Painters:
     from pain3d.pipeline.texture.decorator import decorator_of, plate_wish_of
     from pain3d.pipeline.texture.refiner import refiner_of, wish_of
 
-    if config.assets and device_class(config.device) != "cpu":
+    if config.assets and class_of(config) != "cpu":
         raise RefusedError(f"--assets {config.assets}: bare skin is laid on the CPU so far: --device cpu")
-    device = str(_cuda_device(launched_ranks())) if device_class(config.device) == "cuda" else "cpu"
+    device = "cpu"
+    if class_of(config) == "cuda":  # a node of Ray's sees no card but its task's
+        device = "cuda:0" if config.engine == "ray" else str(cuda_device(launched_ranks().local_rank))
     behind, over = plate_wish_of(config, device), wish_of(config, device)
     source = open_source(config, device, quiet=quiet)
     fields = {"texture": PROCEDURAL} if source is None else source.fields
@@ -262,13 +278,6 @@ def _painters(config: SynthConfig, quiet: bool) -> Painters:
         places = open_places(Path(config.environments))
         fields = fields | {"environments": " ".join(places.names), "environments_licence": places.licence}
     return Painters(source, behind, over, places, fields)
-
-
-def _cuda_device(ranks: Ranks) -> torch.device:
-    """This rank's; more ranks than cards share them."""
-    import torch
-
-    return torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
 
 
 def _with_textures(
@@ -290,109 +299,3 @@ def _with_textures(
         replace(shard, identities=tuple(replace(who, texture=dressed.get(who.identity_id)) for who in shard.identities))
         for shard in shards
     ]
-
-
-def _synthesised(
-    config: SynthConfig,
-    shards: Sequence[PlannedShard],
-    provenance: Provenance,
-    ranks: Ranks,
-    lanes: dict[str, int],
-) -> Generator[EncodedIdentity, None, None]:
-    """The identities of shards, in their order, made on the CPU or on this rank's device."""
-    people = [person for shard in shards for person in shard.identities]
-    kind = device_class(config.device)
-    if kind == "cpu":
-        return synthesise_all(config, people, provenance, ranks.cores(), lanes)
-    import torch
-
-    from pain3d.pipeline.device_synthesis import synthesise_on
-
-    device = _cuda_device(ranks) if kind == "cuda" else torch.device("cpu")
-    return synthesise_on(device, config, people, provenance, ranks.cores(), lanes)
-
-
-def _publish(
-    plan: Plan,
-    shards: Sequence[PlannedShard],
-    folder: DataFolder,
-    encoded: Generator[EncodedIdentity, None, None],
-    stages: dict[str, float],
-    quiet: bool,
-) -> int:
-    """Write and publish shards, of which `encoded` has the identities; returns the number of images."""
-    images = sum(len(shard.identities) for shard in shards) * images_per_identity(plan.config)
-    try:
-        with (
-            Interruptible() as interruptible,
-            Progress(plan.images, plan.images - images, quiet) as progress,
-            Publisher(folder, stages) as publisher,
-        ):
-            for shard in shards:
-                with ShardWriter(folder.out, shard) as writer:
-                    for _ in shard.identities:
-                        interruptible.check()
-                        identity = next(encoded)
-                        if identity.fault:
-                            _tell(identity, identity.identity_id == plan.shards[0].identities[0].identity_id)
-                        for stage, seconds in identity.seconds.items():
-                            stages[stage] += seconds
-                        writing = time.perf_counter()
-                        writer.write(identity.batches)
-                        stages["write"] += time.perf_counter() - writing
-                        progress.add(identity.images)
-                publisher.add(writer)
-            interruptible.check()
-    finally:
-        encoded.close()
-    return images
-
-
-def _tell(identity: EncodedIdentity, first: bool) -> None:
-    """Say why nobody painted an identity's backgrounds; who fails at a data set's first is taken to fail at all."""
-    told = f"identity {identity.identity_id}: no usable plate ({identity.fault})"
-    if first:
-        raise RefusedError(f"{told}, the first of all")
-    complain(f"{told}, its backgrounds stay procedural")
-
-
-class Publisher:
-    """Finishes shards on a thread of its own and publishes them in order, while the next one is written.
-
-    A context manager: what was added is published when it is left, after an error too.
-    """
-
-    def __init__(self, folder: DataFolder, stages: dict[str, float]) -> None:
-        self._folder, self._stages = folder, stages
-        self._thread = ThreadPoolExecutor(1, "close")
-        self._closing: Future[ShardEntry] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._thread:
-            try:
-                self._settle()
-            except OSError:
-                if error is None:  # the first error is the one to tell
-                    raise
-
-    def add(self, writer: ShardWriter) -> None:
-        """Finish a shard that has all its rows; waits for the one before."""
-        self._settle()
-        self._closing = self._thread.submit(self._close, writer)
-
-    def _close(self, writer: ShardWriter) -> ShardEntry:
-        started = time.perf_counter()
-        with writer:
-            entry = writer.close()
-        self._stages["close"] += time.perf_counter() - started
-        return entry
-
-    def _settle(self) -> None:
-        closing, self._closing = self._closing, None
-        if closing is not None:
-            self._folder.publish_shard(closing.result())

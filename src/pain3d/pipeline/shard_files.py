@@ -31,12 +31,17 @@ class ShardWriter:
     """Writes the four files of one shard under their partial names; ``close`` hands back their manifest entry.
 
     A context manager: leaving it after an error removes the partial files.
+
+    Args:
+        out: The data set.
+        shard: Which.
+        attempt: Part of the partial names, where others may be writing the same shard.
     """
 
-    def __init__(self, out: Path, shard: PlannedShard) -> None:
+    def __init__(self, out: Path, shard: PlannedShard, attempt: str = "") -> None:
         self.out = out
         self.shard = shard
-        self._files = {subset: _SubsetFile(out, shard.path(subset)) for subset in SUBSETS}
+        self._files = {subset: _SubsetFile(out, shard.path(subset), attempt) for subset in SUBSETS}
 
     def __enter__(self) -> Self:
         return self
@@ -74,9 +79,9 @@ class ShardWriter:
 class _SubsetFile:
     """One Parquet file; opened at the first row group, so that an early failure leaves nothing to remove."""
 
-    def __init__(self, out: Path, name: str) -> None:
+    def __init__(self, out: Path, name: str, attempt: str) -> None:
         self.out, self.name = out, name
-        self.partial = partial_path(out / name)
+        self.partial = partial_path(out / name, attempt)
         self.rows = 0
         self._waiting: list[pyarrow.RecordBatch] = []
         self._file: BufferedWriter | None = None

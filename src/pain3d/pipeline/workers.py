@@ -93,6 +93,39 @@ def synthesise_all(
             executor.shutdown(wait=True, cancel_futures=True)
 
 
+def synthesise_people(
+    config: SynthConfig,
+    kind: str,
+    people: Sequence[PlannedIdentity],
+    provenance: Provenance,
+    cores: int,
+    card: int,
+    lanes: dict[str, int],
+) -> Generator[EncodedIdentity, None, None]:
+    """Make identities on a class of device; yield them in order.
+
+    Args:
+        config: A checked configuration.
+        kind: The class: ``cpu``, ``cuda`` or ``cuda-interpreted``.
+        people: Whom.
+        provenance: What every row says of its making.
+        cores: How many may be used.
+        card: Which CUDA device, counted round: more workers than cards share them.
+        lanes: Is told how many workers share a stage.
+    """
+    if kind == "cpu":
+        return synthesise_all(config, people, provenance, cores, lanes)
+    from pain3d.pipeline.device_synthesis import synthesise_on
+
+    device = cuda_device(card) if kind == "cuda" else torch.device("cpu")
+    return synthesise_on(device, config, people, provenance, cores, lanes)
+
+
+def cuda_device(card: int) -> torch.device:
+    """A card by its number, counted round."""
+    return torch.device("cuda", card % torch.cuda.device_count())
+
+
 def load_meanwhile() -> None:
     """Import what comes after the work while the work is being done."""
     for module in LOADED_MEANWHILE:
