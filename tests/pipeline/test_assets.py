@@ -168,6 +168,7 @@ def test_a_data_set_wears_what_is_nearest(collection: Path, mine: Path, tmp_path
         if not row["texture"]:
             assert (row["sex"] == "male") != (row["ancestry"] == "african")
     assert "photographic, imported by whoever made this" in (tmp_path / "out/README.md").read_text()
+    assert "Skin is photographic" in (tmp_path / "out/croissant.json").read_text()
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def opened(small: Path) -> Any:
+    """The small data set as mlcroissant opens it; not to be filtered, which changes it."""
+    return mlc.Dataset(jsonld=str(small / CROISSANT))
+
+
 def described(out: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads((out / CROISSANT).read_bytes())
     return told
@@ -101,8 +107,8 @@ def test_published_it_is_read_without_a_warning(small: Path, tmp_path: Path, cap
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_rows_are_those_of_pandas(small: Path, subset: str) -> None:
-    read = list(mlc.Dataset(jsonld=str(small / CROISSANT)).records(subset))
+def test_rows_are_those_of_pandas(small: Path, opened: Any, subset: str) -> None:
+    read = list(opened.records(subset))
     ours = rows_of(small, subset)
     assert len(read) == len(ours) > 0
     for record, row in zip(read, ours, strict=True):
@@ -146,8 +152,8 @@ def test_a_split_is_read_alone_and_row_by_row(small: Path, split: str, monkeypat
     assert f"{len(read):,} in {split}" in frames["description"]
 
 
-def test_splits_are_those_of_croissant(small: Path) -> None:
-    read = list(mlc.Dataset(jsonld=str(small / CROISSANT)).records("splits"))
+def test_splits_are_those_of_croissant(opened: Any) -> None:
+    read = list(opened.records("splits"))
     assert [record["splits/name"] for record in read] == list(SPLITS)
     assert [record["splits/url"] for record in read] == ["cr:TrainingSplit", "cr:ValidationSplit", "cr:TestSplit"]
 
@@ -184,10 +190,10 @@ def test_dense_maps_are_fields_too(tiny: Path) -> None:
     assert [one["splits/name"] for one in splits["data"]] == ["train"], "of one identity there is one split"
 
 
-def test_it_says_what_responsible_use_asks(small: Path) -> None:
+def test_it_says_what_responsible_use_asks(small: Path, opened: Any) -> None:
     told = described(small)
     assert told["conformsTo"] == ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
-    read = mlc.Dataset(jsonld=str(small / CROISSANT)).metadata
+    read = opened.metadata
     for name in (
         "data_collection", "data_collection_type", "data_collection_raw_data", "data_collection_missing_data",
         "data_preprocessing_protocol", "data_annotation_protocol", "annotations_per_item", "machine_annotation_tools",
@@ -208,8 +214,11 @@ def test_it_is_true_of_the_configuration() -> None:
     assert "glasses" not in said_of(worn, "dataLimitations") and "masks" not in said_of(worn, "dataLimitations")
     for law, words in DRAWN.items():
         assert words in said_of(make(law=law), "dataBiases")
-    varied = said_of(make(vary="AU4"), "dataBiases")
-    assert "only AU4 changes" in varied and not any(words in varied for words in DRAWN.values())
+    varied = make(vary="AU4")
+    biases = said_of(varied, "dataBiases")
+    assert "only AU4 changes" in biases and not any(words in biases for words in DRAWN.values())
+    assert "drawn for each image" in said_of(bare, "dataPreprocessingProtocol")
+    assert "drawn for each image" not in said_of(varied, "dataPreprocessingProtocol")
     assert "Poly Haven" in said_of(bare, "dataCollection")
     assert "Poly Haven" not in said_of(make(environment_share=0.0), "dataCollection")
     own = said_of(make(environments="ab", environments_licence="CC-BY-4.0"), "dataCollection")
@@ -227,7 +236,7 @@ def test_who_painted_is_named_with_the_licence() -> None:
     collected = said_of(painted, "dataCollection")
     for words in (
         "painted by sd.",
-        "Backgrounds of 3 of 4 images: plates.",
+        "Backgrounds of 3 of 4 images were painted by plates.",
         "2 of 4 images were painted over by tinter.",
     ):
         assert words in collected

@@ -66,6 +66,7 @@ def test_a_data_set_says_whose_places_light_it(rooms: Path, tmp_path: Path) -> N
         render_scenes([scene])
     assert render_scenes([scene], environments=read_places(rooms, places.names)).image.shape == (1, 32, 32, 3)
     assert "licence CC-BY-4.0" in (tmp_path / "out/README.md").read_text()
+    assert "panoramas (CC-BY-4.0) of whoever" in (tmp_path / "out/croissant.json").read_text()
     other = tmp_path / "other"
     other.mkdir()
     (other / "a.hdr").write_bytes(panorama(9))

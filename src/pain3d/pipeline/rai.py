@@ -16,11 +16,11 @@ PREFIX: Final = "rai:"
 RATES: Final = "rates of any kind do not carry over to a ward"
 DRAWN: Final = {
     "uniform": "Every PSPI from 0 to 16 is drawn equally often, and combinations of action units without regard to how "
-    f"often they occur in people: {RATES}.",
+    f"often they occur in people: {RATES}",
     "independent": "Each action unit of PSPI is drawn by itself, without regard to how often they occur together in "
-    f"people: {RATES}.",
+    f"people: {RATES}",
     "clinical": f"{CLINICAL_ZERO:.0%} of drawn expressions have PSPI 0, higher scores are ever rarer. The share is one "
-    f"archive's, the decay is pain3d's choice: {RATES}.",
+    f"archive's, the decay is pain3d's choice: {RATES}",
 }  # by the law of a configuration
 SHOWN_IF_ASKED: Final = {
     "glasses_share": "glasses",
@@ -55,13 +55,13 @@ def rai_fields(
         ),
         "dataCollectionType": ["Others", "Synthetic: rendered by software"],
         "dataCollectionRawData": "The head and its shapes, CC0; LICENSES/NOTICE-head.txt names their sources.",
-        "dataCollectionMissingData": "No value is missing. An empty text or a seed of -1 says that nobody painted.",
+        "dataCollectionMissingData": "No value is missing. An empty text or a seed of -1 stands for none.",
         "dataPreprocessingProtocol": _preprocessing(resolved, painted),
         "dataAnnotationProtocol": "Nobody annotated: the labels are the parameters that made the picture. Action units "
         "are FACS intensities (Ekman, Friesen and Hager 2002), 0 for absent and 1 to 5 for A to E, AU43 0 or 1, left "
         "and right apart. PSPI = AU04 + max(AU06, AU07) + max(AU09, AU10) + AU43, 0 to 16 (Prkachin and Solomon 2008). "
-        "Landmarks are points of the mesh, seen through the camera; heat maps are millimetres between it and its "
-        "neutral form.",
+        "Landmarks are points of the mesh, seen through the camera; heat maps are how far it moved from neutral, in "
+        "millimetres.",
         "annotationsPerItem": "0 by people; one set of labels by the generator",
         "machineAnnotationTools": [f"pain3d {resolved['pain3d_version']}, code {resolved['code_version']}"],
         "dataUseCases": [
@@ -95,7 +95,9 @@ def _others(resolved: Mapping[str, Any], images: int, models: list[str], painted
     elif models:
         said.append(f"Skin, hair and clothes were painted by {', '.join(models)}.")
     if painted.behind:
-        said.append(f"Backgrounds of {painted.behind:,} of {images:,} images: {resolved['background_model']}.")
+        said.append(
+            f"Backgrounds of {painted.behind:,} of {images:,} images were painted by {resolved['background_model']}."
+        )
     if painted.refined:
         said.append(f"{painted.refined:,} of {images:,} images were painted over by {resolved['refine_model']}.")
     if "environments" in resolved and resolved["environment_share"]:
@@ -110,9 +112,10 @@ def _others(resolved: Mapping[str, Any], images: int, models: list[str], painted
 
 def _preprocessing(resolved: Mapping[str, Any], painted: ImagesPainted) -> list[str]:
     best = resolved["quality"]
+    whose = "one for all images of a view" if resolved["vary"] else "drawn for each image"
     said = [
         f"{resolved['size']} x {resolved['size']} pixels, JPEG of quality {min(70, best)} to {best}",
-        "Exposure, white balance, sharpness, tone and noise are drawn for each image; columns say which",
+        f"Exposure, white balance, sharpness, tone and noise are {whose}; columns say which",
         "No image was left out for what it shows",
         "An identity lies in one split only",
     ]
@@ -126,7 +129,7 @@ def _limitations(resolved: Mapping[str, Any]) -> list[str]:
     return [
         "PSPI is what shows on a face, not felt pain: people in severe pain may show nothing",
         "The faces move by the rules of a rig, which are simpler than faces; nobody in pain was measured to make them, "
-        "and no certified coder has judged the action units",
+        "no certified coder has judged the action units, and how far an intensity moves a face is pain3d's choice",
         "All identities are adults of 18 to 95 years; nothing here is of children",
         "Not shown: " + ", ".join(["wounds", "facial palsy", "dementia", "movement", *absent]),
         "A model that learned from it must be judged on real people before it is trusted, and is no medical device: "
@@ -144,7 +147,7 @@ def _biases(resolved: Mapping[str, Any], learned: bool) -> list[str]:
         else DRAWN[resolved["law"]],
         "Groups of age, sex and ancestry are filled as evenly as the number of identities allows; that makes no model "
         "fair, and a few words for ancestry and two shapes for sex do not cover humanity",
-        "Skin tone is measured on the painted skin (skin_ita_degrees): ask that, not ancestry, whether tones are "
+        "Skin tone is measured on the skin's own colour (skin_ita_degrees): ask that, not ancestry, whether tones are "
         "treated alike",
     ]
     if learned:

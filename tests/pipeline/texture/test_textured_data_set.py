@@ -109,6 +109,11 @@ def test_the_card_names_the_chain_of_licences(made: Path, plain: Path) -> None:
     assert "\nlicense: other\nlicense_name: CC0-1.0 AND MIT / unknown\nlicense_link: LICENSES\n" in card
     assert f"| tiny | {'b' * 16}... | MIT | 2 | CC0-1.0 AND MIT |" in card
     assert f"| tiny | {'b' * 16}... | unknown | 1 | unknown |" in card
+    told = json.loads((made / "croissant.json").read_bytes())
+    named = [one if isinstance(one, str) else one["name"] for one in told["license"]]
+    assert named == ["https://spdx.org/licenses/CC0-1.0", "https://spdx.org/licenses/MIT", "unknown"]
+    assert "Skin, hair and clothes were painted by tiny." in told["rai:dataCollection"]
+    assert json.loads((plain / "croissant.json").read_bytes())["license"] == named[:1]
     bare = (plain / "README.md").read_text()
     assert "\nlicense: cc0-1.0\n" in bare and "Who painted" not in bare
 
