@@ -14,11 +14,11 @@ from statistics import median
 
 import torch
 
+from pain3d.encoding import encode_image
 from pain3d.facs.action_units import ActionUnits
 from pain3d.live.look import Look, Person
 from pain3d.live.portrait import Portrait, overlaid
 from pain3d.live.window import JPEG_QUALITY
-from pain3d.pipeline.encoding import encode_image
 
 WARM_UPS = 5
 

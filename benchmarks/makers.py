@@ -64,7 +64,7 @@ class Encoder:
 
 
 def _simplejpeg() -> Encode:
-    from pain3d.pipeline.encoding import encode_image
+    from pain3d.encoding import encode_image
 
     return lambda picture: encode_image(picture, JPEG_QUALITY)
 

@@ -1,7 +1,7 @@
 """Knows what a data set looks like on disk: its subsets, and the name, type, unit and meaning of every column.
 
 The writer, ``verify`` and training all read these tables, and meet nowhere else. pyarrow is imported only inside the
-functions that need it, so that ``import pain3d`` stays light.
+functions that need it, so that ``import pain3d`` stays light. Longer than others, because each column has its line.
 
 A column's *kind* is one of ``string bool int32 int64 float32 float64 image``, or a kind in brackets for a list:
 ``[[float32]]`` is a list of points. An ``image`` is the struct of Hugging Face's ``Image`` feature, ``{bytes, path}``,
@@ -11,6 +11,7 @@ with the encoded file in ``bytes``; pandas, polars and duckdb see exactly that s
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -30,6 +31,7 @@ HEATMAP_UNIT_MM: Final = 0.1  # one grey level of a heat map whose skin moves le
 HEATMAP_UNITS_MM: Final = tuple(HEATMAP_UNIT_MM * 2**doubled for doubled in range(4))
 CLIPPED_LEVEL: Final = 255  # so no heat map of ours reaches it; in data sets from before it is 25.5 mm or more
 ROW_GROUP_ROWS: Final = 128  # at most: one row group of images is then some 10 MB, what a reader holds at once
+BARE_GROUP_ROWS: Final = 1024  # the same without pictures: 3 MB of scenes, of which a reader wants one person's
 
 
 class Column(NamedTuple):
@@ -73,6 +75,13 @@ def sample_id(identity_id: int, expression_id: int, view_id: int | None = None) 
     """
     name = f"id{identity_id:06d}_e{expression_id:02d}"
     return name if view_id is None else f"{name}_v{view_id}"
+
+
+def picture_name(name: str, column: str) -> str:
+    """Name of the file in a column of pictures, for the sample_id of a row whose picture it is."""
+    if column == "image":
+        return f"{name}.jpg"
+    return f"{name}.{column}.{'jpg' if column == 'frontal_heatmap' else 'png'}"
 
 
 _IDENTITY_KEY = (
@@ -171,6 +180,10 @@ _OF_NEUTRAL = tuple(
     if column.name in VIEW_COLUMNS
 )
 LATER_IN_PAIRS: Final = tuple(column.name for column in (*_CAMERA, *_GEOMETRY, *_OF_NEUTRAL))
+UNSTORED_NUMBERS: Final = {
+    "pairs": tuple(f"{of}{name}" for of in ("", "neutral_") for name in ("landmarks_2d", "landmarks_3d", "bbox")),
+    "identities": ("neutral_vertices",),
+}  # of subsets, see `unstored_columns`
 _PROVENANCE = (
     Column("seed", "int64", "seed of the run; with identity_id it keys the skin, with view_id the background too"),
     Column("config_hash", "string", "SHA-256 of the configuration that made the row"),
@@ -340,6 +353,21 @@ def columns_of(subset: str, dense: str = "") -> tuple[Column, ...]:
 def columns_of_kind(subset: str, kind: str) -> tuple[str, ...]:
     """Names of a subset's columns of one kind, without those of ``--dense``."""
     return tuple(column.name for column in COLUMNS[subset] if column.kind == kind)
+
+
+def has_pictures(resolved: Mapping[str, Any]) -> bool:
+    """Whether the data set of a resolved configuration stores its pictures; else they are rendered when it is read."""
+    return resolved.get("pictures") is not False
+
+
+def unstored_columns(subset: str, dense: str = "") -> tuple[str, ...]:
+    """The columns of a subset that are null in a data set without pictures.
+
+    Its pictures; in pairs also the points that the frames of the same names have, and neutral vertices, which
+    `pain3d.Head` makes of the identity's shapes: together they would be more than all the rest.
+    """
+    pictures = tuple(column.name for column in columns_of(subset, dense) if column.kind == "image")
+    return (*pictures, *UNSTORED_NUMBERS.get(subset, ()))
 
 
 @cache

@@ -117,7 +117,7 @@ def test_hash_is_of_what_is_made() -> None:
         "co_occurring": False, "asymmetry": 0.5, "wrinkles": False, "quality": 90, "identities_per_shard": 2,
         "dense": "depth", "environment_share": 0.0, "bedside_share": 0.5, "vary": "AU4",
         "clinical_share": 0.5, "glasses_share": 0.5, "scarf_share": 0.5, "hair": "painted",
-        "shadows": False,
+        "shadows": False, "pictures": False,
         "shake_share": 0.5, "defocus_share": 0.5, "infrared_share": 0.5, "distortion_share": 0.5,
     }  # fmt: skip
     assert set(changed) == set(WHAT)

@@ -18,7 +18,7 @@ from pain3d.pipeline.config import what_fields
 from pain3d.pipeline.croissant import CROISSANT, SHAPES, licence_values, make_croissant
 from pain3d.pipeline.rai import DRAWN, SHOWN_IF_ASKED
 from pain3d.pipeline.run import synthesise
-from pain3d.records import COLUMNS, SPLITS, SUBSETS, columns_of
+from pain3d.records import COLUMNS, SPLITS, SUBSETS, columns_of, unstored_columns
 from tests.conftest import Ran
 from tests.pipeline.conftest import SMALL
 from tests.pipeline.tampering import read_manifest, write_manifest
@@ -52,6 +52,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(small: Path) -> Any:
     """The small data set as mlcroissant opens it; not to be filtered, which changes it."""
     return mlc.Dataset(jsonld=str(small / CROISSANT))
+
+
+def test_rows_without_pictures(tmp_path: Path) -> None:
+    """What is null is no field: there is nothing to read."""
+    synthesise(replace(TINY, pictures=False), tmp_path / "bare", quiet=True)
+    data = mlc.Dataset(jsonld=str(tmp_path / "bare" / CROISSANT))
+    for subset in SUBSETS:
+        (row, *_) = data.records(subset)
+        null = unstored_columns(subset, TINY.dense)
+        assert {*row} == {
+            f"{subset}/{column.name}" for column in columns_of(subset, TINY.dense) if column.name not in null
+        }
+    assert "not stored" in data.metadata.description
 
 
 def described(out: Path) -> dict[str, Any]:

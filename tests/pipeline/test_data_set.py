@@ -20,9 +20,9 @@ import yaml
 from PIL import Image
 
 from pain3d.doors.pictures import decode_levels
+from pain3d.encoding import encode_image
 from pain3d.head import Head
 from pain3d.landmarks import GROUPS, LANDMARKS
-from pain3d.pipeline.encoding import encode_image
 from pain3d.pipeline.run import synthesise
 from pain3d.records import (
     COLUMNS,

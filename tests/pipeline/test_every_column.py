@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pain3d.doors.pictures import decode_levels
+from pain3d.encoding import encode_grey, encode_image
 from pain3d.pipeline import shard_rows
 from pain3d.pipeline.contact_sheet import decode
 from pain3d.pipeline.derivation import Told, tell
-from pain3d.pipeline.encoding import encode_grey, encode_image
 from pain3d.pipeline.row_checks import RowChecks, in_order
 from pain3d.pipeline.run import synthesise
 from pain3d.pipeline.sampled_checks import SampledChecks, sampled

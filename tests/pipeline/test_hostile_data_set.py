@@ -68,6 +68,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "resolved": (changed(lambda m: m.update(resolved=None)), "resolved is None"),
     "size": (changed(lambda m: m["resolved"].update(size="x")), "size of resolved is 'x'"),
     "dense": (changed(lambda m: m["resolved"].update(dense=[1])), "dense of resolved is [1]"),
+    "pictures": (changed(lambda m: m["resolved"].update(pictures=0)), "pictures of resolved is 0"),
     "later": (changed(lambda m: m["resolved"].update(pain3d_format=99)), "pain3d_format of resolved is 99"),
     "deep": (lambda out: (out / "manifest.json").write_text("[" * 20_000), "nested more than 64 deep"),
     "digits": (lambda out: (out / "manifest.json").write_text("9" * 5000), "a number of more than 100 digits"),

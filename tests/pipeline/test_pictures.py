@@ -13,8 +13,8 @@ from PIL import Image
 
 from pain3d.camera import Camera
 from pain3d.doors.pictures import decode_heatmap
+from pain3d.encoding import encode_grey, encode_image, encode_ramp
 from pain3d.pipeline.contact_sheet import decode, farthest, hot
-from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp
 from pain3d.pipeline.report import first_rows
 from pain3d.pipeline.rows import head_angles
 from pain3d.rendering.heatmap import heatmap_unit, quantise_heatmap

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pain3d.pipeline.encoding import encode_grey, encode_image
+from pain3d.encoding import encode_grey, encode_image
 from pain3d.pipeline.run import synthesise
 from pain3d.pipeline.shard_files import file_hash
 from tests.conftest import Ran

@@ -63,8 +63,9 @@ def row_of(look: Look) -> bytes:
     from pain3d.pipeline.painted import Decorated
     from pain3d.pipeline.plan import PlannedIdentity
     from pain3d.pipeline.rows import Provenance, make_scene_rows
-    from pain3d.pipeline.synthesis import PreparedIdentity, encode_identity, pixels_of
+    from pain3d.pipeline.synthesis import PreparedIdentity, encode_identity
     from pain3d.provenance import code_version, pain3d_version
+    from pain3d.rendering.encoded import pixels_of
     from pain3d.rendering.frames import Clock, render_people, render_setup
     from pain3d.rendering.scene_inputs import inputs_of
 

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import jinja2
 
-from pain3d.records import COLUMNS, LICENCE, SPLITS, columns_of, row_licence
+from pain3d.records import COLUMNS, LICENCE, SPLITS, columns_of, has_pictures, row_licence
 
 MEANINGS: Final = {
     "frames": "one row per view of an expression: image, heatmap, labels, camera, landmarks, scene",
@@ -78,5 +78,6 @@ def make_card(
         row_licence=row_licence,
         painted=painted,
         meanings=MEANINGS,
+        pictured=has_pictures(resolved),
         columns={subset: columns_of(subset, resolved["dense"]) for subset in COLUMNS},
     )

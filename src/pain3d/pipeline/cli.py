@@ -151,7 +151,8 @@ def _synth(command: Synth, started: float) -> int:
         print(f"refined        {receipt.refined} of {receipt.images} images, {receipt.refined / receipt.images:.0%}")
     if receipt.bound:
         print(f"bound by       {receipt.bound}, busy for {receipt.busy[receipt.bound]:.0%} of the time")
-    print(f"contact sheet  {receipt.out / 'contact_sheet.png'}")
+    if command.synthesis.pictures:
+        print(f"contact sheet  {receipt.out / 'contact_sheet.png'}")
     print(f"report         {receipt.out / 'report' / 'index.html'}")
     print(f"data           {receipt.out / 'data'}")
     print(f"manifest       {manifest}, for pain3d verify --expect")

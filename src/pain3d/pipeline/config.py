@@ -93,6 +93,9 @@ class SynthConfig:
     model paints skin, backgrounds or over pictures."""
     dense: Annotated[str, OneOf(DENSE), tyro.conf.arg(metavar="{depth|parts|depth,parts}")] = ""
     """Further columns of frames, for each pixel: its depth, the part of the head that it sees, or both."""
+    pictures: bool = True
+    """Store pictures. Without, rows hold labels, cameras and scenes, under 2 kB a picture, and who reads the data set
+    with pain3d renders its pictures: to the byte those that would have been stored."""
     quality: Annotated[int, Within(1, 100)] = 95
     """Best JPEG quality of the images; each image has its own, from 70 (or this, if less) up to this."""
     identities_per_shard: Annotated[int, Within(1, 100_000)] = 32
@@ -171,6 +174,8 @@ BACKGROUND: Final = tuple(name for name in FIELDS if name.startswith("background
 REFINE: Final = tuple(name for name in FIELDS if name.startswith("refine"))
 PAINTERS: Final = (*TEXTURE, *BACKGROUND, *REFINE, "environments", "assets")  # hashed as what they name
 WHAT: Final = tuple(name for name in FIELDS if name not in (*HOW, *PAINTERS))
+UNSAID: Final = ("pictures",)  # where they are the default: hashes from before there was such a field stay
+WITH_PICTURES: Final = ("texture", "assets", "environments", "backgrounds", "refine")  # rows alone don't hold these
 
 
 def settled(config: SynthConfig) -> SynthConfig:
@@ -190,7 +195,8 @@ def check_together(config: SynthConfig, device: str) -> None:
 
     Raises:
         RefusedError: The device draws no layers, and some people are to wear them; or a painter is asked, who knows
-            plain pictures alone, and cameras do more; or an axis can't be varied so.
+            plain pictures alone, and cameras do more; or an axis can't be varied so; or rows alone don't hold what
+            their pictures would be rendered from.
     """
     if config.vary:
         _check_vary(config)
@@ -200,6 +206,8 @@ def check_together(config: SynthConfig, device: str) -> None:
         raise RefusedError(f"--processes {config.processes}: Ray starts as many as its nodes have cores: leave it out")
     if config.engine == "ray" and config.texture.startswith("diffusion"):
         raise RefusedError("--engine ray: textures are painted first: pain3d texture BANK, then --texture bank:BANK")
+    if not config.pictures:
+        _check_unstored(config, device)
     for name in LAYERED:
         if device != "cpu" and getattr(config, name) > 0:
             raise RefusedError(f"--{name.replace('_', '-')} needs layers, and the GPU draws none yet: --device cpu")
@@ -221,9 +229,20 @@ def _check_vary(config: SynthConfig) -> None:
         raise RefusedError("--vary light: at night a camera has lamps of its own: leave out --infrared-share")
 
 
+def _check_unstored(config: SynthConfig, device: str) -> None:
+    if device != "cpu":
+        raise RefusedError("--no-pictures: who reads such a data set renders on the CPU: --device cpu")
+    for name in WITH_PICTURES:
+        if getattr(config, name) != getattr(SynthConfig, name):
+            raise RefusedError(f"--no-pictures: rows alone don't hold what --{name} brings: leave it out")
+
+
 def what_fields(config: SynthConfig) -> dict[str, Any]:
-    """The fields that decide the bytes, by name."""
+    """The fields that decide the bytes, by name; of `UNSAID` those that aren't the default."""
     fields = {name: getattr(config, name) for name in WHAT}
+    for name in UNSAID:
+        if fields[name] == getattr(SynthConfig, name):
+            del fields[name]
     shares = {name: float(getattr(config, name)) for name in WHAT if name == "asymmetry" or name.endswith("_share")}
     return fields | shares  # YAML may say 0; 0 and 0.0 are one configuration
 

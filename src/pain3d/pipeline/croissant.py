@@ -17,7 +17,7 @@ from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.landmarks import GROUPS
 from pain3d.pipeline.card import MEANINGS, ImagesPainted, Painter
 from pain3d.pipeline.rai import RAI, rai_fields
-from pain3d.records import SPLITS, Column, columns_of
+from pain3d.records import SPLITS, Column, columns_of, has_pictures, unstored_columns
 
 CROISSANT: Final = "croissant.json"
 FORMAT: Final = "http://mlcommons.org/croissant/1.1"
@@ -103,7 +103,7 @@ def make_croissant(
         "name": name,
         "description": f"{images:,} rendered images of {told}, {resolved['size']} x {resolved['size']} pixels. Every "
         "image carries the action units that made it, its PSPI, the camera, landmarks, and a map of how far each "
-        "visible point moved from neutral. Synthetic: no person was photographed.",
+        f"visible point moved from neutral. Synthetic: no person was photographed.{_unstored(resolved)}",
         "conformsTo": [FORMAT, RAI],
         "citeAs": f"@misc{{pain3d_{config}, title = {{{name}}}, note = {{Made by pain3d {resolved['pain3d_version']}, "
         f"configuration {config}}}}}",
@@ -122,7 +122,7 @@ def make_croissant(
         "distribution": [_file_set(subset, splits) for subset in counts],
         "recordSet": [
             _split_set(splits),
-            *(_record_set(subset, counts[subset], columns_of(subset, resolved["dense"]), splits) for subset in counts),
+            *(_record_set(subset, counts[subset], _columns(subset, resolved), splits) for subset in counts),
         ],
     }
     return (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode()
@@ -137,6 +137,16 @@ def licence_values(licences: Sequence[str]) -> list[str | dict[str, str]]:
         else {"@type": "sc:CreativeWork", "name": part, "description": "README.md says whose it is."}
         for part in parts
     ]
+
+
+def _unstored(resolved: Mapping[str, Any]) -> str:
+    return "" if has_pictures(resolved) else " Pictures are not stored: pain3d renders them from the rows."
+
+
+def _columns(subset: str, resolved: Mapping[str, Any]) -> list[Column]:
+    """Those that hold something."""
+    null = () if has_pictures(resolved) else unstored_columns(subset, resolved["dense"])
+    return [column for column in columns_of(subset, resolved["dense"]) if column.name not in null]
 
 
 def _files_of(subset: str) -> str:

@@ -13,9 +13,10 @@ from pain3d.console.refused import RefusedError
 from pain3d.doors.parquet import ParquetSource, open_parquet
 from pain3d.pipeline.folder import MANIFEST, TEXTURES, ShardEntry
 from pain3d.pipeline.manifest import read_manifest
-from pain3d.records import arrow_schema
+from pain3d.records import arrow_schema, columns_of, has_pictures
 
 if TYPE_CHECKING:
+    from pain3d.pipeline.rendered_rows import RenderedRows
     from pain3d.pipeline.texture.bank import TextureBank
     from pain3d.scene import Scene
 
@@ -69,28 +70,43 @@ class DataSet:
     def rows(self, subset: str, columns: Sequence[str], keep: set[str] | None = None) -> Iterator[Row]:
         """Rows of a subset with some columns, a row group in memory at a time.
 
+        Pictures that the data set does not store are rendered, see `pain3d.unstored`.
+
         Args:
             subset: Of `pain3d.records.SUBSETS`.
             columns: What a row holds.
             keep: The sample_ids to read; None reads all.
 
         Raises:
-            RefusedError: A file can't be read.
+            RefusedError: A file can't be read, or a picture that isn't stored can't be rendered.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        filler = self._filler(subset, columns)
+        stored = columns if filler is None else filler.stored
         wanted = pa.array(sorted(keep), pa.string()) if keep is not None else None
         for path in self.files(subset):
-            source = self._open(subset, path, columns if wanted is None else ("sample_id", *columns))
+            source = self._open(subset, path, stored if wanted is None else ("sample_id", *stored))
             for group in range(source.groups):
                 mask = None
                 if wanted is not None:
                     mask = pc.is_in(source.read(["sample_id"], [group])["sample_id"], wanted)  # pyright: ignore[reportAttributeAccessIssue]
                     if not pc.any(mask).as_py():  # pyright: ignore[reportAttributeAccessIssue]
                         continue
-                table = source.read(columns, [group])
-                yield from (table if mask is None else table.filter(mask)).to_pylist()
+                table = source.read(stored, [group])
+                rows = (table if mask is None else table.filter(mask)).to_pylist()
+                yield from rows if filler is None else filler.filled(rows)
+
+    def _filler(self, subset: str, columns: Sequence[str]) -> RenderedRows | None:
+        """Who puts pictures into rows; None where none are asked for, or the data set stores them."""
+        pictures = {column.name for column in columns_of(subset, self._dense) if column.kind == "image"}
+        if has_pictures(self.resolved) or not pictures & set(columns):
+            return None
+        from pain3d.pipeline.rendered_rows import RenderedRows
+
+        frames = [self._open("frames", path, ("identity_id", "sample_id", "scene")) for path in self.files("frames")]
+        return RenderedRows(frames, subset, columns, self.resolved)
 
     def find(self, subset: str, name: str) -> tuple[str, int] | None:
         """File of a subset and row in it that has a sample_id; None where none has it."""
@@ -102,8 +118,12 @@ class DataSet:
 
     def _open(self, subset: str, path: str, columns: Sequence[str]) -> ParquetSource:
         source = open_parquet(self.out / path)
-        source.check(arrow_schema(subset, self.resolved.get("dense", "")), columns)
+        source.check(arrow_schema(subset, self._dense), columns)
         return source
+
+    @property
+    def _dense(self) -> str:
+        return str(self.resolved.get("dense", ""))
 
     def first_identities(self, subset: str, columns: Sequence[str], identities: int) -> list[list[Row]]:
         """The rows of the first few identities, a list for each; files that aren't needed aren't read."""
@@ -142,6 +162,10 @@ def open_data_set(out: Path) -> DataSet:
     missing = [path for path in data.files("frames") if not (out / path).is_file()]
     if missing:
         raise RefusedError(f"{out}: {missing[0]} is missing")
+    if not has_pictures(data.resolved):
+        from pain3d.unstored import say_if_redrawn
+
+        say_if_redrawn(out, data.resolved)
     return data
 
 

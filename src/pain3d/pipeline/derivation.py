@@ -22,7 +22,7 @@ from pain3d.console.settings import checked, with_content
 from pain3d.head import Head
 from pain3d.head.identity import ANCESTRIES, SEXES
 from pain3d.landmarks import FACE_LANDMARKS
-from pain3d.pipeline.config import WHAT, SynthConfig
+from pain3d.pipeline.config import UNSAID, WHAT, SynthConfig
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.pipeline.rows import Provenance, SceneRows, make_scene_rows
 from pain3d.rendering.heatmap import millimetres_moved
@@ -77,10 +77,10 @@ def config_of(resolved: Mapping[str, Any]) -> SynthConfig:
     Raises:
         RefusedError: A field is missing, or isn't what it may be.
     """
-    missing = next((name for name in WHAT if name not in resolved), None)
+    missing = next((name for name in WHAT if name not in resolved and name not in UNSAID), None)
     if missing is not None:
         raise RefusedError(f"{missing} is missing")
-    return with_content(SynthConfig(), {name: resolved[name] for name in WHAT}, checked)
+    return with_content(SynthConfig(), {name: resolved[name] for name in WHAT if name in resolved}, checked)
 
 
 def tell(scenes: Sequence[Scene], person: PlannedIdentity, provenance: Provenance) -> Told:

@@ -6,6 +6,7 @@ All of it is read back from the published files, so a run that was stopped and g
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pain3d.pipeline.folder import TEXTURES, DataFolder, ShardEntry
 from pain3d.pipeline.plan import Plan
 from pain3d.pipeline.report import make_report
 from pain3d.pipeline.shard_files import file_hash
-from pain3d.records import LICENCE, SPLITS, SUBSETS
+from pain3d.records import LICENCE, SPLITS, SUBSETS, has_pictures
 from pain3d.run_folder import RESOLVED
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -39,6 +40,14 @@ DESCRIPTION = (
 SINCE = (CROISSANT,)  # of these, what a data set of an older pain3d lacks
 
 
+def described_by(resolved: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a run of a resolved configuration writes beside the data: without pictures no sheet of them.
+
+    It would be larger than all rows together; the report shows the first people.
+    """
+    return tuple(name for name in DESCRIPTION if name != CONTACT_SHEET or has_pictures(resolved))
+
+
 def describe(plan: Plan, folder: DataFolder) -> ImagesPainted:
     """Write everything beside the data and, last, the manifest that marks the data set as finished.
 
@@ -50,8 +59,9 @@ def describe(plan: Plan, folder: DataFolder) -> ImagesPainted:
     data = DataSet(folder.out, shards, folder.resolved)
     said = data.columns("frames", ["refined", "background_model"])
     painted = ImagesPainted(sum(said["refined"]), sum(map(bool, said["background_model"])))
+    names = described_by(folder.resolved)
     with ThreadPoolExecutor() as pool:
-        sheet = pool.submit(make_contact_sheet, data)
+        sheet = pool.submit(make_contact_sheet, data) if CONTACT_SHEET in names else None
         report = make_report(data, counts, painted)
     told = (folder.resolved, counts, painters_of(data), painted, data.licences())
     notice = (Path(pain3d.head.__path__[0]) / "data" / "NOTICE").read_bytes()
@@ -60,7 +70,7 @@ def describe(plan: Plan, folder: DataFolder) -> ImagesPainted:
         (NOTICE, notice),
         ("README.md", make_card(*told).encode()),
         (CROISSANT, make_croissant(*told)),
-        (CONTACT_SHEET, sheet.result()),
+        *([(CONTACT_SHEET, sheet.result())] if sheet else []),
         (REPORT, report.encode()),
     ):
         folder.write(name, content)
@@ -68,7 +78,7 @@ def describe(plan: Plan, folder: DataFolder) -> ImagesPainted:
         {
             "resolved": folder.resolved,
             "counts": counts,
-            "files": [_entry(folder.out, name) for name in (*DESCRIPTION, *_painted(folder.out))],
+            "files": [_entry(folder.out, name) for name in (*names, *_painted(folder.out))],
             "shards": shards,
         }
     )

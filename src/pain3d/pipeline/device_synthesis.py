@@ -39,11 +39,11 @@ from pain3d.pipeline.synthesis import (
     PreparedIdentity,
     decorate,
     encode_identity,
-    pixels_of,
     prepare_identity,
     split_pixels,
 )
 from pain3d.pipeline.workers import KILLED, limit_threads, limited_threads, load_meanwhile
+from pain3d.rendering.encoded import pixels_of
 from pain3d.skin import SurfaceMaps, surface_maps
 
 AT_A_TIME: Final = 32  # identities: fewer are asked for more often, and painting more of them took over 10 GB

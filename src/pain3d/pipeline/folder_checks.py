@@ -12,7 +12,7 @@ from pain3d.console.refused import RefusedError, printable, quoted
 from pain3d.doors.paths import named_file
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.derivation import config_of
-from pain3d.pipeline.description import DESCRIPTION, SINCE, count_rows
+from pain3d.pipeline.description import DESCRIPTION, SINCE, count_rows, described_by
 from pain3d.pipeline.folder import MANIFEST, TEXTURES
 from pain3d.pipeline.manifest import Manifest
 from pain3d.pipeline.plan import make_plan, split_counts
@@ -97,7 +97,7 @@ def notes_of(manifest: Manifest) -> list[str]:
     """What can't be checked of a data set that an older pain3d made."""
     notes = []
     lacking = _lacking(manifest)
-    if names := ", ".join(name for name in DESCRIPTION if name not in (*manifest.files, *lacking)):
+    if names := ", ".join(name for name in described_by(manifest.resolved) if name not in (*manifest.files, *lacking)):
         notes.append(f"the manifest is of an older pain3d and doesn't have {names}: these weren't checked")
     try:
         config_of(manifest.resolved)
@@ -124,7 +124,7 @@ def _lacking(manifest: Manifest) -> list[str]:
     if _old(manifest):
         return []
     may_lack = () if _mine(manifest) else SINCE
-    return [name for name in DESCRIPTION if name not in (*manifest.files, *may_lack)]
+    return [name for name in described_by(manifest.resolved) if name not in (*manifest.files, *may_lack)]
 
 
 def _old(manifest: Manifest) -> bool:

@@ -14,12 +14,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from pain3d.console.page import html_page
+from pain3d.encoding import encode_image, encode_ramp
 from pain3d.facs.action_units import AU_COLUMNS
 from pain3d.files import write_inside
 from pain3d.landmarks import GROUPS
 from pain3d.pipeline.contact_sheet import farthest, fit, heatmap_of, picture_of
 from pain3d.pipeline.data_set import CELL, DataSet, Row
-from pain3d.pipeline.encoding import encode_image, encode_ramp
 from pain3d.rendering.heatmap import COLOUR_LIMIT_MM, colourise
 
 PAGE: Final = "report/gallery.html"  # beside the report, to which it has a link

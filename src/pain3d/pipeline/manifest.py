@@ -98,6 +98,8 @@ class _Reader:
                 self.refuse(f"{name} of resolved", value)
         if held.get("dense", "") not in DENSE:
             self.refuse("dense of resolved", held["dense"])
+        if type(held.get("pictures", True)) is not bool:
+            self.refuse("pictures of resolved", held["pictures"])
         return held
 
     def shard(self, held: Any) -> ShardEntry:

@@ -35,7 +35,7 @@ def publish_all(
             Publisher(folder, stages) as publisher,
         ):
             for shard in shards:
-                with ShardWriter(folder.out, shard) as writer:
+                with ShardWriter(folder.out, shard, plan.config.pictures) as writer:
                     for _ in shard.identities:
                         interruptible.check()
                         identity = next(encoded)

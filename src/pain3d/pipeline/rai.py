@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pain3d.facs.pain_score import CLINICAL_ZERO
 from pain3d.pipeline.card import ImagesPainted, Painter
+from pain3d.records import has_pictures
 
 RAI: Final = "http://mlcommons.org/croissant/RAI/1.0"
 PREFIX: Final = "rai:"
@@ -55,7 +56,7 @@ def rai_fields(
         ),
         "dataCollectionType": ["Others", "Synthetic: rendered by software"],
         "dataCollectionRawData": "The head and its shapes, CC0; LICENSES/NOTICE-head.txt names their sources.",
-        "dataCollectionMissingData": "No value is missing. An empty text or a seed of -1 stands for none.",
+        "dataCollectionMissingData": _missing(resolved),
         "dataPreprocessingProtocol": _preprocessing(resolved, painted),
         "dataAnnotationProtocol": "Nobody annotated: the labels are the parameters that made the picture. Action units "
         "are FACS intensities (Ekman, Friesen and Hager 2002), 0 for absent and 1 to 5 for A to E, AU43 0 or 1, left "
@@ -108,6 +109,11 @@ def _others(resolved: Mapping[str, Any], images: int, models: list[str], painted
     elif resolved["environment_share"]:
         said.append("Places are CC0 panoramas by Greg Zaal and Poly Haven; nobody is to be recognised in them.")
     return said
+
+
+def _missing(resolved: Mapping[str, Any]) -> str:
+    said = "No value is missing. An empty text or a seed of -1 stands for none."
+    return said if has_pictures(resolved) else f"Pictures are null, and pain3d renders them from the rows. {said}"
 
 
 def _preprocessing(resolved: Mapping[str, Any], painted: ImagesPainted) -> list[str]:

@@ -157,7 +157,7 @@ def make_shard(order: ShardOrder) -> ShardReceipt:
     seconds: dict[str, float] = defaultdict(float)
     complaints: list[str] = []
     encoded = synthesise_people(order.config, order.kind, order.shard.identities, order.provenance, 1, 0, {})
-    with ShardWriter(order.out, order.shard, attempt) as writer:
+    with ShardWriter(order.out, order.shard, order.config.pictures, attempt) as writer:
         for identity in encoded:
             if identity.fault:
                 complaints.append(fault_line(identity, identity.identity_id == order.first))

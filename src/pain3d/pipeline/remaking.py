@@ -5,7 +5,8 @@ It takes the class of devices that made the data set where there is one here: on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -47,7 +48,7 @@ class Remaker:
         self.reason = "" if self.alike else f"made on {made}, rendered again on {self.device}"
 
     def remake(self, person: PlannedIdentity, setup: RenderSetup | None = None) -> Mapping[str, pa.RecordBatch]:
-        """All rows of an identity by subset, made again without those who paint behind and over it.
+        """All rows of an identity by subset, made again with pictures, and without those who paint behind and over it.
 
         Args:
             person: Whom; where other code made the data set, with its scenes.
@@ -56,7 +57,8 @@ class Remaker:
         Raises:
             RefusedError: No run has such a configuration.
         """
-        config = self._plan.config if self._plan.same_code else _other_config(self._plan.resolved)
+        known = self._plan.config if self._plan.same_code else _other_config(self._plan.resolved)
+        config = replace(known, pictures=True)
         if self.device == "cpu":
             return synthesise_identity(config, person, self._plan.provenance, setup).batches
         import torch
@@ -72,8 +74,8 @@ def _other_config(resolved: Mapping[str, Any]) -> SynthConfig:
     return with_content(SynthConfig(), held, checked)
 
 
-def stored_rows(source: ParquetSource, first: int, rows: int) -> pa.Table:
-    """So many rows of a file, of the row groups that have them."""
+def stored_rows(source: ParquetSource, first: int, rows: int, unstored: Collection[str] = ()) -> pa.Table:
+    """So many rows of a file, of the row groups that have them, without the columns that the data set leaves empty."""
     start, groups, before = 0, [], 0
     for group in range(source.groups):
         own = source.rows_of(group)
@@ -82,7 +84,8 @@ def stored_rows(source: ParquetSource, first: int, rows: int) -> pa.Table:
         elif start + own <= first:
             before += own
         start += own
-    table = source.read(source.schema.names, groups).slice(first - before, rows)
+    names = [name for name in source.schema.names if name not in unstored]
+    table = source.read(names, groups).slice(first - before, rows)
     if len(table) != rows:
         raise RefusedError(f"it has no rows {first} to {first + rows - 1}")
     return table

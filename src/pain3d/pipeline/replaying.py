@@ -99,11 +99,13 @@ def replay(out: Path, name: str, to: Path | None = None) -> Replayed:
     compared: list[Compared] = []
     files: dict[str, bytes] = {}
     for subset, (path, row) in found.items():
-        stored = stored_rows(open_parquet(out / path), row, 1)
+        unstored = plan.unstored(subset)
+        stored = stored_rows(open_parquet(out / path), row, 1, unstored)
         made = batches[subset].filter(pc.equal(batches[subset]["sample_id"], name))  # pyright: ignore[reportAttributeAccessIssue]
         if len(made) != 1:
             raise RefusedError(f"{out / path}: row {row} is named {quoted(name)}, but none of its scenes is")
-        for part, file in _compare(subset, stored, made):
+        pictures = [name for name in unstored if pa.types.is_struct(made.schema.field(name).type)]
+        for part, file in (*_made_alone(subset, made.select(pictures)), *_compare(subset, stored, made)):
             compared.append(part)
             files |= file
     if to is not None:
@@ -157,6 +159,14 @@ def _read(plan: DataSetPlan, subset: str, path: str, columns: list[str], later: 
     wanted = [*columns, *(name for name in (later,) if name in source.schema.names)]
     source.check(arrow_schema(subset, plan.dense), wanted)
     return source.read(wanted)
+
+
+def _made_alone(subset: str, made: pa.RecordBatch) -> Iterator[tuple[Compared, dict[str, bytes]]]:
+    """The pictures of a row of which the data set stores none, each with its file."""
+    for name in made.schema.names:
+        file = made[name][0].as_py()
+        words = f"not stored, {len(file['bytes']):,} bytes made"
+        yield Compared(subset, name, None, words), {file["path"]: file["bytes"]}
 
 
 def _compare(subset: str, stored: pa.Table, made: pa.RecordBatch) -> Iterator[tuple[Compared, dict[str, bytes]]]:

@@ -11,11 +11,11 @@ from typing import Any
 from pain3d import figures
 from pain3d.console.page import html_page
 from pain3d.doors.pictures import decode_heatmap
+from pain3d.encoding import encode_image
 from pain3d.facs.action_units import AU_COLUMNS, FACS_NAMES, parse_name
 from pain3d.pipeline.card import ImagesPainted
 from pain3d.pipeline.contact_sheet import decode, farthest, fit, hot
 from pain3d.pipeline.data_set import Columns, DataSet
-from pain3d.pipeline.encoding import encode_image
 from pain3d.records import SPLITS, SUBSETS
 
 LABELS = (

@@ -139,11 +139,16 @@ class RowChecks:
             known, wrong = False, f"{source.rows} rows, its frames and their scenes give {self._shard.rows(subset)}"
         if not known:
             yield f"{path}: {wrong or 'nothing to compare it with, its frames are missing or wrong'}"
+        unstored = self._plan.unstored(subset)
+        stored = [name for name in source.schema.names if name not in unstored]
         start = 0
         for group in range(source.groups):
-            table = source.read(source.schema.names, [group]).combine_chunks()
+            table = source.read(stored, [group]).combine_chunks()
             if not len(table):
                 continue
+            for name in unstored:
+                if source.read([name], [group], nulls=True)[name].null_count < len(table):
+                    yield f"{path} rows {start} to {start + len(table) - 1}: {name} isn't null, as without pictures"
             for identity_id in table["identity_id"].unique().to_pylist():
                 self._places[identity_id].setdefault(entry["split"], path)
             looked = list(self._look(table, subset, start, known))

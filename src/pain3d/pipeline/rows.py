@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +10,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pain3d.pipeline.encoding import encode_grey, encode_image, encode_ramp
 from pain3d.pipeline.painted import PaintedBehind, PaintedOver, Row, painted_columns, texture_columns
 from pain3d.pipeline.plan import PlannedIdentity
 from pain3d.records import (
     BACKGROUND_COLUMNS,
+    DENSE,
     DEPTH_UNIT_MM,
     LICENCE,
     REFINED_COLUMNS,
     SUBSETS,
     arrow_schema,
+    picture_name,
     sample_id,
+    unstored_columns,
 )
+from pain3d.rendering.encoded import Pictures
 from pain3d.rendering.scene_inputs import camera_rows
 
 if TYPE_CHECKING:
@@ -52,16 +55,6 @@ class Provenance:
             "code_version": self.code_version,
             "synthetic": True,
         }
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """The encoded pictures of one identity: [B] images and heatmaps, [E] frontal heatmaps; of `dense` [B] each."""
-
-    image: list[bytes]
-    heatmap: list[bytes]
-    frontal_heatmap: list[bytes]
-    dense: dict[str, list[bytes]]
 
 
 @dataclass(frozen=True)
@@ -105,32 +98,6 @@ SEEN = {
 }  # and skin_ita_degrees in each
 """The columns of each subset that are known only when the scenes are rendered."""
 PAINTED = (*BACKGROUND_COLUMNS, *REFINED_COLUMNS, "licence")  # and these, where there are pictures
-
-
-def encode_pictures(
-    image: Bytes,
-    heatmap: Bytes,
-    frontal_heatmap: Bytes,
-    qualities: Sequence[int],
-    quality: int,
-    dense: Mapping[str, npt.NDArray[Any]],
-) -> Pictures:
-    """Encode what was rendered of one identity.
-
-    Args:
-        image: [B, H, W, 3] sRGB.
-        heatmap: [B, H, W] levels.
-        frontal_heatmap: [E, H, W, 3].
-        qualities: [B] of the images.
-        quality: Of the frontal heatmaps.
-        dense: Levels [B, H, W] of each column of ``--dense``: depth of 16 bits, parts of 8.
-    """
-    return Pictures(
-        image=[encode_image(picture, own) for picture, own in zip(image, qualities, strict=True)],
-        heatmap=[encode_grey(levels) for levels in heatmap],
-        frontal_heatmap=[encode_ramp(picture, quality) for picture in frontal_heatmap],
-        dense={name: [encode_grey(levels) for levels in maps] for name, maps in dense.items()},
-    )
 
 
 def make_scene_rows(
@@ -226,9 +193,9 @@ def complete_rows(
     import pyarrow as pa
 
     kind = arrow_schema("frames").field("image").type
-    images = _files(kind, pictures.image, [f"{name}.jpg" for name in rows.names])
-    heatmaps = _files(kind, pictures.heatmap, [f"{name}.heatmap.png" for name in rows.names])
-    frontal = _files(kind, pictures.frontal_heatmap, [f"{name}.frontal_heatmap.jpg" for name in rows.expressions])
+    images = _files(kind, pictures.image, rows.names, "image")
+    heatmaps = _files(kind, pictures.heatmap, rows.names, "heatmap")
+    frontal = _files(kind, pictures.frontal_heatmap, rows.expressions, "frontal_heatmap")
     # Arrow copies what is in several rows: to make it anew of bytes would hold up all other threads.
     expressed, neutral = np.array(rows.pairs, np.int32).reshape(-1, 2).T
     geometry = {name: getattr(measures, name) for name in GEOMETRY}
@@ -251,7 +218,7 @@ def complete_rows(
         "identities": {"image": images.slice(rows.front, 1), "neutral_vertices": measures.neutral_vertices[None]},
     }
     for name, files in pictures.dense.items():
-        seen["frames"][name] = _files(kind, files, [f"{row}.{name}.png" for row in rows.names])
+        seen["frames"][name] = _files(kind, files, rows.names, name)
     if "depth" in pictures.dense:
         seen["frames"]["depth_unit_mm"] = np.full(len(rows.names), DEPTH_UNIT_MM, np.float32)
     shown: dict[str, list[tuple[int, ...]]] = {  # the pictures of each row
@@ -277,10 +244,29 @@ def complete_rows(
     return batches
 
 
-def _files(kind: Any, contents: list[bytes], paths: list[str]) -> Any:
-    """An Arrow array of files: of their bytes and paths."""
+def no_pictures(scenes: int, expressions: int, dense: Sequence[str]) -> Pictures:
+    """What stands for the pictures of an identity whose rows hold none."""
+    nothing = [b""] * scenes
+    return Pictures(nothing, nothing, [b""] * expressions, dict.fromkeys(dense, nothing))
+
+
+def without_pictures(subset: str, batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    """Rows as a data set without pictures has them: what is in `unstored_columns` is null."""
     import pyarrow as pa
 
+    left_out = unstored_columns(subset, DENSE[-1])
+    columns = [
+        pa.nulls(len(batch), field.type) if field.name in left_out else column
+        for field, column in zip(batch.schema, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _files(kind: Any, contents: list[bytes], names: list[str], column: str) -> Any:
+    """An Arrow array of files of a column: of their bytes and paths."""
+    import pyarrow as pa
+
+    paths = [picture_name(name, column) for name in names]
     parts = [pa.array(part, kind.field(place).type) for place, part in enumerate((contents, paths))]
     return pa.StructArray.from_arrays(parts, fields=list(kind))
 

@@ -74,7 +74,7 @@ class SampledChecks:
             path = f"data/{subset}/{shard}.parquet"
             try:
                 source = open_parquet(self._plan.out / path, path)
-                stored = stored_rows(source, number * rows, rows)
+                stored = stored_rows(source, number * rows, rows, self._plan.unstored(subset))
                 if batches is None:
                     person = replace(self._plan.people[shard][number], texture=worn_texture(self._plan.out, stored))
                     batches = self._again.remake(person, setup)

@@ -22,13 +22,14 @@ from pain3d.pipeline.derivation import Geometry, Told, config_of, person_of, rea
 from pain3d.pipeline.folder import TEXTURES
 from pain3d.pipeline.painted import PaintedBehind, PaintedOver
 from pain3d.pipeline.plan import PlannedIdentity, make_plan
-from pain3d.pipeline.rows import Pictures, Provenance, complete_rows
+from pain3d.pipeline.rows import Provenance, complete_rows
 from pain3d.pipeline.shard_list import HASH
 from pain3d.pipeline.synthesis import scenes_of
 from pain3d.pipeline.texture.bank import PICTURE, check_texture
 from pain3d.pipeline.texture.painter import Origin
 from pain3d.provenance import code_version
-from pain3d.records import BACKGROUND_COLUMNS, REFINED_COLUMNS, SUBSETS, dense_names
+from pain3d.records import BACKGROUND_COLUMNS, REFINED_COLUMNS, SUBSETS, dense_names, has_pictures, unstored_columns
+from pain3d.rendering.encoded import Pictures
 from pain3d.rendering.frames import Measures
 from pain3d.scene import Scene
 
@@ -40,6 +41,10 @@ SEEN_ALONE: Final = ("coverage", "heatmap_unit_mm", "skin_ita_degrees")  # and w
 OTHER_HEAD: Final = (
     "the head is not this pain3d's in some people: their landmarks are compared with cameras and each other only, "
     "their neutral_vertices not at all"
+)
+NO_PICTURES: Final = (
+    "no picture is stored: coverage, heatmap_unit_mm and skin_ita_degrees, which only pictures show, are compared by "
+    "--sample alone"
 )
 
 
@@ -74,12 +79,18 @@ class DataSetPlan:
         else:
             made = f"made by other code ({quoted(resolved.get('code_version'))}, this is {code_version()})"
             self.notes[f"{made}: rows are compared with the scenes that they hold, not with those of the plan"] = None
+        if not has_pictures(resolved):
+            self.notes[NO_PICTURES] = None
         names = str(resolved.get("environments", "")).split()
         licence = str(resolved.get("environments_licence", ""))
         self.places = Places(out, tuple(names), licence) if names else None
         self.size, self.dense = int(resolved["size"]), str(resolved.get("dense", ""))
         said = (resolved[name] for name in ("seed", "config_hash", "pain3d_version", "code_version"))
         self.provenance = Provenance(*said)
+
+    def unstored(self, subset: str) -> tuple[str, ...]:
+        """The columns of a subset that its rows leave empty."""
+        return () if has_pictures(self.resolved) else unstored_columns(subset, self.dense)
 
 
 @dataclass(frozen=True)
@@ -116,7 +127,7 @@ class Shard:
 
     def known(self, subset: str) -> bool:
         """Whether there is something to compare a subset with: its frames have been read, all of their pictures too."""
-        looked_at = {len(own) for own in self._digests.values()}
+        looked_at = {len(own) for own in self._digests.values()} or {self.rows("frames")}
         return bool(self._parts) and (subset == "frames" or looked_at == {self.rows("frames")})
 
     def read_frames(self, source: ParquetSource, split: str) -> str:
@@ -137,7 +148,8 @@ class Shard:
             if source.rows != sum(part.rows("frames") for part in parts):
                 return "the rows of an identity aren't every expression in every view"
         self._frames, self._parts = frames.combine_chunks(), parts
-        self._digests = {name: [] for name in ("image", "heatmap", *dense_names(self._plan.dense))}
+        pictures = {"image", "heatmap", *dense_names(self._plan.dense)} - {*self._plan.unstored("frames")}
+        self._digests = {name: [] for name in pictures}
         return ""
 
     def note_pictures(self, digests: Sequence[Mapping[str, bytes]]) -> None:
@@ -236,8 +248,10 @@ class Shard:
         part = self._parts[number]
         place = slice(part.start, part.start + part.rows("frames"))
         frames, geometry = self._frames.slice(part.start, part.rows("frames")), told.geometry
-        nothing = [b""] * len(frames)
-        seen = {name: nothing if subset == "frames" else own[place] for name, own in self._digests.items()}
+        further = dense_names(self._plan.dense)
+        seen = dict.fromkeys(("image", "heatmap", *further), [b""] * len(frames))
+        if subset != "frames":
+            seen |= {name: own[place] for name, own in self._digests.items()}
         vertices = geometry.neutral_vertices
         measures = Measures(
             landmarks_2d=geometry.landmarks_2d,
@@ -248,7 +262,7 @@ class Shard:
             neutral_vertices=np.zeros((0, 3), np.float32) if vertices is None else vertices,
             camera=told.camera,
         )
-        dense = {name: own for name, own in seen.items() if name not in ("image", "heatmap")}
+        dense = {name: seen[name] for name in further}
         pictures = Pictures(seen["image"], seen["heatmap"], [b""] * part.expressions, dense)
         units = frames["heatmap_unit_mm"].to_numpy()
         behind, over = self._behind(frames, told.scenes[: part.views]), self._over(frames, told.scenes[0])

@@ -12,7 +12,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,15 +19,16 @@ from pain3d.head import Head
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.painted import Decorated
 from pain3d.pipeline.plan import PlannedIdentity
-from pain3d.pipeline.rows import Provenance, SceneRows, complete_rows, encode_pictures, make_scene_rows
-from pain3d.records import DEPTH_UNIT_MM, dense_names
+from pain3d.pipeline.rows import Provenance, SceneRows, complete_rows, make_scene_rows, no_pictures, without_pictures
+from pain3d.records import dense_names
+from pain3d.rendering.encoded import encode_pictures, pixels_of
 
 if TYPE_CHECKING:
     import pyarrow
 
     from pain3d.pipeline.texture.decorator import Commission
     from pain3d.pipeline.texture.refiner import Overpainting
-    from pain3d.rendering.frames import RenderedPeople, RenderSetup
+    from pain3d.rendering.frames import RenderSetup
     from pain3d.rendering.scene_inputs import SceneInputs
     from pain3d.scene import Scene
     from pain3d.skin import SurfaceMaps
@@ -50,6 +50,7 @@ class PreparedIdentity:
         commission: What is asked of who paints what stands behind it; None is nobody.
         overpainting: What is asked of who paints over its images; None is nobody.
         dense: What is wanted for each pixel: of depth and parts.
+        pictures: Whether its rows hold pictures.
     """
 
     identity_id: int
@@ -61,6 +62,7 @@ class PreparedIdentity:
     commission: Commission | None = None
     overpainting: Overpainting | None = None
     dense: tuple[str, ...] = ()
+    pictures: bool = True
 
 
 @dataclass(frozen=True)
@@ -194,9 +196,17 @@ def prepare_identity(
     rows = make_scene_rows(scenes, inputs.camera(), person, provenance)
     qualities = [scene.sensor.quality for scene in scenes]
     seconds = time.perf_counter() - started
-    dense = dense_names(config.dense)
     return PreparedIdentity(
-        person.identity_id, inputs, rows, qualities, config.quality, seconds, commission, overpainting, dense
+        person.identity_id,
+        inputs,
+        rows,
+        qualities,
+        config.quality,
+        seconds,
+        commission,
+        overpainting,
+        dense_names(config.dense),
+        config.pictures,
     )
 
 
@@ -207,46 +217,6 @@ def decorate(prepared: PreparedIdentity) -> Decorated:
     from pain3d.pipeline.texture.decorator import decorator_of
 
     return decorator_of(prepared.commission.wish).decorate(prepared.inputs, prepared.commission.scenes)
-
-
-def pixels_of(shots: RenderedPeople) -> dict[str, Tensor]:
-    """What of the shots goes to the host, by name and on their device: heatmaps as levels, with the unit of each.
-
-    Of alpha it is how many pixels are covered; of depth it is levels, 0 on background.
-    """
-    from pain3d.rendering.frames import COVERED
-    from pain3d.rendering.heatmap import heatmap_unit, quantise_heatmap
-    from pain3d.skin.maps import bounds
-
-    if shots.image.device.type == "cpu":  # picture by picture: what stays in the cache takes a tenth of the time
-        levels = torch.zeros(shots.heatmap.shape, dtype=torch.uint8)
-        units = torch.empty(len(levels))
-        for number, (heatmap, written) in enumerate(zip(shots.heatmap.numpy(), levels.numpy(), strict=True)):
-            moved = bounds(heatmap > 0)  # a third of the picture
-            unit = float(heatmap_unit(heatmap[moved].max(initial=0)))
-            written[moved], units[number] = quantise_heatmap(heatmap[moved], unit), unit
-        covered = torch.tensor([np.count_nonzero(picture >= COVERED) for picture in shots.alpha.numpy()])
-    else:
-        units = heatmap_unit(shots.heatmap.flatten(1).amax(1))
-        levels = quantise_heatmap(shots.heatmap, units[:, None, None])
-        covered = (shots.alpha >= COVERED).flatten(1).sum(1)
-    dense = {}
-    if shots.depth is not None:  # rounded half up; inf is background, and torch has no whole numbers of 16 bits to copy
-        depth_levels = shots.depth * (1000 / DEPTH_UNIT_MM) + 0.5
-        dense["depth"] = torch.where(shots.depth.isfinite(), depth_levels.clamp(1, 65535), 0).to(torch.int32)
-    if shots.parts is not None:
-        dense["parts"] = shots.parts.contiguous()
-    return {
-        "image": shots.image,
-        "heatmap": levels.contiguous(),
-        "heatmap_unit": units,
-        "frontal_heatmap": shots.frontal_heatmap.contiguous(),
-        "landmarks": shots.landmarks,
-        "covered": covered,
-        "tone": shots.tone,
-        "neutral": shots.neutral_vertices,
-        **dense,
-    }
 
 
 def split_pixels(pixels: dict[str, Tensor], people: list[PreparedIdentity]) -> list[dict[str, Tensor]]:
@@ -284,15 +254,17 @@ def encode_identity(
         seen["image"], over = refiner.paint_over(seen["image"], prepared.inputs, prepared.overpainting)
         seconds = {**seconds, "refine": time.perf_counter() - painting}
     started = time.perf_counter()
-    dense = {name: seen[name].astype(np.uint16 if name == "depth" else np.uint8) for name in prepared.dense}
-    pictures = encode_pictures(
-        seen["image"], seen["heatmap"], seen["frontal_heatmap"], prepared.qualities, prepared.quality, dense
-    )
+    if prepared.pictures:
+        pictures = encode_pictures(seen, prepared.qualities, prepared.quality, prepared.dense)
+    else:
+        pictures = no_pictures(len(prepared.qualities), len(prepared.inputs.au), prepared.dense)
     encoded = time.perf_counter()
     measures = measure(
         prepared.inputs, pixels["landmarks"], seen["covered"], seen["tone"][0], seen["neutral"][0], setup.maps
     )
     batches = complete_rows(prepared.rows, measures, pictures, seen["heatmap_unit"], decorated.behind, over)
+    if not prepared.pictures:
+        batches = {subset: without_pictures(subset, batch) for subset, batch in batches.items()}
     ended = time.perf_counter()
     seconds = {"sample": prepared.seconds, **seconds, "encode": encoded - started, "rows": ended - encoded}
     return EncodedIdentity(prepared.identity_id, len(prepared.qualities), batches, seconds, decorated.fault)

@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pain3d.background import BACKGROUNDS
+from pain3d.encoding import encode_image
 from pain3d.head import Head
 from pain3d.pipeline import device_synthesis, workers
 from pain3d.pipeline.config import SynthConfig, settled
-from pain3d.pipeline.encoding import encode_image
 from pain3d.pipeline.painted import NOT_BEHIND
 from pain3d.pipeline.plan import make_plan
 from pain3d.pipeline.rows import Provenance

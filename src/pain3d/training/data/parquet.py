@@ -1,6 +1,7 @@
 """Knows how a data set of pain3d is read: labels at once, pictures by row group when they are asked for.
 
 A row group holds the pictures of a few identities, some megabyte: it is read whole, and the last ones read are kept.
+Where a data set stores no pictures, those of a person are rendered together (`pain3d.unstored`), to the same bytes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,11 @@ from pain3d.doors.pictures import decode_heatmap, decode_picture
 from pain3d.doors.text import read_json
 from pain3d.face.square import SQUARE_COLUMNS, face_square
 from pain3d.facs.pain_score import MAX_INTENSITY, MAX_PSPI
-from pain3d.records import FORMAT_VERSION, HEATMAP_UNIT_MM, arrow_schema
+from pain3d.records import FORMAT_VERSION, HEATMAP_UNIT_MM, arrow_schema, has_pictures
 from pain3d.training.data.samples import UNITS, Samples, skin_tone, yaw_word
+
+if TYPE_CHECKING:
+    from pain3d.unstored import UnstoredPictures
 
 MANIFEST: Final = "manifest.json"
 UNFINISHED: Final = "config.resolved.yaml"  # a folder that has this and no manifest was never finished
@@ -79,8 +83,25 @@ def open_pain3d(folder: Path) -> Samples:
         neutral=table["neutral"].to_numpy(),
         square=_squares(table, folder),
         slices=slices,
-        pixels=ParquetPixels(folder, parts, table["sample_id"].to_pylist(), _heatmap_units(table, folder)),
+        pixels=ParquetPixels(
+            folder,
+            parts,
+            table["sample_id"].to_pylist(),
+            _heatmap_units(table, folder),
+            None if has_pictures(manifest.resolved) else _unstored(folder, parts, manifest.resolved, identity),
+        ),
     )
+
+
+def _unstored(
+    folder: Path, parts: list[ParquetSource], resolved: dict[str, Any], identity: npt.NDArray[np.int32]
+) -> Unstored:
+    from pain3d.unstored import UnstoredPictures, say_if_redrawn
+
+    for part in parts:
+        part.check(arrow_schema("frames"), ("scene",))
+    say_if_redrawn(folder, resolved)
+    return Unstored(UnstoredPictures(parts, ("image", "heatmap"), resolved, KEPT_BYTES), identity)
 
 
 def subject_name(seed: int, identity_id: int) -> str:
@@ -162,6 +183,13 @@ def _labels(part: ParquetSource) -> Any:
     return part.read(sorted({*_NEEDED, *_optional(part)} - {"image", "heatmap"}))
 
 
+class Unstored(NamedTuple):
+    """Who renders the pictures that a data set does not store, and [N] whose each is."""
+
+    pictures: UnstoredPictures
+    identity: npt.NDArray[np.int32]
+
+
 @dataclass
 class ParquetPixels:
     """The pictures of some Parquet files, a row after the other. Row groups that were read last are kept.
@@ -171,6 +199,7 @@ class ParquetPixels:
         parts: The files.
         names: [N] of the rows, for what is refused.
         units: [N] millimetres of a level of their heat maps.
+        unstored: Where pictures are from that aren't in the files.
         kept_bytes: Of encoded pictures, at most; the row group in use is kept in any case.
     """
 
@@ -178,6 +207,7 @@ class ParquetPixels:
     parts: list[ParquetSource]
     names: list[str]
     units: npt.NDArray[np.float32]
+    unstored: Unstored | None = None
     kept_bytes: int = KEPT_BYTES
     _kept: OrderedDict[tuple[int, str], Any] = field(default_factory=OrderedDict, init=False)
     _bytes: int = field(default=0, init=False)
@@ -215,6 +245,8 @@ class ParquetPixels:
         """The bytes of an encoded picture and the file that they are from."""
         group = int(np.searchsorted(self._first, row, "right")) - 1
         part = self.parts[self._groups[group][0]]
+        if self.unstored is not None:
+            return self.unstored.pictures.picture(int(self.unstored.identity[row]), self.names[row], column), part.path
         with self._lock:
             array = self._kept.get((group, column))
             if array is None:

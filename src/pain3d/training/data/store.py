@@ -19,6 +19,7 @@ from pain3d.face.square import cut
 from pain3d.training.data.samples import Rows, Samples
 
 Crop = npt.NDArray[np.uint8]
+THREADS = min(4, os.cpu_count() or 1)
 
 
 class CropStore:
@@ -36,8 +37,7 @@ class CropStore:
         self.side = side
         self.has_heatmaps = heatmaps
         room = cache_mb * 2**20 // (side * side * (4 if heatmaps else 3))
-        threads = min(4, os.cpu_count() or 1)
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="crops")
+        self._workers = ThreadPoolExecutor(THREADS, thread_name_prefix="crops")
         self._images = _Shelf(len(samples), room, (side, side, 3), self._image, self._workers)
         self._heatmaps = _Shelf(len(samples), room if heatmaps else 0, (side, side), self._heatmap, self._workers)
 
@@ -95,7 +95,9 @@ class _Shelf:
         out[have] = self._kept[place[have]]
         missing, where = np.unique(rows[~have], return_inverse=True)
         if len(missing):
-            made = np.stack(list(self._workers.map(self._make, missing.tolist())))
+            order = _dealt(len(missing))
+            made = np.empty((len(missing), *out.shape[1:]), np.uint8)
+            made[order] = np.stack(list(self._workers.map(self._make, missing[order].tolist())))
             out[~have] = made[where]
             self._keep(missing, made)
         return out
@@ -107,3 +109,11 @@ class _Shelf:
             self._kept[places] = made[new]
             self._place[rows[new]] = places  # last: who sees the place finds the crop
             self._filled += len(new)
+
+
+def _dealt(count: int) -> Rows:
+    """Places of so many rows, so that threads that take one after the other begin far apart.
+
+    Neighbours are of one person: where pictures aren't stored, one thread renders them and the others would wait.
+    """
+    return np.argsort(np.arange(count) % -(-count // THREADS), kind="stable")
