@@ -50,7 +50,7 @@ def read(folder: Path, people: int, side: int, batch: int) -> tuple[int, float, 
         rows = rows[np.isin(samples.subject, np.unique(samples.subject)[:people])]
     digest, started = hashlib.sha256(), time.perf_counter()
     for start in range(0, len(rows), batch):
-        digest.update(store.images(rows[start : start + batch]))
+        digest.update(store.images(rows[start : start + batch]).tobytes())
     return len(rows), time.perf_counter() - started, digest.hexdigest()
 
 

@@ -49,9 +49,10 @@ class UnstoredPictures:
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self._columns, self._most = tuple(columns), kept_bytes
-        self._size, self._quality = resolved.get("size"), resolved.get("quality")
-        if type(self._quality) is not int or not 1 <= self._quality <= 100:
-            raise RefusedError(f"manifest.json: quality of resolved is {quoted(self._quality)}")
+        self._size, quality = resolved.get("size"), resolved.get("quality")
+        if type(quality) is not int or not 1 <= quality <= 100:
+            raise RefusedError(f"manifest.json: quality of resolved is {quoted(quality)}")
+        self._quality = quality
         self._places: dict[int, tuple[ParquetSource, int, int]] = {}  # person → file, first row, rows
         for source in frames:
             numbers = source.read(["identity_id"])["identity_id"].to_numpy()

@@ -161,7 +161,8 @@ def test_a_net_learns_the_same(pain3d: Run, stored: Path, bare: Path, tmp_path: 
         assert ran.code == 0, ran.err
     assert hashes(tmp_path / "bare/model", "*.safetensors") == hashes(tmp_path / "stored/model", "*.safetensors")
     right, learned = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("stored", "bare"))
-    assert right.keys() == learned.keys() and all(right[name].equal(learned[name]) for name in right)
+    assert right.keys() == learned.keys()
+    assert all(right[name].equal(learned[name]) for name in right)
     right, learned = (
         pd.read_parquet(next((tmp_path / name).rglob("predictions.parquet"))) for name in ("stored", "bare")
     )

@@ -125,7 +125,7 @@ def make_croissant(
             *(_record_set(subset, counts[subset], _columns(subset, resolved), splits) for subset in counts),
         ],
     }
-    return (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(described, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
 
 
 def licence_values(licences: Sequence[str]) -> list[str | dict[str, str]]:
@@ -204,7 +204,7 @@ def _field(subset: str, column: Column, splits: Sequence[str]) -> dict[str, Any]
     source: dict[str, Any] = {"fileSet": {"@id": _files_of(subset)}, "extract": {"column": column.name}}
     if kind == "image":
         source["transform"] = {"jsonPath": "bytes"}
-    field = {
+    field: dict[str, Any] = {
         "@type": "cr:Field",
         "@id": f"{subset}/{column.name}",
         "name": column.name,

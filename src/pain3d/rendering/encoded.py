@@ -125,7 +125,7 @@ def picture_files(scenes: Sequence[Scene], columns: Sequence[str], quality: int)
         "frontal_heatmap": (moments, pictures.frontal_heatmap),
         **{name: (names, pictures.dense[name]) for name in dense},
     }
-    files = {}
+    files: dict[str, bytes] = {}
     for column in columns:
         whose, contents = made[column]
         files |= {picture_name(name, column): content for name, content in zip(whose, contents, strict=True)}
