@@ -209,8 +209,10 @@ def _cluster(address: str) -> Iterator[Any]:
             log_to_driver=False,
             logging_level=logging.WARNING,
         )
-    except (OSError, RuntimeError, ValueError, SystemExit) as error:  # Ray exits where another server answers
+    except (OSError, RuntimeError, ValueError) as error:
         raise RefusedError(f"--address {address}: no Ray cluster answers there ({one_line(error)})") from error
+    except SystemExit as error:  # Ray's way out where another server answers
+        raise RefusedError(f"--address {address}: no Ray cluster answers there") from error
     try:
         with suppress(ValueError):  # only the main thread has handlers, and only there Ray changed them
             for number, handler in heard.items():
