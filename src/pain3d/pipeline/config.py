@@ -155,8 +155,8 @@ class SynthConfig:
     """Who makes the shards: this machine (and other ranks of torchrun), or the nodes of a Ray cluster, which must see
     OUT under the same path. Changes speed, never bytes."""
     address: str = ""
-    """Of the Ray cluster: HOST:PORT, ray://HOST:PORT, or auto for the one that this machine is part of; none starts
-    one here, for this run."""
+    """Of the Ray cluster: HOST:PORT, or auto for the one that this machine is part of; none starts one here, for this
+    run."""
 
 
 LAYERED: Final = ("clinical_share", "glasses_share", "scarf_share")  # on the CPU alone

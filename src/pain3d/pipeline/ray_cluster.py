@@ -224,7 +224,7 @@ def _cluster(address: str) -> Iterator[Any]:
 
 def _call(address: str) -> None:
     """See whether anybody answers, where an address has a port: Ray would try for minutes. Raises OSError."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host, int(port)), ANSWERING).close()
 
