@@ -11,7 +11,7 @@ from pain3d.records import SPLITS, dense_names
 # Measured at 512 x 512, quality 95, on two cores; an image counts about twice on disk (frames and pairs).
 BYTES_PER_IMAGE = 130_000
 IMAGES_PER_CORE_SECOND = 35.0
-BYTES_WITHOUT = 1_900  # of an image that isn't stored: its rows, and what stands beside 800 of them
+BYTES_WITHOUT = 1_960  # of an image that isn't stored: its rows, and what stands beside 800 of them
 BYTES_OF_DENSE = {"depth": 90_000, "parts": 3_000}  # of 12 pictures of three people: 75 to 93 kB, and 2.6 to 2.7
 START_UP_SECONDS = 3.0  # torch, the kernels and the maps of the head
 MEASURED_PIXELS = 512 * 512
