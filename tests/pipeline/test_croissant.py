@@ -283,7 +283,7 @@ def test_same_bytes_whenever_and_wherever(tiny: Path, tmp_path: Path) -> None:
     synthesise(replace(TINY, batch_size=2), tmp_path / "elsewhere", quiet=True)
     content = (tiny / CROISSANT).read_bytes()
     assert content == (tmp_path / "elsewhere" / CROISSANT).read_bytes()
-    assert content.endswith(b"\n}\n") and str(tiny).encode() not in content
+    assert content.endswith(b"}\n") and str(tiny).encode() not in content
 
 
 def drop(out: Path) -> None:

@@ -23,10 +23,10 @@ import torch
 from PIL import Image
 
 from pain3d.pipeline import device_synthesis, run
-from pain3d.pipeline import rows as written
 from pain3d.pipeline.config import settled
 from pain3d.pipeline.device_synthesis import DeviceBatches
 from pain3d.pipeline.run import synthesise
+from pain3d.rendering import encoded as written
 from pain3d.rendering import frames
 from tests.conftest import SMALL_OPTIONS, Ran
 from tests.pipeline.conftest import SMALL, hashes

@@ -25,7 +25,7 @@ from tests.pipeline.hub_server import DROP, Hub, Repository, running_hub
 Run = Callable[..., Ran]
 TOKEN = "hf_secretsecretsecret"
 REPO = "someone/faces"
-FILES = 19  # of the small data set: 12 of shards, 6 beside them, the manifest
+FILES = 20  # of the small data set: 12 of shards, 7 beside them, the manifest
 FRAMES = "data/frames/train-00000-of-00001.parquet"
 
 
