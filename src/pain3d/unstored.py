@@ -118,7 +118,8 @@ class UnstoredPictures:
         if identity_id not in self._places:
             raise RefusedError(f"frames have no identity {identity_id}")
         source, first, last = self._places[identity_id]
-        names, texts = _rows(source, first, last)
+        rows = source.read_rows(["sample_id", "scene"], first, last)
+        names, texts = rows["sample_id"].to_pylist(), rows["scene"].to_pylist()
         try:
             scenes = [Scene.from_json(text) for text in texts]
             for name, scene in zip(names, scenes, strict=True):
@@ -140,20 +141,6 @@ def say_if_redrawn(folder: object, resolved: Mapping[str, Any]) -> None:
             f"{folder}: made by other code ({quoted(made)}, this is {code_version()}); it stores no pictures, and what"
             " this code renders of its scenes may differ from what its rows were measured on"
         )
-
-
-def _rows(source: ParquetSource, first: int, last: int) -> tuple[list[str], list[str]]:
-    """Names and scenes of rows `first` to `last` of a file, of the row groups that have them."""
-    start, groups, before = 0, [], 0
-    for group in range(source.groups):
-        end = start + source.rows_of(group)
-        if start < last and end > first:
-            groups.append(group)
-        elif end <= first:
-            before = end
-        start = end
-    table = source.read(["sample_id", "scene"], groups).slice(first - before, last - first)
-    return table["sample_id"].to_pylist(), table["scene"].to_pylist()
 
 
 def _size_of(files: dict[str, bytes]) -> int:

@@ -150,6 +150,18 @@ class ParquetSource:
             raise RefusedError(f"{self.name}: its column {found[0]} is empty in row {found[1]}")
         return table
 
+    def read_rows(self, columns: Sequence[str], first: int, last: int) -> pyarrow.Table:
+        """Some columns of rows `first` to `last` - 1, of the row groups that have them; raises as `read` does."""
+        start, groups, before = 0, [], 0
+        for group in range(self.groups):
+            end = start + self.rows_of(group)
+            if start < last and end > first:
+                groups.append(group)
+            elif end <= first:
+                before = end
+            start = end
+        return self.read(columns, groups).slice(first - before, last - first)
+
     def _weigh(self, file: BufferedReader, columns: Sequence[str], groups: Sequence[int]) -> None:
         """Refuse what would take more memory than limits allow, before it is read."""
         if tuple(columns) not in self._tried:

@@ -41,17 +41,22 @@ def publish_all(
                         identity = next(encoded)
                         if identity.fault:
                             complain(fault_line(identity, identity.identity_id == first))
-                        for stage, seconds in identity.seconds.items():
-                            stages[stage] += seconds
-                        writing = time.perf_counter()
-                        writer.write(identity.batches)
-                        stages["write"] += time.perf_counter() - writing
+                        write_rows(writer, identity, stages)
                         progress.add(identity.images)
                 publisher.add(writer)
             interruptible.check()
     finally:
         encoded.close()
     return images
+
+
+def write_rows(writer: ShardWriter, identity: EncodedIdentity, stages: dict[str, float]) -> None:
+    """Add an identity to a shard, and its seconds, with those of writing, to the stages'."""
+    for stage, seconds in identity.seconds.items():
+        stages[stage] += seconds
+    writing = time.perf_counter()
+    writer.write(identity.batches)
+    stages["write"] += time.perf_counter() - writing
 
 
 def fault_line(identity: EncodedIdentity, first: bool) -> str:

@@ -30,7 +30,7 @@ from pain3d.files import remove_partial
 from pain3d.pipeline.config import SynthConfig
 from pain3d.pipeline.folder import DATA_SET, DataFolder, ShardEntry
 from pain3d.pipeline.plan import Plan, PlannedShard, images_per_identity
-from pain3d.pipeline.publishing import fault_line
+from pain3d.pipeline.publishing import fault_line, write_rows
 from pain3d.pipeline.rows import Provenance
 from pain3d.pipeline.shard_files import ShardWriter
 from pain3d.provenance import code_version
@@ -161,11 +161,7 @@ def make_shard(order: ShardOrder) -> ShardReceipt:
         for identity in encoded:
             if identity.fault:
                 complaints.append(fault_line(identity, identity.identity_id == order.first))
-            for stage, spent in identity.seconds.items():
-                seconds[stage] += spent
-            writing = time.perf_counter()
-            writer.write(identity.batches)
-            seconds["write"] += time.perf_counter() - writing
+            write_rows(writer, identity, seconds)
         closing = time.perf_counter()
         entry = writer.close()
         seconds["close"] += time.perf_counter() - closing

@@ -76,16 +76,8 @@ def _other_config(resolved: Mapping[str, Any]) -> SynthConfig:
 
 def stored_rows(source: ParquetSource, first: int, rows: int, unstored: Collection[str] = ()) -> pa.Table:
     """So many rows of a file, of the row groups that have them, without the columns that the data set leaves empty."""
-    start, groups, before = 0, [], 0
-    for group in range(source.groups):
-        own = source.rows_of(group)
-        if start < first + rows and start + own > first:
-            groups.append(group)
-        elif start + own <= first:
-            before += own
-        start += own
     names = [name for name in source.schema.names if name not in unstored]
-    table = source.read(names, groups).slice(first - before, rows)
+    table = source.read_rows(names, first, first + rows)
     if len(table) != rows:
         raise RefusedError(f"it has no rows {first} to {first + rows - 1}")
     return table
